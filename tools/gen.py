@@ -1,0 +1,118 @@
+"""Generates everything under gen/ from the contracts in proto/.
+
+`python -m tools.gen` writes gen/; `python -m tools.gen --check` writes nothing and fails when gen/ is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV_BIN = Path(sys.executable).parent
+# Third-party contracts whose Python code comes with a wheel and must not be generated a second time.
+SHIPPED_WITH_WHEELS = ("google/",)
+
+
+def run(*command: str | Path) -> None:
+    """Runs one generator and stops with its own words if it fails."""
+    subprocess.run([str(part) for part in command], cwd=ROOT, check=True)
+
+
+def described(image: Path) -> FileDescriptorSet:
+    """Builds all contracts, imports and comments included, into `image` and returns them."""
+    run(VENV_BIN / "buf", "build", "--as-file-descriptor-set", "-o", f"{image}#format=binpb")
+    return FileDescriptorSet.FromString(image.read_bytes())
+
+
+def generate_python(out: Path, image: Path, files: list[str]) -> None:
+    """Messages, stubs and their types."""
+    out.mkdir(parents=True, exist_ok=True)
+    with_services = [name for name in files if name.endswith("_service.proto")]
+    protoc = (sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={image}")
+    plugins = (f"--plugin=protoc-gen-mypy={VENV_BIN / 'protoc-gen-mypy'}", f"--plugin=protoc-gen-mypy_grpc={VENV_BIN / 'protoc-gen-mypy_grpc'}")
+    run(*protoc, *plugins, f"--python_out={out}", f"--mypy_out={out}", *files)
+    run(*protoc, *plugins, f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *with_services)
+
+
+def generate_envoy(out: Path, described_set: FileDescriptorSet) -> None:
+    """The descriptor set that Envoy's JSON transcoder reads; comments are left out."""
+    out.mkdir(parents=True, exist_ok=True)
+    bare = FileDescriptorSet()
+    bare.CopyFrom(described_set)
+    for file in bare.file:
+        file.ClearField("source_code_info")
+    (out / "reelmesh.binpb").write_bytes(bare.SerializeToString(deterministic=True))
+
+
+def generate_web(out: Path) -> None:
+    """TypeScript messages and services for connect-web. The plugin is one of web/'s own packages."""
+    out.mkdir(parents=True, exist_ok=True)
+    plugin = ROOT / "web/node_modules/.bin/protoc-gen-es"
+    if not plugin.exists():
+        raise SystemExit("web/node_modules is missing: run `make setup` first")
+    template = (
+        '{"version":"v2","plugins":[{"local":"%s","out":"%s","opt":["target=ts","import_extension=none"],"include_imports":true}]}'
+        % (plugin, out)
+    )
+    run(VENV_BIN / "buf", "generate", "--template", template)
+
+
+def generate_openapi(out: Path, described_set: FileDescriptorSet) -> None:
+    """The REST interface as OpenAPI 3.1."""
+    from tools.openapi import document
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "reelmesh.openapi.json").write_text(document(described_set), encoding="utf-8")
+
+
+def generate(out: Path) -> None:
+    """Writes a complete gen/ into `out`."""
+    image = out / "contracts.binpb"
+    out.mkdir(parents=True, exist_ok=True)
+    described_set = described(image)
+    own = sorted(file.name for file in described_set.file if not file.name.startswith(SHIPPED_WITH_WHEELS))
+    generate_python(out / "python", image, own)
+    generate_envoy(out / "envoy", described_set)
+    generate_web(out / "web")
+    generate_openapi(out / "openapi", described_set)
+    image.unlink()
+
+
+def differences(left: Path, right: Path) -> list[str]:
+    """Relative paths of files that differ between two trees, or are in one only."""
+
+    def files(root: Path) -> set[str]:
+        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+
+    both = files(left) & files(right)
+    changed = {name for name in both if not filecmp.cmp(left / name, right / name, shallow=False)}
+    return sorted(changed | (files(left) ^ files(right)))
+
+
+def main() -> None:
+    """Generates, or checks that what is committed is what would be generated."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail when gen/ is out of date; write nothing")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as scratch:
+        fresh = Path(scratch) / "gen"
+        generate(fresh)
+        stale = differences(fresh, ROOT / "gen")
+        if check:
+            if stale:
+                raise SystemExit("gen/ is out of date, run `make gen`:\n  " + "\n  ".join(stale))
+            return
+        shutil.rmtree(ROOT / "gen", ignore_errors=True)
+        shutil.copytree(fresh, ROOT / "gen")
+
+
+if __name__ == "__main__":
+    main()
