@@ -1,0 +1,137 @@
+"""Typed refusals, and their form on the wire.
+
+A `Refusal` is raised anywhere in a service and reaches the caller as `google.rpc.Status` with `ErrorInfo` (and `BadRequest`,
+`RetryInfo` where they apply, AIP-193). A client turns the status back into the same `Refusal`, so a reason survives any
+number of hops. Nothing else ever leaves a server: see `services.kit.server`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.json_format import MessageToDict
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+RPC_DOMAIN: Final = "rpc.reelmesh"
+STATUS_METADATA_KEY: Final = "grpc-status-details-bin"
+_CODE_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class Refusal(Exception):
+    """A call was refused, for a reason that the contract names.
+
+    Args:
+        code: gRPC status code.
+        reason: name of an `ErrorReason` value in the contract without the `ERROR_REASON_` prefix.
+        message: what is wrong and how to mend it, for people.
+        domain: which service's `ErrorReason` it is, such as `upload.reelmesh`.
+        metadata: the facts that the contract documents for this reason.
+        retry_after: when it makes sense to try again; None when it does not.
+        fields: (field path, what is wrong with it) for each field that breaks the contract.
+    """
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        reason: str,
+        message: str,
+        *,
+        domain: str,
+        metadata: Mapping[str, str] | None = None,
+        retry_after: timedelta | None = None,
+        fields: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.domain = domain
+        self.metadata: dict[str, str] = dict(metadata or {})
+        self.retry_after = retry_after
+        self.fields = tuple(fields)
+
+    def status(self, correlation_id: str = "") -> status_pb2.Status:
+        """The refusal as `google.rpc.Status`; the correlation id goes into the metadata of its `ErrorInfo`."""
+        metadata = dict(self.metadata)
+        if correlation_id:
+            metadata["correlation_id"] = correlation_id
+        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        _pack(status, error_details_pb2.ErrorInfo(reason=self.reason, domain=self.domain, metadata=metadata))
+        if self.fields:
+            violations = [error_details_pb2.BadRequest.FieldViolation(field=name, description=why) for name, why in self.fields]
+            _pack(status, error_details_pb2.BadRequest(field_violations=violations))
+        if self.retry_after is not None:
+            retry = error_details_pb2.RetryInfo()
+            retry.retry_delay.FromTimedelta(self.retry_after)
+            _pack(status, retry)
+        return status
+
+    def as_json(self, correlation_id: str = "") -> dict[str, object]:
+        """The refusal as the JSON form of `google.rpc.Status`, which is what REST callers get."""
+        return MessageToDict(self.status(correlation_id), preserving_proto_field_name=True)
+
+    @classmethod
+    def from_status(cls, status: status_pb2.Status) -> Refusal:
+        """Reads a refusal back from the wire. A status without `ErrorInfo` becomes reason `UNKNOWN` of the rpc domain."""
+        info, fields, retry_after = error_details_pb2.ErrorInfo(reason="UNKNOWN", domain=RPC_DOMAIN), [], None
+        for detail in status.details:
+            if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+                info = error_details_pb2.ErrorInfo()
+                detail.Unpack(info)
+            elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+                bad = error_details_pb2.BadRequest()
+                detail.Unpack(bad)
+                fields = [(violation.field, violation.description) for violation in bad.field_violations]
+            elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                retry = error_details_pb2.RetryInfo()
+                detail.Unpack(retry)
+                retry_after = retry.retry_delay.ToTimedelta()
+        return cls(
+            _CODE_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN),
+            info.reason,
+            status.message,
+            domain=info.domain,
+            metadata=dict(info.metadata),
+            retry_after=retry_after,
+            fields=fields,
+        )
+
+    @classmethod
+    def from_rpc_error(cls, error: grpc.RpcError) -> Refusal:
+        """Reads a refusal from an error that a stub raised. Errors of the transport itself become `DEPENDENCY_UNAVAILABLE` or
+        `DEADLINE_EXCEEDED` of the rpc domain."""
+        if isinstance(error, grpc.Call | grpc.aio.AioRpcError):
+            status = rpc_status.from_call(error)
+            if status is not None:
+                return cls.from_status(status)
+            code, details = error.code(), error.details() or ""
+        else:
+            code, details = grpc.StatusCode.UNKNOWN, str(error)
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return cls(code, "DEADLINE_EXCEEDED", details or "the deadline passed", domain=RPC_DOMAIN)
+        if code == grpc.StatusCode.UNAVAILABLE:
+            return unavailable("the service", details)
+        return cls(code, code_pb2.Code.Name(code.value[0]), details, domain=RPC_DOMAIN)
+
+
+def _pack(status: status_pb2.Status, detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    status.details.append(packed)
+
+
+def unavailable(dependency: str, detail: str = "", retry_after: timedelta = timedelta(seconds=1)) -> Refusal:
+    """Something that the service needs is away; the caller does well to try again."""
+    return Refusal(
+        grpc.StatusCode.UNAVAILABLE,
+        "DEPENDENCY_UNAVAILABLE",
+        f"{dependency} cannot be reached; try again in a moment" + (f" ({detail})" if detail else ""),
+        domain=RPC_DOMAIN,
+        metadata={"dependency": dependency},
+        retry_after=retry_after,
+    )
