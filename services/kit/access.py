@@ -1,0 +1,270 @@
+"""Who is calling, and may they? The answer to the second question stands in the contract.
+
+Two kinds of credential are taken, both as `authorization: Bearer …` metadata: API keys (`rmk_…`, of which only the SHA-256 is
+known here) and service tokens (JSON Web Tokens, ES256, RFC 7519), which the services of one mesh show each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import grpc
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from google.protobuf.descriptor import ServiceDescriptor
+
+from reelmesh.rpc.v1 import access_pb2
+from services.kit.clock import Clock
+from services.kit.errors import RPC_DOMAIN, Refusal
+
+SERVICE_TOKEN_KEY_FILE: Final = "service_token_key.pem"
+API_KEYS_FILE: Final = "api_keys.json"
+_ISSUER: Final = "reelmesh"
+_AUDIENCE: Final = "reelmesh-services"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling.
+
+    Attributes:
+        name: `service/<name>` for a service, the key's name for an API key.
+        organisation_id: organisation that the caller acts for; empty for services.
+        permissions: what the caller may do; `*` is everything.
+    """
+
+    name: str
+    organisation_id: str = ""
+    permissions: frozenset[str] = frozenset()
+
+    @property
+    def service(self) -> str:
+        """Name of the calling service; empty when it is not one."""
+        return self.name.removeprefix("service/") if self.name.startswith("service/") else ""
+
+    def may(self, permission: str) -> bool:
+        """Tells whether the caller holds a permission."""
+        return permission in self.permissions or "*" in self.permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may call one method. Exactly one attribute says something."""
+
+    permission: str = ""
+    bearer_in_request: bool = False
+    callers: frozenset[str] = frozenset()
+    anyone: bool = False
+    authenticated: bool = False
+
+    def check(self, principal: Principal | None) -> None:
+        """Refuses a caller whom the rule does not let in.
+
+        Raises:
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` or PERMISSION_DENIED `PERMISSION_MISSING`.
+        """
+        if self.bearer_in_request or self.anyone:
+            return
+        if principal is None:
+            raise credential_invalid("no credential was presented; send `authorization: Bearer <API key>`")
+        if self.authenticated:
+            return
+        if self.permission and not principal.may(self.permission):
+            raise Refusal(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "PERMISSION_MISSING",
+                f"this call needs the permission {self.permission!r}, which the credential does not carry",
+                domain=RPC_DOMAIN,
+                metadata={"permission": self.permission},
+            )
+        if self.callers and principal.service not in self.callers:
+            raise Refusal(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "PERMISSION_MISSING",
+                "this call is for services of the mesh only",
+                domain=RPC_DOMAIN,
+                metadata={"callers": ", ".join(sorted(self.callers))},
+            )
+
+
+ANYONE: Final = Rule(anyone=True)
+AUTHENTICATED: Final = Rule(authenticated=True)
+
+
+class UndeclaredMethod(Exception):
+    """A contract forgot to say who may call one of its methods; the server does not start with it."""
+
+
+def declared_rules(services: Iterable[ServiceDescriptor]) -> dict[str, Rule]:
+    """Reads from the contracts who may call which method, by full method path `/package.Service/Method`.
+
+    Raises:
+        UndeclaredMethod: a method carries no `(reelmesh.rpc.v1.access)`.
+    """
+    rules: dict[str, Rule] = {}
+    for service in services:
+        for method in service.methods:
+            declared = method.GetOptions().Extensions[access_pb2.access]
+            kind = declared.WhichOneof("rule")
+            rule = Rule(
+                permission=declared.permission,
+                bearer_in_request=declared.bearer_in_request,
+                callers=frozenset(declared.internal.callers),
+            )
+            if kind is None or rule == Rule():
+                raise UndeclaredMethod(f"{method.full_name} does not say who may call it")
+            rules[f"/{service.full_name}/{method.name}"] = rule
+    return rules
+
+
+def credential_invalid(message: str) -> Refusal:
+    """The caller could not be recognised."""
+    return Refusal(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID", message, domain=RPC_DOMAIN)
+
+
+class ServiceTokens:
+    """Mints and checks the tokens that the services of one mesh show each other."""
+
+    LIFETIME: Final = timedelta(hours=1)
+
+    def __init__(self, private_key_pem: bytes, clock: Clock) -> None:
+        key = load_pem_private_key(private_key_pem, password=None)
+        if not isinstance(key, EllipticCurvePrivateKey):
+            raise ValueError(f"{SERVICE_TOKEN_KEY_FILE} must hold an EC P-256 private key")
+        self._private: EllipticCurvePrivateKey = key
+        self._public: EllipticCurvePublicKey = key.public_key()
+        self._clock = clock
+        self._minted: dict[str, tuple[str, float]] = {}
+        self._checked: dict[str, tuple[Principal, float]] = {}
+
+    def mint(self, service: str, lifetime: timedelta = LIFETIME) -> str:
+        """A token with which `service` shows who it is."""
+        now = self._clock.now()
+        claims = {"iss": _ISSUER, "aud": _AUDIENCE, "sub": f"service/{service}", "iat": now, "exp": now + lifetime}
+        return jwt.encode(claims, self._private, algorithm="ES256")
+
+    def current(self, service: str) -> str:
+        """A token that is good for at least half its lifetime; minted anew only when the last one ages."""
+        now = self._clock.now().timestamp()
+        token, renew_at = self._minted.get(service, ("", 0.0))
+        if now >= renew_at:
+            token, renew_at = self.mint(service), now + self.LIFETIME.total_seconds() / 2
+            self._minted[service] = (token, renew_at)
+        return token
+
+    def check(self, token: str) -> Principal:
+        """Tells which service a token belongs to. A token seen before costs a look-up, not a signature check.
+
+        Raises:
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID`.
+        """
+        now = self._clock.now().timestamp()
+        known = self._checked.get(token)
+        if known is not None and now < known[1]:
+            return known[0]
+        try:
+            claims = jwt.decode(
+                token,
+                self._public,
+                algorithms=["ES256"],
+                audience=_AUDIENCE,
+                issuer=_ISSUER,
+                options={"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False},
+            )
+        except jwt.InvalidTokenError as error:
+            raise credential_invalid("the service token is not valid") from error
+        if now >= claims["exp"] or not str(claims["sub"]).startswith("service/"):
+            raise credential_invalid("the service token has expired")
+        if len(self._checked) > 1000:
+            self._checked.clear()
+        principal = Principal(name=str(claims["sub"]))
+        self._checked[token] = (principal, float(claims["exp"]))
+        return principal
+
+
+class ApiKeys:
+    """The API keys that an install knows, from a JSON file of `[{key_id, sha256, name, organisation_id, permissions}]`.
+
+    The file is read again when it changes, so that a key can be added or taken away without a restart.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._version: tuple[int, int] = (0, 0)
+        self._known: dict[bytes, Principal] = {}
+
+    def check(self, key: str) -> Principal:
+        """Tells who an API key belongs to. Keys are 256 random bits, so a plain SHA-256 look-up gives nothing away.
+
+        Raises:
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID`.
+        """
+        self._read_if_changed()
+        principal = self._known.get(hashlib.sha256(key.encode()).digest())
+        if principal is None:
+            raise credential_invalid("the API key is not known; `reelmesh key` prints the operator's")
+        return principal
+
+    def _read_if_changed(self) -> None:
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            self._known, self._version = {}, (0, 0)
+            return
+        version = (found.st_mtime_ns, found.st_size)
+        if version == self._version:
+            return
+        entries = json.loads(self._file.read_text(encoding="utf-8"))
+        self._known = {
+            bytes.fromhex(entry["sha256"]): Principal(entry["name"], entry["organisation_id"], frozenset(entry["permissions"]))
+            for entry in entries
+        }
+        self._version = version
+
+
+class Authenticator:
+    """Recognises callers by the credential in their metadata."""
+
+    def __init__(self, api_keys: ApiKeys, service_tokens: ServiceTokens) -> None:
+        self._api_keys = api_keys
+        self._service_tokens = service_tokens
+
+    def principal(self, metadata: Mapping[str, str]) -> Principal | None:
+        """Who is calling; None when no credential was presented.
+
+        Raises:
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` when one was presented and is not good.
+        """
+        header = metadata.get("authorization")
+        if header is None:
+            return None
+        scheme, _, credential = header.partition(" ")
+        if scheme.lower() != "bearer" or not credential:
+            raise credential_invalid("the credential must be sent as `authorization: Bearer <credential>`")
+        if credential.startswith("rmk_"):
+            return self._api_keys.check(credential)
+        return self._service_tokens.check(credential)
+
+
+def new_api_key() -> str:
+    """A new API key: `rmk_` and 256 random bits."""
+    return "rmk_" + secrets.token_urlsafe(32)
+
+
+def api_key_entry(key: str, *, key_id: str, name: str, organisation_id: str, permissions: Sequence[str]) -> dict[str, object]:
+    """What is kept of an API key: its SHA-256 and what it is good for, never the key."""
+    return {
+        "key_id": key_id,
+        "sha256": hashlib.sha256(key.encode()).hexdigest(),
+        "name": name,
+        "organisation_id": organisation_id,
+        "permissions": list(permissions),
+    }

@@ -1,0 +1,99 @@
+"""PostgreSQL: one schema and one role per service, transactions, and the tables that the kit itself needs in each schema."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services.kit.settings import ProcessSettings
+
+Tx = AsyncConnection
+"""One running transaction. Everything a handler does to state goes through it."""
+
+ANNOUNCED: Final = "reelmesh.announced"
+"""Mark on a connection whose running transaction has written to the outbox."""
+
+KIT_TABLES: Final = sa.MetaData()
+
+outbox = sa.Table(
+    "outbox",
+    KIT_TABLES,
+    sa.Column("position", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("event_id", sa.Text, nullable=False, unique=True),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("headers", JSONB, nullable=False),
+)
+"""Events and tasks that are committed but not yet in JetStream."""
+
+inbox = sa.Table(
+    "inbox",
+    KIT_TABLES,
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("handle_time", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+)
+"""Events that were handled, so that a second delivery does nothing."""
+
+replies = sa.Table(
+    "replies",
+    KIT_TABLES,
+    sa.Column("organisation_id", sa.Text, primary_key=True),
+    sa.Column("method", sa.Text, primary_key=True),
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("request_sha256", sa.LargeBinary, nullable=False),
+    sa.Column("response", sa.LargeBinary, nullable=False),
+    sa.Column("create_time", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now(), index=True),
+)
+"""First answers, by `request_id`."""
+
+
+class Database:
+    """The service's own schema."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._announced: Callable[[], None] = lambda: None
+
+    def when_announced(self, wake: Callable[[], None]) -> None:
+        """Calls `wake` after each commit that put something in the outbox."""
+        self._announced = wake
+
+    @classmethod
+    def of(cls, service: str, settings: ProcessSettings) -> Database:
+        """Connects as the role of `service`, whose search path is its own schema and nothing else. Lazily: nothing is sent yet."""
+        password = settings.database_password_file.read_text(encoding="utf-8").strip() if settings.database_password_file else None
+        url = sa.URL.create("postgresql+asyncpg", username=service, password=password, database=settings.database_name)
+        engine = create_async_engine(
+            url,
+            pool_size=settings.database_pool,
+            max_overflow=settings.database_pool,
+            pool_timeout=5,
+            # A server that was killed and came back must cost a reconnect, not a failed call.
+            pool_pre_ping=True,
+            connect_args={
+                "host": settings.database_host,
+                "port": settings.database_port,
+                "timeout": 5,
+                "server_settings": {"application_name": f"reelmesh-{service}", "jit": "off", "idle_in_transaction_session_timeout": "60s"},
+            },
+        )
+        return cls(engine)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """One transaction: committed when the block ends, undone when it raises."""
+        async with self._engine.begin() as connection:
+            connection.info.pop(ANNOUNCED, None)
+            yield connection
+            announced = connection.info.pop(ANNOUNCED, False)
+        if announced:
+            self._announced()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._engine.dispose()

@@ -1,0 +1,209 @@
+"""Events and tasks: written to an outbox with the state they tell of, relayed to JetStream, handled once by whoever listens.
+
+- `announce` puts an event in the outbox in the caller's own transaction.
+- `Relay` moves the outbox to JetStream; the event id is `Nats-Msg-Id`, so a relay that dies between publish and delete is harmless.
+- `Consumer` hands each event to a handler within a transaction that also notes the event id, so a second delivery does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import nats
+import sqlalchemy as sa
+import structlog
+from google.protobuf.message import Message
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+from sqlalchemy.dialects.postgresql import insert
+
+from services.kit import telemetry
+from services.kit.database import ANNOUNCED, Database, Tx, inbox, outbox
+from services.kit.ids import new_id
+from services.kit.settings import ProcessSettings
+
+log = structlog.stdlib.get_logger()
+
+EVENTS_STREAM: Final = "EVENTS"
+EVENTS_SUBJECTS: Final = "reelmesh.*.v1.*"
+_EVENT_ID_HEADER: Final = "Nats-Msg-Id"
+_RELAY_BATCH: Final = 100
+_FIRST_RETRY: Final = 0.5
+_LAST_RETRY: Final = 30.0
+
+Handler = Callable[[Tx, bytes], Awaitable[None]]
+
+
+async def connect(settings: ProcessSettings, name: str) -> NatsClient:
+    """Connects to NATS, and keeps connecting for as long as the process lives: a server that is away is a normal event."""
+    token = settings.nats_token_file.read_text(encoding="utf-8").strip() if settings.nats_token_file else None
+
+    async def on_error(error: Exception) -> None:
+        log.warning("nats trouble", error=str(error) or type(error).__name__)
+
+    return await nats.connect(
+        servers=settings.nats_url.split(","),
+        name=name,
+        token=token,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.25,
+        connect_timeout=2,
+        ping_interval=10,
+        error_cb=on_error,
+    )
+
+
+async def ensure_stream(js: JetStreamContext, name: str, subjects: list[str], *, work_queue: bool = False) -> None:
+    """Makes the stream when it does not exist. Safe to call from every process at once."""
+    config = StreamConfig(
+        name=name,
+        subjects=subjects,
+        retention=RetentionPolicy.WORK_QUEUE if work_queue else RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        duplicate_window=120,
+        max_age=0 if work_queue else 30 * 24 * 3600,
+    )
+    try:
+        await js.stream_info(name)
+    except NotFoundError:
+        await js.add_stream(config)
+
+
+async def ensure_events(js: JetStreamContext) -> None:
+    """Makes the stream of all events."""
+    await ensure_stream(js, EVENTS_STREAM, [EVENTS_SUBJECTS])
+
+
+async def announce(tx: Tx, event: Message) -> str:
+    """Puts an event in the outbox; it is published if and only if the transaction commits. Returns the event id."""
+    return await enqueue(tx, event.DESCRIPTOR.full_name, event.SerializeToString())
+
+
+async def enqueue(tx: Tx, subject: str, payload: bytes) -> str:
+    """Puts a message for any subject in the outbox, such as a task for a work queue. Returns its id."""
+    event_id = new_id("evt")
+    headers = {_EVENT_ID_HEADER: event_id, telemetry.CORRELATION_HEADER: telemetry.correlation_id()}
+    await tx.execute(sa.insert(outbox).values(event_id=event_id, subject=subject, payload=payload, headers=headers))
+    tx.info[ANNOUNCED] = True
+    return event_id
+
+
+class Relay:
+    """Moves committed events from the outbox to JetStream, in the order in which they were written."""
+
+    def __init__(self, database: Database, js: JetStreamContext, *, interval: float = 0.05, idle_interval: float = 0.5) -> None:
+        self._database = database
+        self._js = js
+        self._interval = interval
+        self._idle_interval = idle_interval
+        self._wake = asyncio.Event()
+        database.when_announced(self._wake.set)
+
+    async def run(self) -> None:
+        """Relays until cancelled. Trouble with Postgres or NATS is waited out."""
+        delay = self._interval
+        while True:
+            try:
+                moved = await self.relay_once()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # any trouble of either server: the events stay in the outbox, so try again
+                log.warning("relay is waiting", error=telemetry.masked(f"{type(error).__name__}: {error}")[:300])
+                delay = min(max(delay * 2, 0.2), 5.0)
+            else:
+                delay = self._interval if moved else self._idle_interval
+                if moved == _RELAY_BATCH:
+                    continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), timeout=delay)
+            self._wake.clear()
+
+    async def relay_once(self) -> int:
+        """Publishes one batch and removes it from the outbox. Returns how many there were."""
+        async with self._database.transaction() as tx:
+            # One relay at a time keeps the order when a service runs more than once.
+            mine = (await tx.execute(sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.outbox', 0))"))).scalar_one()
+            if not mine:
+                return 0
+            rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.position).limit(_RELAY_BATCH))).all()
+            telemetry.OUTBOX_PENDING.set(len(rows))
+            for row in rows:
+                await self._js.publish(row.subject, row.payload, headers=row.headers, timeout=5)
+            if rows:
+                await tx.execute(sa.delete(outbox).where(outbox.c.position.in_([row.position for row in rows])))
+            return len(rows)
+
+
+class Consumer:
+    """Hands each event of the named kinds to its handler, once, in a transaction of its own.
+
+    A handler that raises is tried again later, with growing pauses, for as long as it takes: an event is a fact, and dropping one
+    would leave this service's picture of the world wrong for ever. Handlers therefore must not depend on the order of events.
+    """
+
+    def __init__(self, name: str, database: Database, js: JetStreamContext, handlers: Mapping[type[Message], Handler]) -> None:
+        self._name = name
+        self._database = database
+        self._js = js
+        self._handlers = {event.DESCRIPTOR.full_name: handler for event, handler in handlers.items()}
+
+    async def run(self) -> None:
+        """Consumes until cancelled. Trouble with NATS is waited out."""
+        while True:
+            try:
+                await ensure_events(self._js)
+                subscription = await self._subscription()
+                while True:
+                    try:
+                        messages = await subscription.fetch(32, timeout=30)
+                    except TimeoutError:
+                        continue
+                    for message in messages:
+                        await self._handle(message)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # NATS is away or the consumer is gone: begin again
+                log.warning("consumer is waiting", consumer=self._name, error=f"{type(error).__name__}: {error}"[:300])
+                await asyncio.sleep(1)
+
+    def _config(self) -> ConsumerConfig:
+        return ConsumerConfig(
+            durable_name=self._name,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=30,
+            max_deliver=-1,
+            max_ack_pending=256,
+            filter_subjects=sorted(self._handlers),
+        )
+
+    async def _subscription(self) -> JetStreamContext.PullSubscription:
+        await self._js.add_consumer(EVENTS_STREAM, self._config())
+        return await self._js.pull_subscribe_bind(consumer=self._name, stream=EVENTS_STREAM)
+
+    async def _handle(self, message: Msg) -> None:
+        headers = message.headers or {}
+        event_id = headers.get(_EVENT_ID_HEADER, "")
+        with telemetry.correlated(headers.get(telemetry.CORRELATION_HEADER)):
+            try:
+                async with self._database.transaction() as tx:
+                    noted = await tx.execute(insert(inbox).values(event_id=event_id).on_conflict_do_nothing())
+                    if noted.rowcount:
+                        await self._handlers[message.subject](tx, message.data)
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # whatever the handler stumbled over, the event stays and is tried again
+                tries = message.metadata.num_delivered
+                pause = min(_FIRST_RETRY * 2 ** min(tries, 10), _LAST_RETRY)
+                log.exception("event was not handled", consumer=self._name, subject=message.subject, event_id=event_id, tries=tries)
+                telemetry.EVENTS_HANDLED.labels(self._name, message.subject, "failed").inc()
+                await message.nak(delay=pause)
+            else:
+                telemetry.EVENTS_HANDLED.labels(self._name, message.subject, "handled" if noted.rowcount else "repeated").inc()
+                await message.ack()

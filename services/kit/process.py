@@ -1,0 +1,135 @@
+"""The life of one process: settings, logs, tracing, connections, background work, drain.
+
+A service's `__main__.py` is `run("assets", wire)`; `wire` is given a `Process`, puts the service together and returns once everything
+is started. The process then lives until SIGTERM or SIGINT, drains, and closes what was opened, last opened first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
+from nats.aio.client import Client as NatsClient
+
+from services.kit import client, events, telemetry
+from services.kit.access import API_KEYS_FILE, SERVICE_TOKEN_KEY_FILE, ApiKeys, Authenticator, Rule, ServiceTokens, declared_rules
+from services.kit.clock import Clock, SystemClock
+from services.kit.database import Database
+from services.kit.server import Server
+from services.kit.settings import ProcessSettings
+from services.kit.storage import ObjectStore
+
+log = structlog.stdlib.get_logger()
+
+AnySettings = TypeVar("AnySettings", bound=ProcessSettings)
+
+
+class Process:
+    """What a service is put together from."""
+
+    def __init__(self, name: str, settings: ProcessSettings, stack: contextlib.AsyncExitStack, clock: Clock | None = None) -> None:
+        self.name = name
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.tokens = ServiceTokens(settings.secret(SERVICE_TOKEN_KEY_FILE), self.clock)
+        self.failed = asyncio.Event()
+        self._stack = stack
+
+    def database(self) -> Database:
+        """The service's own schema."""
+        database = Database.of(self.name, self.settings)
+        self._stack.push_async_callback(database.close)
+        return database
+
+    async def bus(self) -> NatsClient:
+        """A connection to NATS."""
+        connection = await events.connect(self.settings, self.name)
+        self._stack.push_async_callback(connection.close)
+        return connection
+
+    def store(self) -> ObjectStore:
+        """The object store."""
+        return ObjectStore.at(self.settings.storage_location())
+
+    def peer(self, service: str, contract: ServiceDescriptor) -> grpc.aio.Channel:
+        """A channel to another service, on which this one shows its own token."""
+        channel = client.connected(self.settings.peer(service), [contract], client.service_credential(self.tokens, self.name))
+        self._stack.push_async_callback(channel.close, None)
+        return channel
+
+    def in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Runs something for as long as the process lives. If it ends by itself the process stops, to be started again clean."""
+        task = asyncio.create_task(work, name=name)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            if not done.cancelled():
+                log.error("background work ended", work=name, exc_info=done.exception())
+                self.failed.set()
+
+        async def stop() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        task.add_done_callback(ended)
+        self._stack.push_async_callback(stop)
+
+    async def serve(self, contracts: list[ServiceDescriptor], add: Callable[[grpc.aio.Server], None], foreign: dict[str, Rule] | None = None) -> Server:
+        """Serves contracts.
+
+        Args:
+            contracts: our own services, whose access rules are read from their options.
+            add: adds the servicers.
+            foreign: rules of methods of other people's contracts, which cannot carry our option.
+        """
+        authenticator = Authenticator(ApiKeys(self.settings.secrets_dir / API_KEYS_FILE), self.tokens)
+        server = Server(authenticator, {**declared_rules(contracts), **(foreign or {})}, service_names=[contract.full_name for contract in contracts])
+        add(server.grpc)
+        await server.start(self.settings.listen_address(self.name))
+        self._stack.push_async_callback(server.drain, self.settings.drain_timeout.total_seconds())
+        return server
+
+
+async def _live(name: str, settings: ProcessSettings, wire: Callable[[Process], Awaitable[None]], label: str) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        process = Process(name, settings, stack)
+        await stack.enter_async_context(telemetry.serving_metrics(settings.metrics_address(label)))
+        await wire(process)
+        log.info("ready")
+        waits = [asyncio.create_task(stop.wait()), asyncio.create_task(process.failed.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        log.info("draining")
+        for wait in waits:
+            wait.cancel()
+    log.info("stopped")
+    return 1 if process.failed.is_set() else 0
+
+
+def run(name: str, settings_type: type[AnySettings], wire: Callable[[Process, AnySettings], Awaitable[None]], *, label: str = "") -> None:
+    """Runs a process to its end.
+
+    Args:
+        name: the service, which is also its schema, its role and its name towards other services.
+        settings_type: what to read from the environment.
+        wire: puts the service together and starts it.
+        label: name in logs and of the metrics socket where it is not `name`, such as `transcode-worker`.
+    """
+    settings = settings_type()
+    label = label or name
+    telemetry.set_up_logging(label, settings.log_level)
+    telemetry.set_up_tracing(label, settings.otlp_endpoint)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(_live(name, settings, lambda process: wire(process, settings), label))
+    if code:
+        raise SystemExit(code)

@@ -1,0 +1,276 @@
+"""The gRPC server of a service, and the one choke point through which every call goes.
+
+`CallGuard` wraps each method of each servicer: correlation id, credential, contract-declared access, request validation, errors,
+metrics and the log line. A handler only ever sees a checked request from a permitted caller, and nothing but a `Refusal` ever
+reaches the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+import sqlalchemy.exc
+import structlog
+from asyncpg.exceptions import PostgresConnectionError
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+from nats.errors import Error as NatsError
+
+from services.kit import telemetry, validation
+from services.kit.access import ANYONE, AUTHENTICATED, Authenticator, Principal, Rule
+from services.kit.errors import RPC_DOMAIN, Refusal, unavailable
+
+log = structlog.stdlib.get_logger()
+
+MAX_MESSAGE_BYTES: Final = 5 * 1024 * 1024
+SERVER_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    # Two servers on one port would split callers between an old and a new process without anyone noticing.
+    ("grpc.so_reuseport", 0),
+)
+_KIT_RULES: Final[Mapping[str, Rule]] = {
+    "/grpc.health.v1.Health/Check": ANYONE,
+    "/grpc.health.v1.Health/Watch": ANYONE,
+    "/grpc.health.v1.Health/List": ANYONE,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": AUTHENTICATED,
+}
+_QUIET: Final = ("/grpc.health.v1.", "/envoy.service.auth.v3.")
+# A handler must answer a little before its caller's deadline, so that the caller learns which call was slow.
+_DEADLINE_MARGIN: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call that is being served.
+
+    Attributes:
+        method: full method path, `/package.Service/Method`.
+        principal: who calls; None where the contract says that the request itself is the credential.
+        deadline: moment on `time.monotonic` at which the caller stops waiting; None when it waits for ever.
+    """
+
+    method: str
+    principal: Principal | None
+    deadline: float | None
+
+    @property
+    def organisation_id(self) -> str:
+        """Organisation that the caller acts for."""
+        return self.principal.organisation_id if self.principal else ""
+
+
+_call: ContextVar[Call] = ContextVar("call")
+
+
+def current_call() -> Call:
+    """The call that is being served. Only to be asked within a handler."""
+    return _call.get()
+
+
+def remaining_time() -> float | None:
+    """Seconds that the caller of the call being served still waits, less a margin; None when it waits for ever or none is being served."""
+    call = _call.get(None)
+    if call is None or call.deadline is None:
+        return None
+    return max(call.deadline - time.monotonic() - _DEADLINE_MARGIN, 0.0)
+
+
+def as_refusal(error: BaseException) -> Refusal | None:
+    """What a caller may know of an error; None for a defect of ours, of which it may know nothing."""
+    match error:
+        case Refusal():
+            return error
+        case grpc.RpcError():
+            return Refusal.from_rpc_error(error)
+        case sqlalchemy.exc.OperationalError() | sqlalchemy.exc.InterfaceError() | PostgresConnectionError() | sqlalchemy.exc.TimeoutError():
+            return unavailable("the database")
+        case sqlalchemy.exc.DBAPIError() if error.connection_invalidated:
+            return unavailable("the database")
+        case NatsError():
+            return unavailable("the event bus")
+        case ConnectionError():
+            return unavailable("a dependency")
+        case TimeoutError():
+            return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed before the answer was ready", domain=RPC_DOMAIN)
+        case _:
+            return None
+
+
+class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc-stubs leave the base untyped
+    """Wraps every method; refuses those that no rule names."""
+
+    def __init__(self, authenticator: Authenticator, rules: Mapping[str, Rule]) -> None:
+        self._authenticator = authenticator
+        self._rules = {**_KIT_RULES, **rules}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Returns the method's handler with the guard around it."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return handler
+        guarded = _GuardedMethod(self._authenticator, self._rules.get(handler_call_details.method), handler_call_details.method, handler)
+        return guarded.wrapped()
+
+
+class _GuardedMethod:
+    """One method with the guard around it."""
+
+    def __init__(self, authenticator: Authenticator, rule: Rule | None, method: str, handler: grpc.RpcMethodHandler) -> None:
+        self._authenticator = authenticator
+        self._rule = rule
+        self._method = method
+        self._handler = handler
+
+    def wrapped(self) -> grpc.RpcMethodHandler:
+        codec = {"request_deserializer": self._handler.request_deserializer, "response_serializer": self._handler.response_serializer}
+        match self._handler.request_streaming, self._handler.response_streaming:
+            case False, False:
+                return grpc.unary_unary_rpc_method_handler(self._unary, **codec)
+            case True, False:
+                return grpc.stream_unary_rpc_method_handler(self._client_stream, **codec)
+            case False, True:
+                return grpc.unary_stream_rpc_method_handler(self._server_stream, **codec)
+            case _:
+                return grpc.stream_stream_rpc_method_handler(self._both_stream, **codec)
+
+    async def _unary(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async with _Guard(self, context):
+            validation.check(request)
+            return await self._handler.unary_unary(request, context)
+
+    async def _client_stream(self, requests: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async with _Guard(self, context):
+            return await self._handler.stream_unary(_checked(requests), context)
+
+    async def _server_stream(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        async with _Guard(self, context):
+            validation.check(request)
+            async for answer in self._handler.unary_stream(request, context):
+                yield answer
+
+    async def _both_stream(self, requests: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        async with _Guard(self, context):
+            async for answer in self._handler.stream_stream(_checked(requests), context):
+                yield answer
+
+    def admit(self, metadata: Mapping[str, str]) -> Principal | None:
+        """Recognises the caller and applies the contract's rule."""
+        if self._rule is None:
+            raise Refusal(
+                grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_MISSING", "no contract says who may call this method", domain=RPC_DOMAIN
+            )
+        # Where the request itself is the credential, another one in the metadata is not looked at: it may be anything.
+        principal = None if self._rule.bearer_in_request or self._rule.anyone else self._authenticator.principal(metadata)
+        self._rule.check(principal)
+        return principal
+
+    @property
+    def method(self) -> str:
+        return self._method
+
+
+async def _checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async for request in requests:
+        validation.check(request)
+        yield request
+
+
+class _Guard:
+    """Everything that happens around one call."""
+
+    def __init__(self, guarded: _GuardedMethod, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._guarded = guarded
+        self._context = context
+        self._correlation = None
+        self._started = 0.0
+
+    async def __aenter__(self) -> None:
+        self._started = time.monotonic()
+        metadata = {str(key): str(value) for key, value in self._context.invocation_metadata() or () if not str(key).endswith("-bin")}
+        self._correlation = telemetry.correlated(metadata.get(telemetry.CORRELATION_HEADER))
+        correlation_id = self._correlation.__enter__()
+        try:
+            await self._context.send_initial_metadata(((telemetry.CORRELATION_HEADER, correlation_id),))
+            remaining = self._context.time_remaining()
+            principal = self._guarded.admit(metadata)
+            _call.set(Call(self._guarded.method, principal, None if remaining is None else self._started + remaining))
+        except Refusal as refusal:
+            await self._refuse(refusal)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                self._record("OK")
+            elif isinstance(error, grpc.aio.AbortError):
+                pass
+            elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+                self._record("CANCELLED")
+            else:
+                await self._refuse(self._explained(error))
+        finally:
+            self._correlation.__exit__(None, None, None)
+
+    def _explained(self, error: BaseException) -> Refusal:
+        refusal = as_refusal(error)
+        if refusal is None:
+            log.error("defect", method=self._guarded.method, exc_info=error)
+            message = "the server failed in a way that is its own fault; quote the correlation id to its operator"
+            return Refusal(grpc.StatusCode.INTERNAL, "INTERNAL", message, domain=RPC_DOMAIN)
+        return refusal
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        self._record(refusal.code.name, refusal)
+        await self._context.abort_with_status(rpc_status.to_status(refusal.status(telemetry.correlation_id())))
+
+    def _record(self, code: str, refusal: Refusal | None = None) -> None:
+        seconds = time.monotonic() - self._started
+        method = self._guarded.method
+        telemetry.RPC_SECONDS.labels(method, code).observe(seconds)
+        if method.startswith(_QUIET):
+            return
+        detail = {"reason": refusal.reason, "refusal": refusal.message} if refusal else {}
+        log.info("call", method=method, code=code, milliseconds=round(seconds * 1000, 1), **detail)
+
+
+class Server:
+    """A gRPC server with health, reflection and drain. Servicers are added to `grpc` before `start`."""
+
+    def __init__(self, authenticator: Authenticator, rules: Mapping[str, Rule], *, service_names: list[str]) -> None:
+        self.grpc = grpc.aio.server(interceptors=[CallGuard(authenticator, rules)], options=SERVER_OPTIONS)
+        self._health = HealthServicer()
+        self._names = ["", *service_names]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        names = [*service_names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, self.grpc)
+
+    async def start(self, address: str) -> None:
+        """Listens on `unix:/path` or `host:port`, and says that it serves."""
+        self.grpc.add_insecure_port(address)
+        await self.grpc.start()
+        await self._tell(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self, grace: float) -> None:
+        """Says that it serves no more, lets running calls end, and stops."""
+        await self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self.grpc.stop(grace)
+
+    async def _tell(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in self._names:
+            await self._health.set(name, status)

@@ -1,0 +1,48 @@
+"""Checks requests against the rules that their contract states (protovalidate)."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import grpc
+from google.protobuf.message import Message
+from protovalidate import Validator, Violation
+
+from services.kit.errors import RPC_DOMAIN, Refusal
+
+
+@cache
+def _validator() -> Validator:
+    return Validator()
+
+
+def field_path(violation: Violation) -> str:
+    """The field that breaks a rule, as `upload.items[2].name`."""
+    parts: list[str] = []
+    for element in violation.proto.field.elements:
+        name = element.field_name
+        if element.subscript is not None and element.subscript.field == "index":
+            name += f"[{element.subscript.value}]"
+        elif element.subscript is not None:
+            name += f"[{element.subscript.value!r}]"
+        parts.append(name)
+    return ".".join(parts)
+
+
+def check(request: Message) -> None:
+    """Refuses a request that breaks its contract.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT `REQUEST_INVALID`, naming each field and what is wrong with it.
+    """
+    violations = _validator().collect_violations(request)
+    if not violations:
+        return
+    fields = [(field_path(violation), violation.proto.message) for violation in violations]
+    raise Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "REQUEST_INVALID",
+        "the request breaks its contract: " + "; ".join(f"{name or 'request'}: {why}" for name, why in fields),
+        domain=RPC_DOMAIN,
+        fields=fields,
+    )

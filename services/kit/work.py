@@ -1,0 +1,101 @@
+"""Work queues: tasks in JetStream, taken by any number of workers, each by one at a time.
+
+A task is given again when its worker dies (the server hears no sign of life for `SIGN_OF_LIFE`), so work must be safe to begin again; that it
+*completes* once is for the service to see to in its own tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from services.kit import telemetry
+from services.kit.events import ensure_stream
+
+log = structlog.stdlib.get_logger()
+
+SIGN_OF_LIFE = 5.0
+"""Seconds after which a silent worker's task is given to another."""
+
+Work = Callable[[bytes], Awaitable[None]]
+
+
+class TryAgain(Exception):
+    """The task could not be done now; it goes back to the queue and is given again after `delay` seconds."""
+
+    def __init__(self, why: str, delay: float = 1.0) -> None:
+        super().__init__(why)
+        self.delay = delay
+
+
+class WorkQueue:
+    """One queue; its tasks are put in through the outbox (`services.kit.events.enqueue`) on `subject`."""
+
+    def __init__(self, name: str) -> None:
+        self.stream = f"WORK_{name.upper().replace('-', '_')}"
+        self.subject = f"work.{name}"
+
+    async def ensure(self, js: JetStreamContext) -> None:
+        """Makes the queue's stream when it does not exist."""
+        await ensure_stream(js, self.stream, [self.subject], work_queue=True)
+
+    async def run(self, js: JetStreamContext, work: Work, *, parallel: int = 1) -> None:
+        """Works until cancelled; a task that is being worked on then goes back to the queue at once."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(parallel):
+                group.create_task(self._one_worker(js, work))
+
+    async def _one_worker(self, js: JetStreamContext, work: Work) -> None:
+        while True:
+            try:
+                await self.ensure(js)
+                config = ConsumerConfig(durable_name="workers", ack_policy=AckPolicy.EXPLICIT, ack_wait=SIGN_OF_LIFE * 2, max_deliver=-1, max_ack_pending=1024)
+                await js.add_consumer(self.stream, config)
+                subscription = await js.pull_subscribe_bind(consumer="workers", stream=self.stream)
+                while True:
+                    try:
+                        message = (await subscription.fetch(1, timeout=30))[0]
+                    except TimeoutError:
+                        continue
+                    await self._one_task(message, work)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # NATS is away or the consumer is gone: begin again
+                log.warning("worker is waiting", queue=self.stream, error=f"{type(error).__name__}: {error}"[:300])
+                await asyncio.sleep(1)
+
+    async def _one_task(self, message: Msg, work: Work) -> None:
+        alive = asyncio.create_task(self._signs_of_life(message))
+        try:
+            with telemetry.correlated((message.headers or {}).get(telemetry.CORRELATION_HEADER)):
+                await work(message.data)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):  # the server may be away; then the silence says it
+                await message.nak()
+            raise
+        except TryAgain as error:
+            telemetry.TASKS_WORKED.labels(self.stream, "again").inc()
+            log.info("task goes back", queue=self.stream, why=str(error))
+            await message.nak(delay=error.delay)
+        except Exception:  # a defect, or a dependency that is away: the task must not be lost
+            telemetry.TASKS_WORKED.labels(self.stream, "failed").inc()
+            tries = message.metadata.num_delivered
+            log.exception("task was not done", queue=self.stream, tries=tries)
+            await message.nak(delay=min(2.0**tries, 60.0))
+        else:
+            telemetry.TASKS_WORKED.labels(self.stream, "done").inc()
+            await message.ack()
+        finally:
+            alive.cancel()
+
+    async def _signs_of_life(self, message: Msg) -> None:
+        while True:
+            await asyncio.sleep(SIGN_OF_LIFE / 2)
+            with contextlib.suppress(Exception):  # NATS may be away for a moment; the next sign may get through
+                await message.in_progress()

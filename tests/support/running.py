@@ -1,0 +1,40 @@
+"""Runs a service inside the test's own process, on the real stores, and connects to it over its socket."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from services.kit import client
+from services.kit.clock import Clock
+from services.kit.process import Process
+from services.kit.settings import ProcessSettings
+from tests.support.stores import operator_key
+
+AnySettings = TypeVar("AnySettings", bound=ProcessSettings)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    name: str, settings: AnySettings, wire: Callable[[Process, AnySettings], Awaitable[None]], *, clock: Clock | None = None
+) -> AsyncIterator[Process]:
+    """Runs a service's own `wire` for the length of the block."""
+    async with contextlib.AsyncExitStack() as stack:
+        process = Process(name, settings, stack, clock)
+        await wire(process, settings)
+        yield process
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: ProcessSettings, service: str, contract: ServiceDescriptor, *, key: str | None = None) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a running service as the operator, or with another bearer credential; `key=""` shows none."""
+    bearer = operator_key(settings) if key is None else key
+    channel = client.connected(settings.peer(service), [contract], (lambda: bearer) if bearer else None)
+    try:
+        yield channel
+    finally:
+        await channel.close()
