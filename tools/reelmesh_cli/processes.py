@@ -1,0 +1,89 @@
+"""What runs: every process of the mesh on one machine, in one list.
+
+A new service is one more line here. `needs` names what must be ready before it starts; it is not waited
+for again when something is restarted later, because every process reconnects by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["postgres", "nats", "envoy", "python", "job"]
+Health = Literal["grpc", "socket", "alive"]
+
+COMMAND_NAME = "reelmesh-"
+"""Prefix of the names that `ps` shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One process.
+
+    Attributes:
+        name: what people call it: in `reelmesh status`, in `reelmesh logs`, and its log and socket file.
+        kind: `python` and `job` are forked from the zygote; a job runs once, to its end, at each start.
+        module: for `python` and `job`: what `python -m` would run; it has a `main()`.
+        needs: names of the processes that must be ready first.
+        health: how readiness is seen. `grpc`: grpc.health.v1 on its unix socket answers SERVING.
+            `socket`: its unix socket accepts a connection. `alive`: it has not died for a moment.
+        stop_seconds: how long it may drain after SIGTERM before SIGKILL.
+    """
+
+    name: str
+    kind: Kind
+    module: str = ""
+    needs: tuple[str, ...] = ()
+    health: Health = "grpc"
+    stop_seconds: float = 8.0
+
+
+_STORES = ("migrate", "nats")
+
+PROCESSES: tuple[ProcessSpec, ...] = (
+    ProcessSpec("postgres", "postgres"),
+    ProcessSpec("nats", "nats"),
+    ProcessSpec("migrate", "job", "services.kit.migrate", needs=("postgres",)),
+    ProcessSpec("upload", "python", "services.upload", needs=_STORES),
+    ProcessSpec("assets", "python", "services.assets", needs=_STORES),
+    ProcessSpec("transcode", "python", "services.transcode", needs=_STORES),
+    ProcessSpec("packaging", "python", "services.packaging", needs=_STORES),
+    ProcessSpec("drm", "python", "services.drm", needs=_STORES),
+    ProcessSpec("policy", "python", "services.policy", needs=_STORES),
+    ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="alive"),
+    ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="alive"),
+    ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="socket"),
+    ProcessSpec("envoy", "envoy", needs=_STORES),
+)
+"""The mesh. Stopping goes through this list backwards: the edge first, the stores last."""
+
+PRELOADED_MODULES: tuple[str, ...] = (
+    "grpc.aio",
+    "grpc_health.v1.health",
+    "grpc_reflection.v1alpha.reflection",
+    "grpc_status.rpc_status",
+    "google.rpc.error_details_pb2",
+    "sqlalchemy.ext.asyncio",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "asyncpg",
+    "nats",
+    "nats.js",
+    "opentelemetry.sdk.trace",
+    "opentelemetry.sdk.metrics",
+    "opentelemetry.instrumentation.grpc",
+    "prometheus_client",
+    "structlog",
+    "pydantic_settings",
+    "protovalidate",
+    "jwt",
+    "cryptography.hazmat.primitives.asymmetric.ec",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "obstore",
+    "uvloop",
+    "services.kit",
+)
+"""What the zygote imports before it forks: libraries that several processes use.
+
+Importing must start no thread and open no connection. One that is missing is skipped: the process that
+needs it will say so better.
+"""

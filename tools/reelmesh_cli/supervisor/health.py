@@ -1,0 +1,68 @@
+"""Whether a process is ready to be used."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+PROBE_SECONDS = 3.0
+"""How long one question may take."""
+
+
+async def serving(socket: Path) -> bool:
+    """Whether a gRPC server on this unix socket answers SERVING to grpc.health.v1.Health/Check."""
+    if not socket.exists():
+        return False
+    # Imported here, and not before the stores have been started: this costs a quarter of a second.
+    import grpc.aio
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    # Without a channel of its own for each question, gRPC would hold back after a refused connection.
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    async with grpc.aio.insecure_channel(f"unix:{socket}", options=options) as channel:
+        try:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def accepting(socket: Path) -> bool:
+    """Whether someone accepts connections on this unix socket."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(PROBE_SECONDS):
+            _, writer = await asyncio.open_unix_connection(str(socket))
+            writer.close()
+            return True
+    return False
+
+
+async def nats_listening(host: str, port: int) -> bool:
+    """Whether NATS greets with JetStream on."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(PROBE_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port)
+            greeting = await reader.readline()
+            writer.close()
+            return greeting.startswith(b"INFO") and b'"jetstream":true' in greeting
+    return False
+
+
+async def envoy_ready(admin: Path) -> bool:
+    """Whether Envoy's admin interface, on a unix socket, answers LIVE: every listener is set up."""
+    status, _ = await http_over_unix(admin, "GET", "/ready")
+    return status == 200
+
+
+async def http_over_unix(socket: Path, method: str, path: str) -> tuple[int, str]:
+    """One HTTP/1.1 exchange over a unix socket: status and body; status 0 if nobody answers."""
+    with contextlib.suppress(OSError, TimeoutError, ValueError, IndexError):
+        async with asyncio.timeout(PROBE_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            writer.write(f"{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
+            answer = (await reader.read()).decode(errors="replace")
+            writer.close()
+            head, _, body = answer.partition("\r\n\r\n")
+            return int(head.split()[1]), body
+    return 0, ""
