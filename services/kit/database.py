@@ -18,6 +18,8 @@ Tx = AsyncConnection
 ANNOUNCED: Final = "reelmesh.announced"
 """Mark on a connection whose running transaction has written to the outbox."""
 
+_AFTER_COMMIT: Final = "reelmesh.after_commit"
+
 KIT_TABLES: Final = sa.MetaData()
 
 outbox = sa.Table(
@@ -50,6 +52,11 @@ replies = sa.Table(
     sa.Column("create_time", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now(), index=True),
 )
 """First answers, by `request_id`."""
+
+
+def after_commit(tx: Tx, act: Callable[[], None]) -> None:
+    """Calls `act` once the transaction is committed, and never when it is undone. For what may be lost in a crash, such as waking a watcher."""
+    tx.info.setdefault(_AFTER_COMMIT, []).append(act)
 
 
 class Database:
@@ -89,10 +96,14 @@ class Database:
         """One transaction: committed when the block ends, undone when it raises."""
         async with self._engine.begin() as connection:
             connection.info.pop(ANNOUNCED, None)
+            connection.info.pop(_AFTER_COMMIT, None)
             yield connection
             announced = connection.info.pop(ANNOUNCED, False)
+            acts = connection.info.pop(_AFTER_COMMIT, ())
         if announced:
             self._announced()
+        for act in acts:
+            act()
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -76,6 +76,9 @@ def _request_id(request: Message) -> str:
     value = getattr(request, "request_id", "")
     if not isinstance(value, str) or not value:
         raise TypeError(f"{request.DESCRIPTOR.full_name} carries no request_id")
+    if not value.isprintable():  # Postgres keeps no NUL, and nobody can quote a control character
+        message = "send a request_id of printable characters"
+        raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID", message, domain=RPC_DOMAIN, fields=[("request_id", message)])
     return value
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from typeid import TypeID
+from typeid.errors import TypeIDException
 
 SUFFIX_PATTERN: Final = r"[0-7][0-9a-hjkmnp-tv-z]{25}"
 
@@ -18,3 +20,12 @@ def new_id(prefix: str) -> str:
 def is_id(prefix: str, text: str) -> bool:
     """Tells whether `text` has the form of an id with this prefix."""
     return re.fullmatch(rf"{prefix}_{SUFFIX_PATTERN}", text) is not None
+
+
+def time_of(text: str) -> datetime | None:
+    """When an id was made, to the millisecond (the first 48 bits of a UUIDv7, RFC 9562 §5.7); None for what is no such id."""
+    try:
+        milliseconds = int(TypeID.from_string(text).uuid.hex[:12], 16)
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (TypeIDException, ValueError, OverflowError, OSError):
+        return None

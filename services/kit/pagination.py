@@ -52,9 +52,9 @@ def page_of(request: Message) -> Page:
         return Page(size, "", digest)
     try:
         bound_to, after = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise _invalid("the page token is not one that was issued here; start again without it") from error
-    if bound_to != digest or not isinstance(after, str):
+    if bound_to != digest or not isinstance(after, str) or not after.isprintable():
         raise _invalid("the page token belongs to another list or filter; start again without it")
     return Page(size, after, digest)
 

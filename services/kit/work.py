@@ -87,7 +87,7 @@ class WorkQueue:
             telemetry.TASKS_WORKED.labels(self.stream, "failed").inc()
             tries = message.metadata.num_delivered
             log.exception("task was not done", queue=self.stream, tries=tries)
-            await message.nak(delay=min(2.0**tries, 60.0))
+            await message.nak(delay=min(2.0 ** min(tries, 6), 60.0))
         else:
             telemetry.TASKS_WORKED.labels(self.stream, "done").inc()
             await message.ack()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import asyncpg
 
-from services.kit import migrate
+from services.kit import events, migrate
 from services.kit.settings import ProcessSettings
 from tools.reelmesh_cli.supervisor import environment, install_secrets, nats_server, postgres
 from tools.reelmesh_cli.supervisor.layout import Layout
@@ -92,7 +92,11 @@ def running_stores() -> Iterator[ProcessSettings]:
 
 
 async def emptied(settings: ProcessSettings) -> None:
-    """Removes every row of every service, leaving tables and roles as they are."""
+    """Removes every row of every service and every message of every stream, leaving tables, roles, streams and consumers as they are."""
+    bus = await events.connect(settings, "test")
+    for stream in await bus.jetstream().streams_info():
+        await bus.jetstream().purge_stream(stream.config.name or "")
+    await bus.close()
     connection = await asyncpg.connect(host=settings.database_host, user=settings.database_admin, database=settings.database_name)
     try:
         services = migrate.services_with_schema()
