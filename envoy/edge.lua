@@ -1,0 +1,61 @@
+-- What no other filter of Envoy can do. It runs first on the way in and last on the way out.
+
+local WELL_FORMED = "^[%w_%-]+$"
+local LONGEST_HARMLESS_SEGMENT = 40
+
+-- A client may choose its own correlation id as long as it could not be anything else. Lua has no counted patterns.
+local function correlation_id(headers)
+  local offered = headers:get("x-correlation-id")
+  if offered ~= nil and #offered >= 8 and #offered <= 64 and offered:find(WELL_FORMED) then
+    return offered
+  end
+  local id = headers:get("x-request-id"):gsub("-", "")
+  headers:replace("x-correlation-id", id)
+  return id
+end
+
+-- The path as it may be logged: without the query, without the ticket of a playback URL, and without anything that is too
+-- long to be one of our ids, wherever it stands.
+local function loggable(path)
+  local bare = path:match("^[^?#]*")
+  local playback, rest = bare:match("^(/[pP]/)[^/]*(.*)$")
+  if playback ~= nil then
+    bare = playback .. "-" .. rest
+  end
+  return (bare:gsub("[^/]+", function(segment)
+    if #segment > LONGEST_HARMLESS_SEGMENT then
+      return "-"
+    end
+  end))
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local path = headers:get(":path")
+  metadata:set("edge", "correlation_id", correlation_id(headers))
+  metadata:set("edge", "method", headers:get(":method"))
+  metadata:set("edge", "path", loggable(path))
+  -- Asked here, before the transcoder makes every call look like one.
+  local content_type = headers:get("content-type")
+  metadata:set("edge", "grpc", content_type ~= nil and content_type:find("^application/grpc") ~= nil)
+  local file = handle:metadata():get("file")
+  if file ~= nil then
+    headers:replace(":path", file)
+  end
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local known = handle:streamInfo():dynamicMetadata():get("edge")
+  if known ~= nil then
+    headers:replace("x-correlation-id", known["correlation_id"])
+  end
+  local status = headers:get(":status")
+  local cached = handle:metadata():get("cache_control")
+  if cached ~= nil and (status == "200" or status == "206") then
+    headers:replace("cache-control", cached)
+  elseif headers:get("cache-control") == nil then
+    headers:replace("cache-control", "no-store")
+  end
+end

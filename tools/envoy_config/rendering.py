@@ -1,0 +1,228 @@
+"""Puts the configuration together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tools.envoy_config.methods import Method, public_methods
+from tools.envoy_config.replies import local_replies
+from tools.envoy_config.settings import EdgeSettings
+from tools.envoy_config.templates import FOLDER, Block, filled, joined
+
+MIB: Final = 1024 * 1024
+BUFFER_BYTES: Final = 256 * 1024
+STREAM_WINDOW_BYTES: Final = 512 * 1024
+CONNECTION_WINDOW_BYTES: Final = MIB
+FILE_THREADS: Final = 2
+
+# A unary call that a client gave no deadline ends here. Completing an upload reads the whole file once more.
+UNARY_TIMEOUT: Final = "60s"
+TIMEOUTS: Final = {"CompleteUpload": "3600s"}
+
+_UNASKED: Final = {"@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}
+_UNTRANSCODED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+
+# What never reached a service may be sent again, whatever it is; what only reads may be sent again if the service was going away.
+_RETRY_UNSENT: Final = {
+    "retry_on": "connect-failure,refused-stream",
+    "num_retries": 3,
+    "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
+}
+_RETRY_READS: Final = {**_RETRY_UNSENT, "retry_on": "connect-failure,refused-stream,reset-before-request,unavailable"}
+
+_PAGE_POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        # Shaka Player makes its styles while it runs, and plays from blob: URLs.
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+_API_HEADERS: Final = (
+    "authorization",
+    "content-type",
+    "connect-protocol-version",
+    "connect-timeout-ms",
+    "grpc-timeout",
+    "x-correlation-id",
+    "x-grpc-web",
+    "x-user-agent",
+)
+_API_EXPOSED: Final = ("grpc-status", "grpc-message", "grpc-status-details-bin", "x-correlation-id", "retry-after")
+_TUS_HEADERS: Final = (
+    "authorization",
+    "content-type",
+    "tus-resumable",
+    "upload-checksum",
+    "upload-defer-length",
+    "upload-length",
+    "upload-metadata",
+    "upload-offset",
+    "x-correlation-id",
+    "x-http-method-override",
+    "x-request-id",
+    "x-requested-with",
+)
+_TUS_EXPOSED: Final = (
+    "location",
+    "tus-checksum-algorithm",
+    "tus-extension",
+    "tus-max-size",
+    "tus-resumable",
+    "tus-version",
+    "upload-expires",
+    "upload-length",
+    "upload-metadata",
+    "upload-offset",
+    "x-correlation-id",
+)
+_PLAYBACK_EXPOSED: Final = ("content-length", "content-range", "x-correlation-id", "x-reelmesh-reason")
+
+_CREDENTIAL: Final[list[dict[str, object]]] = [
+    {
+        "name": "envoy.filters.http.credential_injector",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+            "overwrite": True,
+            "credential": {
+                "name": "envoy.http.injected_credentials.generic",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+                    "credential": {"name": "service-token"},
+                    "header": "authorization",
+                },
+            },
+        },
+    },
+    {
+        "name": "envoy.filters.http.upstream_codec",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
+    },
+]
+
+
+def render(settings: EdgeSettings) -> str:
+    """Envoy's whole configuration as YAML. It holds no secret.
+
+    Raises:
+        FileNotFoundError: the descriptor set is not where the settings say.
+    """
+    methods = public_methods(settings.descriptors)
+    clusters = _clusters(settings)
+    token = settings.service_token_file.resolve()
+    return filled(
+        "bootstrap",
+        admin_address=_address(settings.admin),
+        listen_address=_address(settings.listen),
+        max_heap_bytes=settings.max_heap_bytes,
+        max_connections=settings.max_connections,
+        buffer_bytes=BUFFER_BYTES,
+        stream_window_bytes=STREAM_WINDOW_BYTES,
+        connection_window_bytes=CONNECTION_WINDOW_BYTES,
+        access_log=filled("access_log", access_log_path=settings.access_log),
+        local_replies=local_replies(),
+        http_filters=_filters(settings, methods, sorted(clusters)),
+        api_cors=_cors([{"exact": origin} for origin in settings.allowed_origins], "GET, POST, PUT, PATCH, DELETE", _API_HEADERS, _API_EXPOSED),
+        routes=_routes(settings, methods),
+        clusters=joined(list(clusters.values())),
+        service_token_file=str(token),
+        service_token_folder=str(token.parent),
+    )
+
+
+def _filters(settings: EdgeSettings, methods: list[Method], clusters: list[str]) -> Block:
+    return filled(
+        "filters",
+        every_cluster_healthy={cluster: {"value": 100} for cluster in clusters},
+        edge_lua=(FOLDER / "edge.lua").read_text(encoding="utf-8"),
+        file_threads=FILE_THREADS,
+        descriptors=str(settings.descriptors),
+        services=sorted({method.service for method in methods}),
+        # A streamed body arrives in parts of up to a connection's buffer and a bit; each becomes a message of the stream.
+        max_json_bytes=MIB,
+        max_answer_bytes=8 * MIB,
+    )
+
+
+def _routes(settings: EdgeSettings, methods: list[Method]) -> Block:
+    allowed = [{"exact": origin} for origin in settings.allowed_origins]
+    return filled(
+        "routes",
+        unasked=_UNASKED,
+        untranscoded=_UNTRANSCODED,
+        published_files=filled(
+            "published_files",
+            file_threads=FILE_THREADS,
+            published=str((settings.objects / "published").resolve()),
+            playback_cors=_cors([{"safe_regex": {"regex": ".*"}}], "GET, HEAD, POST", ("content-type", "range", "x-correlation-id"), _PLAYBACK_EXPOSED),
+        ),
+        rpc_routes=joined([_rpc_route(method) for method in methods]),
+        tus_cors=_cors(allowed, "POST, HEAD, PATCH, DELETE, OPTIONS", _TUS_HEADERS, _TUS_EXPOSED),
+        web_files=_web_files(settings.web.resolve()),
+        openapi_files=_web_files(settings.openapi.resolve()),
+    )
+
+
+def _web_files(folder: object) -> Block:
+    return filled(
+        "web_files",
+        unasked=_UNASKED,
+        untranscoded=_UNTRANSCODED,
+        content_security_policy=_PAGE_POLICY,
+        file_threads=FILE_THREADS,
+        folder=str(folder),
+    )
+
+
+def _rpc_route(method: Method) -> Block:
+    return filled(
+        "rpc_route",
+        name=f"{method.service}/{method.name}",
+        path=method.path,
+        cluster=method.domain,
+        timeout="0s" if method.streams else TIMEOUTS.get(method.name, UNARY_TIMEOUT),
+        idle_timeout="0s" if method.streams or method.name in TIMEOUTS else UNARY_TIMEOUT,
+        retry_policy=_RETRY_READS if method.reads and not method.streams else _RETRY_UNSENT,
+        unasked=_UNASKED,
+    )
+
+
+def _cors(origins: list[dict[str, str]], methods: str, headers: tuple[str, ...], exposed: tuple[str, ...]) -> Block:
+    return filled("cors", origins=origins, methods=methods, headers=", ".join(headers), exposed=", ".join(exposed))
+
+
+def _clusters(settings: EdgeSettings) -> dict[str, Block]:
+    """Each cluster by its name. `policy-authz` is `policy` once more, with Envoy's own credential on each call."""
+    grpc_health = Block("grpc_health_check: {}")
+    http2 = Block(f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}")
+    clusters = {name: _cluster(name, address, grpc_health, http2, []) for name, address in settings.services().items()}
+    clusters["policy-authz"] = _cluster("policy-authz", settings.policy, grpc_health, http2, _CREDENTIAL)
+    clusters["gateway-tus"] = _cluster("gateway-tus", settings.tus, Block("tcp_health_check: {}"), Block("http_protocol_options: {}"), [])
+    return clusters
+
+
+def _cluster(name: str, address: str, health_check: Block, protocol: Block, upstream_filters: list[dict[str, object]]) -> Block:
+    return filled(
+        "cluster",
+        name=name,
+        discovery="STATIC" if address.startswith("unix:") else "STRICT_DNS",
+        buffer_bytes=BUFFER_BYTES,
+        health_check=health_check,
+        protocol=protocol,
+        upstream_filters=upstream_filters,
+        address=_address(address),
+    )
+
+
+def _address(address: str) -> dict[str, object]:
+    if address.startswith("unix:"):
+        return {"pipe": {"path": address.removeprefix("unix:")}}
+    host, _, port = address.rpartition(":")
+    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}

@@ -1,0 +1,66 @@
+"""What an edge needs to know about the install it stands in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSettings:
+    """Settings of one Envoy. An address is `unix:/path/of.sock` or `host:port`, as services take it too.
+
+    Attributes:
+        upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
+        tus: address of the tus gateway (HTTP/1.1).
+        objects: root of the local object store; published packages lie in `published/` below it.
+        service_token_file: file with the token that shows `policy` who Envoy is. It is read again whenever a new file is
+            moved into its place, so whoever renews it writes a file beside it and renames that.
+        admin: address of Envoy's admin interface. It can stop Envoy and read its configuration: a unix socket in a private
+            directory is the right place.
+        listen: address for people.
+        web: folder of the built web app. A missing one gives 404 for its pages and hurts nothing else.
+        openapi: folder of `reelmesh.openapi.json`.
+        descriptors: descriptor set of the contracts.
+        access_log: file for one JSON object a request.
+        allowed_origins: other web origins, such as `https://studio.example`, whose pages may call the interface and upload.
+            Playback needs no such permission: whoever holds a ticket may play anywhere.
+        workers: worker threads, 1 or more.
+        max_heap_bytes: Envoy stops taking requests at 95 % of this.
+        max_connections: connections from outside at a time.
+    """
+
+    upload: str
+    assets: str
+    transcode: str
+    packaging: str
+    drm: str
+    policy: str
+    tus: str
+    objects: Path
+    service_token_file: Path
+    admin: str
+    listen: str = "127.0.0.1:8080"
+    web: Path = REPOSITORY / "web/dist"
+    openapi: Path = REPOSITORY / "gen/openapi"
+    descriptors: Path = REPOSITORY / "gen/envoy/reelmesh.binpb"
+    access_log: str = "/dev/stdout"
+    allowed_origins: tuple[str, ...] = ()
+    workers: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
+    max_heap_bytes: int = 512 * 1024 * 1024
+    max_connections: int = 4096
+
+    def services(self) -> dict[str, str]:
+        """Address of each gRPC service by its name."""
+        return {
+            "upload": self.upload,
+            "assets": self.assets,
+            "transcode": self.transcode,
+            "packaging": self.packaging,
+            "drm": self.drm,
+            "policy": self.policy,
+        }
