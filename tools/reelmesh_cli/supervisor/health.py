@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 from pathlib import Path
 
 PROBE_SECONDS = 3.0
@@ -55,12 +56,23 @@ async def envoy_ready(admin: Path) -> bool:
     return status == 200
 
 
+async def edge_ready(port: int) -> bool:
+    """Whether the edge answers `/readyz` with 200: Envoy sees every service healthy."""
+    return (await _exchange(asyncio.open_connection("127.0.0.1", port), "GET", "/readyz"))[0] == 200
+
+
 async def http_over_unix(socket: Path, method: str, path: str) -> tuple[int, str]:
     """One HTTP/1.1 exchange over a unix socket: status and body; status 0 if nobody answers."""
+    return await _exchange(asyncio.open_unix_connection(str(socket)), method, path)
+
+
+async def _exchange(
+    connection: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]], method: str, path: str
+) -> tuple[int, str]:
     with contextlib.suppress(OSError, TimeoutError, ValueError, IndexError):
         async with asyncio.timeout(PROBE_SECONDS):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-            writer.write(f"{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
+            reader, writer = await connection
+            writer.write(f"{method} {path} HTTP/1.1\r\nHost: reelmesh\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
             answer = (await reader.read()).decode(errors="replace")
             writer.close()
             head, _, body = answer.partition("\r\n\r\n")

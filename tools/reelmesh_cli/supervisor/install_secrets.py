@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-
-OPERATOR_KEY_PREFIX = "rmk_"
-
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def ensure(directory: Path) -> None:
@@ -21,7 +16,7 @@ def ensure(directory: Path) -> None:
     _once(directory / "ticket_key.pem", _signing_key)
     _once(directory / "root_key", lambda: secrets.token_bytes(32))
     _once(directory / "nats_token", lambda: secrets.token_urlsafe(32).encode())
-    _once(directory / "operator_api_key", lambda: f"{OPERATOR_KEY_PREFIX}{_base62(secrets.token_bytes(32))}".encode())
+    _once(directory / "operator_api_key", _operator_key)
     _once(directory / "api_keys.json", lambda: _api_keys((directory / "operator_api_key").read_text().strip()))
 
 
@@ -46,24 +41,16 @@ def _signing_key() -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+def _operator_key() -> bytes:
+    from services.kit.access import new_api_key  # as above
+
+    return new_api_key().encode()
+
+
 def _api_keys(key: str) -> bytes:
-    """What the servers know of the operator's key: its SHA-256. The key itself has 256 random bits, so no salt is needed."""
+    """What the servers know of the operator's key: its SHA-256."""
+    from services.kit.access import api_key_entry
     from services.kit.ids import new_id
 
-    entry = {
-        "key_id": new_id("key"),
-        "sha256": hashlib.sha256(key.encode()).hexdigest(),
-        "name": "operator",
-        "organisation_id": new_id("org"),
-        "permissions": ["*"],
-    }
+    entry = api_key_entry(key, key_id=new_id("key"), name="operator", organisation_id=new_id("org"), permissions=["*"])
     return json.dumps([entry], indent=1).encode()
-
-
-def _base62(raw: bytes) -> str:
-    number = int.from_bytes(raw)
-    digits = ""
-    while number:
-        number, digit = divmod(number, 62)
-        digits = _BASE62[digit] + digits
-    return digits.rjust(43, "0")

@@ -25,7 +25,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 _STEADY_SECONDS = 10.0
 _PROBE_EVERY = 10.0
 _UNRESPONSIVE_SECONDS = 60.0
-_ALIVE_SECONDS = 0.4
 
 
 class StartFailed(Exception):
@@ -179,11 +178,6 @@ class Keeper:
     def _failure(self, outcome: str) -> str:
         said = "\n".join(f"    {line[:400]}" for line in self.log.last_events(8))
         return f"{self.spec.name} does not start ({outcome}). It last said:\n{said}\nMore: reelmesh logs {self.spec.name}"
-
-
-async def alive_a_while(pid: int, began: dict[int, float]) -> bool:
-    """Readiness of a process that nobody can ask: it has not died in its first moments."""
-    return time.monotonic() - began.setdefault(pid, time.monotonic()) > _ALIVE_SECONDS
 
 
 def command_name(spec: ProcessSpec) -> str:

@@ -77,7 +77,7 @@ class Layout:
         if len(os.fsencode(self.run)) + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_BYTES:
             return self.run
         digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:12]
-        return Path(f"/tmp/reelmesh-{os.getuid()}-{digest}")  # noqa: S108: private, made and checked in `prepare`
+        return Path(f"/tmp/reelmesh-{os.getuid()}-{digest}")  # private, made and checked in `prepare`
 
     @property
     def postgres_socket(self) -> Path:

@@ -22,7 +22,7 @@ from tools.reelmesh_cli.supervisor import (
     postgres,
 )
 from tools.reelmesh_cli.supervisor.environment import MeshAddresses
-from tools.reelmesh_cli.supervisor.keeper import SETTLED, Keeper, StartFailed, alive_a_while, command_name
+from tools.reelmesh_cli.supervisor.keeper import SETTLED, Keeper, StartFailed, command_name
 from tools.reelmesh_cli.supervisor.layout import REPOSITORY, Layout
 from tools.reelmesh_cli.supervisor.logs import LogFile, LogPump
 from tools.reelmesh_cli.supervisor.nursery import Nursery, SpawnFailed
@@ -49,7 +49,6 @@ class Mesh:
         self._keepers = {spec.name: self._keeper(spec) for spec in specs}
         self._stop = asyncio.Event()
         self._write_due = False
-        self._alive_since: dict[int, float] = {}
         self.record = MeshRecord(
             data_dir=str(layout.data),
             url=self._addresses.url,
@@ -74,6 +73,8 @@ class Mesh:
         self._nursery.start()
         reaper = Reaper(self._nursery)
         keeping = [asyncio.create_task(self._keep(keeper, reaper)) for keeper in self._keepers.values()]
+        if any(spec.kind == "envoy" for spec in self._specs):
+            keeping.append(asyncio.create_task(self._tend_envoy()))
         failure = await self._until_stopped(keeping)
         await self._take_down(keeping)
         self._nursery.close()
@@ -168,14 +169,26 @@ class Mesh:
     async def _ready(self, spec: ProcessSpec, pid: int) -> bool:
         probes: dict[str, Callable[[], Awaitable[bool]]] = {
             "nats": lambda: health.nats_listening(nats_server.HOST, self._addresses.nats_port),
-            "envoy": lambda: health.envoy_ready(self._layout.socket_of("envoy-admin")),
+            "envoy": self._envoy_ready,
             "grpc": lambda: health.serving(self._layout.socket_of(spec.name)),
             "socket": lambda: health.accepting(self._layout.socket_of(spec.name)),
-            "alive": lambda: alive_a_while(pid, self._alive_since),
+            "metrics": lambda: health.accepting(self._layout.sockets / f"{spec.name}.metrics.sock"),
         }
         if spec.kind == "postgres":
             return postgres.ready(self._layout, pid)
         return await probes[spec.kind if spec.kind in ("nats", "envoy") else spec.health]()
+
+    async def _envoy_ready(self) -> bool:
+        """At first: whether people can be served, that is, Envoy sees every service. Later: whether it answers at all."""
+        if not await health.envoy_ready(envoy_server.admin_socket(self._layout)):
+            return False
+        await envoy_server.tend_access_log(self._layout)
+        return self.record.state != "starting" or await health.edge_ready(self._addresses.port)
+
+    async def _tend_envoy(self) -> None:
+        while True:
+            await asyncio.sleep(envoy_server.TOKEN_EVERY_SECONDS)
+            await asyncio.to_thread(envoy_server.renew_token, self._layout)
 
     async def _create_cluster(self, keeper: Keeper, reaper: Reaper) -> None:
         owner = postgres.owner_of(self._layout)

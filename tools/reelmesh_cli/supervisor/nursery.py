@@ -94,7 +94,7 @@ class Nursery:
             if self._connection is None:
                 self.start()
             connection = self._connection
-            assert connection is not None  # noqa: S101: `start` has just set it
+            assert connection is not None  # `start` has just set it
             with contextlib.suppress(OSError):
                 socket.send_fds(connection, [request.packed()], [output])
                 answer = await asyncio.get_running_loop().sock_recv(connection, PACKET_BYTES)

@@ -1,0 +1,35 @@
+"""The `reelmesh` command."""
+
+from __future__ import annotations
+
+import typer
+
+from tools.reelmesh_cli.commands import demo, doctor, logs, mesh, playback, status, upload
+
+app = typer.Typer(
+    name="reelmesh",
+    help="Runs the video platform on this machine, and speaks to it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(mesh.up)
+app.command("down")(mesh.down)
+app.command("status")(status.status)
+app.command("upload")(upload.upload)
+app.command("play")(playback.play)
+app.command("revoke")(playback.revoke)
+app.command("logs")(logs.logs)
+app.command("demo")(demo.demo)
+app.command("key")(status.key)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point of the `reelmesh` script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

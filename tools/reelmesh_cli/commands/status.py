@@ -1,0 +1,137 @@
+"""`reelmesh status` and `reelmesh key`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from tools.reelmesh_cli.connection import DataOption, layout_of, operator_key
+from tools.reelmesh_cli.output import EXIT_FAILED, JsonOption, Output
+from tools.reelmesh_cli.supervisor import linux
+from tools.reelmesh_cli.supervisor.state import Identity, MeshRecord, running_state
+
+_COLOURS = {"ready": "green", "done": "green", "failed": "red", "stopped": "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One process as shown. `memory` is PSS in bytes, children included; None when unknown."""
+
+    name: str
+    state: str
+    pid: int | None
+    since: float
+    memory: int | None
+    restarts: int
+    last_exit: str
+
+
+def status(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Shows what runs, since when, and how much memory it takes."""
+    output = Output(as_json)
+    layout = layout_of(data)
+    state = running_state(layout)
+    if state is None:
+        output.fail(f"Reelmesh does not run from {layout.data}. Start it with `reelmesh up`.", EXIT_FAILED, state="stopped")
+    lines = _lines(state)
+    total = sum(line.memory or 0 for line in lines)
+    output.result(
+        state=state.state,
+        url=state.url,
+        data_dir=state.data_dir,
+        ready_seconds=state.ready_seconds,
+        uptime_seconds=round(time.time() - state.started, 1),
+        memory_bytes=total,
+        processes=[
+            {
+                "name": line.name,
+                "state": line.state,
+                "pid": line.pid,
+                "uptime_seconds": round(time.time() - line.since, 1) if line.since else None,
+                "memory_bytes": line.memory,
+                "restarts": line.restarts,
+                "last_exit": line.last_exit,
+            }
+            for line in lines
+        ],
+    )
+    if not as_json:
+        output.people.print(_table(lines, total))
+        output.say(f"Reelmesh is {state.state} at {state.url}  [dim]data in {state.data_dir}[/]")
+
+
+def _lines(state: MeshRecord) -> list[Line]:
+    lines = [
+        Line(
+            one.name,
+            one.state,
+            one.identity.pid if one.identity is not None else None,
+            one.since,
+            memory_of_tree(one.identity.pid) if one.identity is not None else None,
+            one.restarts,
+            one.last_exit,
+        )
+        for one in state.processes
+    ]
+    own: list[tuple[str, Identity | None]] = [
+        ("supervisor", state.supervisor),
+        ("guardian", state.guardian),
+        ("zygote", state.zygote),
+    ]
+    for name, identity in own:
+        if identity is not None and identity.alive():
+            memory = linux.proportional_memory(identity.pid)
+            lines.append(Line(name, "ready", identity.pid, state.started, memory, 0, ""))
+    return lines
+
+
+def memory_of_tree(pid: int) -> int | None:
+    """PSS in bytes of a process and all its descendants; None if it is gone or may not be read."""
+    own = linux.proportional_memory(pid)
+    if own is None:
+        return None
+    return own + sum(memory_of_tree(child) or 0 for child in linux.children_of(pid))
+
+
+def _table(lines: list[Line], total: int) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("process", "state", "pid", "up", "memory", "restarts"):
+        table.add_column(heading, justify="right" if heading in ("pid", "up", "memory", "restarts") else "left")
+    for line in lines:
+        table.add_row(
+            line.name,
+            f"[{_COLOURS.get(line.state, 'yellow')}]{line.state}[/]",
+            str(line.pid or ""),
+            _span(time.time() - line.since) if line.since and line.pid else "",
+            _mebibytes(line.memory),
+            f"{line.restarts} [dim]({line.last_exit})[/]" if line.restarts else "",
+        )
+    table.add_row("", "", "", "", f"[bold]{_mebibytes(total)}[/]", "")
+    return table
+
+
+def _mebibytes(count: int | None) -> str:
+    return "" if count is None else f"{count / 2**20:.0f} MiB"
+
+
+def _span(seconds: float) -> str:
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def key(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Prints the operator's API key."""
+    output = Output(as_json)
+    layout = layout_of(data)
+    found = operator_key(layout)
+    if found is None:
+        output.fail(f"There is no key in {layout.secrets} yet: the first `reelmesh up` makes it.")
+    output.result(api_key=found)
+    if not as_json:
+        print(found)

@@ -1,0 +1,65 @@
+"""`reelmesh upload`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tools.reelmesh_cli.connection import DataOption, UrlOption, client
+from tools.reelmesh_cli.output import JsonOption, Output, run_call
+from tools.reelmesh_cli.pipeline_view import PipelineView
+
+if TYPE_CHECKING:
+    from reelmesh.assets.v1.assets_pb2 import Asset
+    from reelmesh.upload.v1.upload_pb2 import Upload
+
+    from tools.reelmesh_sdk import Client
+
+FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The master file.")]
+TitleOption = Annotated[str, typer.Option("--title", help="Title of the asset; the file's name stands in.")]
+
+
+def upload(
+    file: FileArgument,
+    title: TitleOption = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it can be played.")] = False,
+    data: DataOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sends a master file. Run it again after a break: it goes on where it stopped."""
+    output = Output(as_json)
+    reelmesh = client(data, url, output)
+
+    async def send() -> tuple[Upload, Asset | None]:
+        async with reelmesh:
+            return await send_and_follow(reelmesh, output, file, title, wait)
+
+    sent, asset = run_call(output, send())
+    package = asset.package_id if asset is not None else ""
+    output.result(
+        upload_id=sent.upload_id,
+        asset_id=sent.asset_id,
+        package_id=package or None,
+        size_bytes=sent.size_bytes,
+        sha256=sent.sha256,
+        state="ready" if package else "processing",
+    )
+    if asset is None:
+        output.say(f"{sent.asset_id} is being processed. Watch it with `reelmesh play {sent.asset_id}` once it is ready.")
+    else:
+        output.say(f"{sent.asset_id} is ready: `reelmesh play {sent.asset_id}`")
+
+
+async def send_and_follow(
+    reelmesh: Client, output: Output, file: Path, title: str, wait: bool
+) -> tuple[Upload, Asset | None]:
+    """Uploads with a bar for the bytes and, if `wait`, one for each stage until the asset can be played."""
+    with PipelineView(output, file.name) as view:
+        sent = await reelmesh.upload_file(file, title, view.bytes_sent)
+        view.upload_committed(sent.size_bytes)
+        if not wait:
+            return sent, None
+        return sent, await reelmesh.wait_for_asset(sent.asset_id, view.asset_changed)

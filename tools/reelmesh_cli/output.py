@@ -1,0 +1,91 @@
+"""How the command speaks: text for people, one JSON object for programs, and an exit status that tells which kind of trouble.
+
+Exit status: 0 done; 1 it was tried and failed; 2 wrong usage; 3 a server refused the call; 4 nobody answers; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+EXIT_UNREACHABLE = 4
+EXIT_INTERRUPTED = 130
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Output:
+    """Where results go. With `as_json`, people's text goes nowhere and only `result` and `fail` print."""
+
+    as_json: bool = False
+    people: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+
+    @property
+    def live(self) -> bool:
+        """Whether something may move on the screen."""
+        return not self.as_json and self.people.is_terminal
+
+    def say(self, text: str = "") -> None:
+        """A line for people."""
+        if not self.as_json:
+            self.people.print(text)
+
+    def result(self, **fields: Any) -> None:
+        """The result for programs."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(fields) + "\n")
+            sys.stdout.flush()
+
+    def fail(self, message: str, status: int = EXIT_FAILED, **fields: Any) -> NoReturn:
+        """Says what is wrong, and leaves."""
+        if self.as_json:
+            self.result(error={"message": message} | fields)
+        else:
+            self.errors.print(f"[bold red]✗[/] {_escaped(message)}")
+            for name, value in fields.items():
+                self.errors.print(f"  [dim]{name.replace('_', ' ')}:[/] {_escaped(str(value))}")
+        raise typer.Exit(status)
+
+
+def run_call(output: Output, call: Coroutine[Any, Any, Result]) -> Result:
+    """Runs a conversation with the mesh; what can go wrong in it becomes a message and an exit status, never a traceback."""
+    from tools.reelmesh_sdk import AssetFailed, Refusal, Unreachable
+
+    try:
+        return asyncio.run(call)
+    except Refusal as refusal:
+        details: dict[str, Any] = {"reason": refusal.reason, "domain": refusal.domain}
+        metadata = dict(refusal.metadata)
+        details["correlation_id"] = metadata.pop("correlation_id", "")
+        for path, wrong in refusal.fields:
+            details[path] = wrong
+        details |= metadata
+        output.fail(refusal.message or refusal.reason, EXIT_REFUSED, **details)
+    except Unreachable as error:
+        output.fail(f"{error}. Is Reelmesh running? `reelmesh status` tells, `reelmesh up` starts it.", EXIT_UNREACHABLE)
+    except AssetFailed as error:
+        failure = error.asset.failure
+        output.fail(failure.message or "the asset cannot be played", reason=failure.reason, asset_id=error.asset.asset_id)
+    except OSError as error:
+        output.fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        output.errors.print("Interrupted. The same command goes on where this one stopped.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

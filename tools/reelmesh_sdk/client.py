@@ -1,0 +1,298 @@
+"""The client: one channel to the edge, one method for each thing a person does."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import mimetypes
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, cast
+from urllib.parse import urlsplit
+
+import grpc
+import grpc.aio
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.duration_pb2 import Duration
+from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
+from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
+from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+
+from services.kit.errors import STATUS_METADATA_KEY, Refusal
+from tools.reelmesh_sdk.master_file import MasterFile
+
+CALL_SECONDS = 20.0
+"""Deadline of a single call."""
+COMPLETE_SECONDS = 900.0
+"""Deadline of completing an upload: the server may have to read the whole file once more."""
+PATIENCE_SECONDS = 120.0
+"""How long an upload or a watch goes on without any progress before it gives up."""
+
+_BREAKS = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED})
+_MENDABLE = frozenset({"OFFSET_MISMATCH", "CHUNK_CORRUPT", "WRITER_BUSY", "DEPENDENCY_UNAVAILABLE", "DRAINING"})
+_FINAL_UPLOADS = 50
+
+_RETRIES = json.dumps(
+    {
+        "methodConfig": [
+            # The stream of bytes is resumed by offset, not repeated.
+            {"name": [{"service": "reelmesh.upload.v1.UploadService", "method": "WriteUpload"}]},
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.2s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            },
+        ]
+    }
+)
+
+Progress = Callable[[int, int], None]
+"""Told (bytes sent, bytes of the whole file)."""
+Answer = TypeVar("Answer")
+
+
+class Unreachable(Exception):
+    """Nobody answers at the address, or no longer."""
+
+
+class AssetFailed(Exception):
+    """The pipeline gave an asset up. `asset.failure` has stage, reason and message."""
+
+    def __init__(self, asset: assets_pb2.Asset) -> None:
+        super().__init__(f"{asset.failure.reason}: {asset.failure.message}")
+        self.asset = asset
+
+
+class Client:
+    """Speaks gRPC to the edge at `url` with an API key. To be used as an async context manager."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        self.url = url.rstrip("/")
+        parts = urlsplit(self.url)
+        target = parts.netloc if parts.port else f"{parts.hostname}:{443 if parts.scheme == 'https' else 80}"
+        options = [("grpc.service_config", _RETRIES), ("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 2000)]
+        self._channel = (
+            grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
+            if parts.scheme == "https"
+            else grpc.aio.insecure_channel(target, options=options)
+        )
+        self._metadata = (("authorization", f"Bearer {api_key}"),)
+        # The generated stubs are typed as those of an asyncio channel when they are given one.
+        self.uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
+        self.assets = assets_service_pb2_grpc.AssetsServiceStub(self._channel)
+        self.policy = policy_service_pb2_grpc.PolicyServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._channel.close(None)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call carries, for calls on the stubs themselves."""
+        return self._metadata
+
+    async def _call(self, call: Callable[..., Awaitable[Answer]], request: object, seconds: float = CALL_SECONDS) -> Answer:
+        try:
+            return await call(request, metadata=self._metadata, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Uploads.
+
+    async def upload_file(
+        self, path: Path, title: str = "", on_progress: Progress | None = None, content_type: str = ""
+    ) -> upload_pb2.Upload:
+        """Sends a file and commits it. An earlier, unfinished upload of the same unchanged file is resumed.
+
+        Raises:
+            Refusal: the server does not take it.
+            Unreachable: the edge was away for longer than two minutes.
+            OSError: the file cannot be read.
+        """
+        with MasterFile(path) as master:
+            upload = await self._begin(path, master.size, title, content_type)
+            if upload.state == upload_pb2.UPLOAD_STATE_RECEIVING:
+                await self._send(upload, master, on_progress or (lambda sent, total: None))
+            digest = await asyncio.to_thread(master.sha256)
+        request = upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id, sha256=digest)
+        return (await self._call(self.uploads.CompleteUpload, request, COMPLETE_SECONDS)).upload
+
+    async def _begin(self, path: Path, size: int, title: str, content_type: str) -> upload_pb2.Upload:
+        """Announces the file. The request id is derived from it, so that a second run meets the first one's upload."""
+        real = path.resolve()
+        told = content_type or mimetypes.guess_type(real.name)[0] or ""
+        key = hashlib.sha256(repr((str(real), size, real.stat().st_mtime_ns, title, told)).encode()).hexdigest()[:40]
+        for number in range(_FINAL_UPLOADS):
+            request = upload_service_pb2.CreateUploadRequest(
+                request_id=f"file-{key}-{number}", filename=real.name, size_bytes=size, title=title, content_type=told
+            )
+            created = (await self._call(self.uploads.CreateUpload, request)).upload
+            upload = await self.get_upload(created.upload_id)
+            if upload.state == upload_pb2.UPLOAD_STATE_RECEIVING:
+                return upload
+        request.request_id = f"file-{uuid.uuid4()}"
+        return (await self._call(self.uploads.CreateUpload, request)).upload
+
+    async def get_upload(self, upload_id: str) -> upload_pb2.Upload:
+        """One upload, with the offset at which to go on."""
+        request = upload_service_pb2.GetUploadRequest(upload_id=upload_id)
+        return (await self._call(self.uploads.GetUpload, request)).upload
+
+    async def _send(self, upload: upload_pb2.Upload, master: MasterFile, on_progress: Progress) -> None:
+        offset, furthest, patience = upload.received_bytes, -1, time.monotonic() + PATIENCE_SECONDS
+        pause = 0.1
+        while offset < master.size:
+            on_progress(offset, master.size)
+            if offset > furthest:
+                furthest, patience, pause = offset, time.monotonic() + PATIENCE_SECONDS, 0.1
+            try:
+                offset = await self._write_from(upload.upload_id, offset, master, on_progress)
+            except (Refusal, Unreachable) as error:
+                if isinstance(error, Refusal) and error.reason not in _MENDABLE or time.monotonic() > patience:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
+                offset = await self._offset_after_break(upload.upload_id, patience)
+        on_progress(master.size, master.size)
+
+    async def _offset_after_break(self, upload_id: str, patience: float) -> int:
+        while True:
+            try:
+                return (await self.get_upload(upload_id)).received_bytes
+            except (Refusal, Unreachable) as error:
+                mendable = isinstance(error, Unreachable) or error.reason in _MENDABLE
+                if not mendable or time.monotonic() > patience:
+                    raise
+                await asyncio.sleep(0.5)
+
+    async def _write_from(self, upload_id: str, offset: int, master: MasterFile, on_progress: Progress) -> int:
+        """One stream from `offset` to the end of the file; returns how far the server has it."""
+        call = self.uploads.WriteUpload(metadata=self._metadata)
+        try:
+            reading = asyncio.create_task(asyncio.to_thread(master.chunk_at, offset))
+            first = True
+            while (chunk := await reading) is not None:
+                reading = asyncio.create_task(asyncio.to_thread(master.chunk_at, chunk.offset + len(chunk.data)))
+                request = upload_service_pb2.WriteUploadRequest(crc32c=chunk.crc32c, chunk=HttpBody(data=chunk.data))
+                if first:
+                    request.upload_id, request.offset, first = upload_id, chunk.offset, False
+                await call.write(request)
+                on_progress(chunk.offset + len(chunk.data), master.size)
+            await call.done_writing()
+            answer: upload_service_pb2.WriteUploadResponse = await call
+        except asyncio.InvalidStateError:
+            # The server ended the call while we were writing: its status says why.
+            raise _raised(await _error_of(call), self.url) from None
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+        finally:
+            reading.cancel()
+            call.cancel()
+        return answer.upload.received_bytes
+
+    async def cancel_upload(self, upload_id: str) -> upload_pb2.Upload:
+        """Gives an unfinished upload up."""
+        request = upload_service_pb2.CancelUploadRequest(upload_id=upload_id)
+        return (await self._call(self.uploads.CancelUpload, request)).upload
+
+    # Assets.
+
+    async def get_asset(self, asset_id: str) -> assets_pb2.Asset:
+        """One asset."""
+        request = assets_service_pb2.GetAssetRequest(asset_id=asset_id)
+        return (await self._call(self.assets.GetAsset, request)).asset
+
+    async def list_assets(self, page_size: int = 50) -> list[assets_pb2.Asset]:
+        """The newest assets of the organisation."""
+        request = assets_service_pb2.ListAssetsRequest(page_size=page_size)
+        return list((await self._call(self.assets.ListAssets, request)).assets)
+
+    async def watch_asset(self, asset_id: str) -> AsyncIterator[assets_pb2.Asset]:
+        """The asset now and at each change, until it is ready, failed or deleted; survives breaks of the connection.
+
+        Raises:
+            Refusal: there is no such asset.
+            Unreachable: the edge was away for longer than two minutes.
+        """
+        request = assets_service_pb2.WatchAssetRequest(asset_id=asset_id, wait_for_commit=True)
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                async for answer in self.assets.WatchAsset(request, metadata=self._metadata):
+                    patience = time.monotonic() + PATIENCE_SECONDS
+                    yield answer.asset
+                    if answer.asset.state != assets_pb2.ASSET_STATE_PROCESSING:
+                        return
+            except grpc.aio.AioRpcError as error:
+                raised = _raised(error, self.url)
+                timed_out = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+                mendable = timed_out or isinstance(raised, Unreachable) or raised.reason in _MENDABLE
+                if not mendable or time.monotonic() > patience:
+                    raise raised from None
+            await asyncio.sleep(0.5)
+
+    async def wait_for_asset(
+        self, asset_id: str, on_change: Callable[[assets_pb2.Asset], None] | None = None
+    ) -> assets_pb2.Asset:
+        """The asset once it can be played.
+
+        Raises:
+            AssetFailed: the pipeline gave it up, or it was deleted.
+            Refusal, Unreachable: as `watch_asset`.
+        """
+        asset = assets_pb2.Asset()
+        async for asset in self.watch_asset(asset_id):
+            if on_change is not None:
+                on_change(asset)
+        if asset.state != assets_pb2.ASSET_STATE_READY:
+            raise AssetFailed(asset)
+        return asset
+
+    # Playback.
+
+    async def create_playback(
+        self, asset_id: str, viewer_id: str = "", lifetime_seconds: int | None = None
+    ) -> policy_service_pb2.CreatePlaybackResponse:
+        """Opens a session: URLs for a player, and a watch page with a one-time code."""
+        request = policy_service_pb2.CreatePlaybackRequest(
+            request_id=str(uuid.uuid4()),
+            asset_id=asset_id,
+            viewer_id=viewer_id,
+            lifetime=None if lifetime_seconds is None else Duration(seconds=lifetime_seconds),
+        )
+        return await self._call(self.policy.CreatePlayback, request)
+
+    async def revoke(self, session_id: str, comment: str = "") -> policy_pb2.PlaybackSession:
+        """Ends a session at once."""
+        request = policy_service_pb2.RevokePlaybackSessionRequest(session_id=session_id, comment=comment)
+        return (await self._call(self.policy.RevokePlaybackSession, request)).session
+
+
+async def _error_of(call: Awaitable[object]) -> grpc.aio.AioRpcError:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise Unreachable("the server ended the stream without a word")
+
+
+def _raised(error: grpc.aio.AioRpcError, url: str) -> Refusal | Unreachable:
+    """The typed refusal in an error; an error of the transport itself, in which no server spoke, is `Unreachable`."""
+    refusal = Refusal.from_rpc_error(error)
+    spoken = any(key == STATUS_METADATA_KEY for key, _ in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()))
+    if not spoken and refusal.code in _BREAKS:
+        return Unreachable(f"no answer from {url} ({refusal.message})")
+    return refusal
