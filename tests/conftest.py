@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
+from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.support import stores
 
@@ -23,3 +26,15 @@ async def mesh(session_stores: ProcessSettings) -> AsyncIterator[ProcessSettings
     """Settings that lead to empty stores."""
     yield session_stores
     await stores.emptied(session_stores)
+
+
+@pytest.fixture
+def other_organisation_key(mesh: ProcessSettings) -> Iterator[str]:
+    """An API key that may do everything in another organisation."""
+    file = mesh.secrets_dir / API_KEYS_FILE
+    before = file.read_text(encoding="utf-8")
+    key = new_api_key()
+    entry = api_key_entry(key, key_id=new_id("key"), name="other", organisation_id=new_id("org"), permissions=["*"])
+    file.write_text(json.dumps([*json.loads(before), entry]), encoding="utf-8")
+    yield key
+    file.write_text(before, encoding="utf-8")

@@ -211,8 +211,10 @@ class _Guard:
             remaining = self._context.time_remaining()
             principal = self._guarded.admit(metadata)
             _call.set(Call(self._guarded.method, principal, None if remaining is None else self._started + remaining))
-        except Refusal as refusal:
-            await self._refuse(refusal)
+        except BaseException as error:
+            # `__aexit__` is not called when entering fails, so it is done here: a refused caller must hear why.
+            await self.__aexit__(type(error), error, None)
+            raise
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:

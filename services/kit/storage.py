@@ -7,6 +7,8 @@ renaming.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -81,6 +83,19 @@ class ObjectStore:
         await obstore.put_async(self._store, key, source)
         source.unlink()
 
+    async def add_file(self, source: Path, key: str) -> None:
+        """Adds a file to the store and leaves the source where it is. The object is immutable from then on: one that is there already
+        is kept, because its key says what it holds."""
+        if self.is_local:
+            await asyncio.to_thread(_link, source, self.path_of(key))
+            return
+        if await self.size_of(key) is None:
+            await obstore.put_async(self._store, key, source)
+
+    async def copy(self, source_key: str, key: str) -> None:
+        """Copies an object within the store."""
+        await obstore.copy_async(self._store, source_key, key)
+
     async def put_tree(self, source: Path, prefix: str) -> int:
         """Moves a folder with all its files into the store below `prefix`, replacing what was there. Returns bytes moved."""
         files = [path for path in source.rglob("*") if path.is_file()]
@@ -136,6 +151,21 @@ def _move(source: Path, target: Path) -> None:
         shutil.copyfile(source, beside)
         os.replace(beside, target)
         source.unlink()
+    _sync_folder(target.parent)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            beside = target.with_name(f".{target.name}.{os.getpid()}")
+            shutil.copyfile(source, beside)
+            os.replace(beside, target)
+    target.chmod(0o444)
     _sync_folder(target.parent)
 
 

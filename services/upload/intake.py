@@ -1,0 +1,235 @@
+"""Bytes onto disk: the growing file of an upload, its running SHA-256, and who writes to it now.
+
+The event loop only hands chunks over; checking, hashing and writing happen in a thread, one batch behind the network, so that
+neither waits for the other. Memory is bounded by two batches whatever the size of the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import google_crc32c
+import grpc
+
+from services.kit.errors import Refusal
+from services.upload.domain import DOMAIN, beyond_size, chunk_corrupt
+
+BATCH_BYTES: Final = 1024 * 1024
+_READ_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class RunningHash:
+    """SHA-256 of the first `position` bytes of a file."""
+
+    position: int = 0
+    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes as they came, with the CRC32C that came with them; None when none did."""
+
+    data: bytes
+    crc32c: int | None
+
+
+class GrowingFile:
+    """The file of one upload while one stream writes to it."""
+
+    def __init__(self, path: Path, offset: int, size_bytes: int, running: RunningHash) -> None:
+        self._offset = offset
+        self._size = size_bytes
+        self._running = running
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # What lies beyond was written by a stream that died before it was counted.
+        os.ftruncate(self._descriptor, offset)
+
+    @property
+    def offset(self) -> int:
+        """Where the next chunk goes."""
+        return self._offset
+
+    def append(self, chunks: list[Chunk]) -> None:
+        """Checks, hashes and writes a batch. What comes before a bad chunk is kept.
+
+        Raises:
+            Refusal: CHUNK_CORRUPT, BEYOND_SIZE or NO_SPACE.
+        """
+        good: list[bytes] = []
+        end = self._offset
+        refusal: Refusal | None = None
+        for chunk in chunks:
+            if chunk.crc32c is not None and google_crc32c.value(chunk.data) != chunk.crc32c:
+                refusal = chunk_corrupt(end)
+                break
+            room = self._size - end
+            if len(chunk.data) > room:
+                good.append(chunk.data[:room])
+                end += room
+                refusal = beyond_size(self._size)
+                break
+            good.append(chunk.data)
+            end += len(chunk.data)
+        self._write(good)
+        if self._running.position == self._offset:
+            for data in good:
+                self._running.sha256.update(data)
+            self._running.position = end
+        self._offset = end
+        if refusal is not None:
+            raise refusal
+
+    def _write(self, parts: list[bytes]) -> None:
+        position = self._offset
+        try:
+            for data in parts:
+                view = memoryview(data)
+                while view:
+                    written = os.pwrite(self._descriptor, view, position)
+                    position += written
+                    view = view[written:]
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise no_space() from error
+            raise
+
+    def sync(self) -> int:
+        """Makes what was written durable, and returns how much that is."""
+        os.fdatasync(self._descriptor)
+        return self._offset
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
+
+
+class Writers:
+    """Who writes to which upload in this process: one stream at a time, and the newest one wins.
+
+    A client whose connection broke comes back on a new one long before the old one is seen to be dead, so the old stream is ended,
+    what it wrote is counted, and the new one goes on from there.
+    """
+
+    def __init__(self) -> None:
+        self._writing: dict[str, asyncio.Task[object]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._superseded: set[asyncio.Task[object]] = set()
+
+    @contextlib.asynccontextmanager
+    async def alone(self, upload_id: str, patience: float = 5.0) -> AsyncIterator[None]:
+        """Ends the stream that writes to the upload, if there is one, and keeps others out during the block.
+
+        Raises:
+            Refusal: WRITER_BUSY when the other stream does not end in time.
+        """
+        lock = self._locks.setdefault(upload_id, asyncio.Lock())
+        other = self._writing.get(upload_id)
+        if other is not None:
+            self._superseded.add(other)
+            other.cancel()
+        try:
+            await asyncio.wait_for(lock.acquire(), patience)
+        except TimeoutError as error:
+            raise _busy(upload_id, "another stream still writes to this upload; try again in a moment") from error
+        task = asyncio.current_task()
+        if task is not None:
+            self._writing[upload_id] = task
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            if task not in self._superseded:
+                raise
+            # Its client, should it still be there, must hear of it: a cancelled handler would leave it waiting.
+            raise _busy(upload_id, "a newer stream took this upload over") from error
+        finally:
+            if task is not None:
+                self._superseded.discard(task)
+            if self._writing.get(upload_id) is task:
+                del self._writing[upload_id]
+            lock.release()
+            if not lock.locked() and upload_id not in self._writing:
+                self._locks.pop(upload_id, None)
+
+
+def _busy(upload_id: str, message: str) -> Refusal:
+    return Refusal(
+        grpc.StatusCode.ABORTED,
+        "WRITER_BUSY",
+        message,
+        domain=DOMAIN,
+        metadata={"upload_id": upload_id},
+        retry_after=timedelta(seconds=1),
+    )
+
+
+class Staging:
+    """The folder of growing files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._hashes: dict[str, RunningHash] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, upload_id: str) -> Path:
+        """Where the file of an upload grows."""
+        return self._folder / upload_id
+
+    def open(self, upload_id: str, offset: int, size_bytes: int) -> GrowingFile:
+        """Opens the file of an upload for appending at `offset`. The hash goes on where it stood if it stood there."""
+        running = self._hashes.get(upload_id)
+        if running is None or running.position != offset:
+            running = RunningHash()
+            self._hashes[upload_id] = running
+        return GrowingFile(self.path(upload_id), offset, size_bytes, running)
+
+    def measured(self, upload_id: str, size_bytes: int) -> str:
+        """SHA-256 of the whole file in hex: from the running hash when it saw all of it, else by reading the file again."""
+        running = self._hashes.get(upload_id)
+        if running is not None and running.position == size_bytes:
+            return running.sha256.hexdigest()
+        return sha256_of(self.path(upload_id))
+
+    def forget(self, upload_id: str) -> None:
+        """Removes the file of an upload."""
+        self._hashes.pop(upload_id, None)
+        self.path(upload_id).unlink(missing_ok=True)
+
+    def present(self) -> list[str]:
+        """Ids of the uploads that have a file here."""
+        return sorted(path.name for path in self._folder.iterdir() if path.is_file())
+
+    def room(self) -> int:
+        """Free bytes where files grow."""
+        return shutil.disk_usage(self._folder).free
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        buffer = memoryview(bytearray(_READ_BYTES))
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()
+
+
+def no_space() -> Refusal:
+    """The disk is full."""
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "NO_SPACE",
+        "the server has no room for this file now; what it received is kept, so try again later",
+        domain=DOMAIN,
+        retry_after=timedelta(minutes=5),
+    )
