@@ -1,0 +1,1 @@
+"""What `make setup` does: everything between a fresh clone and a machine that can run and test Reelmesh."""
