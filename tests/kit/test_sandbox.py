@@ -178,7 +178,7 @@ async def test_each_line_is_told_as_it_comes() -> None:
 
 async def test_standard_input_can_be_bytes_or_a_descriptor(tmp_path: Path) -> None:
     code = "import sys; print(sys.stdin.read())"
-    argv = [PYTHON, "-I", "-S", "-c", code]
+    argv: list[sandbox.Argument] = [PYTHON, "-I", "-S", "-c", code]
     assert (await sandbox.run(argv, reads=[LIBRARY], limits=LIMITS, stdin=b"bytes")).stdout == b"bytes\n"
     (tmp_path / "in").write_text("file")
     with (tmp_path / "in").open() as file:
