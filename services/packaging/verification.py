@@ -1,0 +1,192 @@
+"""Looks at a finished set with other eyes than those that made it, before anybody may play it.
+
+Every file that a manifest names exists; nothing points outside the package; renditions have the same segments;
+manifests and boxes agree on number and length; every sample is encrypted, from the first segment on, with the key that
+was asked for.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from services.packaging import manifest, playlists
+from services.packaging.boxes import BoxError, InitSegment, MediaSegment, read_init, read_segment
+from services.packaging.tracks import Measured, Scheme
+
+_SAFE_URI: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+_DATA_URI: Final = re.compile(r"(data:text/plain[;,]|skd://)")
+_KEY_URI: Final = re.compile(r"(\.\./)*key/[0-9a-f]{32}")
+# A manifest rounds to milliseconds and counts without the encoder's priming samples, at most two AAC frames at 16 kHz.
+_ROUNDING: Final = 0.150
+_FRAME_SLACK: Final = 0.001
+
+
+class Unsound(Exception):
+    """The set is not what it should be. The message says in what."""
+
+
+def measured(root: Path, folder: str, scheme: Scheme, key_id: str) -> Measured:
+    """Measures one CMAF track and checks that it is whole and encrypted as asked.
+
+    Args:
+        root: folder of the package.
+        folder: the track's, below it.
+        scheme: that was asked for.
+        key_id: 32 lower-case hex digits that was asked for; ignored for `Scheme.NONE`.
+    """
+    try:
+        init = read_init(root / folder / "init.mp4")
+        _check_protection(folder, init, scheme, key_id)
+        paths = _segment_paths(root / folder)
+        segments = [read_segment(path, init) for path in paths]
+    except (BoxError, OSError) as error:
+        message = f"{folder} cannot be read: {error}"
+        raise Unsound(message) from error
+    _check_segments(folder, segments, scheme)
+    sizes = [path.stat().st_size for path in paths]
+    seconds = [segment.duration / init.timescale for segment in segments]
+    total = sum(seconds)
+    average = round(sum(sizes) * 8 / total)
+    return Measured(
+        folder=folder,
+        segments=len(segments),
+        seconds=total,
+        peak_bits=max(average, *(round(size * 8 / length) for size, length in _weighty(sizes, seconds))),
+        average_bits=average,
+        size=sum(sizes) + (root / folder / "init.mp4").stat().st_size,
+        key_id=init.key_id.hex(),
+        constant_iv=init.constant_iv.hex(),
+        segment_seconds=tuple(seconds),
+    )
+
+
+def check_alike(tracks: Sequence[Measured]) -> None:
+    """Tracks between which players switch must have the same segments, boundary for boundary."""
+    for track in tracks[1:]:
+        first = tracks[0]
+        if track.segments != first.segments:
+            message = f"{track.folder} has {track.segments} segments but {first.folder} has {first.segments}"
+            raise Unsound(message)
+        for index, (ours, theirs) in enumerate(zip(track.segment_seconds, first.segment_seconds, strict=True), start=1):
+            if abs(ours - theirs) > _FRAME_SLACK:
+                message = f"segment {index} lasts {ours:.3f} s in {track.folder} but {theirs:.3f} s in {first.folder}"
+                raise Unsound(message)
+
+
+def check_manifests(root: Path, dash_path: str, hls_path: str, tracks: Iterable[Measured]) -> None:
+    """Checks that both manifests name what is there, all of it relative and inside, and agree with the boxes."""
+    by_folder = {track.folder: track for track in tracks}
+    try:
+        mpd = manifest.parse((root / dash_path).read_bytes())
+        for uri in manifest.files(mpd):
+            _check_file(root, PurePosixPath("."), uri)
+        _check_against_mpd(manifest.described(mpd), by_folder)
+        _check_playlists(root, hls_path, by_folder)
+    except (manifest.ManifestError, playlists.PlaylistError, OSError, ValueError) as error:
+        message = f"a manifest cannot be read: {error}"
+        raise Unsound(message) from error
+
+
+def _check_protection(folder: str, init: InitSegment, scheme: Scheme, key_id: str) -> None:
+    if scheme is Scheme.NONE:
+        if init.scheme:
+            message = f"{folder} is encrypted though it was to be in the clear"
+            raise Unsound(message)
+        return
+    if init.scheme != scheme.value or init.entries != 1:
+        found = init.scheme or "none"
+        message = f"{folder} allows scheme {found} and {init.entries} sample entries instead of {scheme.value} alone"
+        raise Unsound(message)
+    if init.key_id.hex() != key_id:
+        message = f"{folder} is encrypted with key {init.key_id.hex()} instead of {key_id}"
+        raise Unsound(message)
+    if (scheme is Scheme.CBCS) != bool(init.constant_iv):
+        message = f"{folder} has {'a' if init.constant_iv else 'no'} constant iv, which {scheme.value} does not go with"
+        raise Unsound(message)
+
+
+def _check_segments(folder: str, segments: Sequence[MediaSegment], scheme: Scheme) -> None:
+    """Each segment is encrypted as asked and begins where the one before ends."""
+    expected = segments[0].start
+    for index, segment in enumerate(segments, start=1):
+        if segment.encrypted != (scheme is not Scheme.NONE):
+            message = f"segment {index} of {folder} is {'encrypted' if segment.encrypted else 'in the clear'}"
+            raise Unsound(message)
+        if segment.start != expected:
+            message = f"segment {index} of {folder} begins at {segment.start} where the one before ends at {expected}"
+            raise Unsound(message)
+        expected = segment.start + segment.duration
+
+
+def _segment_paths(folder: Path) -> list[Path]:
+    """The media segments, 1 to n without a gap."""
+    paths = sorted(folder.glob("*.m4s"), key=lambda path: int(path.stem))
+    if not paths or [path.stem for path in paths] != [str(number) for number in range(1, len(paths) + 1)]:
+        message = f"the segments of {folder.name} are not numbered 1 to n"
+        raise BoxError(message)
+    return paths
+
+
+def _weighty(sizes: Sequence[int], seconds: Sequence[float]) -> list[tuple[int, float]]:
+    """Segments of at least half the usual length: the last scrap of a film tells no bit rate (RFC 8216 §4.1)."""
+    usual = max(seconds)
+    return [(size, length) for size, length in zip(sizes, seconds, strict=True) if length >= usual / 2]
+
+
+def _check_against_mpd(described: Mapping[str, manifest.Described], tracks: Mapping[str, Measured]) -> None:
+    if set(described) != set(tracks):
+        message = f"the MPD names {sorted(described)} where {sorted(tracks)} were packaged"
+        raise Unsound(message)
+    for folder, track in tracks.items():
+        said = described[folder]
+        if said.segments != track.segments or said.key_id != track.key_id:
+            key = said.key_id or "none"
+            message = f"the MPD says {said.segments} segments and key {key} for {folder}, but its boxes do not"
+            raise Unsound(message)
+
+
+def _check_playlists(root: Path, hls_path: str, tracks: Mapping[str, Measured]) -> None:
+    children = [uri for uri in playlists.uris((root / hls_path).read_text()) if uri.endswith(".m3u8")]
+    for playlist in [hls_path, *children]:
+        text = (root / playlist).read_text()
+        folder = PurePosixPath(playlist).parent
+        for uri in playlists.uris(text):
+            if _KEY_URI.fullmatch(uri):
+                _check_key(folder, uri, tracks)
+            elif not _DATA_URI.match(uri):
+                _check_file(root, folder, uri)
+        track = tracks.get(str(folder))
+        if track is None or "#EXT-X-I-FRAMES-ONLY" in text:
+            continue
+        said = playlists.segment_seconds(text)
+        if len(said) != track.segments or any(
+            abs(ours - theirs) > _ROUNDING for ours, theirs in zip(said, track.segment_seconds, strict=True)
+        ):
+            message = f"{playlist} and the boxes of its segments tell different durations"
+            raise Unsound(message)
+    missing = set(tracks) - {str(PurePosixPath(child).parent) for child in children}
+    if missing:
+        message = f"the multivariant playlist does not lead to {', '.join(sorted(missing))}"
+        raise Unsound(message)
+
+
+def _check_key(folder: PurePosixPath, uri: str, tracks: Mapping[str, Measured]) -> None:
+    """A key's URI must lead to `key/<key id>` of the package, seen from the playlist, and to a key that is used."""
+    known = {f"key/{track.key_id}" for track in tracks.values()}
+    if posixpath.normpath(str(folder / uri)) not in known:
+        message = f"a playlist in {folder} sends players to {uri} for a key, where there is none"
+        raise Unsound(message)
+
+
+def _check_file(root: Path, folder: PurePosixPath, uri: str) -> None:
+    if not _SAFE_URI.fullmatch(uri):
+        message = f"a manifest names {uri!r}, which is no plain relative path"
+        raise Unsound(message)
+    path = root / folder / uri
+    if not path.is_file() or path.stat().st_size == 0:
+        message = f"a manifest names {folder / uri}, which is not there or is empty"
+        raise Unsound(message)
