@@ -39,7 +39,10 @@ def generate_python(out: Path, image: Path, files: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with_services = [name for name in files if name.endswith("_service.proto")]
     protoc = (sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={image}")
-    plugins = (f"--plugin=protoc-gen-mypy={VENV_BIN / 'protoc-gen-mypy'}", f"--plugin=protoc-gen-mypy_grpc={VENV_BIN / 'protoc-gen-mypy_grpc'}")
+    plugins = (
+        f"--plugin=protoc-gen-mypy={VENV_BIN / 'protoc-gen-mypy'}",
+        f"--plugin=protoc-gen-mypy_grpc={VENV_BIN / 'protoc-gen-mypy_grpc'}",
+    )
     run(*protoc, *plugins, f"--python_out={out}", f"--mypy_out={out}", *files)
     run(*protoc, *plugins, f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *with_services)
 
@@ -95,7 +98,11 @@ def differences(left: Path, right: Path) -> list[str]:
     """Relative paths of files that differ between two trees, or are in one only."""
 
     def files(root: Path) -> set[str]:
-        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        return {
+            str(path.relative_to(root))
+            for path in root.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
 
     both = files(left) & files(right)
     changed = {name for name in both if not filecmp.cmp(left / name, right / name, shallow=False)}

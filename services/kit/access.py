@@ -20,12 +20,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.protobuf.descriptor import ServiceDescriptor
-
 from reelmesh.rpc.v1 import access_pb2
+
 from services.kit.clock import Clock
 from services.kit.errors import RPC_DOMAIN, Refusal
 
-SERVICE_TOKEN_KEY_FILE: Final = "service_token_key.pem"
+SERVICE_TOKEN_KEY_FILE: Final = "service_token_key.pem"  # noqa: S105  # a file name
 API_KEYS_FILE: Final = "api_keys.json"
 _ISSUER: Final = "reelmesh"
 _AUDIENCE: Final = "reelmesh-services"
@@ -138,7 +138,7 @@ class ServiceTokens:
     def __init__(self, private_key_pem: bytes, clock: Clock) -> None:
         key = load_pem_private_key(private_key_pem, password=None)
         if not isinstance(key, EllipticCurvePrivateKey):
-            raise ValueError(f"{SERVICE_TOKEN_KEY_FILE} must hold an EC P-256 private key")
+            raise ValueError(f"{SERVICE_TOKEN_KEY_FILE} must hold an EC P-256 private key")  # noqa: TRY004  # the value of a setting is wrong, not a type
         self._private: EllipticCurvePrivateKey = key
         self._public: EllipticCurvePublicKey = key.public_key()
         self._clock = clock
@@ -224,7 +224,9 @@ class ApiKeys:
             return
         entries = json.loads(self._file.read_text(encoding="utf-8"))
         self._known = {
-            bytes.fromhex(entry["sha256"]): Principal(entry["name"], entry["organisation_id"], frozenset(entry["permissions"]))
+            bytes.fromhex(entry["sha256"]): Principal(
+                entry["name"], entry["organisation_id"], frozenset(entry["permissions"])
+            )
             for entry in entries
         }
         self._version = version
@@ -259,7 +261,9 @@ def new_api_key() -> str:
     return "rmk_" + secrets.token_urlsafe(32)
 
 
-def api_key_entry(key: str, *, key_id: str, name: str, organisation_id: str, permissions: Sequence[str]) -> dict[str, object]:
+def api_key_entry(
+    key: str, *, key_id: str, name: str, organisation_id: str, permissions: Sequence[str]
+) -> dict[str, object]:
     """What is kept of an API key: its SHA-256 and what it is good for, never the key."""
     return {
         "key_id": key_id,

@@ -34,7 +34,8 @@ def retry_policy(services: Iterable[ServiceDescriptor]) -> str:
         for method in service.methods
         if not method.client_streaming
         and (
-            method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN or "request_id" in method.input_type.fields_by_name
+            method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
+            or "request_id" in method.input_type.fields_by_name
         )
     ]
     policy = {
@@ -59,31 +60,44 @@ class _Context:
             metadata.add("authorization", f"Bearer {self._credential()}")
         if telemetry.CORRELATION_HEADER not in metadata and telemetry.correlation_id():
             metadata.add(telemetry.CORRELATION_HEADER, telemetry.correlation_id())
-        return grpc.aio.ClientCallDetails(details.method, details.timeout, metadata, details.credentials, details.wait_for_ready)
+        return grpc.aio.ClientCallDetails(
+            details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
+        )
 
     def with_deadline(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
         waits = [seconds for seconds in (details.timeout, remaining_time()) if seconds is not None]
         timeout = min(waits) if waits else DEFAULT_DEADLINE
-        return grpc.aio.ClientCallDetails(details.method, timeout, details.metadata, details.credentials, details.wait_for_ready)
+        return grpc.aio.ClientCallDetails(
+            details.method, timeout, details.metadata, details.credentials, details.wait_for_ready
+        )
 
 
-class _Unary(_Context, grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc-stubs leave the base untyped
+class _Unary(_Context, grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in its stubs only, not when it runs
     async def intercept_unary_unary(
-        self, continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]], client_call_details: grpc.aio.ClientCallDetails, request: Any
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
     ) -> Any:
         return await continuation(self.with_deadline(self.details(client_call_details)), request)
 
 
-class _ServerStream(_Context, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[misc]  # grpc-stubs leave the base untyped
+class _ServerStream(_Context, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[type-arg]  # generic in its stubs only, not when it runs
     async def intercept_unary_stream(
-        self, continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]], client_call_details: grpc.aio.ClientCallDetails, request: Any
+        self,
+        continuation: Any,
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
     ) -> Any:
         return await continuation(self.details(client_call_details), request)
 
 
-class _ClientStream(_Context, grpc.aio.StreamUnaryClientInterceptor):  # type: ignore[misc]  # grpc-stubs leave the base untyped
+class _ClientStream(_Context, grpc.aio.StreamUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in its stubs only, not when it runs
     async def intercept_stream_unary(
-        self, continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]], client_call_details: grpc.aio.ClientCallDetails, request_iterator: Any
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request_iterator: Any,
     ) -> Any:
         return await continuation(self.details(client_call_details), request_iterator)
 
@@ -103,4 +117,5 @@ def connected(target: str, services: Iterable[ServiceDescriptor], credential: Cr
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
     )
-    return grpc.aio.insecure_channel(target, options=options, interceptors=[_Unary(credential), _ServerStream(credential), _ClientStream(credential)])
+    interceptors: Any = [_Unary(credential), _ServerStream(credential), _ClientStream(credential)]
+    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)

@@ -73,7 +73,11 @@ class Database:
     @classmethod
     def of(cls, service: str, settings: ProcessSettings) -> Database:
         """Connects as the role of `service`, whose search path is its own schema and nothing else. Lazily: nothing is sent yet."""
-        password = settings.database_password_file.read_text(encoding="utf-8").strip() if settings.database_password_file else None
+        password = (
+            settings.database_password_file.read_text(encoding="utf-8").strip()
+            if settings.database_password_file
+            else None
+        )
         url = sa.URL.create("postgresql+asyncpg", username=service, password=password, database=settings.database_name)
         engine = create_async_engine(
             url,
@@ -86,7 +90,11 @@ class Database:
                 "host": settings.database_host,
                 "port": settings.database_port,
                 "timeout": 5,
-                "server_settings": {"application_name": f"reelmesh-{service}", "jit": "off", "idle_in_transaction_session_timeout": "60s"},
+                "server_settings": {
+                    "application_name": f"reelmesh-{service}",
+                    "jit": "off",
+                    "idle_in_transaction_session_timeout": "60s",
+                },
             },
         )
         return cls(engine)

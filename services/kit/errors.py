@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -63,7 +63,9 @@ class Refusal(Exception):
         status = status_pb2.Status(code=self.code.value[0], message=self.message)
         _pack(status, error_details_pb2.ErrorInfo(reason=self.reason, domain=self.domain, metadata=metadata))
         if self.fields:
-            violations = [error_details_pb2.BadRequest.FieldViolation(field=name, description=why) for name, why in self.fields]
+            violations = [
+                error_details_pb2.BadRequest.FieldViolation(field=name, description=why) for name, why in self.fields
+            ]
             _pack(status, error_details_pb2.BadRequest(field_violations=violations))
         if self.retry_after is not None:
             retry = error_details_pb2.RetryInfo()
@@ -106,7 +108,7 @@ class Refusal(Exception):
         """Reads a refusal from an error that a stub raised. Errors of the transport itself become `DEPENDENCY_UNAVAILABLE` or
         `DEADLINE_EXCEEDED` of the rpc domain."""
         if isinstance(error, grpc.Call | grpc.aio.AioRpcError):
-            status = rpc_status.from_call(error)
+            status = rpc_status.from_call(cast("grpc.Call", error))
             if status is not None:
                 return cls.from_status(status)
             code, details = error.code(), error.details() or ""
@@ -119,7 +121,10 @@ class Refusal(Exception):
         return cls(code, code_pb2.Code.Name(code.value[0]), details, domain=RPC_DOMAIN)
 
 
-def _pack(status: status_pb2.Status, detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> None:
+def _pack(
+    status: status_pb2.Status,
+    detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
+) -> None:
     packed = AnyMessage()
     packed.Pack(detail)
     status.details.append(packed)

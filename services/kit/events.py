@@ -97,7 +97,9 @@ async def enqueue(tx: Tx, subject: str, payload: bytes) -> str:
 class Relay:
     """Moves committed events from the outbox to JetStream, in the order in which they were written."""
 
-    def __init__(self, database: Database, js: JetStreamContext, *, interval: float = 0.05, idle_interval: float = 0.5) -> None:
+    def __init__(
+        self, database: Database, js: JetStreamContext, *, interval: float = 0.05, idle_interval: float = 0.5
+    ) -> None:
         self._database = database
         self._js = js
         self._interval = interval
@@ -128,7 +130,11 @@ class Relay:
         """Publishes one batch and removes it from the outbox. Returns how many there were."""
         async with self._database.transaction() as tx:
             # One relay at a time keeps the order when a service runs more than once.
-            mine = (await tx.execute(sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.outbox', 0))"))).scalar_one()
+            mine = (
+                await tx.execute(
+                    sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.outbox', 0))")
+                )
+            ).scalar_one()
             if not mine:
                 return 0
             rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.position).limit(_RELAY_BATCH))).all()
@@ -147,7 +153,9 @@ class Consumer:
     would leave this service's picture of the world wrong for ever. Handlers therefore must not depend on the order of events.
     """
 
-    def __init__(self, name: str, database: Database, js: JetStreamContext, handlers: Mapping[type[Message], Handler]) -> None:
+    def __init__(
+        self, name: str, database: Database, js: JetStreamContext, handlers: Mapping[type[Message], Handler]
+    ) -> None:
         self._name = name
         self._database = database
         self._js = js
@@ -201,9 +209,17 @@ class Consumer:
             except Exception:  # whatever the handler stumbled over, the event stays and is tried again
                 tries = message.metadata.num_delivered
                 pause = min(_FIRST_RETRY * 2 ** min(tries, 10), _LAST_RETRY)
-                log.exception("event was not handled", consumer=self._name, subject=message.subject, event_id=event_id, tries=tries)
+                log.exception(
+                    "event was not handled",
+                    consumer=self._name,
+                    subject=message.subject,
+                    event_id=event_id,
+                    tries=tries,
+                )
                 telemetry.EVENTS_HANDLED.labels(self._name, message.subject, "failed").inc()
                 await message.nak(delay=pause)
             else:
-                telemetry.EVENTS_HANDLED.labels(self._name, message.subject, "handled" if noted.rowcount else "repeated").inc()
+                telemetry.EVENTS_HANDLED.labels(
+                    self._name, message.subject, "handled" if noted.rowcount else "repeated"
+                ).inc()
                 await message.ack()

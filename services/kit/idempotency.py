@@ -17,8 +17,6 @@ KEPT_FOR = timedelta(days=7)
 """How long first answers are kept. A repeat that comes later is a new request."""
 
 
-
-
 Answer = TypeVar("Answer", bound=Message)
 
 
@@ -36,7 +34,9 @@ async def first_answer(tx: Tx, organisation_id: str, request: Message, answer_ty
     found = (
         await tx.execute(
             sa.select(replies.c.request_sha256, replies.c.response).where(
-                replies.c.organisation_id == organisation_id, replies.c.method == method, replies.c.request_id == request_id
+                replies.c.organisation_id == organisation_id,
+                replies.c.method == method,
+                replies.c.request_id == request_id,
             )
         )
     ).one_or_none()
@@ -78,7 +78,13 @@ def _request_id(request: Message) -> str:
         raise TypeError(f"{request.DESCRIPTOR.full_name} carries no request_id")
     if not value.isprintable():  # Postgres keeps no NUL, and nobody can quote a control character
         message = "send a request_id of printable characters"
-        raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID", message, domain=RPC_DOMAIN, fields=[("request_id", message)])
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "REQUEST_INVALID",
+            message,
+            domain=RPC_DOMAIN,
+            fields=[("request_id", message)],
+        )
     return value
 
 

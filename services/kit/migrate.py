@@ -74,7 +74,8 @@ async def migrate(settings: ProcessSettings) -> None:
         # A migration that waits for a lock would make every call wait behind it: better to fail and be tried again.
         timeouts = {"lock_timeout": "10s", "statement_timeout": "5min", "application_name": "reelmesh-migrate"}
         engine = create_async_engine(
-            url, connect_args={"host": settings.database_host, "port": settings.database_port, "server_settings": timeouts}
+            url,
+            connect_args={"host": settings.database_host, "port": settings.database_port, "server_settings": timeouts},
         )
         async with engine.begin() as connection:
             await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))

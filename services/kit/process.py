@@ -19,7 +19,15 @@ from google.protobuf.descriptor import ServiceDescriptor
 from nats.aio.client import Client as NatsClient
 
 from services.kit import client, events, telemetry
-from services.kit.access import API_KEYS_FILE, SERVICE_TOKEN_KEY_FILE, ApiKeys, Authenticator, Rule, ServiceTokens, declared_rules
+from services.kit.access import (
+    API_KEYS_FILE,
+    SERVICE_TOKEN_KEY_FILE,
+    ApiKeys,
+    Authenticator,
+    Rule,
+    ServiceTokens,
+    declared_rules,
+)
 from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
 from services.kit.server import Server
@@ -34,7 +42,9 @@ AnySettings = TypeVar("AnySettings", bound=ProcessSettings)
 class Process:
     """What a service is put together from."""
 
-    def __init__(self, name: str, settings: ProcessSettings, stack: contextlib.AsyncExitStack, clock: Clock | None = None) -> None:
+    def __init__(
+        self, name: str, settings: ProcessSettings, stack: contextlib.AsyncExitStack, clock: Clock | None = None
+    ) -> None:
         self.name = name
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
@@ -60,7 +70,9 @@ class Process:
 
     def peer(self, service: str, contract: ServiceDescriptor) -> grpc.aio.Channel:
         """A channel to another service, on which this one shows its own token."""
-        channel = client.connected(self.settings.peer(service), [contract], client.service_credential(self.tokens, self.name))
+        channel = client.connected(
+            self.settings.peer(service), [contract], client.service_credential(self.tokens, self.name)
+        )
         self._stack.push_async_callback(channel.close, None)
         return channel
 
@@ -81,7 +93,12 @@ class Process:
         task.add_done_callback(ended)
         self._stack.push_async_callback(stop)
 
-    async def serve(self, contracts: list[ServiceDescriptor], add: Callable[[grpc.aio.Server], None], foreign: dict[str, Rule] | None = None) -> Server:
+    async def serve(
+        self,
+        contracts: list[ServiceDescriptor],
+        add: Callable[[grpc.aio.Server], None],
+        foreign: dict[str, Rule] | None = None,
+    ) -> Server:
         """Serves contracts.
 
         Args:
@@ -90,7 +107,11 @@ class Process:
             foreign: rules of methods of other people's contracts, which cannot carry our option.
         """
         authenticator = Authenticator(ApiKeys(self.settings.secrets_dir / API_KEYS_FILE), self.tokens)
-        server = Server(authenticator, {**declared_rules(contracts), **(foreign or {})}, service_names=[contract.full_name for contract in contracts])
+        server = Server(
+            authenticator,
+            {**declared_rules(contracts), **(foreign or {})},
+            service_names=[contract.full_name for contract in contracts],
+        )
         add(server.grpc)
         await server.start(self.settings.listen_address(self.name))
         self._stack.push_async_callback(server.drain, self.settings.drain_timeout.total_seconds())
@@ -116,7 +137,13 @@ async def _live(name: str, settings: ProcessSettings, wire: Callable[[Process], 
     return 1 if process.failed.is_set() else 0
 
 
-def run(name: str, settings_type: type[AnySettings], wire: Callable[[Process, AnySettings], Awaitable[None]], *, label: str = "") -> None:
+def run(
+    name: str,
+    settings_type: type[AnySettings],
+    wire: Callable[[Process, AnySettings], Awaitable[None]],
+    *,
+    label: str = "",
+) -> None:
     """Runs a process to its end.
 
     Args:

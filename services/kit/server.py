@@ -8,11 +8,12 @@ reaches the caller.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 import sqlalchemy.exc
@@ -28,6 +29,9 @@ from nats.errors import Error as NatsError
 from services.kit import telemetry, validation
 from services.kit.access import ANYONE, AUTHENTICATED, Authenticator, Principal, Rule
 from services.kit.errors import RPC_DOMAIN, Refusal, unavailable
+
+Handler: TypeAlias = Any
+"""A `grpc.RpcMethodHandler`; its stubs know the synchronous kind only."""
 
 log = structlog.stdlib.get_logger()
 
@@ -95,7 +99,12 @@ def as_refusal(error: BaseException) -> Refusal | None:
             return error
         case grpc.RpcError():
             return Refusal.from_rpc_error(error)
-        case sqlalchemy.exc.OperationalError() | sqlalchemy.exc.InterfaceError() | PostgresConnectionError() | sqlalchemy.exc.TimeoutError():
+        case (
+            sqlalchemy.exc.OperationalError()
+            | sqlalchemy.exc.InterfaceError()
+            | PostgresConnectionError()
+            | sqlalchemy.exc.TimeoutError()
+        ):
             return unavailable("the database")
         case sqlalchemy.exc.DBAPIError() if error.connection_invalidated:
             return unavailable("the database")
@@ -104,12 +113,17 @@ def as_refusal(error: BaseException) -> Refusal | None:
         case ConnectionError():
             return unavailable("a dependency")
         case TimeoutError():
-            return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed before the answer was ready", domain=RPC_DOMAIN)
+            return Refusal(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                "DEADLINE_EXCEEDED",
+                "the deadline passed before the answer was ready",
+                domain=RPC_DOMAIN,
+            )
         case _:
             return None
 
 
-class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc-stubs leave the base untyped
+class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only, not when it runs
     """Wraps every method; refuses those that no rule names."""
 
     def __init__(self, authenticator: Authenticator, rules: Mapping[str, Rule]) -> None:
@@ -118,28 +132,33 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc-stubs
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Handler:
         """Returns the method's handler with the guard around it."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        guarded = _GuardedMethod(self._authenticator, self._rules.get(handler_call_details.method), handler_call_details.method, handler)
+        guarded = _GuardedMethod(
+            self._authenticator, self._rules.get(handler_call_details.method), handler_call_details.method, handler
+        )
         return guarded.wrapped()
 
 
 class _GuardedMethod:
     """One method with the guard around it."""
 
-    def __init__(self, authenticator: Authenticator, rule: Rule | None, method: str, handler: grpc.RpcMethodHandler) -> None:
+    def __init__(self, authenticator: Authenticator, rule: Rule | None, method: str, handler: Handler) -> None:
         self._authenticator = authenticator
         self._rule = rule
         self._method = method
         self._handler = handler
 
-    def wrapped(self) -> grpc.RpcMethodHandler:
-        codec = {"request_deserializer": self._handler.request_deserializer, "response_serializer": self._handler.response_serializer}
+    def wrapped(self) -> Handler:
+        codec = {
+            "request_deserializer": self._handler.request_deserializer,
+            "response_serializer": self._handler.response_serializer,
+        }
         match self._handler.request_streaming, self._handler.response_streaming:
             case False, False:
                 return grpc.unary_unary_rpc_method_handler(self._unary, **codec)
@@ -155,7 +174,9 @@ class _GuardedMethod:
             validation.check(request)
             return await self._handler.unary_unary(request, context)
 
-    async def _client_stream(self, requests: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def _client_stream(
+        self, requests: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> Any:
         async with _Guard(self, context):
             return await self._handler.stream_unary(_checked(requests), context)
 
@@ -165,7 +186,9 @@ class _GuardedMethod:
             async for answer in self._handler.unary_stream(request, context):
                 yield answer
 
-    async def _both_stream(self, requests: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    async def _both_stream(
+        self, requests: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Any]:
         async with _Guard(self, context):
             async for answer in self._handler.stream_stream(_checked(requests), context):
                 yield answer
@@ -174,10 +197,15 @@ class _GuardedMethod:
         """Recognises the caller and applies the contract's rule."""
         if self._rule is None:
             raise Refusal(
-                grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_MISSING", "no contract says who may call this method", domain=RPC_DOMAIN
+                grpc.StatusCode.PERMISSION_DENIED,
+                "PERMISSION_MISSING",
+                "no contract says who may call this method",
+                domain=RPC_DOMAIN,
             )
         # Where the request itself is the credential, another one in the metadata is not looked at: it may be anything.
-        principal = None if self._rule.bearer_in_request or self._rule.anyone else self._authenticator.principal(metadata)
+        principal = (
+            None if self._rule.bearer_in_request or self._rule.anyone else self._authenticator.principal(metadata)
+        )
         self._rule.check(principal)
         return principal
 
@@ -197,15 +225,20 @@ class _Guard:
 
     def __init__(self, guarded: _GuardedMethod, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self._guarded = guarded
-        self._context = context
-        self._correlation = None
+        self._context: Any = context  # its stubs lack abort_with_status
+        self._correlation = contextlib.ExitStack()
         self._started = 0.0
 
     async def __aenter__(self) -> None:
         self._started = time.monotonic()
-        metadata = {str(key): str(value) for key, value in self._context.invocation_metadata() or () if not str(key).endswith("-bin")}
-        self._correlation = telemetry.correlated(metadata.get(telemetry.CORRELATION_HEADER))
-        correlation_id = self._correlation.__enter__()
+        metadata = {
+            str(key): str(value)
+            for key, value in self._context.invocation_metadata() or ()
+            if not str(key).endswith("-bin")
+        }
+        correlation_id = self._correlation.enter_context(
+            telemetry.correlated(metadata.get(telemetry.CORRELATION_HEADER))
+        )
         try:
             await self._context.send_initial_metadata(((telemetry.CORRELATION_HEADER, correlation_id),))
             remaining = self._context.time_remaining()
@@ -227,7 +260,7 @@ class _Guard:
             else:
                 await self._refuse(self._explained(error))
         finally:
-            self._correlation.__exit__(None, None, None)
+            self._correlation.close()
 
     def _explained(self, error: BaseException) -> Refusal:
         refusal = as_refusal(error)

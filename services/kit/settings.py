@@ -17,25 +17,42 @@ class ProcessSettings(BaseSettings):
     data_dir: Path = Field(default=Path(".reelmesh"), description="Folder for everything that is kept on local disk.")
     run_dir: Path = Field(default=Path(".reelmesh/run"), description="Folder of unix sockets.")
     secrets_dir: Path = Field(default=Path(".reelmesh/secrets"), description="Folder of key files; mode 0700.")
-    listen: str = Field(default="", description="`unix:/path` or `host:port` to serve gRPC on. Empty: `<run_dir>/<service>.sock`.")
+    listen: str = Field(
+        default="", description="`unix:/path` or `host:port` to serve gRPC on. Empty: `<run_dir>/<service>.sock`."
+    )
     metrics_listen: str = Field(
-        default="", description="`unix:/path` or `host:port` to serve Prometheus metrics on. Empty: `<run_dir>/<service>.metrics.sock`."
+        default="",
+        description="`unix:/path` or `host:port` to serve Prometheus metrics on. Empty: `<run_dir>/<service>.metrics.sock`.",
     )
     peers: dict[str, str] = Field(
-        default_factory=dict, description="JSON map from service name to gRPC target. A service not named is at `unix:<run_dir>/<name>.sock`."
+        default_factory=dict,
+        description="JSON map from service name to gRPC target. A service not named is at `unix:<run_dir>/<name>.sock`.",
     )
     database_host: str = Field(default=".reelmesh/postgres", description="Postgres host, or folder of its unix socket.")
-    database_port: int = Field(default=5432, ge=1, le=65535, description="Postgres port; also part of the socket's name.")
+    database_port: int = Field(
+        default=5432, ge=1, le=65535, description="Postgres port; also part of the socket's name."
+    )
     database_name: str = Field(default="reelmesh", description="Postgres database.")
-    database_password_file: Path | None = Field(default=None, description="File with the password of the service's role. None: no password.")
+    database_password_file: Path | None = Field(
+        default=None, description="File with the password of the service's role. None: no password."
+    )
     database_pool: int = Field(default=4, ge=1, le=100, description="Connections kept open; twice as many under load.")
-    database_admin: str = Field(default="postgres", description="Role that makes the services' roles and schemas; used by `services.kit.migrate` only.")
+    database_admin: str = Field(
+        default="postgres",
+        description="Role that makes the services' roles and schemas; used by `services.kit.migrate` only.",
+    )
     nats_url: str = Field(default="nats://127.0.0.1:4222", description="NATS servers, comma-separated.")
     nats_token_file: Path | None = Field(default=None, description="File with the NATS token. None: no token.")
-    storage_url: str = Field(default="", description="`s3://bucket/prefix` or `file:///folder`. Empty: `<data_dir>/objects`.")
+    storage_url: str = Field(
+        default="", description="`s3://bucket/prefix` or `file:///folder`. Empty: `<data_dir>/objects`."
+    )
     public_url: str = Field(default="http://127.0.0.1:8080", description="Where people reach the edge; used in links.")
-    drain_timeout: timedelta = Field(default=timedelta(seconds=10), description="How long running calls may take to end when asked to stop.")
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
+    drain_timeout: timedelta = Field(
+        default=timedelta(seconds=10), description="How long running calls may take to end when asked to stop."
+    )
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written."
+    )
     otlp_endpoint: str = Field(default="", description="OTLP gRPC endpoint for traces. Empty: no traces are recorded.")
 
     def listen_address(self, service: str) -> str:

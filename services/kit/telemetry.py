@@ -24,8 +24,12 @@ _CORRELATION_FORM: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 
 # API keys, JSON Web Tokens, one-time codes: what our credentials look like wherever they turn up in a line.
-_CREDENTIALS: Final = re.compile(r"(rmk_|otc_)[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?")
-_SECRET_NAMES: Final = frozenset({"authorization", "key", "iv", "ticket", "code", "token", "password", "secret", "url", "k"})
+_CREDENTIALS: Final = re.compile(
+    r"(rmk_|otc_)[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?"
+)
+_SECRET_NAMES: Final = frozenset(
+    {"authorization", "key", "iv", "ticket", "code", "token", "password", "secret", "url", "k"}
+)
 
 RPC_SECONDS: Final = Histogram(
     "reelmesh_rpc_seconds",
@@ -33,8 +37,12 @@ RPC_SECONDS: Final = Histogram(
     ["method", "code"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
 )
-OUTBOX_PENDING: Final = Gauge("reelmesh_outbox_pending", "Events written but not yet published, as last seen by the relay.")
-EVENTS_HANDLED: Final = Counter("reelmesh_events_handled_total", "Events handled by a consumer.", ["consumer", "event", "outcome"])
+OUTBOX_PENDING: Final = Gauge(
+    "reelmesh_outbox_pending", "Events written but not yet published, as last seen by the relay."
+)
+EVENTS_HANDLED: Final = Counter(
+    "reelmesh_events_handled_total", "Events handled by a consumer.", ["consumer", "event", "outcome"]
+)
 TASKS_WORKED: Final = Counter("reelmesh_tasks_total", "Tasks that a worker took.", ["queue", "outcome"])
 
 
@@ -124,7 +132,9 @@ def set_up_tracing(service: str, endpoint: str) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(resource=Resource.create({"service.name": f"reelmesh-{service}"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))))
+    provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://")))
+    )
     trace.set_tracer_provider(provider)
 
 

@@ -19,7 +19,8 @@ def _validator() -> Validator:
 def field_path(violation: Violation) -> str:
     """The field that breaks a rule, as `upload.items[2].name`."""
     parts: list[str] = []
-    for element in violation.proto.field.elements:
+    field = violation.proto.field
+    for element in field.elements if field is not None else ():
         name = element.field_name
         if element.subscript is not None and element.subscript.field == "index":
             name += f"[{element.subscript.value}]"

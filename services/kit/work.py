@@ -55,7 +55,13 @@ class WorkQueue:
         while True:
             try:
                 await self.ensure(js)
-                config = ConsumerConfig(durable_name="workers", ack_policy=AckPolicy.EXPLICIT, ack_wait=SIGN_OF_LIFE * 2, max_deliver=-1, max_ack_pending=1024)
+                config = ConsumerConfig(
+                    durable_name="workers",
+                    ack_policy=AckPolicy.EXPLICIT,
+                    ack_wait=SIGN_OF_LIFE * 2,
+                    max_deliver=-1,
+                    max_ack_pending=1024,
+                )
                 await js.add_consumer(self.stream, config)
                 subscription = await js.pull_subscribe_bind(consumer="workers", stream=self.stream)
                 while True:

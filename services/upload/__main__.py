@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
-
 from reelmesh.upload.v1 import upload_service_pb2, upload_service_pb2_grpc
+
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
@@ -22,14 +22,21 @@ class UploadSettings(ProcessSettings):
     """What can be set about uploads."""
 
     upload_limit_bytes: int = Field(default=50 * 1024**3, ge=1, description="Largest file taken, in bytes.")
-    upload_patience: timedelta = Field(default=timedelta(hours=24), description="How long an unfinished upload is kept after its last chunk.")
+    upload_patience: timedelta = Field(
+        default=timedelta(hours=24), description="How long an unfinished upload is kept after its last chunk."
+    )
     upload_checkpoint_bytes: int = Field(
-        default=64 * 1024**2, ge=1024**2, description="How much may arrive on one stream before it is made durable and counted, in bytes."
+        default=64 * 1024**2,
+        ge=1024**2,
+        description="How much may arrive on one stream before it is made durable and counted, in bytes.",
     )
     upload_staging_dir: Path | None = Field(
-        default=None, description="Folder where files grow; on the object store's own file system when that is local. None: `<data_dir>/objects/staging`."
+        default=None,
+        description="Folder where files grow; on the object store's own file system when that is local. None: `<data_dir>/objects/staging`.",
     )
-    upload_sweep_seconds: float = Field(default=60, gt=0, description="Seconds between two looks for uploads whose time ran out.")
+    upload_sweep_seconds: float = Field(
+        default=60, gt=0, description="Seconds between two looks for uploads whose time ran out."
+    )
 
 
 async def wire(process: Process, settings: UploadSettings) -> None:
@@ -48,8 +55,12 @@ async def wire(process: Process, settings: UploadSettings) -> None:
         checkpoint_bytes=settings.upload_checkpoint_bytes,
     )
     process.in_background(Relay(database, js).run(), "relay")
-    process.in_background(Sweeper(database, objects, staging, process.clock).run(settings.upload_sweep_seconds), "sweeper")
-    await process.serve([CONTRACT], lambda server: upload_service_pb2_grpc.add_UploadServiceServicer_to_server(servicer, server))
+    process.in_background(
+        Sweeper(database, objects, staging, process.clock).run(settings.upload_sweep_seconds), "sweeper"
+    )
+    await process.serve(
+        [CONTRACT], lambda server: upload_service_pb2_grpc.add_UploadServiceServicer_to_server(servicer, server)
+    )
 
 
 def main() -> None:

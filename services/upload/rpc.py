@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
-
 from reelmesh.upload.v1 import events_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+
 from services.kit import events, idempotency, pagination
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database
@@ -74,12 +74,16 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self._checkpoint_bytes = checkpoint_bytes
         self._writers = Writers()
 
-    async def CreateUpload(self, request: upload_service_pb2.CreateUploadRequest, context: Context) -> upload_service_pb2.CreateUploadResponse:
+    async def CreateUpload(
+        self, request: upload_service_pb2.CreateUploadRequest, context: Context
+    ) -> upload_service_pb2.CreateUploadResponse:
         """Announces a file and reserves its ids."""
         organisation_id = current_call().organisation_id
         within_limit(request.size_bytes, self._limit_bytes)
         async with self._database.transaction() as tx:
-            earlier = await idempotency.first_answer(tx, organisation_id, request, upload_service_pb2.CreateUploadResponse)
+            earlier = await idempotency.first_answer(
+                tx, organisation_id, request, upload_service_pb2.CreateUploadResponse
+            )
             if earlier is not None:
                 return earlier
             if await asyncio.to_thread(self._staging.room) < request.size_bytes:
@@ -105,18 +109,24 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             await idempotency.remember(tx, organisation_id, request, answer)
         return answer
 
-    async def GetUpload(self, request: upload_service_pb2.GetUploadRequest, context: Context) -> upload_service_pb2.GetUploadResponse:
+    async def GetUpload(
+        self, request: upload_service_pb2.GetUploadRequest, context: Context
+    ) -> upload_service_pb2.GetUploadResponse:
         """One upload."""
         return upload_service_pb2.GetUploadResponse(upload=message_of(await self._get(request.upload_id)))
 
-    async def ListUploads(self, request: upload_service_pb2.ListUploadsRequest, context: Context) -> upload_service_pb2.ListUploadsResponse:
+    async def ListUploads(
+        self, request: upload_service_pb2.ListUploadsRequest, context: Context
+    ) -> upload_service_pb2.ListUploadsResponse:
         """The organisation's uploads, newest first."""
         part = pagination.page_of(request)
         async with self._database.transaction() as tx:
             found = await store.page(tx, current_call().organisation_id, request.state, part)
         shown = found[: part.size]
         token = part.next_token(shown[-1].upload_id) if len(found) > part.size else ""
-        return upload_service_pb2.ListUploadsResponse(uploads=[message_of(upload) for upload in shown], next_page_token=token)
+        return upload_service_pb2.ListUploadsResponse(
+            uploads=[message_of(upload) for upload in shown], next_page_token=token
+        )
 
     async def WriteUpload(
         self, requests: AsyncIterator[upload_service_pb2.WriteUploadRequest], context: Context
@@ -143,11 +153,15 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 raise file_corrupt(request.sha256, upload.sha256)
         return upload_service_pb2.CompleteUploadResponse(upload=message_of(upload))
 
-    async def CancelUpload(self, request: upload_service_pb2.CancelUploadRequest, context: Context) -> upload_service_pb2.CancelUploadResponse:
+    async def CancelUpload(
+        self, request: upload_service_pb2.CancelUploadRequest, context: Context
+    ) -> upload_service_pb2.CancelUploadResponse:
         """Gives an upload up."""
         async with self._writers.alone(request.upload_id):
             async with self._database.transaction() as tx:
-                upload = (await store.get(tx, current_call().organisation_id, request.upload_id, for_update=True)).cancelled()
+                upload = (
+                    await store.get(tx, current_call().organisation_id, request.upload_id, for_update=True)
+                ).cancelled()
                 await store.put(tx, upload)
             await self._remove_staged(upload)
         return upload_service_pb2.CancelUploadResponse(upload=message_of(upload))
@@ -175,7 +189,10 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             return await store.get(tx, current_call().organisation_id, upload_id)
 
     async def _received(
-        self, upload: Upload, first: upload_service_pb2.WriteUploadRequest, requests: AsyncIterator[upload_service_pb2.WriteUploadRequest]
+        self,
+        upload: Upload,
+        first: upload_service_pb2.WriteUploadRequest,
+        requests: AsyncIterator[upload_service_pb2.WriteUploadRequest],
     ) -> Upload:
         """Writes what one stream brings. However the stream ends, what arrived whole is counted."""
         file = await asyncio.to_thread(self._staging.open, upload.upload_id, upload.received_bytes, upload.size_bytes)
@@ -240,7 +257,11 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         if self._objects.is_local or upload.received_bytes:
             return upload
         size = await self._objects.size_of(upload.staging_key)
-        return upload if size is None else replace(upload, received_bytes=min(size, upload.size_bytes) if size <= upload.size_bytes else 0)
+        return (
+            upload
+            if size is None
+            else replace(upload, received_bytes=min(size, upload.size_bytes) if size <= upload.size_bytes else 0)
+        )
 
     async def _committed(self, upload: Upload, sha256: str) -> Upload:
         expected = upload.completable(sha256)
@@ -287,4 +308,6 @@ def _event_of(upload: Upload) -> events_pb2.UploadCommitted:
 
 
 def _request_invalid(field: str, why: str) -> Refusal:
-    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID", f"{field}: {why}", domain=RPC_DOMAIN, fields=[(field, why)])
+    return Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID", f"{field}: {why}", domain=RPC_DOMAIN, fields=[(field, why)]
+    )

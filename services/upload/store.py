@@ -64,7 +64,12 @@ async def get(tx: Tx, organisation_id: str, upload_id: str, *, for_update: bool 
 
 async def page(tx: Tx, organisation_id: str, state: int, part: Page) -> Sequence[Upload]:
     """One page of an organisation's uploads, newest first, and one more to tell whether there is another page."""
-    query = sa.select(uploads).where(uploads.c.organisation_id == organisation_id).order_by(uploads.c.upload_id.desc()).limit(part.size + 1)
+    query = (
+        sa.select(uploads)
+        .where(uploads.c.organisation_id == organisation_id)
+        .order_by(uploads.c.upload_id.desc())
+        .limit(part.size + 1)
+    )
     if state:
         query = query.where(uploads.c.state == state)
     if part.after:
@@ -80,5 +85,7 @@ async def overdue(tx: Tx, now: datetime, limit: int = 100) -> Sequence[Upload]:
 
 async def receiving(tx: Tx, upload_ids: Sequence[str]) -> set[str]:
     """Those of the ids that still take bytes."""
-    query = sa.select(uploads.c.upload_id).where(uploads.c.upload_id.in_(upload_ids), uploads.c.state == State.RECEIVING)
+    query = sa.select(uploads.c.upload_id).where(
+        uploads.c.upload_id.in_(upload_ids), uploads.c.state == State.RECEIVING
+    )
     return set((await tx.execute(query)).scalars())

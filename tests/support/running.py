@@ -20,7 +20,11 @@ AnySettings = TypeVar("AnySettings", bound=ProcessSettings)
 
 @contextlib.asynccontextmanager
 async def running(
-    name: str, settings: AnySettings, wire: Callable[[Process, AnySettings], Awaitable[None]], *, clock: Clock | None = None
+    name: str,
+    settings: AnySettings,
+    wire: Callable[[Process, AnySettings], Awaitable[None]],
+    *,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Process]:
     """Runs a service's own `wire` for the length of the block."""
     async with contextlib.AsyncExitStack() as stack:
@@ -30,11 +34,13 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def connected(settings: ProcessSettings, service: str, contract: ServiceDescriptor, *, key: str | None = None) -> AsyncIterator[grpc.aio.Channel]:
+async def connected(
+    settings: ProcessSettings, service: str, contract: ServiceDescriptor, *, key: str | None = None
+) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a running service as the operator, or with another bearer credential; `key=""` shows none."""
     bearer = operator_key(settings) if key is None else key
     channel = client.connected(settings.peer(service), [contract], (lambda: bearer) if bearer else None)
     try:
         yield channel
     finally:
-        await channel.close()
+        await channel.close(None)

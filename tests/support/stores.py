@@ -19,9 +19,10 @@ from services.kit import events, migrate
 from services.kit.settings import ProcessSettings
 from tools.reelmesh_cli.supervisor import environment, install_secrets, nats_server, postgres
 from tools.reelmesh_cli.supervisor.layout import Layout
+from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
 
 
-def _start(request: postgres.SpawnRequest, log: Path) -> subprocess.Popen[bytes]:
+def _start(request: SpawnRequest, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(
             request.command,
@@ -39,7 +40,9 @@ async def _answers(settings: ProcessSettings) -> None:
     give_up = time.monotonic() + 20
     while True:
         try:
-            connection = await asyncpg.connect(host=settings.database_host, user=settings.database_admin, database="postgres")
+            connection = await asyncpg.connect(
+                host=settings.database_host, user=settings.database_admin, database="postgres"
+            )
         except (OSError, asyncpg.PostgresError):
             if time.monotonic() > give_up:
                 raise
@@ -97,7 +100,9 @@ async def emptied(settings: ProcessSettings) -> None:
     for stream in await bus.jetstream().streams_info():
         await bus.jetstream().purge_stream(stream.config.name or "")
     await bus.close()
-    connection = await asyncpg.connect(host=settings.database_host, user=settings.database_admin, database=settings.database_name)
+    connection = await asyncpg.connect(
+        host=settings.database_host, user=settings.database_admin, database=settings.database_name
+    )
     try:
         services = migrate.services_with_schema()
         tables = await connection.fetch(
@@ -105,7 +110,9 @@ async def emptied(settings: ProcessSettings) -> None:
             services,
         )
         # DELETE beats TRUNCATE by far on small tables: no new files.
-        await connection.execute("SET session_replication_role = replica;" + "".join(f"DELETE FROM {row['name']};" for row in tables))
+        await connection.execute(
+            "SET session_replication_role = replica;" + "".join(f"DELETE FROM {row['name']};" for row in tables)
+        )
     finally:
         await connection.close()
 

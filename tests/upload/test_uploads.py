@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +15,8 @@ import google_crc32c
 import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
-
 from reelmesh.upload.v1 import events_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+
 from services.kit import events
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.errors import Refusal
@@ -56,15 +56,22 @@ async def uploads(mesh: ProcessSettings) -> AsyncIterator[Uploads]:
 
 
 async def created(stub: Stub, size: int, **fields: str) -> upload_pb2.Upload:
-    request = upload_service_pb2.CreateUploadRequest(request_id=new_id("req"), filename="film.mp4", size_bytes=size, **fields)
+    request = upload_service_pb2.CreateUploadRequest(
+        request_id=new_id("req"), filename="film.mp4", size_bytes=size, **fields
+    )
     return (await stub.CreateUpload(request)).upload
 
 
-def chunks(upload_id: str, data: bytes, *, offset: int = 0, size: int = 256 * 1024, crc: bool = True) -> Iterable[upload_service_pb2.WriteUploadRequest]:
+def chunks(
+    upload_id: str, data: bytes, *, offset: int = 0, size: int = 256 * 1024, crc: bool = True
+) -> Iterator[upload_service_pb2.WriteUploadRequest]:
     for start in range(0, len(data), size):
         part = data[start : start + size]
         yield upload_service_pb2.WriteUploadRequest(
-            upload_id=upload_id, offset=offset + start, crc32c=google_crc32c.value(part) if crc else None, chunk=HttpBody(data=part)
+            upload_id=upload_id,
+            offset=offset + start,
+            crc32c=google_crc32c.value(part) if crc else None,
+            chunk=HttpBody(data=part),
         )
 
 
@@ -113,18 +120,24 @@ async def test_a_broken_stream_keeps_what_arrived_and_goes_on_from_there(uploads
 
     call = uploads.stub.WriteUpload(breaking())
     async with asyncio.timeout(10):
-        while (await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id))).upload.received_bytes < MIB:
+        while (
+            await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id))
+        ).upload.received_bytes < MIB:
             await asyncio.sleep(0.02)
     call.cancel()
     async with asyncio.timeout(10):
         while True:
-            offset = (await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id))).upload.received_bytes
+            offset = (
+                await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id))
+            ).upload.received_bytes
             if offset == 3 * MIB:
                 break
             await asyncio.sleep(0.02)
     await uploads.stub.WriteUpload(chunks(upload.upload_id, data[offset:], offset=offset))
     digest = hashlib.sha256(data).hexdigest()
-    await uploads.stub.CompleteUpload(upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id, sha256=digest))
+    await uploads.stub.CompleteUpload(
+        upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id, sha256=digest)
+    )
     assert uploads.master(digest).read_bytes() == data
 
 
@@ -163,7 +176,9 @@ async def test_a_corrupt_chunk_is_refused_and_what_came_before_is_kept(uploads: 
 async def test_a_file_that_is_not_what_its_sum_says_is_not_committed(uploads: Uploads) -> None:
     upload = await created(uploads.stub, 3, sha256=hashlib.sha256(b"abc").hexdigest())
     await uploads.stub.WriteUpload(chunks(upload.upload_id, b"abd"))
-    refusal = await refused(lambda: uploads.stub.CompleteUpload(upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id)))
+    refusal = await refused(
+        lambda: uploads.stub.CompleteUpload(upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id))
+    )
     assert refusal.reason == "FILE_CORRUPT"
     assert refusal.metadata["measured_sha256"] == hashlib.sha256(b"abd").hexdigest()
     await uploads.stub.CancelUpload(upload_service_pb2.CancelUploadRequest(upload_id=upload.upload_id))
@@ -194,7 +209,9 @@ async def test_more_bytes_than_announced_are_refused(uploads: Uploads) -> None:
 
 async def test_an_unfinished_upload_is_not_completed(uploads: Uploads) -> None:
     upload = await created(uploads.stub, 5)
-    refusal = await refused(lambda: uploads.stub.CompleteUpload(upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id)))
+    refusal = await refused(
+        lambda: uploads.stub.CompleteUpload(upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id))
+    )
     assert (refusal.reason, refusal.metadata) == (
         "INCOMPLETE",
         {"received_bytes": "0", "size_bytes": "5", "correlation_id": refusal.metadata["correlation_id"]},
@@ -219,7 +236,9 @@ async def test_another_organisation_sees_nothing(uploads: Uploads, other_organis
     upload = await created(uploads.stub, 3)
     async with connected(uploads.settings, "upload", CONTRACT, key=other_organisation_key) as channel:
         other = upload_service_pb2_grpc.UploadServiceStub(channel)
-        refusal = await refused(lambda: other.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id)))
+        refusal = await refused(
+            lambda: other.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id))
+        )
         assert refusal.reason == "UPLOAD_NOT_FOUND"
         assert not (await other.ListUploads(upload_service_pb2.ListUploadsRequest())).uploads
 
@@ -231,7 +250,9 @@ async def test_every_method_needs_a_credential(uploads: Uploads) -> None:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
     async with connected(uploads.settings, "upload", CONTRACT, key="rmk_" + "x" * 43) as channel:
         wrong = upload_service_pb2_grpc.UploadServiceStub(channel)
-        assert (await refused(lambda: wrong.ListUploads(upload_service_pb2.ListUploadsRequest()))).reason == "CREDENTIAL_INVALID"
+        assert (
+            await refused(lambda: wrong.ListUploads(upload_service_pb2.ListUploadsRequest()))
+        ).reason == "CREDENTIAL_INVALID"
 
 
 async def test_pages_hold_every_upload_once_and_a_token_is_bound_to_its_filter(uploads: Uploads) -> None:
@@ -258,17 +279,23 @@ async def test_an_upload_that_nobody_finishes_expires_and_leaves_nothing(uploads
     found = (await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id))).upload
     assert found.state == upload_pb2.UPLOAD_STATE_EXPIRED
     assert not list(uploads.staging.iterdir())
-    assert (await refused(lambda: uploads.stub.WriteUpload(chunks(upload.upload_id, b"56789", offset=5)))).reason == "NOT_RECEIVING"
+    assert (
+        await refused(lambda: uploads.stub.WriteUpload(chunks(upload.upload_id, b"56789", offset=5)))
+    ).reason == "NOT_RECEIVING"
 
 
 async def sweep_once(process: object, settings: UploadSettings) -> None:
     from services.kit.process import Process
 
     assert isinstance(process, Process)
-    await Sweeper(process.database(), process.store(), Staging(settings.data_dir / "objects/staging"), process.clock).sweep()
+    await Sweeper(
+        process.database(), process.store(), Staging(settings.data_dir / "objects/staging"), process.clock
+    ).sweep()
 
 
 async def test_a_local_store_says_that_it_cannot_presign(uploads: Uploads) -> None:
     upload = await created(uploads.stub, 10)
-    refusal = await refused(lambda: uploads.stub.CreateUploadUrl(upload_service_pb2.CreateUploadUrlRequest(upload_id=upload.upload_id)))
+    refusal = await refused(
+        lambda: uploads.stub.CreateUploadUrl(upload_service_pb2.CreateUploadUrlRequest(upload_id=upload.upload_id))
+    )
     assert refusal.reason == "PRESIGN_UNSUPPORTED"

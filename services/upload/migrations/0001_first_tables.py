@@ -34,4 +34,6 @@ def upgrade() -> None:
         sa.CheckConstraint("received_bytes BETWEEN 0 AND size_bytes", name="received_within_size"),
     )
     op.create_index("uploads_by_organisation", "uploads", ["organisation_id", sa.text("upload_id DESC")])
-    op.create_index("uploads_by_expiry", "uploads", ["expire_time"], postgresql_where=sa.text("expire_time IS NOT NULL"))
+    op.create_index(
+        "uploads_by_expiry", "uploads", ["expire_time"], postgresql_where=sa.text("expire_time IS NOT NULL")
+    )
