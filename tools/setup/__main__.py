@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -46,6 +47,8 @@ def main() -> None:
 def _make_venv() -> None:
     works = subprocess.run([BIN / "python", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], check=False) if BIN.exists() else None
     if works is None or works.returncode != 0:
+        if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
+            _install_debian_package(f"python3.{sys.version_info.minor}-venv", "`python3 -m venv` does not work without it")
         _say(f"making {VENV.name} with Python {sys.version.split()[0]}")
         _run(sys.executable, "-m", "venv", "--clear", VENV)
 
@@ -94,19 +97,26 @@ def _build_web_app() -> None:
 
 
 def _see_to(package: str, *programs: str) -> None:
-    """Installs a Debian package if none of its programs is there and we may; else says so."""
+    """Installs a Debian package that only tests need if none of its programs is there and we may; else says so."""
     if any(shutil.which(program) for program in programs):
         return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        _say(f"installing {package}")
-        quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        _run("apt-get", "update", "-qq", env=quiet)
-        _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package, env=quiet)
-        return
-    message = f"{package} is missing and cannot be installed from here: run `sudo apt-get install {package}`"
-    if os.environ.get("CI") == "true":
-        sys.exit(f"setup: {message}")
-    _say(f"{message}; the tests that need it are skipped")
+    if os.environ.get("CI") == "true" or _may_install():
+        _install_debian_package(package, "CI runs every test")
+    else:
+        _say(f"{package} is missing, the tests that need it are skipped: run `sudo apt-get install {package}`")
+
+
+def _may_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _install_debian_package(package: str, why: str) -> None:
+    if not _may_install():
+        sys.exit(f"setup: {package} is missing ({why}) and cannot be installed from here: run `sudo apt-get install {package}`")
+    _say(f"installing {package}")
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    _run("apt-get", "update", "-qq", env=quiet)
+    _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package, env=quiet)
 
 
 def _when_changed(name: str, sources: Iterable[Path], step: Callable[[], None]) -> None:
