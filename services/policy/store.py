@@ -1,0 +1,272 @@
+"""Tables of sessions and codes, and what other services announced of assets and packages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import grpc
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from services.kit.database import Tx
+from services.kit.pagination import Page
+from services.policy import refusals
+from services.policy.domain import Code, Package, Session, digest_of
+
+_METADATA: Final = sa.MetaData()
+_LONGEST_TRANSACTION: Final = timedelta(minutes=2)
+
+assets: Final = sa.Table(
+    "assets",
+    _METADATA,
+    sa.Column("asset_id", sa.Text, primary_key=True),
+    sa.Column("organisation_id", sa.Text),
+    sa.Column("title", sa.Text),
+    sa.Column("title_time", sa.DateTime(timezone=True)),
+    sa.Column("delete_time", sa.DateTime(timezone=True)),
+    sa.Column("change_time", sa.DateTime(timezone=True)),
+)
+
+packages: Final = sa.Table(
+    "packages",
+    _METADATA,
+    sa.Column("package_id", sa.Text, primary_key=True),
+    sa.Column("asset_id", sa.Text),
+    sa.Column("organisation_id", sa.Text),
+    sa.Column("dash_path", sa.Text),
+    sa.Column("hls_path", sa.Text),
+    sa.Column("poster_path", sa.Text),
+    sa.Column("thumbnails_path", sa.Text),
+    sa.Column("key_ids", ARRAY(sa.Text, as_tuple=True)),
+    sa.Column("publish_time", sa.DateTime(timezone=True)),
+    sa.Column("change_time", sa.DateTime(timezone=True)),
+)
+
+sessions: Final = sa.Table(
+    "playback_sessions",
+    _METADATA,
+    sa.Column("session_id", sa.Text, primary_key=True),
+    sa.Column("asset_id", sa.Text),
+    sa.Column("package_id", sa.Text),
+    sa.Column("organisation_id", sa.Text),
+    sa.Column("viewer_id", sa.Text),
+    sa.Column("create_time", sa.DateTime(timezone=True)),
+    sa.Column("expire_time", sa.DateTime(timezone=True)),
+    sa.Column("revoke_time", sa.DateTime(timezone=True)),
+    sa.Column("revoke_comment", sa.Text),
+    sa.Column("change_time", sa.DateTime(timezone=True)),
+)
+
+codes: Final = sa.Table(
+    "playback_codes",
+    _METADATA,
+    sa.Column("code_sha256", sa.LargeBinary, primary_key=True),
+    sa.Column("session_id", sa.Text),
+    sa.Column("expire_time", sa.DateTime(timezone=True)),
+    sa.Column("redeem_time", sa.DateTime(timezone=True)),
+)
+
+_PACKAGE: Final = [packages.c[field.name] for field in fields(Package)]
+_SESSION: Final = [sessions.c[field.name] for field in fields(Session)]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since the last look.
+
+    Attributes:
+        until: the database's time at this look.
+        withdrawn: ids of deleted assets.
+        revoked: revoked sessions that are not over yet.
+    """
+
+    until: datetime
+    packages: Sequence[Package]
+    withdrawn: Sequence[str]
+    revoked: Sequence[Session]
+
+
+async def changes(tx: Tx, since: datetime | None, now: datetime) -> Changes:
+    """All that must be known by heart, or what changed of it since an earlier look.
+
+    A row's `change_time` is the time at which its transaction began, so rows may appear late; looks therefore overlap.
+    """
+    until: datetime = (await tx.execute(sa.select(sa.func.now()))).scalar_one()
+    start = datetime.min.replace(tzinfo=UTC) if since is None else since - _LONGEST_TRANSACTION
+    published = await tx.execute(sa.select(*_PACKAGE).where(packages.c.change_time > start))
+    deleted = await tx.execute(
+        sa.select(assets.c.asset_id).where(assets.c.change_time > start, assets.c.delete_time.is_not(None))
+    )
+    revoked = await tx.execute(
+        sa.select(*_SESSION).where(
+            sessions.c.change_time > start, sessions.c.revoke_time.is_not(None), sessions.c.expire_time > now
+        )
+    )
+    return Changes(
+        until, [_package(row) for row in published], list(deleted.scalars()), [_session(row) for row in revoked]
+    )
+
+
+async def name(tx: Tx, asset_id: str, organisation_id: str, title: str, moment: datetime) -> None:
+    """Keeps an asset's title, unless a later one is known."""
+    statement = insert(assets).values(
+        asset_id=asset_id, organisation_id=organisation_id, title=title, title_time=moment
+    )
+    await tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=[assets.c.asset_id],
+            set_={"title": title, "title_time": moment},
+            where=sa.func.coalesce(assets.c.title_time < moment, sa.true()),
+        )
+    )
+
+
+async def withdraw(tx: Tx, asset_id: str, organisation_id: str, moment: datetime) -> None:
+    """Keeps that an asset was deleted."""
+    statement = insert(assets).values(asset_id=asset_id, organisation_id=organisation_id, title="", delete_time=moment)
+    await tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=[assets.c.asset_id],
+            set_={"delete_time": moment, "change_time": sa.func.now()},
+            where=assets.c.delete_time.is_(None),
+        )
+    )
+
+
+async def publish(tx: Tx, package: Package) -> None:
+    """Keeps a package; it never changes."""
+    await tx.execute(insert(packages).values(**asdict(package)).on_conflict_do_nothing())
+
+
+async def title_of(tx: Tx, asset_id: str) -> str:
+    """Title of an asset that is not deleted; empty when none was announced yet. A deletion waits until this transaction ends.
+
+    Raises:
+        Refusal: ASSET_WITHDRAWN.
+    """
+    query = (
+        sa.select(assets.c.title, assets.c.delete_time).where(assets.c.asset_id == asset_id).with_for_update(read=True)
+    )
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        return ""
+    if row.delete_time is not None:
+        raise refusals.asset_withdrawn(asset_id, grpc.StatusCode.FAILED_PRECONDITION)
+    return str(row.title)
+
+
+async def newest_package(tx: Tx, organisation_id: str, asset_id: str) -> Package:
+    """The package by which an organisation's asset is played now.
+
+    Raises:
+        Refusal: ASSET_NOT_PLAYABLE.
+    """
+    query = (
+        sa.select(*_PACKAGE)
+        .where(packages.c.asset_id == asset_id, packages.c.organisation_id == organisation_id)
+        .order_by(packages.c.publish_time.desc(), packages.c.package_id.desc())
+        .limit(1)
+    )
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise refusals.asset_not_playable(asset_id)
+    return _package(row)
+
+
+async def package(tx: Tx, package_id: str) -> Package:
+    """A package that a session was opened on."""
+    return _package((await tx.execute(sa.select(*_PACKAGE).where(packages.c.package_id == package_id))).one())
+
+
+async def add(tx: Tx, session: Session) -> None:
+    """Keeps a new session."""
+    await tx.execute(sa.insert(sessions).values(**asdict(session)))
+
+
+async def put(tx: Tx, session: Session) -> None:
+    """Keeps the next state of a session."""
+    values = asdict(session) | {"change_time": sa.func.now()}
+    await tx.execute(sa.update(sessions).where(sessions.c.session_id == session.session_id).values(**values))
+
+
+async def get(tx: Tx, organisation_id: str, session_id: str, *, for_update: bool = False) -> Session:
+    """One session of an organisation; locked until the transaction ends when it is about to change.
+
+    Raises:
+        Refusal: SESSION_NOT_FOUND.
+    """
+    query = sa.select(*_SESSION).where(
+        sessions.c.session_id == session_id, sessions.c.organisation_id == organisation_id
+    )
+    row = (await tx.execute(query.with_for_update() if for_update else query)).one_or_none()
+    if row is None:
+        raise refusals.session_not_found(session_id)
+    return _session(row)
+
+
+async def page(tx: Tx, organisation_id: str, asset_id: str, viewer_id: str, part: Page) -> Sequence[Session]:
+    """One page of an organisation's sessions, newest first, and one more to tell whether there is another page."""
+    query = sa.select(*_SESSION).where(sessions.c.organisation_id == organisation_id)
+    if asset_id:
+        query = query.where(sessions.c.asset_id == asset_id)
+    if viewer_id:
+        query = query.where(sessions.c.viewer_id == viewer_id)
+    if part.after:
+        query = query.where(sessions.c.session_id < part.after)
+    return [
+        _session(row) for row in await tx.execute(query.order_by(sessions.c.session_id.desc()).limit(part.size + 1))
+    ]
+
+
+async def revoke_all(tx: Tx, asset_id: str, now: datetime, comment: str) -> Sequence[Session]:
+    """Revokes every session of an asset that still plays, and returns them as they are then."""
+    statement = (
+        sa.update(sessions)
+        .where(sessions.c.asset_id == asset_id, sessions.c.revoke_time.is_(None), sessions.c.expire_time > now)
+        .values(revoke_time=now, revoke_comment=comment, change_time=sa.func.now())
+        .returning(*_SESSION)
+    )
+    return [_session(row) for row in await tx.execute(statement)]
+
+
+async def replace_code(tx: Tx, session_id: str, code: Code) -> None:
+    """Keeps the digest of a session's code. A code handed out before that nobody used stops working."""
+    await tx.execute(sa.delete(codes).where(codes.c.session_id == session_id, codes.c.redeem_time.is_(None)))
+    await tx.execute(
+        sa.insert(codes).values(code_sha256=digest_of(code.text), session_id=session_id, expire_time=code.expire_time)
+    )
+
+
+async def redeem(tx: Tx, code: str, now: datetime) -> Session:
+    """Uses a code up, and returns the session that it opens. Of any number of callers at the same time, one gets it.
+
+    Raises:
+        Refusal: CODE_INVALID or CODE_EXPIRED.
+    """
+    mine = codes.c.code_sha256 == digest_of(code)
+    statement = (
+        sa.update(codes).where(mine, codes.c.redeem_time.is_(None), codes.c.expire_time > now).values(redeem_time=now)
+    )
+    session_id = (await tx.execute(statement.returning(codes.c.session_id))).scalar_one_or_none()
+    if session_id is None:
+        unused = (
+            await tx.execute(sa.select(codes.c.expire_time).where(mine, codes.c.redeem_time.is_(None)))
+        ).one_or_none()
+        raise refusals.code_invalid() if unused is None else refusals.code_expired()
+    return _session((await tx.execute(sa.select(*_SESSION).where(sessions.c.session_id == session_id))).one())
+
+
+async def forget_codes(tx: Tx, before: datetime) -> None:
+    """Removes codes that ended before a moment, used or not."""
+    await tx.execute(sa.delete(codes).where(codes.c.expire_time < before))
+
+
+def _package(row: sa.Row[tuple[object, ...]]) -> Package:
+    return Package(**row._asdict())
+
+
+def _session(row: sa.Row[tuple[object, ...]]) -> Session:
+    return Session(**row._asdict())

@@ -1,0 +1,136 @@
+"""Tickets: what a playback URL carries to show that it may be used.
+
+A ticket is a JSON Web Token (RFC 7519) signed with ES256, after RFC 8725: the algorithm is pinned, `kid` must name our key, `typ` says
+what it is for, and every claim is required. It says which session and package it belongs to; whether the session still stands is
+judged at each use.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import ECAlgorithm
+
+from services.policy import refusals
+from services.policy.domain import Session
+
+TICKET_KEY_FILE: Final = "ticket_key.pem"
+ISSUER: Final = "policy.reelmesh"
+_TYPE: Final = "playback+jwt"
+_LONGEST: Final = 4096
+_ALGORITHM: Final = "ES256"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a good ticket says.
+
+    Attributes:
+        expires: moment at which it ends, in seconds of Unix time.
+    """
+
+    session_id: str
+    package_id: str
+    organisation_id: str
+    expires: int
+
+    def valid_at(self, now: float) -> None:
+        """Checks that its time is not over.
+
+        Raises:
+            Refusal: TICKET_EXPIRED.
+        """
+        if now >= self.expires:
+            raise refusals.ticket_expired(datetime.fromtimestamp(self.expires, UTC))
+
+
+def key_id_of(key: EllipticCurvePrivateKey) -> str:
+    """Name of a signing key: the first 96 bits of its public key's thumbprint (RFC 7638)."""
+    jwk = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    members = json.dumps({name: jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(hashlib.sha256(members.encode()).digest()[:12]).decode()
+
+
+class Tickets:
+    """Mints and reads tickets.
+
+    Args:
+        private_key_pem: EC P-256 private key, PEM.
+        remembered: how many good tickets are remembered, so that only their first use costs a signature check.
+    """
+
+    def __init__(self, private_key_pem: bytes, remembered: int) -> None:
+        key = load_pem_private_key(private_key_pem, password=None)
+        if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+            raise ValueError(f"{TICKET_KEY_FILE} must hold an EC P-256 private key")  # noqa: TRY004  # what is wrong is the file
+        self._private = key
+        self._key_id = key_id_of(key)
+        self._public = {self._key_id: key.public_key()}
+        self._remembered = remembered
+        self._read: OrderedDict[str, Ticket] = OrderedDict()
+
+    def mint(self, session: Session, now: datetime) -> str:
+        """A ticket that is good for as long as its session."""
+        claims = {
+            "iss": ISSUER,
+            "sub": session.session_id,
+            "pkg": session.package_id,
+            "org": session.organisation_id,
+            "iat": int(now.timestamp()),
+            "exp": int(session.expire_time.timestamp()),
+            "jti": secrets.token_urlsafe(9),
+        }
+        return jwt.encode(claims, self._private, algorithm=_ALGORITHM, headers={"kid": self._key_id, "typ": _TYPE})
+
+    def read(self, token: str) -> Ticket:
+        """What a ticket says, once its signature is found good. Whether its time is over is not looked at here.
+
+        Raises:
+            Refusal: TICKET_INVALID.
+        """
+        known = self._read.get(token)
+        if known is not None:
+            self._read.move_to_end(token)
+            return known
+        ticket = self._checked(token)
+        self._read[token] = ticket
+        if len(self._read) > self._remembered:
+            self._read.popitem(last=False)
+        return ticket
+
+    def _checked(self, token: str) -> Ticket:
+        if len(token) > _LONGEST:
+            raise refusals.ticket_invalid()
+        try:
+            header = jwt.get_unverified_header(token)
+            public = self._public.get(str(header.get("kid")))
+            if public is None or header.get("alg") != _ALGORITHM or header.get("typ") != _TYPE:
+                raise refusals.ticket_invalid()
+            claims = jwt.decode(
+                token,
+                public,
+                algorithms=[_ALGORITHM],
+                issuer=ISSUER,
+                # Time is judged at each use, by the process's own clock.
+                options={
+                    "require": ["iss", "sub", "pkg", "org", "iat", "exp", "jti"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
+        except (jwt.InvalidTokenError, RecursionError) as error:  # JSON nested a thousand deep
+            raise refusals.ticket_invalid() from error
+        return Ticket(
+            session_id=claims["sub"], package_id=claims["pkg"], organisation_id=claims["org"], expires=claims["exp"]
+        )

@@ -1,0 +1,44 @@
+"""Removes what nobody will ask for again: codes that ended, and old answers to repeated requests."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from services.kit import idempotency, telemetry
+from services.kit.clock import Clock
+from services.kit.database import Database
+from services.policy import store
+
+log = structlog.stdlib.get_logger()
+
+CODES_KEPT: Final = timedelta(days=1)
+"""How long a code that ended is kept, so that its owner is told that it came too late and not that it is unknown."""
+
+
+class Upkeep:
+    """Cleans up now and then."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def run(self, every: float) -> None:
+        """Cleans up every so many seconds until cancelled. Trouble is waited out."""
+        while True:
+            try:
+                await self.once()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # the database may be away for a moment; there is no hurry
+                log.warning("upkeep put off", error=telemetry.masked(f"{type(error).__name__}: {error}")[:300])
+            await asyncio.sleep(every)
+
+    async def once(self) -> None:
+        """Cleans up once."""
+        async with self._database.transaction() as tx:
+            await store.forget_codes(tx, self._clock.now() - CODES_KEPT)
+            await idempotency.forget_old(tx)
