@@ -21,7 +21,9 @@ DataOption = Annotated[
 ]
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", help="Address of the edge.  [env: REELMESH_URL; default: the mesh of --data]", show_default=False),
+    typer.Option(
+        "--url", help="Address of the edge.  [env: REELMESH_URL; default: the mesh of --data]", show_default=False
+    ),
 ]
 
 
@@ -46,7 +48,9 @@ def edge_url(layout: Layout, url: str | None, output: Output) -> str:
         return chosen
     state = running_state(layout)
     if state is None:
-        output.fail(f"Reelmesh does not run from {layout.data}: start it with `reelmesh up`, or give --url.", EXIT_UNREACHABLE)
+        output.fail(
+            f"Reelmesh does not run from {layout.data}: start it with `reelmesh up`, or give --url.", EXIT_UNREACHABLE
+        )
     return state.url
 
 
@@ -58,5 +62,7 @@ def client(data: Path | None, url: str | None, output: Output) -> Client:
     address = edge_url(layout, url, output)
     key = operator_key(layout)
     if key is None:
-        output.fail("There is no API key: set REELMESH_API_KEY (the operator's is printed by `reelmesh key`).", EXIT_USAGE)
+        output.fail(
+            "There is no API key: set REELMESH_API_KEY (the operator's is printed by `reelmesh key`).", EXIT_USAGE
+        )
     return Client(address, key)

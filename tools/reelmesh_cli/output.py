@@ -71,15 +71,17 @@ def run_call(output: Output, call: Coroutine[Any, Any, Result]) -> Result:
         details: dict[str, Any] = {"reason": refusal.reason, "domain": refusal.domain}
         metadata = dict(refusal.metadata)
         details["correlation_id"] = metadata.pop("correlation_id", "")
-        for path, wrong in refusal.fields:
-            details[path] = wrong
-        details |= metadata
+        details |= dict(refusal.fields) | metadata
         output.fail(refusal.message or refusal.reason, EXIT_REFUSED, **details)
     except Unreachable as error:
-        output.fail(f"{error}. Is Reelmesh running? `reelmesh status` tells, `reelmesh up` starts it.", EXIT_UNREACHABLE)
+        output.fail(
+            f"{error}. Is Reelmesh running? `reelmesh status` tells, `reelmesh up` starts it.", EXIT_UNREACHABLE
+        )
     except AssetFailed as error:
         failure = error.asset.failure
-        output.fail(failure.message or "the asset cannot be played", reason=failure.reason, asset_id=error.asset.asset_id)
+        output.fail(
+            failure.message or "the asset cannot be played", reason=failure.reason, asset_id=error.asset.asset_id
+        )
     except OSError as error:
         output.fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.errors import STATUS_METADATA_KEY, Refusal
-from tools.reelmesh_sdk.master_file import MasterFile
+from tools.reelmesh_sdk.master_file import Chunk, MasterFile
 
 CALL_SECONDS = 20.0
 """Deadline of a single call."""
@@ -32,7 +32,9 @@ COMPLETE_SECONDS = 900.0
 PATIENCE_SECONDS = 120.0
 """How long an upload or a watch goes on without any progress before it gives up."""
 
-_BREAKS = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED})
+_BREAKS = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED}
+)
 _MENDABLE = frozenset({"OFFSET_MISMATCH", "CHUNK_CORRUPT", "WRITER_BUSY", "DEPENDENCY_UNAVAILABLE", "DRAINING"})
 _FINAL_UPLOADS = 50
 
@@ -79,7 +81,11 @@ class Client:
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         target = parts.netloc if parts.port else f"{parts.hostname}:{443 if parts.scheme == 'https' else 80}"
-        options = [("grpc.service_config", _RETRIES), ("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 2000)]
+        options = [
+            ("grpc.service_config", _RETRIES),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.max_reconnect_backoff_ms", 2000),
+        ]
         self._channel = (
             grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
             if parts.scheme == "https"
@@ -104,7 +110,9 @@ class Client:
         """What every call carries, for calls on the stubs themselves."""
         return self._metadata
 
-    async def _call(self, call: Callable[..., Awaitable[Answer]], request: object, seconds: float = CALL_SECONDS) -> Answer:
+    async def _call(
+        self, call: Callable[..., Awaitable[Answer]], request: object, seconds: float = CALL_SECONDS
+    ) -> Answer:
         try:
             return await call(request, metadata=self._metadata, timeout=seconds)
         except grpc.aio.AioRpcError as error:
@@ -125,7 +133,7 @@ class Client:
         with MasterFile(path) as master:
             upload = await self._begin(path, master.size, title, content_type)
             if upload.state == upload_pb2.UPLOAD_STATE_RECEIVING:
-                await self._send(upload, master, on_progress or (lambda sent, total: None))
+                await self._send(upload, master, on_progress or _unwatched)
             digest = await asyncio.to_thread(master.sha256)
         request = upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id, sha256=digest)
         return (await self._call(self.uploads.CompleteUpload, request, COMPLETE_SECONDS)).upload
@@ -161,7 +169,7 @@ class Client:
             try:
                 offset = await self._write_from(upload.upload_id, offset, master, on_progress)
             except (Refusal, Unreachable) as error:
-                if isinstance(error, Refusal) and error.reason not in _MENDABLE or time.monotonic() > patience:
+                if (isinstance(error, Refusal) and error.reason not in _MENDABLE) or time.monotonic() > patience:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
@@ -180,28 +188,34 @@ class Client:
 
     async def _write_from(self, upload_id: str, offset: int, master: MasterFile, on_progress: Progress) -> int:
         """One stream from `offset` to the end of the file; returns how far the server has it."""
-        call = self.uploads.WriteUpload(metadata=self._metadata)
+        unreadable: list[Exception] = []
+
+        async def requests() -> AsyncIterator[upload_service_pb2.WriteUploadRequest]:
+            try:
+                async for chunk in _read_ahead(master, offset):
+                    request = upload_service_pb2.WriteUploadRequest(
+                        crc32c=chunk.crc32c, chunk=HttpBody(data=chunk.data)
+                    )
+                    if chunk.offset == offset:
+                        request.upload_id, request.offset = upload_id, offset
+                    yield request
+                    on_progress(chunk.offset + len(chunk.data), master.size)
+            except (OSError, EOFError) as error:
+                unreadable.append(error)  # gRPC only knows that the stream of requests broke off
+                raise
+
+        call = self.uploads.WriteUpload(requests(), metadata=self._metadata)
         try:
-            reading = asyncio.create_task(asyncio.to_thread(master.chunk_at, offset))
-            first = True
-            while (chunk := await reading) is not None:
-                reading = asyncio.create_task(asyncio.to_thread(master.chunk_at, chunk.offset + len(chunk.data)))
-                request = upload_service_pb2.WriteUploadRequest(crc32c=chunk.crc32c, chunk=HttpBody(data=chunk.data))
-                if first:
-                    request.upload_id, request.offset, first = upload_id, chunk.offset, False
-                await call.write(request)
-                on_progress(chunk.offset + len(chunk.data), master.size)
-            await call.done_writing()
-            answer: upload_service_pb2.WriteUploadResponse = await call
-        except asyncio.InvalidStateError:
-            # The server ended the call while we were writing: its status says why.
-            raise _raised(await _error_of(call), self.url) from None
+            answer = await call
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
+        except asyncio.CancelledError:
+            if unreadable:
+                raise unreadable[0] from None
+            raise
         finally:
-            reading.cancel()
             call.cancel()
-        return answer.upload.received_bytes
+        return int(answer.upload.received_bytes)
 
     async def cancel_upload(self, upload_id: str) -> upload_pb2.Upload:
         """Gives an unfinished upload up."""
@@ -281,18 +295,29 @@ class Client:
         return (await self._call(self.policy.RevokePlaybackSession, request)).session
 
 
-async def _error_of(call: Awaitable[object]) -> grpc.aio.AioRpcError:
+def _unwatched(_sent: int, _total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+async def _read_ahead(master: MasterFile, offset: int) -> AsyncIterator[Chunk]:
+    """Chunks from `offset` on; the next one is read while the one before is on its way."""
+    reading = asyncio.create_task(asyncio.to_thread(master.chunk_at, offset))
     try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        return error
-    raise Unreachable("the server ended the stream without a word")
+        while (chunk := await reading) is not None:
+            reading = asyncio.create_task(asyncio.to_thread(master.chunk_at, chunk.offset + len(chunk.data)))
+            yield chunk
+    finally:
+        # A thread cannot be interrupted; it must have let go of the file before anyone reads again.
+        await asyncio.wait([reading])
 
 
 def _raised(error: grpc.aio.AioRpcError, url: str) -> Refusal | Unreachable:
     """The typed refusal in an error; an error of the transport itself, in which no server spoke, is `Unreachable`."""
     refusal = Refusal.from_rpc_error(error)
-    spoken = any(key == STATUS_METADATA_KEY for key, _ in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()))
+    spoken = any(
+        key == STATUS_METADATA_KEY
+        for key, _ in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    )
     if not spoken and refusal.code in _BREAKS:
         return Unreachable(f"no answer from {url} ({refusal.message})")
     return refusal

@@ -36,13 +36,17 @@ class MasterFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def chunk_at(self, offset: int) -> Chunk | None:
         """The chunk that starts at `offset`; None at the end of the file."""
         while self._hashed < offset:  # resumed behind what this process has seen
-            self._take(os.pread(self._file.fileno(), min(CHUNK_BYTES, offset - self._hashed), self._hashed), self._hashed)
+            self._take(
+                os.pread(self._file.fileno(), min(CHUNK_BYTES, offset - self._hashed), self._hashed), self._hashed
+            )
         data = os.pread(self._file.fileno(), CHUNK_BYTES, offset)
         if not data:
             return None

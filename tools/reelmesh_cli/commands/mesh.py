@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
@@ -20,7 +19,6 @@ import typer
 from tools.reelmesh_cli.connection import DataOption, layout_of
 from tools.reelmesh_cli.output import EXIT_FAILED, JsonOption, Output
 from tools.reelmesh_cli.start_view import StartView
-from tools.reelmesh_cli.supervisor.environment import MeshAddresses
 from tools.reelmesh_cli.supervisor.layout import REPOSITORY, Layout
 from tools.reelmesh_cli.supervisor.state import MeshRecord, running_state
 
@@ -81,7 +79,9 @@ def _refuse_taken_port(port: int, output: Output) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             if isinstance(error, PermissionError):
-                output.fail(f"Port {port} needs root: choose one above 1023, such as `reelmesh up --port {DEFAULT_PORT}`.")
+                output.fail(
+                    f"Port {port} needs root: choose one above 1023, such as `reelmesh up --port {DEFAULT_PORT}`."
+                )
             output.fail(
                 f"Port {port} is in use{_owner_of(port)}. "
                 f"Stop that program, or start Reelmesh elsewhere: `reelmesh up --port {_free_port()}`."
@@ -91,7 +91,7 @@ def _refuse_taken_port(port: int, output: Output) -> None:
 def _owner_of(port: int) -> str:
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,) and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     return ""
 

@@ -22,6 +22,7 @@ OpenOption = Annotated[bool, typer.Option("--open/--no-open", help="Open the wat
 
 def play(
     asset: Annotated[str, typer.Argument(help="Id of the asset, ast_…")],
+    *,
     viewer: Annotated[str, typer.Option("--viewer", help="Who watches, in your own words.")] = "",
     open_page: OpenOption = True,
     data: DataOption = None,
@@ -51,7 +52,9 @@ def show_playback(output: Output, created: CreatePlaybackResponse, open_page: bo
         watch_url=created.watch_url,
     )
     output.say(f"[bold]{playback.title or playback.asset_id}[/]  [dim]{playback.asset_id}[/]")
-    output.say(f"  [dim]session[/]  {playback.session_id}  [dim](end it with `reelmesh revoke {playback.session_id}`)[/]")
+    output.say(
+        f"  [dim]session[/]  {playback.session_id}  [dim](end it with `reelmesh revoke {playback.session_id}`)[/]"
+    )
     output.say(f"  [dim]HLS    [/]  {playback.hls_url}")
     output.say(f"  [dim]DASH   [/]  {playback.dash_url}")
     output.say(f"  [dim]licence[/]  {playback.licence_url}")

@@ -34,7 +34,9 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     layout = layout_of(data)
     state = running_state(layout)
     if state is None:
-        output.fail(f"Reelmesh does not run from {layout.data}. Start it with `reelmesh up`.", EXIT_FAILED, state="stopped")
+        output.fail(
+            f"Reelmesh does not run from {layout.data}. Start it with `reelmesh up`.", EXIT_FAILED, state="stopped"
+        )
     lines = _lines(state)
     total = sum(line.memory or 0 for line in lines)
     output.result(

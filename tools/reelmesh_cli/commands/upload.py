@@ -23,6 +23,7 @@ TitleOption = Annotated[str, typer.Option("--title", help="Title of the asset; t
 
 def upload(
     file: FileArgument,
+    *,
     title: TitleOption = "",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it can be played.")] = False,
     data: DataOption = None,
@@ -48,7 +49,9 @@ def upload(
         state="ready" if package else "processing",
     )
     if asset is None:
-        output.say(f"{sent.asset_id} is being processed. Watch it with `reelmesh play {sent.asset_id}` once it is ready.")
+        output.say(
+            f"{sent.asset_id} is being processed. Watch it with `reelmesh play {sent.asset_id}` once it is ready."
+        )
     else:
         output.say(f"{sent.asset_id} is ready: `reelmesh play {sent.asset_id}`")
 

@@ -56,7 +56,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="data directory")
     parser.add_argument("--port", type=int, required=True, help="port of the edge on 127.0.0.1")
     parser.add_argument("--owner", type=int, default=0, help="stop when this process, our parent, dies")
-    parser.add_argument("--processes", default=DEFAULT_PROCESSES, help="module:name of the process list")
+    parser.add_argument(
+        "--processes",
+        default=DEFAULT_PROCESSES,
+        help="module:name of the process list; the module also has PRELOADED_MODULES",
+    )
     return parser.parse_args()
 
 
@@ -66,10 +70,11 @@ def _supervise(layout: Layout, arguments: argparse.Namespace) -> int:
     from tools.reelmesh_cli.supervisor.mesh import Mesh
 
     module, _, name = arguments.processes.partition(":")
-    specs = getattr(importlib.import_module(module), name)
+    listed = importlib.import_module(module)
+    specs = getattr(listed, name)
 
     async def run() -> bool:
-        return await Mesh(layout, arguments.port, specs, _report).run()
+        return await Mesh(layout, arguments.port, specs, listed.PRELOADED_MODULES, _report).run()
 
     return 0 if asyncio.run(run()) else EXIT_FAILED
 

@@ -34,11 +34,18 @@ def _token_file(layout: Layout) -> Path:
 
 def server_request(layout: Layout, addresses: MeshAddresses, environment: dict[str, str]) -> SpawnRequest:
     """How Envoy is started; writes its configuration and its credential first."""
-    from tools.envoy_config import EdgeSettings, command, render  # they read every contract: not before the stores start
+    from tools.envoy_config import (  # they read every contract: not before the stores start
+        EdgeSettings,
+        command,
+        render,
+    )
 
     renew_token(layout)
     origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
-    at = {name: f"unix:{layout.socket_of(name)}" for name in ("upload", "assets", "transcode", "packaging", "drm", "policy", "tus")}
+    at = {
+        name: f"unix:{layout.socket_of(name)}"
+        for name in ("upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
+    }
     settings = EdgeSettings(
         upload=at["upload"],
         assets=at["assets"],

@@ -23,7 +23,9 @@ async def serving(socket: Path) -> bool:
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
     async with grpc.aio.insecure_channel(f"unix:{socket}", options=options) as channel:
         try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS)
+            answer = await health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS
+            )
         except grpc.aio.AioRpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -72,7 +74,9 @@ async def _exchange(
     with contextlib.suppress(OSError, TimeoutError, ValueError, IndexError):
         async with asyncio.timeout(PROBE_SECONDS):
             reader, writer = await connection
-            writer.write(f"{method} {path} HTTP/1.1\r\nHost: reelmesh\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
+            writer.write(
+                f"{method} {path} HTTP/1.1\r\nHost: reelmesh\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+            )
             answer = (await reader.read()).decode(errors="replace")
             writer.close()
             head, _, body = answer.partition("\r\n\r\n")

@@ -74,7 +74,7 @@ class Keeper:
                 await asyncio.gather(*(keeper.is_ready.wait() for keeper in needed))
             began = time.monotonic()
             outcome = await self._live_once(nursery, reaper)
-            if self._stopping or self.record.state == "done":
+            if self._ended():
                 return
             tries += 1
             if not self.was_ready.is_set() and tries >= START_TRIES:
@@ -86,6 +86,9 @@ class Keeper:
             self.log.note(f"{self.spec.name} ended", outcome=outcome, restarts=self.record.restarts)
             pause = _FIRST_PAUSE if time.monotonic() - began > _STEADY_SECONDS else min(pause * 2, _LONGEST_PAUSE)
             await asyncio.sleep(pause)
+
+    def _ended(self) -> bool:
+        return self._stopping or self.record.state == "done"
 
     async def _live_once(self, nursery: Nursery, reaper: Reaper) -> str:
         """Starts it and waits for its end; returns how it ended."""
@@ -177,7 +180,9 @@ class Keeper:
 
     def _failure(self, outcome: str) -> str:
         said = "\n".join(f"    {line[:400]}" for line in self.log.last_events(8))
-        return f"{self.spec.name} does not start ({outcome}). It last said:\n{said}\nMore: reelmesh logs {self.spec.name}"
+        return (
+            f"{self.spec.name} does not start ({outcome}). It last said:\n{said}\nMore: reelmesh logs {self.spec.name}"
+        )
 
 
 def command_name(spec: ProcessSpec) -> str:

@@ -77,7 +77,8 @@ class Layout:
         if len(os.fsencode(self.run)) + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_BYTES:
             return self.run
         digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:12]
-        return Path(f"/tmp/reelmesh-{os.getuid()}-{digest}")  # private, made and checked in `prepare`
+        # Private: `prepare` makes it and checks whose it is.
+        return Path(f"/tmp/reelmesh-{os.getuid()}-{digest}")  # noqa: S108
 
     @property
     def postgres_socket(self) -> Path:

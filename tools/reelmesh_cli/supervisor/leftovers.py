@@ -70,7 +70,7 @@ def _postgres_in(cluster: Path) -> list[Identity]:
     found: list[Identity] = []
     for entry in _processes():
         with contextlib.suppress(OSError):
-            if Path(os.readlink(entry / "cwd")) == cluster and Path(os.readlink(entry / "exe")).name == "postgres":
+            if (entry / "cwd").readlink() == cluster and (entry / "exe").readlink().name == "postgres":
                 found += _identity(entry)
     return found
 

@@ -79,12 +79,14 @@ def become_user(uid: int, gid: int, must_reach: tuple[str, ...] = ()) -> None:
             _set_capabilities(1 << capability)
             _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
             return
-    raise PermissionError(f"user id {uid} cannot reach {blocked[0]}: choose a data directory that other users may enter")
+    raise PermissionError(
+        f"user id {uid} cannot reach {blocked[0]}: choose a data directory that other users may enter"
+    )
 
 
 def _can_enter(path: str) -> bool:
     try:
-        os.stat(path)
+        Path(path).stat()
     except PermissionError:
         return False
     except FileNotFoundError:

@@ -48,7 +48,13 @@ class LogFile:
 
     def note(self, event: str, **fields: object) -> None:
         """Adds a line of the supervisor's own, in the same log as the process it is about."""
-        self.write([json.dumps({"timestamp": _now(), "level": "info", "logger": "supervisor", "event": event} | fields).encode()])
+        self.write(
+            [
+                json.dumps(
+                    {"timestamp": _now(), "level": "info", "logger": "supervisor", "event": event} | fields
+                ).encode()
+            ]
+        )
 
     def _as_json(self, line: bytes) -> bytes:
         if line.startswith(b"{") and line.endswith(b"}"):

@@ -10,10 +10,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tools.reelmesh_cli.processes import PRELOADED_MODULES, ProcessSpec
+from tools.reelmesh_cli.processes import ProcessSpec
 from tools.reelmesh_cli.supervisor import (
-    envoy_server,
     environment,
+    envoy_server,
     health,
     install_secrets,
     leftovers,
@@ -37,15 +37,15 @@ Report = Callable[[dict[str, Any]], None]
 class Mesh:
     """Everything that runs from one data directory. The caller holds the lock of that directory."""
 
-    def __init__(self, layout: Layout, port: int, specs: tuple[ProcessSpec, ...], report: Report) -> None:
+    def __init__(
+        self, layout: Layout, port: int, specs: tuple[ProcessSpec, ...], preloaded: tuple[str, ...], report: Report
+    ) -> None:
         self._layout = layout
         self._specs = specs
         self._report = report
         self._addresses = MeshAddresses(port, nats_server.choose_port(layout))
         self._log = LogFile(layout.log_of("supervisor"), "supervisor")
-        self._nursery = Nursery(
-            PRELOADED_MODULES, environment.of_services(layout, self._addresses), self._log.fileno()
-        )
+        self._nursery = Nursery(preloaded, environment.of_services(layout, self._addresses), self._log.fileno())
         self._keepers = {spec.name: self._keeper(spec) for spec in specs}
         self._stop = asyncio.Event()
         self._write_due = False

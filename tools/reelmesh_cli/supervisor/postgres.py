@@ -6,6 +6,7 @@ there is trusted. `fsync` stays on.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -63,8 +64,8 @@ def programs() -> Path:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-def owner_of(layout: Layout) -> Owner:
-    """Who has to run Postgres here.
+def owner_of(layout: Layout, *, make: bool = True) -> Owner:
+    """Who has to run Postgres here. With `make`, a system user is made for it where there is none.
 
     Raises:
         NoPostgresUser: started by root, and no system user can be found or made.
@@ -74,18 +75,16 @@ def owner_of(layout: Layout) -> Owner:
     if layout.postgres.exists() and layout.postgres.stat().st_uid != 0:
         found = layout.postgres.stat()
         return Owner(found.st_uid, found.st_gid)
-    entry = _system_user()
+    entry = _system_user(make=make)
     return Owner(entry.pw_uid, entry.pw_gid)
 
 
-def _system_user() -> pwd.struct_passwd:
-    for attempt in range(2):
-        for name in (SYSTEM_USER, "postgres") if attempt else (SYSTEM_USER,):
-            try:
+def _system_user(*, make: bool) -> pwd.struct_passwd:
+    for names in ((SYSTEM_USER,), (SYSTEM_USER, "postgres")):
+        for name in names:
+            with contextlib.suppress(KeyError):
                 return pwd.getpwnam(name)
-            except KeyError:
-                continue
-        if attempt == 0 and (adder := shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")):
+        if make and (adder := shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")):
             command = [adder, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
             subprocess.run([*command, "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=False, capture_output=True)
     raise NoPostgresUser(

@@ -29,6 +29,7 @@ import sys
 import time
 import traceback
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -109,7 +110,7 @@ class _Library:
         if not self.waiting:
             gc.collect()
             gc.freeze()  # a collection in a child then leaves these objects, and so the shared pages, alone
-            threads = len(os.listdir("/proc/self/task"))
+            threads = len(list(Path("/proc/self/task").iterdir()))
             if threads != 1:
                 sys.exit(f"an imported library started {threads - 1} threads: forking would not be safe")
 
@@ -150,7 +151,9 @@ def _become(request: SpawnRequest, output: int, report: int, between: int) -> No
         if request.command:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and ignoring is inherited
             # `report` closes on exec: that is how the zygote learns that all went well.
-            os.execve(request.command[0], list(request.command), request.environment)
+            os.execve(  # noqa: S606
+                request.command[0], list(request.command), request.environment
+            )
         os.close(report)
     except BaseException as error:
         os.write(report, f"{type(error).__name__}: {error}\n".encode())
@@ -199,7 +202,7 @@ def _run_module(request: SpawnRequest) -> NoReturn:
         traceback.print_exc()
         status = 1
     finally:
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # noqa: SLF001 (what the interpreter does before it ends; os._exit does not)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
