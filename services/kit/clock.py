@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 
@@ -46,3 +47,9 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     stamp = Timestamp()
     stamp.FromDatetime(moment)
     return stamp
+
+
+def duration(seconds: float) -> Duration:
+    """A span as a protobuf `Duration`, to the nanosecond."""
+    whole, nanoseconds = divmod(round(seconds * 1_000_000_000), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanoseconds)

@@ -27,6 +27,7 @@ from services.kit import telemetry
 from services.kit.database import ANNOUNCED, Database, Tx, inbox, outbox
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
+from services.kit.uncancelled import uncancelled
 
 log = structlog.stdlib.get_logger()
 
@@ -112,7 +113,8 @@ class Relay:
         delay = self._interval
         while True:
             try:
-                moved = await self.relay_once()
+                # Not cut off in mid-transaction: a drain waits for the batch.
+                moved = await uncancelled(self.relay_once())
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # any trouble of either server: the events stay in the outbox, so try again
@@ -173,7 +175,7 @@ class Consumer:
                     except TimeoutError:
                         continue
                     for message in messages:
-                        await self._handle(message)
+                        await uncancelled(self._handle(message))
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # NATS is away or the consumer is gone: begin again
