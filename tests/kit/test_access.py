@@ -91,7 +91,7 @@ def forged(key: ec.EllipticCurvePrivateKey, kind: str) -> str:
         case "another key":
             return jwt.encode(claims, signing_key(), algorithm="ES256")
         case "no signature":
-            return jwt.encode(claims, None, algorithm="none")
+            return jwt.encode(claims, "", algorithm="none")
         case "the public key as an HMAC secret":
             # By hand: PyJWT itself refuses to make such a token.
             signed = f"{encoded({'alg': 'HS256', 'typ': 'JWT'})}.{encoded({**claims, 'exp': 4_000_000_000})}"
@@ -160,7 +160,7 @@ def test_a_contract_that_names_no_rule_does_not_start() -> None:
     service = file.service.add(name="Bare")
     service.method.add(name="Do", input_type=".bare.Empty", output_type=".bare.Empty")
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     with pytest.raises(UndeclaredMethod, match=r"bare\.Bare\.Do"):
         declared_rules([pool.FindServiceByName("bare.Bare")])
 

@@ -45,7 +45,7 @@ class Assets(assets_service_pb2_grpc.AssetsServiceServicer):
     async def GetAsset(self, request: Any, context: Any) -> Any:
         return assets_service_pb2.GetAssetResponse(asset=assets_pb2.Asset(title=await self.answer()))
 
-    async def WatchAsset(self, request: Any, context: Any) -> AsyncIterator[Any]:  # type: ignore[override]
+    async def WatchAsset(self, request: Any, context: Any) -> AsyncIterator[Any]:
         yield assets_service_pb2.WatchAssetResponse(asset=assets_pb2.Asset(title="first"))
         yield assets_service_pb2.WatchAssetResponse(asset=assets_pb2.Asset(title=await self.answer()))
 
@@ -225,7 +225,7 @@ async def test_health_needs_no_credential_and_reflection_does(hops: Hops) -> Non
         health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest(service=ASSETS.full_name))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        reflect = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        reflect = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", None, None)
         call = reflect(iter([b""]))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
