@@ -1,0 +1,82 @@
+"""The gateway's process."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import grpc
+from pydantic import Field
+from reelmesh.upload.v1 import upload_service_pb2, upload_service_pb2_grpc
+
+from gateway.tus.app import Options, Tus
+from gateway.tus.server import HttpServer
+from services.kit import client
+from services.kit.memory import keep_freed_memory
+from services.kit.process import Process, run
+from services.kit.settings import ProcessSettings
+
+CONTRACT: Final = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
+
+
+class TusSettings(ProcessSettings):
+    """What can be set about the gateway."""
+
+    tus_path: str = Field(
+        default="/files/", pattern="^/(.+/)?$", description="Address of the collection of uploads, as people see it."
+    )
+    upload_limit_bytes: int = Field(
+        default=50 * 1024**3,
+        ge=1,
+        description="Largest file that the upload service takes, in bytes; announced as Tus-Max-Size.",
+    )
+    tus_checksum_limit_bytes: int = Field(
+        default=1024**3,
+        ge=1,
+        description="Longest body with Upload-Checksum, in bytes: it is held back on disk until its checksum is known.",
+    )
+    tus_spool_dir: Path | None = Field(
+        default=None, description="Folder for bodies that are held back. None: `<data_dir>/spool`."
+    )
+    tus_most_bodies: int = Field(
+        default=128, ge=1, description="Bodies received at a time; each needs about 4 MiB of memory."
+    )
+
+
+async def wire(process: Process, settings: TusSettings) -> None:
+    """Puts the gateway together and starts it."""
+    keep_freed_memory()
+    # Each request brings its own credential; the gateway has none.
+    channel = client.connected(settings.peer("upload"), [CONTRACT], None)
+    options = Options(
+        path=settings.tus_path,
+        limit_bytes=settings.upload_limit_bytes,
+        held_back_bytes=settings.tus_checksum_limit_bytes,
+        spool=settings.tus_spool_dir or settings.data_dir / "spool",
+        most_bodies=settings.tus_most_bodies,
+    )
+    tus = Tus(upload_service_pb2_grpc.UploadServiceStub(channel), options)
+    server = HttpServer(tus)
+    await server.start(settings.listen_address("tus"))
+    process.in_background(_until_stopped(tus, server, channel, settings.drain_timeout), "http")
+
+
+async def _until_stopped(tus: Tus, server: HttpServer, channel: grpc.aio.Channel, drain_timeout: timedelta) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        # Bodies end where they are, what they brought is counted, and their clients are told to go on in a moment.
+        tus.drain()
+        await server.drain(drain_timeout.total_seconds())
+        await channel.close(None)
+
+
+def main() -> None:
+    """Runs until told to stop."""
+    run("tus", TusSettings, wire)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Uploads as the upload service knows them, on behalf of whoever sent the request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+import google_crc32c
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+
+from gateway.tus.body import Blocks
+from gateway.tus.headers import Description
+from services.kit.errors import Refusal
+from services.kit.ids import new_id
+
+Stub: TypeAlias = "upload_service_pb2_grpc.UploadServiceAsyncStub"
+Upload: TypeAlias = upload_pb2.Upload
+
+# The service may have to read the whole file once more.
+_COMPLETION_SECONDS: Final = 3600.0
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise Refusal.from_rpc_error(error) from error
+
+
+class Uploads:
+    """Calls with the credential of the request, whatever it is: the service judges it. Every method raises `Refusal`."""
+
+    def __init__(self, stub: Stub, authorization: str | None) -> None:
+        self._stub = stub
+        self._metadata = (("authorization", authorization),) if authorization is not None else ()
+
+    async def create(self, size_bytes: int, about: Description) -> Upload:
+        """A new upload."""
+        request = upload_service_pb2.CreateUploadRequest(
+            request_id=new_id("req"),
+            filename=about.filename,
+            size_bytes=size_bytes,
+            content_type=about.content_type,
+            title=about.title,
+            sha256=about.sha256,
+        )
+        with _refusals():
+            return (await self._stub.CreateUpload(request, metadata=self._metadata)).upload
+
+    async def get(self, upload_id: str) -> Upload:
+        """One upload."""
+        with _refusals():
+            request = upload_service_pb2.GetUploadRequest(upload_id=upload_id)
+            return (await self._stub.GetUpload(request, metadata=self._metadata)).upload
+
+    async def write(self, upload_id: str, offset: int, blocks: Blocks | None) -> Upload:
+        """Appends blocks until there are no more. When the service ends the call, reading is stopped at once: it has said why.
+
+        Args:
+            upload_id: the upload.
+            offset: where the first block goes.
+            blocks: the bytes; None to learn only whether they would be taken.
+        """
+        call = self._stub.WriteUpload(metadata=self._metadata)  # type: ignore[call-arg]  # the stubs know no calls without an iterator
+        with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+            # Without bytes, so that a refusal comes before the client has sent any.
+            await call.write(upload_service_pb2.WriteUploadRequest(upload_id=upload_id, offset=offset))
+            if blocks is not None:
+                call.add_done_callback(lambda _: blocks.stop())
+                while block := await blocks.block():
+                    chunk = HttpBody(data=block)
+                    await call.write(
+                        upload_service_pb2.WriteUploadRequest(crc32c=google_crc32c.value(block), chunk=chunk)
+                    )
+            await call.done_writing()
+        with _refusals():
+            return (await call).upload
+
+    async def complete(self, upload_id: str) -> Upload:
+        """Makes the file a master. Asking again is harmless."""
+        with _refusals():
+            request = upload_service_pb2.CompleteUploadRequest(upload_id=upload_id)
+            return (
+                await self._stub.CompleteUpload(request, metadata=self._metadata, timeout=_COMPLETION_SECONDS)
+            ).upload
+
+    async def cancel(self, upload_id: str) -> Upload:
+        """Gives the upload up."""
+        with _refusals():
+            request = upload_service_pb2.CancelUploadRequest(upload_id=upload_id)
+            return (await self._stub.CancelUpload(request, metadata=self._metadata)).upload
