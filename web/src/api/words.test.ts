@@ -1,0 +1,50 @@
+import type { DescEnum, DescFile } from "@bufbuild/protobuf";
+import { describe, expect, test } from "vitest";
+
+import { WORDS, wordsOf } from "./words";
+
+const generated = import.meta.glob<Record<string, unknown>>("../../../gen/web/reelmesh/**/*_pb.ts", { eager: true });
+
+function isFile(value: unknown): value is DescFile {
+  return typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === "file";
+}
+
+const reasonEnums: DescEnum[] = Object.values(generated)
+  .flatMap((module) => Object.values(module))
+  .filter(isFile)
+  .flatMap((file) => file.enums)
+  .filter((found) => found.name === "ErrorReason");
+
+const reasons = reasonEnums.flatMap((found) => {
+  const domain = `${found.typeName.split(".")[1] ?? ""}.reelmesh`;
+  return found.values
+    .filter((value) => value.number !== 0)
+    .map((value) => ({ domain, reason: value.name.replace(/^ERROR_REASON_/, "") }));
+});
+
+test("the contracts of every domain are looked at", () => {
+  expect(new Set(reasons.map(({ domain }) => domain))).toEqual(
+    new Set(Object.keys(WORDS).filter((name) => name !== "here")),
+  );
+});
+
+describe.each(reasons)("$domain $reason", ({ domain, reason }) => {
+  test("is told to people in words", () => {
+    const words = WORDS[domain]?.[reason];
+    expect(words?.title).toMatch(/^[A-Z][^.]+[^.]$/);
+    expect(words?.advice).toMatch(/\.$/);
+  });
+});
+
+test("a reason is found by its bare name, as the edge's header sends it", () => {
+  expect(wordsOf("SESSION_REVOKED")?.title).toBe("This playback was ended by the operator");
+});
+
+test("no two domains use one name with different meanings, since the edge's header does not tell the domain", () => {
+  const names = Object.values(WORDS).flatMap((table) => Object.keys(table));
+  expect(names.length).toBe(new Set(names).size);
+});
+
+test("a reason that does not exist has no words", () => {
+  expect(wordsOf("NO_SUCH_REASON")).toBeUndefined();
+});

@@ -1,0 +1,81 @@
+import {
+  useSyncExternalStore,
+  type AnchorHTMLAttributes,
+  type MouseEvent,
+  type ReactElement,
+  type ReactNode,
+} from "react";
+
+import { credential } from "../session/current";
+import { takeFragment } from "./fragment";
+
+/** Where the application is: the address, and the one-time code that came with it. */
+interface Place {
+  readonly pathname: string;
+  readonly search: string;
+  /** One-time code for the watch page, kept out of the address bar. Empty when there is none. */
+  readonly code: string;
+}
+
+let place: Place = { pathname: "/", search: "", code: "" };
+const listeners = new Set<() => void>();
+
+/** Reads the address bar, taking secrets out of it. */
+function arrive(code = ""): void {
+  const fragment = takeFragment(window.location, window.history);
+  if (fragment.key !== "") credential.accept(fragment.key);
+  const { pathname, search } = window.location;
+  place = { pathname, search, code: code === "" ? fragment.code : code };
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Begins to follow the address bar. Called once, before the first render. */
+export function startNavigation(): void {
+  arrive();
+  const moved = (): void => {
+    arrive();
+  };
+  window.addEventListener("popstate", moved);
+  window.addEventListener("hashchange", moved);
+}
+
+/** Goes to another page of this application. A one-time code travels in memory, never in the address. */
+export function navigate(path: string, options: { code?: string; replace?: boolean } = {}): void {
+  if (options.replace === true) window.history.replaceState(null, "", path);
+  else {
+    window.history.pushState(null, "", path);
+    window.scrollTo(0, 0);
+  }
+  arrive(options.code);
+}
+
+/** The place, for components. */
+export function usePlace(): Place {
+  return useSyncExternalStore(subscribe, () => place);
+}
+
+interface LinkProps extends AnchorHTMLAttributes<HTMLAnchorElement> {
+  readonly href: string;
+  readonly children: ReactNode;
+}
+
+/** A link to another page of this application. */
+export function Link({ href, onClick, children, ...rest }: LinkProps): ReactElement {
+  const follow = (event: MouseEvent<HTMLAnchorElement>): void => {
+    onClick?.(event);
+    const elsewhere = event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
+    if (event.defaultPrevented || elsewhere) return;
+    event.preventDefault();
+    navigate(href);
+  };
+  return (
+    <a href={href} onClick={follow} {...rest}>
+      {children}
+    </a>
+  );
+}

@@ -1,0 +1,24 @@
+import { expect, test } from "vitest";
+
+import { routeOf, watchPath } from "./routes";
+
+const ID = "ast_01jd5w8q2pe9yb6k1m3n4r5s6t";
+
+test("each address leads to its page", () => {
+  expect(routeOf("/", "")).toEqual({ page: "library" });
+  expect(routeOf("/upload", "")).toEqual({ page: "upload" });
+  expect(routeOf("/upload/", "")).toEqual({ page: "upload" });
+  expect(routeOf(`/watch/${ID}`, "")).toEqual({ page: "watch", assetId: ID, format: "dash" });
+  expect(routeOf(`/watch/${ID}`, "?format=hls")).toEqual({ page: "watch", assetId: ID, format: "hls" });
+});
+
+test("anything else is missing, also a watch page of something that is no asset id", () => {
+  for (const path of ["/nothing", "/upload/more", "/watch", "/watch/42", `/watch/${ID}/x`, "/watch/ast_ILLEGAL"]) {
+    expect(routeOf(path, ""), path).toEqual({ page: "missing" });
+  }
+});
+
+test("a watch path leads back to its page", () => {
+  const url = new URL(watchPath(ID, "hls"), "http://x");
+  expect(routeOf(url.pathname, url.search)).toEqual({ page: "watch", assetId: ID, format: "hls" });
+});

@@ -1,0 +1,49 @@
+import { useState, type ReactElement, type ReactNode } from "react";
+
+import type { Refusal } from "../api/refusal";
+import { Button } from "./Button";
+import { Icon } from "./icons";
+
+interface Props {
+  readonly refusal: Refusal;
+  /** What a person can do about it. */
+  readonly actions?: ReactNode;
+  /** `page` fills its place, `card` sits among other things. */
+  readonly look?: "page" | "card";
+}
+
+/** Says why something was refused, what can be done, and which id to quote. */
+export function RefusalPanel({ refusal, actions, look = "card" }: Props): ReactElement {
+  const { reason, title, advice, detail, correlationId } = refusal;
+  return (
+    <section className={`refusal ${look}`} role="alert" data-testid="refusal" data-reason={reason}>
+      <Icon name="alert" />
+      <div className="refusal-words">
+        <h2>{title}</h2>
+        <p>{advice}</p>
+        {detail === "" || detail === title ? null : <p className="refusal-detail">{detail}</p>}
+        {correlationId === "" ? null : <CorrelationId id={correlationId} />}
+        {actions === undefined ? null : <div className="refusal-actions">{actions}</div>}
+      </div>
+    </section>
+  );
+}
+
+function CorrelationId({ id }: { id: string }): ReactElement {
+  const [copied, setCopied] = useState(false);
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(id);
+    setCopied(true);
+  };
+  return (
+    <p className="correlation">
+      Correlation id <code data-testid="correlation-id">{id}</code>
+      {/* The clipboard exists on secure origins only. */}
+      {"clipboard" in navigator ? (
+        <Button look="quiet" icon={copied ? "check" : "copy"} onClick={() => void copy()}>
+          {copied ? "Copied" : "Copy"}
+        </Button>
+      ) : null}
+    </p>
+  );
+}

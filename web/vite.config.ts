@@ -1,0 +1,36 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const docs = here("docs.html");
+const mesh = process.env.REELMESH_URL ?? "http://127.0.0.1:8080";
+
+export default defineConfig({
+  plugins: [react()],
+  resolve: {
+    alias: { "@gen": here("../gen/web") },
+    // The generated code lives outside this folder, where no node_modules is found.
+    dedupe: ["@bufbuild/protobuf"],
+  },
+  build: {
+    target: "es2022",
+    // Nothing is inlined, so that a strict Content-Security-Policy needs no exceptions.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rolldownOptions: {
+      input: { main: here("index.html"), ...(existsSync(docs) ? { docs } : {}) },
+    },
+    // Shaka Player is one piece of about 0.9 MB; it is loaded on the watch page only.
+    chunkSizeWarningLimit: 1000,
+  },
+  server: {
+    host: "127.0.0.1",
+    // `npm run dev` shows the pages from source against a mesh that runs already.
+    proxy: {
+      "^/(reelmesh\\.|v1/|files/|p/|openapi)": { target: mesh },
+    },
+  },
+});
