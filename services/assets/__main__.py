@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pydantic import Field
-
 from reelmesh.assets.v1 import assets_service_pb2, assets_service_pb2_grpc
+
 from services.assets.changes import Changes
 from services.assets.consumers import consumer
 from services.assets.rpc import WAIT_FOR_COMMIT, AssetsRpc

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from google.protobuf.message import Message
-
 from reelmesh.assets.v1 import events_pb2
+
 from services.assets import store
 from services.assets.domain import Asset, State
 from services.assets.watch import Watchers

@@ -10,11 +10,11 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.js import JetStreamContext
-
 from reelmesh.assets.v1 import assets_pb2
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
+
 from services.assets.changes import Changes
 from services.assets.domain import Asset, Failure, Stage
 from services.kit.database import Database, Tx

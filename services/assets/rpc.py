@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.json_format import ParseDict
-
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2 as api
+
 from services.assets import store
 from services.assets.changes import Changes
 from services.assets.domain import Asset, Stage, StageProgress, StageState, State, not_found, updatable

@@ -20,8 +20,8 @@ import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
-
 from reelmesh.transcode.v1.events_pb2 import TranscodeProgressed
+
 from services.assets import store
 from services.assets.domain import Asset
 from services.kit.database import Database

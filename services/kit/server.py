@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 import sqlalchemy.exc
 import structlog
-from asyncpg.exceptions import PostgresConnectionError
+from asyncpg.exceptions import OperatorInterventionError, PostgresConnectionError
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -103,6 +103,7 @@ def as_refusal(error: BaseException) -> Refusal | None:
             sqlalchemy.exc.OperationalError()
             | sqlalchemy.exc.InterfaceError()
             | PostgresConnectionError()
+            | OperatorInterventionError()
             | sqlalchemy.exc.TimeoutError()
         ):
             return unavailable("the database")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 from nats.aio.msg import Msg
@@ -24,6 +25,7 @@ SIGN_OF_LIFE = 5.0
 """Seconds after which a silent worker's task is given to another."""
 
 Work = Callable[[bytes], Awaitable[None]]
+Result = TypeVar("Result")
 
 
 class TryAgain(Exception):
@@ -32,6 +34,41 @@ class TryAgain(Exception):
     def __init__(self, why: str, delay: float = 1.0) -> None:
         super().__init__(why)
         self.delay = delay
+
+
+class Overtaken(Exception):
+    """The task is no longer this worker's: another has it, or nobody needs it any more. Nothing is said to the queue, because
+    it is the other's word that counts; should there be no other, the silence gives the task to the next."""
+
+
+async def while_ours(
+    work: Coroutine[Any, Any, Result], still_ours: Callable[[], Awaitable[bool]], *, every: float = 1.0
+) -> Result:
+    """Works for as long as `still_ours` says so, which is asked again and again and best renews the worker's lease.
+
+    When it cannot be asked the work goes on: whoever ends a task looks once more whether it is still its own.
+
+    Raises:
+        Overtaken: it said no, and the work was stopped.
+    """
+    task = asyncio.create_task(work)
+    try:
+        while True:
+            await asyncio.wait([task], timeout=every)
+            if task.done():
+                return task.result()
+            try:
+                ours = await still_ours()
+            except Exception as error:  # the database is away; it may be back before the work is done
+                log.warning("lease cannot be renewed now", error=f"{type(error).__name__}: {error}"[:300])
+                continue
+            if not ours:
+                raise Overtaken
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # seen, so that it is not reported as forgotten
 
 
 class WorkQueue:
@@ -85,6 +122,8 @@ class WorkQueue:
             with contextlib.suppress(Exception):  # the server may be away; then the silence says it
                 await message.nak()
             raise
+        except Overtaken:
+            telemetry.TASKS_WORKED.labels(self.stream, "overtaken").inc()
         except TryAgain as error:
             telemetry.TASKS_WORKED.labels(self.stream, "again").inc()
             log.info("task goes back", queue=self.stream, why=str(error))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2 as api
 from reelmesh.assets.v1 import events_pb2 as announced
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
+
 from services.assets.__main__ import CONTRACT, AssetsSettings, wire
 from services.kit.clock import timestamp
 from services.kit.errors import Refusal

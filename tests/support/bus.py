@@ -48,6 +48,10 @@ class Bus:
         """All events of one kind so far."""
         return [kind.FromString(data) for subject, data in self._heard if subject == kind.DESCRIPTOR.full_name]
 
+    def said(self) -> list[bytes]:
+        """What all events so far looked like on the wire."""
+        return [data for _, data in self._heard]
+
     async def hears(self, kind: type[AnyEvent], *, count: int = 1, within: float = 15) -> AnyEvent:
         """Waits for the `count`th event of a kind and returns it.
 

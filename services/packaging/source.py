@@ -1,0 +1,123 @@
+"""From the renditions that transcoding announced to a request for the packaging engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from reelmesh.drm.v1 import drm_pb2
+from reelmesh.transcode.v1 import transcode_pb2 as transcode
+from reelmesh.transcode.v1.events_pb2 import TranscodeCompleted
+
+from services.packaging.tracks import (
+    AUDIO_LABEL,
+    AudioTrack,
+    ContentKey,
+    PackageRequest,
+    Scheme,
+    System,
+    TextTrack,
+    Thumbnails,
+    VideoTrack,
+    key_label,
+)
+
+# The sprite index is not taken over: it is written anew, for where the sheets lie in the package.
+_TAKEN: Final = frozenset(
+    {
+        transcode.TRACK_KIND_VIDEO,
+        transcode.TRACK_KIND_AUDIO,
+        transcode.TRACK_KIND_TEXT,
+        transcode.TRACK_KIND_POSTER,
+        transcode.TRACK_KIND_SPRITE,
+    }
+)
+_UNKNOWN_LANGUAGE: Final = "und"
+
+
+def files_of(event: TranscodeCompleted) -> list[str]:
+    """Object keys of the renditions that go into the package."""
+    return [rendition.object_key for rendition in event.renditions if rendition.kind in _TAKEN]
+
+
+def labels_of(event: TranscodeCompleted) -> list[str]:
+    """The kinds of key that the renditions need, sorted."""
+    labels = {key_label(rendition.width, rendition.height) for rendition in _all(event, transcode.TRACK_KIND_VIDEO)}
+    if _all(event, transcode.TRACK_KIND_AUDIO):
+        labels.add(AUDIO_LABEL)
+    return sorted(labels)
+
+
+def request_of(
+    event: TranscodeCompleted,
+    files: Mapping[str, Path],
+    output: Path,
+    *,
+    keys: Mapping[str, ContentKey],
+    scheme: Scheme,
+    systems: frozenset[System],
+) -> PackageRequest:
+    """The request.
+
+    Args:
+        event: what was transcoded.
+        files: object key → where the file lies.
+        output: folder for the set.
+        keys: label → key, for each of `labels_of`.
+        scheme: how samples are encrypted.
+        systems: protection systems to signal.
+    """
+    posters = _all(event, transcode.TRACK_KIND_POSTER)
+    return PackageRequest(
+        output=output,
+        video=tuple(
+            VideoTrack(
+                rendition.name.removeprefix("video-"), files[rendition.object_key], rendition.width, rendition.height
+            )
+            for rendition in _all(event, transcode.TRACK_KIND_VIDEO)
+        ),
+        audio=tuple(
+            AudioTrack(
+                files[rendition.object_key],
+                rendition.language or _UNKNOWN_LANGUAGE,
+                rendition.channels,
+                rendition.title,
+            )
+            for rendition in _all(event, transcode.TRACK_KIND_AUDIO)
+        ),
+        text=tuple(
+            TextTrack(files[rendition.object_key], rendition.language or _UNKNOWN_LANGUAGE, rendition.title)
+            for rendition in _all(event, transcode.TRACK_KIND_TEXT)
+        ),
+        thumbnails=_thumbnails(event, files),
+        poster=files[posters[0].object_key] if posters else None,
+        keys=keys,
+        scheme=scheme,
+        systems=systems,
+        segment_duration=event.segment_duration.ToNanoseconds() / 1e9,
+    )
+
+
+def content_keys(keys: list[drm_pb2.ContentKey]) -> dict[str, ContentKey]:
+    """Keys as the DRM service gives them, by label."""
+    return {key.label: ContentKey(key.key_id, key.key, key.iv or None) for key in keys}
+
+
+def _thumbnails(event: TranscodeCompleted, files: Mapping[str, Path]) -> Thumbnails | None:
+    sheets = _all(event, transcode.TRACK_KIND_SPRITE)
+    if not sheets:
+        return None
+    first = sheets[0]
+    return Thumbnails(
+        sheets=tuple(files[sheet.object_key] for sheet in sheets),
+        columns=first.sprite_columns,
+        rows=first.sprite_rows,
+        tile_width=first.width // first.sprite_columns,
+        tile_height=first.height // first.sprite_rows,
+        interval=first.thumbnail_interval.ToNanoseconds() / 1e9,
+    )
+
+
+def _all(event: TranscodeCompleted, kind: transcode.TrackKind.ValueType) -> list[transcode.Rendition]:
+    return [rendition for rendition in event.renditions if rendition.kind == kind]
