@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
-
 from reelmesh.rpc.v1 import access_pb2
 
 

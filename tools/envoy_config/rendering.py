@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tools.envoy_config.credentials import credential
 from tools.envoy_config.methods import Method, public_methods
 from tools.envoy_config.replies import local_replies
 from tools.envoy_config.settings import EdgeSettings
@@ -19,7 +20,14 @@ FILE_THREADS: Final = 2
 UNARY_TIMEOUT: Final = "60s"
 TIMEOUTS: Final = {"CompleteUpload": "3600s"}
 
-_UNASKED: Final = {"@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}
+_UNASKED: Final = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+    "disabled": True,
+}
+_BUFFERED: Final = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+    "buffer": {"max_request_bytes": MIB},
+}
 _UNTRANSCODED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
 
 # What never reached a service may be sent again, whatever it is; what only reads may be sent again if the service was going away.
@@ -85,28 +93,6 @@ _TUS_EXPOSED: Final = (
 )
 _PLAYBACK_EXPOSED: Final = ("content-length", "content-range", "x-correlation-id", "x-reelmesh-reason")
 
-_CREDENTIAL: Final[list[dict[str, object]]] = [
-    {
-        "name": "envoy.filters.http.credential_injector",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
-            "overwrite": True,
-            "credential": {
-                "name": "envoy.http.injected_credentials.generic",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
-                    "credential": {"name": "service-token"},
-                    "header": "authorization",
-                },
-            },
-        },
-    },
-    {
-        "name": "envoy.filters.http.upstream_codec",
-        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
-    },
-]
-
 
 def render(settings: EdgeSettings) -> str:
     """Envoy's whole configuration as YAML. It holds no secret.
@@ -116,7 +102,6 @@ def render(settings: EdgeSettings) -> str:
     """
     methods = public_methods(settings.descriptors)
     clusters = _clusters(settings)
-    token = settings.service_token_file.resolve()
     return filled(
         "bootstrap",
         admin_address=_address(settings.admin),
@@ -129,11 +114,14 @@ def render(settings: EdgeSettings) -> str:
         access_log=filled("access_log", access_log_path=settings.access_log),
         local_replies=local_replies(),
         http_filters=_filters(settings, methods, sorted(clusters)),
-        api_cors=_cors([{"exact": origin} for origin in settings.allowed_origins], "GET, POST, PUT, PATCH, DELETE", _API_HEADERS, _API_EXPOSED),
+        api_cors=_cors(
+            [{"exact": origin} for origin in settings.allowed_origins],
+            "GET, POST, PUT, PATCH, DELETE",
+            _API_HEADERS,
+            _API_EXPOSED,
+        ),
         routes=_routes(settings, methods),
         clusters=joined(list(clusters.values())),
-        service_token_file=str(token),
-        service_token_folder=str(token.parent),
     )
 
 
@@ -157,11 +145,18 @@ def _routes(settings: EdgeSettings, methods: list[Method]) -> Block:
         "routes",
         unasked=_UNASKED,
         untranscoded=_UNTRANSCODED,
+        buffered=_BUFFERED,
         published_files=filled(
             "published_files",
+            buffered=_BUFFERED,
             file_threads=FILE_THREADS,
             published=str((settings.objects / "published").resolve()),
-            playback_cors=_cors([{"safe_regex": {"regex": ".*"}}], "GET, HEAD, POST", ("content-type", "range", "x-correlation-id"), _PLAYBACK_EXPOSED),
+            playback_cors=_cors(
+                [{"safe_regex": {"regex": ".*"}}],
+                "GET, HEAD, POST",
+                ("content-type", "range", "x-correlation-id"),
+                _PLAYBACK_EXPOSED,
+            ),
         ),
         rpc_routes=joined([_rpc_route(method) for method in methods]),
         tus_cors=_cors(allowed, "POST, HEAD, PATCH, DELETE, OPTIONS", _TUS_HEADERS, _TUS_EXPOSED),
@@ -201,14 +196,22 @@ def _cors(origins: list[dict[str, str]], methods: str, headers: tuple[str, ...],
 def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     """Each cluster by its name. `policy-authz` is `policy` once more, with Envoy's own credential on each call."""
     grpc_health = Block("grpc_health_check: {}")
-    http2 = Block(f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}")
+    http2 = Block(
+        f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}"
+    )
     clusters = {name: _cluster(name, address, grpc_health, http2, []) for name, address in settings.services().items()}
-    clusters["policy-authz"] = _cluster("policy-authz", settings.policy, grpc_health, http2, _CREDENTIAL)
-    clusters["gateway-tus"] = _cluster("gateway-tus", settings.tus, Block("tcp_health_check: {}"), Block("http_protocol_options: {}"), [])
+    clusters["policy-authz"] = _cluster(
+        "policy-authz", settings.policy, grpc_health, http2, credential(settings.service_token_file)
+    )
+    clusters["gateway-tus"] = _cluster(
+        "gateway-tus", settings.tus, Block("tcp_health_check: {}"), Block("http_protocol_options: {}"), []
+    )
     return clusters
 
 
-def _cluster(name: str, address: str, health_check: Block, protocol: Block, upstream_filters: list[dict[str, object]]) -> Block:
+def _cluster(
+    name: str, address: str, health_check: Block, protocol: Block, upstream_filters: list[dict[str, object]]
+) -> Block:
     return filled(
         "cluster",
         name=name,

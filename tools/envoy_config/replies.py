@@ -15,7 +15,9 @@ from tools.envoy_config.templates import Block, filled, joined
 
 DOMAIN: Final = "rpc.reelmesh"
 _TYPES: Final = "type.googleapis.com/"
-_ANY: Final[dict[str, object]] = {"status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "unused"}}}}
+_ANY: Final[dict[str, object]] = {
+    "status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "unused"}}}
+}
 _UNANSWERED: Final[dict[str, object]] = {"response_flag_filter": {"flags": ["UAEX"]}}
 
 
@@ -53,15 +55,58 @@ _AWAY: Final = "a part of the server cannot be reached; try again in a moment"
 REPLIES: Final = (
     Reply(http_status=400, code=3, reason="REQUEST_INVALID"),
     Reply(http_status=403, answered=404, code=5, reason="ROUTE_UNKNOWN", message="there is nothing at this address"),
-    Reply(http_status=404, code=5, grpc_code=12, reason="ROUTE_UNKNOWN", message="there is nothing at this address; /docs lists what there is"),
-    Reply(http_status=405, code=12, reason="ROUTE_UNKNOWN", message="this address does not take that method; /docs lists what there is"),
-    Reply(http_status=408, code=4, reason="DEADLINE_EXCEEDED", message="the request did not arrive in time; send it again", retry=True),
+    Reply(
+        http_status=404,
+        code=5,
+        grpc_code=12,
+        reason="ROUTE_UNKNOWN",
+        message="there is nothing at this address; /docs lists what there is",
+    ),
+    Reply(
+        http_status=405,
+        code=12,
+        reason="ROUTE_UNKNOWN",
+        message="this address does not take that method; /docs lists what there is",
+    ),
+    Reply(
+        http_status=408,
+        code=4,
+        reason="DEADLINE_EXCEEDED",
+        message="the request did not arrive in time; send it again",
+        retry=True,
+    ),
     Reply(http_status=413, code=11, reason="REQUEST_TOO_LARGE", message="the body is larger than this method takes"),
     Reply(http_status=416, code=3, reason="REQUEST_INVALID", message="the range does not lie within the file"),
-    Reply(http_status=429, code=8, reason="OVERLOADED", message="the server has more to do than it can; try again in a moment", retry=True),
-    Reply(http_status=431, code=11, reason="REQUEST_TOO_LARGE", message="path and headers are more than 16 KiB, or more than 64 headers"),
-    Reply(http_status=503, of_policy=True, code=14, reason="DEPENDENCY_UNAVAILABLE", message=_AWAY, retry=True, dependency="policy"),
-    Reply(http_status=503, code=14, reason="DEPENDENCY_UNAVAILABLE", message=_AWAY, retry=True, dependency="%UPSTREAM_CLUSTER%"),
+    Reply(
+        http_status=429,
+        code=8,
+        reason="OVERLOADED",
+        message="the server has more to do than it can; try again in a moment",
+        retry=True,
+    ),
+    Reply(
+        http_status=431,
+        code=11,
+        reason="REQUEST_TOO_LARGE",
+        message="path and headers are more than 16 KiB, or more than 64 headers",
+    ),
+    Reply(
+        http_status=503,
+        of_policy=True,
+        code=14,
+        reason="DEPENDENCY_UNAVAILABLE",
+        message=_AWAY,
+        retry=True,
+        dependency="policy",
+    ),
+    Reply(
+        http_status=503,
+        code=14,
+        reason="DEPENDENCY_UNAVAILABLE",
+        message=_AWAY,
+        retry=True,
+        dependency="%UPSTREAM_CLUSTER%",
+    ),
     Reply(http_status=504, code=4, reason="DEADLINE_EXCEEDED", message="the answer did not come in time", retry=True),
     Reply(
         http_status=400,
@@ -98,7 +143,12 @@ def _details(reply: Reply) -> list[dict[str, object]]:
     if reply.dependency:
         metadata["dependency"] = reply.dependency
     details: list[dict[str, object]] = [
-        {"@type": _TYPES + ErrorInfo.DESCRIPTOR.full_name, "reason": reply.reason, "domain": DOMAIN, "metadata": metadata},
+        {
+            "@type": _TYPES + ErrorInfo.DESCRIPTOR.full_name,
+            "reason": reply.reason,
+            "domain": DOMAIN,
+            "metadata": metadata,
+        },
     ]
     if reply.retry:
         details.append({"@type": _TYPES + RetryInfo.DESCRIPTOR.full_name, "retry_delay": "1s"})

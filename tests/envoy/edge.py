@@ -1,0 +1,200 @@
+"""A real Envoy in front of the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import psutil
+import uvicorn
+from envoy.service.auth.v3 import external_auth_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from reelmesh.assets.v1 import assets_service_pb2_grpc
+from reelmesh.drm.v1 import drm_service_pb2_grpc
+from reelmesh.policy.v1 import policy_service_pb2_grpc
+from reelmesh.upload.v1 import upload_service_pb2_grpc
+
+from tests.envoy import parts
+from tools.envoy_config import EdgeSettings, command, render, write_service_token
+
+SERVICES = ("upload", "assets", "transcode", "packaging", "drm", "policy")
+FRIENDLY_ORIGIN = "https://studio.example"
+
+
+@dataclass
+class Parts:
+    """What stands behind the edge, on unix sockets in one folder."""
+
+    folder: Path
+    assets: parts.Assets = field(default_factory=parts.Assets)
+    uploads: parts.Uploads = field(default_factory=parts.Uploads)
+    authoriser: parts.Authoriser = field(default_factory=parts.Authoriser)
+    tus: parts.Tus = field(default_factory=parts.Tus)
+    servers: dict[str, grpc.aio.Server] = field(default_factory=dict)
+
+    async def start(self, name: str) -> None:
+        """Starts one gRPC service."""
+        server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        health_servicer = health.aio.HealthServicer()
+        await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+        if name == "assets":
+            assets_service_pb2_grpc.add_AssetsServiceServicer_to_server(self.assets, server)
+        elif name == "upload":
+            upload_service_pb2_grpc.add_UploadServiceServicer_to_server(self.uploads, server)
+        elif name == "drm":
+            drm_service_pb2_grpc.add_DrmServiceServicer_to_server(parts.Drm(), server)
+        elif name == "policy":
+            policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(parts.Policy(), server)
+            external_auth_pb2_grpc.add_AuthorizationServicer_to_server(self.authoriser, server)
+        server.add_insecure_port(f"unix:{self.folder}/{name}.sock")
+        await server.start()
+        self.servers[name] = server
+
+    async def stop(self, name: str) -> None:
+        """Stops one gRPC service at once."""
+        await self.servers.pop(name).stop(None)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All of them, for the length of the block."""
+        config = uvicorn.Config(self.tus, uds=f"{self.folder}/tus.sock", log_config=None, lifespan="off", ws="none")
+        gateway = uvicorn.Server(config)
+        with contextlib.ExitStack() as without_signals:
+            without_signals.enter_context(contextlib.suppress(NotImplementedError))
+            serving = asyncio.create_task(gateway._serve())  # noqa: SLF001: `serve` would take the signal handlers over
+            for name in SERVICES:
+                await self.start(name)
+            try:
+                yield
+            finally:
+                for name in list(self.servers):
+                    await self.stop(name)
+                gateway.should_exit = True
+                await serving
+
+
+@dataclass
+class Edge:
+    """A running Envoy.
+
+    Attributes:
+        address: `host:port` for people.
+        process: Envoy itself.
+        access_log: its file.
+        parts: what stands behind it.
+        http: a client with its address as base.
+    """
+
+    address: str
+    process: psutil.Process
+    settings: EdgeSettings
+    parts: Parts
+    http: httpx.AsyncClient
+
+    def channel(self) -> grpc.aio.Channel:
+        """A gRPC channel to it."""
+        return grpc.aio.insecure_channel(self.address)
+
+    async def log(self, correlation_id: str) -> dict[str, Any]:
+        """The line of the access log about one request. Envoy writes it within a second or so."""
+        for _ in range(100):
+            for line in Path(self.settings.access_log).read_text(encoding="utf-8").splitlines():
+                entry: dict[str, Any] = json.loads(line)
+                if entry.get("correlation_id") == correlation_id:
+                    return entry
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"no line about {correlation_id}")
+
+    async def raw(self, request: bytes) -> bytes:
+        """Sends bytes as they are, and returns all that comes until the connection closes or nothing comes for a second."""
+        host, _, port = self.address.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(request)
+        answer = b""
+        with contextlib.suppress(asyncio.TimeoutError, ConnectionResetError):
+            while part := await asyncio.wait_for(reader.read(65536), 1.0):
+                answer += part
+                if b"content-length: " in answer and len(answer.partition(b"\r\n\r\n")[2]) >= int(
+                    answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                ):
+                    break
+        writer.close()
+        return answer
+
+
+def settings_in(folder: Path, port: int) -> EdgeSettings:
+    """Settings of an edge whose everything lies in one folder."""
+    return EdgeSettings(
+        **{name: f"unix:{folder}/{name}.sock" for name in SERVICES},
+        tus=f"unix:{folder}/tus.sock",
+        objects=folder / "objects",
+        web=folder / "web",
+        service_token_file=folder / "envoy-token.json",
+        admin=f"unix:{folder}/admin.sock",
+        listen=f"127.0.0.1:{port}",
+        access_log=str(folder / "access.log"),
+        allowed_origins=(FRIENDLY_ORIGIN,),
+        workers=1,
+    )
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def running_edge(**changes: Any) -> AsyncIterator[Edge]:
+    """An edge with all its parts, in a folder of its own; `changes` are settings."""
+    folder = Path(tempfile.mkdtemp(prefix="edge-"))
+    settings = replace(settings_in(folder, free_port()), **changes)
+    write_service_token(settings.service_token_file, parts.SERVICE_TOKEN)
+    config = folder / "envoy.yaml"
+    config.write_text(render(settings))
+    backend = Parts(folder)
+    try:
+        async with (
+            backend.running(),
+            _envoy(config, settings) as process,
+            httpx.AsyncClient(base_url=f"http://{settings.listen}") as http,
+        ):
+            edge = Edge(settings.listen, process, settings, backend, http)
+            await until_ready(edge)
+            yield edge
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.asynccontextmanager
+async def _envoy(config: Path, settings: EdgeSettings) -> AsyncIterator[psutil.Process]:
+    with (config.parent / "envoy.log").open("wb") as log:
+        child = await asyncio.create_subprocess_exec(*command(config, settings), stdout=log, stderr=log)
+    try:
+        yield psutil.Process(child.pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+        await child.wait()
+
+
+async def until_ready(edge: Edge) -> None:
+    """Waits until all health checks passed."""
+    for _ in range(200):
+        with contextlib.suppress(httpx.TransportError):
+            if (await edge.http.get("/readyz")).status_code == 200:
+                return
+        await asyncio.sleep(0.05)
+    raise AssertionError((edge.parts.folder / "envoy.log").read_text())

@@ -1,0 +1,264 @@
+"""Who may have published files, licences and keys, and that there is no other way to them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.envoy.conftest import SEGMENT
+from tests.envoy.edge import Edge
+from tests.envoy.parts import KEY_ID, PACKAGE, SERVICE_TOKEN, TICKET
+from tools.envoy_config import write_service_token
+
+BASE = f"/p/{TICKET}/{PACKAGE}"
+
+
+async def test_a_manifest_is_served_and_never_kept(edge: Edge) -> None:
+    answer = await edge.http.get(f"{BASE}/manifest.mpd")
+    assert (answer.status_code, answer.content) == (200, b"<MPD/>")
+    assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("application/dash+xml", "no-store")
+
+
+async def test_a_segment_is_served_and_kept_as_long_as_its_ticket_may_last(edge: Edge) -> None:
+    answer = await edge.http.get(f"{BASE}/video/1.m4s?any=thing")
+    assert (answer.status_code, answer.content) == (200, SEGMENT)
+    assert (answer.headers["content-type"], answer.headers["accept-ranges"]) == ("video/iso.segment", "bytes")
+    assert answer.headers["cache-control"] == "private, max-age=86400, immutable"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [("bytes=0-0", 0, 0), ("bytes=16-31", 16, 31), ("bytes=1000-", 1000, 1023), ("bytes=1023-1023", 1023, 1023)],
+)
+async def test_a_range_of_a_segment_is_served(edge: Edge, asked: str, first: int, last: int) -> None:
+    answer = await edge.http.get(f"{BASE}/video/1.m4s", headers={"range": asked})
+    assert (answer.status_code, answer.content) == (206, SEGMENT[first : last + 1])
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/1024"
+
+
+async def test_a_range_beyond_the_file_is_refused(edge: Edge) -> None:
+    answer = await edge.http.get(f"{BASE}/video/1.m4s", headers={"range": "bytes=2000-3000"})
+    assert (answer.status_code, answer.json()["details"][0]["reason"]) == (416, "REQUEST_INVALID")
+
+
+async def test_a_head_request_tells_the_size(edge: Edge) -> None:
+    answer = await edge.http.head(f"{BASE}/video/1.m4s")
+    assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "1024", b"")
+
+
+async def test_a_file_that_is_not_there_is_not_kept_as_missing(edge: Edge) -> None:
+    answer = await edge.http.get(f"{BASE}/video/2.m4s")
+    assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
+    assert answer.json()["details"][0]["reason"] == "ROUTE_UNKNOWN"
+
+
+async def test_policy_is_shown_who_asks_and_told_no_more_than_it_needs(edge: Edge) -> None:
+    edge.parts.authoriser.asked.clear()
+    headers = {
+        "authorization": "Bearer rmk_secret",
+        "cookie": "a=b",
+        "x-correlation-id": "test-12345678",
+        "x-reelmesh-session": "forged",
+    }
+    await edge.http.get(f"{BASE}/manifest.mpd", headers=headers)
+    assert edge.parts.authoriser.tokens[-1] == f"Bearer {SERVICE_TOKEN}"
+    (asked,) = edge.parts.authoriser.asked
+    request = asked.attributes.request.http
+    assert (request.path, request.method) == (f"{BASE}/manifest.mpd", "GET")
+    assert request.headers["x-correlation-id"] == "test-12345678"
+    assert not {"authorization", "cookie", "x-reelmesh-session"} & set(request.headers)
+    assert asked.attributes.source.address.socket_address.address == "127.0.0.1"
+
+
+async def test_a_new_service_token_is_taken_up_without_a_restart(edge: Edge) -> None:
+    write_service_token(edge.settings.service_token_file, "renewed")
+    try:
+        for _ in range(50):
+            await edge.http.get(f"{BASE}/manifest.mpd")
+            if edge.parts.authoriser.tokens[-1] == "Bearer renewed":
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(edge.parts.authoriser.tokens[-1])
+    finally:
+        write_service_token(edge.settings.service_token_file, SERVICE_TOKEN)
+
+
+async def test_a_refusal_is_policys_own(edge: Edge) -> None:
+    answer = await edge.http.get(f"/p/other/{PACKAGE}/manifest.mpd")
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/json")
+    assert (answer.headers["x-reelmesh-reason"], answer.headers["cache-control"]) == ("TICKET_INVALID", "no-store")
+    body = answer.json()
+    assert (body["code"], body["details"][0]["domain"], body["details"][0]["reason"]) == (
+        7,
+        "policy.reelmesh",
+        "TICKET_INVALID",
+    )
+
+
+async def test_players_on_any_origin_may_play_and_read_refusals(edge: Edge) -> None:
+    origin = {"origin": "https://player.example"}
+    preflight = await edge.http.options(
+        f"{BASE}/licence/clearkey",
+        headers={
+            **origin,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "content-type,range",
+        },
+    )
+    assert preflight.status_code == 200
+    assert "range" in preflight.headers["access-control-allow-headers"]
+    for path in (f"{BASE}/video/1.m4s", f"/p/other/{PACKAGE}/manifest.mpd", f"{BASE}/key/{KEY_ID}"):
+        answer = await edge.http.get(path, headers=origin)
+        assert answer.headers["access-control-allow-origin"] == origin["origin"]
+        assert "x-reelmesh-reason" in answer.headers["access-control-expose-headers"]
+
+
+async def test_a_licence_is_asked_of_drm_after_policy(edge: Edge) -> None:
+    edge.parts.authoriser.asked.clear()
+    answer = await edge.http.post(f"{BASE}/licence/clearkey", json={"kids": ["MDEyMw"], "type": "temporary"})
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert answer.json() == {"keys": [{"kty": "oct", "kid": "MDEyMw", "k": PACKAGE}], "type": "temporary"}
+    assert len(edge.parts.authoriser.asked) == 1
+
+
+async def test_a_key_is_raw_bytes(edge: Edge) -> None:
+    answer = await edge.http.get(f"{BASE}/key/{KEY_ID}")
+    assert (answer.status_code, answer.content) == (200, bytes.fromhex(KEY_ID))
+    assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("application/octet-stream", "no-store")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("rest", ["licence/clearkey", f"key/{KEY_ID}"])
+async def test_neither_licence_nor_key_is_had_without_a_ticket(edge: Edge, method: str, rest: str) -> None:
+    answer = await edge.http.request(method, f"/p/other/{PACKAGE}/{rest}", json={"kids": ["MDEyMw"]})
+    assert (answer.status_code, answer.headers["x-reelmesh-reason"]) == (403, "TICKET_INVALID")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_published_files_are_only_read(edge: Edge, method: str) -> None:
+    answer = await edge.http.request(method, f"{BASE}/manifest.mpd")
+    assert answer.status_code == 405
+    assert (edge.parts.folder / f"objects/published/{PACKAGE}/manifest.mpd").exists()
+
+
+FILE = f"{PACKAGE}/manifest.mpd"
+WAYS_IN = [
+    f"/published/{FILE}",
+    f"/Published/{FILE}",
+    f"/published//{FILE}",
+    f"//published/{FILE}",
+    f"/./published/{FILE}",
+    f"/%70ublished/{FILE}",
+    f"/published%2f{FILE}",
+    f"/published/{PACKAGE}%2fmanifest.mpd",
+    "/masters/secret.mp4",
+    "/objects/masters/secret.mp4",
+    f"/p/../published/{FILE}",
+    f"/p/%2e%2e/published/{FILE}",
+    f"/p/..%2fpublished/{FILE}",
+    f"/P/{TICKET}/{FILE}",
+    f"/p//{FILE}",
+    f"/p//published/{FILE}",
+    f"//p/other/{FILE}",
+    f"/p/other/published/{FILE}",
+    f"/assets/../../objects/published/{FILE}",
+    f"/assets/%2e%2e/%2e%2e/objects/published/{FILE}",
+    f"/assets/..%5c..%5cobjects/published/{FILE}",
+    f"/assets/%252e%252e/objects/published/{FILE}",
+    "/assets/../secret.txt",
+    "/assets/..%2fsecret.txt",
+    "/assets/%2e%2e%2fsecret.txt",
+    "/..;/secret.txt",
+    "/secret.txt",
+    f"/watch/../published/{FILE}",
+    f"/v1/../published/{FILE}",
+    f"/files/../published/{FILE}",
+    f"/docs/../objects/published/{FILE}",
+    f"/index.html/../../objects/published/{FILE}",
+    f"http://127.0.0.1/published/{FILE}",
+    f"http://127.0.0.1//published/{FILE}",
+    f"file:///published/{FILE}",
+    f"/published/{FILE}?/p/{TICKET}/{FILE}",
+    f"/published/{FILE}#/p/{TICKET}/{FILE}",
+    f"/x?/../p/{TICKET}/{FILE}",
+]
+"""Paths that must lead nowhere. None of them has the good ticket in its place."""
+
+FORGED = (
+    b"x-envoy-original-path: /p/x\r\nx-original-url: /p/x\r\nx-rewrite-url: /p/x\r\nx-reelmesh-session: pbs\r\n"
+    b"x-reelmesh-authorised: true\r\nx-envoy-auth-partial-body: true\r\nx-forwarded-prefix: /p\r\nx-http-method-override: GET\r\n"
+)
+SECRETS = (b"<MPD/>", b"master", b"secret")
+
+
+@pytest.mark.parametrize("path", WAYS_IN)
+async def test_no_other_path_leads_to_published_files(edge: Edge, path: str) -> None:
+    """Sent as raw bytes, with everything in the headers that a forger might hope for."""
+    answer = await edge.raw(b"GET " + path.encode() + b" HTTP/1.1\r\nhost: x\r\n" + FORGED + b"\r\n")
+    status = int(answer.split(b" ", 2)[1])
+    assert status in {400, 403, 404}, answer
+    assert not [secret for secret in SECRETS if answer.partition(b"\r\n\r\n")[2].startswith(secret)]
+
+
+OUT_OF_THE_PACKAGES = [
+    f"{BASE}/../../masters/secret.mp4",
+    f"{BASE}/%2e%2e/%2e%2e/masters/secret.mp4",
+    f"{BASE}/..%2f..%2fmasters/secret.mp4",
+    f"{BASE}/%252e%252e/%252e%252e/masters/secret.mp4",
+    f"/p/{TICKET}/../masters/secret.mp4",
+    f"/p/{TICKET}/%2e%2e/masters/secret.mp4",
+    f"/p/{TICKET}/../../masters/secret.mp4",
+    f"{BASE}/video/..%5c..%5c..%5cmasters/secret.mp4",
+    f"{BASE}/video/./../../../masters/secret.mp4",
+    f"{BASE}//etc/passwd",
+    f"{BASE}/video",
+    f"{BASE}/",
+    f"{BASE}/manifest.mpd%00.m4s",
+    f"{BASE}/manifest.mpd/",
+]
+"""Paths with a good ticket that the careless authoriser of this test lets through as they are."""
+
+
+@pytest.mark.parametrize("path", OUT_OF_THE_PACKAGES)
+async def test_even_a_careless_authoriser_gives_nothing_but_published_files_away(edge: Edge, path: str) -> None:
+    answer = await edge.raw(b"GET " + path.encode() + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert int(answer.split(b" ", 2)[1]) in {400, 403, 404}, answer
+    assert not [secret for secret in SECRETS if answer.partition(b"\r\n\r\n")[2].startswith(secret)]
+
+
+async def test_without_policy_nobody_gets_in(edge: Edge) -> None:
+    await edge.parts.stop("policy")
+    try:
+        for path in (f"{BASE}/manifest.mpd", f"{BASE}/key/{KEY_ID}"):
+            answer = await edge.http.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (503, 14)
+            info = answer.json()["details"][0]
+            assert (info["reason"], info["metadata"]["dependency"]) == ("DEPENDENCY_UNAVAILABLE", "policy")
+    finally:
+        await edge.parts.start("policy")
+    for _ in range(100):
+        if (await edge.http.get(f"{BASE}/manifest.mpd")).status_code == 200:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the edge did not find policy again")
+
+
+async def test_a_policy_that_takes_too_long_lets_nobody_in(edge: Edge) -> None:
+    edge.parts.authoriser.delay = 5
+    try:
+        assert (await edge.http.get(f"{BASE}/manifest.mpd")).status_code == 503
+    finally:
+        edge.parts.authoriser.delay = 0
+
+
+async def test_links_out_of_the_published_files_are_the_stores_business(edge: Edge) -> None:
+    """The edge follows links, so whoever publishes must make none. This pins what Envoy does."""
+    link = Path(edge.settings.objects) / "published" / PACKAGE / "link.mp4"
+    link.symlink_to(edge.settings.objects / "masters/secret.mp4")
+    try:
+        assert (await edge.http.get(f"{BASE}/link.mp4")).status_code == 200
+    finally:
+        link.unlink()
