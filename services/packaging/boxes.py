@@ -45,16 +45,14 @@ class Box:
         for kind in path:
             found = next((inner for inner in box.children() if inner.kind == kind), None)
             if found is None:
-                message = f"there is no {kind.decode('latin-1')} box in {box.kind.decode('latin-1')}"
-                raise BoxError(message)
+                raise BoxError(f"there is no {kind.decode('latin-1')} box in {box.kind.decode('latin-1')}")
             box = found
         return box
 
     def numbers(self, layout: str, offset: int = 0) -> tuple[int, ...]:
         """Big-endian integers at `offset` of the payload, by a `struct` layout."""
         if self.start + offset + struct.calcsize(">" + layout) > self.end:
-            message = f"the {self.kind.decode('latin-1')} box is cut off"
-            raise BoxError(message)
+            raise BoxError(f"the {self.kind.decode('latin-1')} box is cut off")
         return struct.unpack_from(">" + layout, self.data, self.start + offset)
 
 
@@ -63,20 +61,17 @@ def boxes(data: memoryview, start: int = 0, end: int | None = None) -> Iterator[
     end = len(data) if end is None else end
     while start < end:
         if end - start < 8:
-            message = f"{end - start} bytes are left over where a box should begin"
-            raise BoxError(message)
+            raise BoxError(f"{end - start} bytes are left over where a box should begin")
         size, kind = struct.unpack_from(">I4s", data, start)
         header = 8
         if size == 1:
             if end - start < 16:
-                message = "a box with a 64-bit size is cut off"
-                raise BoxError(message)
+                raise BoxError("a box with a 64-bit size is cut off")
             size, header = struct.unpack_from(">Q", data, start + 8)[0], 16
         elif size == 0:
             size = end - start
         if size < header or size > end - start:
-            message = f"a {kind.decode('latin-1')} box says {size} bytes where {end - start} are left"
-            raise BoxError(message)
+            raise BoxError(f"a {kind.decode('latin-1')} box says {size} bytes where {end - start} are left")
         yield Box(kind, data, start + header, start + size)
         start += size
 
@@ -140,8 +135,7 @@ def read_init(path: Path) -> InitSegment:
     table = media.child(b"minf", b"stbl", b"stsd")
     entries = tuple(table.children(skip=8))
     if not entries or timescale == 0:
-        message = "the track has no sample entry or no timescale"
-        raise BoxError(message)
+        raise BoxError("the track has no sample entry or no timescale")
     scheme, key_id, constant_iv = _protection(entries[0])
     (default_duration,) = movie.child(b"mvex", b"trex").numbers("I", 12)
     return InitSegment(timescale, scheme, key_id, constant_iv, len(entries), default_duration)
@@ -168,8 +162,7 @@ def read_segment(path: Path, init: InitSegment) -> MediaSegment:
         track = fragment.child(b"traf")
         parts = {box.kind: box for box in track.children()}
         if b"tfdt" not in parts or b"tfhd" not in parts:
-            message = "a fragment has no tfdt or no tfhd box"
-            raise BoxError(message)
+            raise BoxError("a fragment has no tfdt or no tfhd box")
         if start < 0:
             (start,) = parts[b"tfdt"].numbers("Q" if parts[b"tfdt"].numbers("B")[0] == 1 else "I", 4)
         entry, default_duration = _fragment_defaults(parts[b"tfhd"], init)
@@ -180,8 +173,7 @@ def read_segment(path: Path, init: InitSegment) -> MediaSegment:
         named = b"senc" in parts or bool(init.constant_iv)
         encrypted = encrypted and named and entry == 1 and not clear_group
     if samples == 0:
-        message = "there is no sample in the segment"
-        raise BoxError(message)
+        raise BoxError("there is no sample in the segment")
     return MediaSegment(start, duration, samples, encrypted)
 
 
@@ -192,8 +184,7 @@ def _protection(entry: Box) -> tuple[str, bytes, bytes]:
     skip = _SAMPLE_ENTRY_HEADER["video" if entry.kind in _VIDEO_ENTRIES else "audio"]
     sinf = next((box for box in entry.children(skip) if box.kind == b"sinf"), None)
     if sinf is None:
-        message = "an encrypted sample entry has no sinf box"
-        raise BoxError(message)
+        raise BoxError("an encrypted sample entry has no sinf box")
     scheme = bytes(_part(sinf.child(b"schm"), 4, 4)).decode("latin-1")
     tenc = sinf.child(b"schi", b"tenc")
     protected, iv_size = tenc.numbers("BB", 6)
@@ -233,8 +224,7 @@ def _run(run: Box, default_duration: int) -> tuple[int, int]:
 
 def _part(box: Box, offset: int, size: int) -> memoryview:
     if box.start + offset + size > box.end:
-        message = f"the {box.kind.decode('latin-1')} box is cut off"
-        raise BoxError(message)
+        raise BoxError(f"the {box.kind.decode('latin-1')} box is cut off")
     return box.data[box.start + offset : box.start + offset + size]
 
 
@@ -247,24 +237,20 @@ def _metadata(path: Path, wanted: bytes) -> bytes:
         while position < size:
             head = file.read(16)
             if len(head) < 8:
-                message = "bytes are left over where a box should begin"
-                raise BoxError(message)
+                raise BoxError("bytes are left over where a box should begin")
             length, kind = struct.unpack_from(">I4s", head)
             if length == 1 and len(head) == 16:
                 (length,) = struct.unpack_from(">Q", head, 8)
             length = size - position if length == 0 else length
             if length < 8 or position + length > size:
-                message = f"a {kind.decode('latin-1')} box says {length} bytes where {size - position} are left"
-                raise BoxError(message)
+                raise BoxError(f"a {kind.decode('latin-1')} box says {length} bytes where {size - position} are left")
             if kind == wanted:
                 if length + len(found) > _MOST_METADATA:
-                    message = f"more than {_MOST_METADATA} bytes of {kind.decode('latin-1')} boxes"
-                    raise BoxError(message)
+                    raise BoxError(f"more than {_MOST_METADATA} bytes of {kind.decode('latin-1')} boxes")
                 file.seek(position)
                 found += file.read(length)
             position += length
             file.seek(position)
     if not found:
-        message = f"there is no {wanted.decode('latin-1')} box in {path.name}"
-        raise BoxError(message)
+        raise BoxError(f"there is no {wanted.decode('latin-1')} box in {path.name}")
     return bytes(found)

@@ -65,8 +65,7 @@ async def package(request: PackageRequest) -> PackageResult:
     """
     request.output.mkdir(parents=True, exist_ok=True)
     if any(request.output.iterdir()):
-        message = f"{request.output} is not empty: give each package a folder of its own"
-        raise ValueError(message)
+        raise ValueError(f"{request.output} is not empty: give each package a folder of its own")
     try:
         await _run_packager(request)
         result = await asyncio.to_thread(_finish, request)
@@ -157,8 +156,7 @@ async def _run_packager(request: PackageRequest) -> None:
     if not done.ok:
         last = (done.stderr_tail.strip().splitlines() or ["it said nothing"])[-1]
         why = f"its limit of {done.stopped_by.value}" if done.stopped_by else f"status {done.returncode}"
-        message = f"the packager ended with {why}: {_SECRET.sub('…', last)}"
-        raise Unsound(message)
+        raise Unsound(f"the packager ended with {why}: {_SECRET.sub('…', last)}")
 
 
 def _link(links: Path, output: Path, sources: Sequence[Path]) -> None:
@@ -292,15 +290,13 @@ def _iframes(
 
 
 def _add_text(output: Path, track: TextTrack, name: str, seconds: float) -> None:
-    """Copies a WebVTT file, normalised to UTF-8 without byte order mark and `\\n`, and writes its HLS playlist."""
+    """Copies a WebVTT file, normalised to UTF-8 with plain line ends and no byte order mark, and writes its HLS playlist."""
     try:
         text = track.path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        message = f"the {track.language} subtitles are not UTF-8"
-        raise Unsound(message) from error
+        raise Unsound(f"the {track.language} subtitles are not UTF-8") from error
     if not re.match(r"WEBVTT(?=[ \t\n]|$)", text):
-        message = f"the {track.language} subtitles are no WebVTT"
-        raise Unsound(message)
+        raise Unsound(f"the {track.language} subtitles are no WebVTT")
     path = output / f"{name}.vtt"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
@@ -312,8 +308,7 @@ def _add_thumbnails(output: Path, thumbnails: Thumbnails, seconds: float) -> man
     tiles = thumbnails.columns * thumbnails.rows
     sheet_seconds = tiles * thumbnails.interval
     if len(thumbnails.sheets) * sheet_seconds + thumbnails.interval < seconds:
-        message = f"{len(thumbnails.sheets)} sheets of {sheet_seconds:g} s do not cover a film of {seconds:.3f} s"
-        raise Unsound(message)
+        raise Unsound(f"{len(thumbnails.sheets)} sheets of {sheet_seconds:g} s do not cover a film of {seconds:.3f} s")
     folder = output / "thumbnails"
     folder.mkdir()
     names = [f"{number}.jpg" for number in range(1, len(thumbnails.sheets) + 1)]

@@ -120,14 +120,11 @@ def parse(document: bytes) -> etree._Element:
     try:
         root = etree.fromstring(document, parser)
     except etree.XMLSyntaxError as error:
-        message = f"the MPD is not well-formed: {error}"
-        raise ManifestError(message) from None
+        raise ManifestError(f"the MPD is not well-formed: {error}") from None
     if root.getroottree().docinfo.internalDTD is not None:
-        message = "the MPD declares a document type"
-        raise ManifestError(message)
+        raise ManifestError("the MPD declares a document type")
     if root.tag != _name("MPD"):
-        message = f"the root element is {root.tag}, not MPD"
-        raise ManifestError(message)
+        raise ManifestError(f"the root element is {root.tag}, not MPD")
     return root
 
 
@@ -184,8 +181,7 @@ def finished(
     root.attrib.pop(f"{{{_XSI}}}schemaLocation", "")
     period = root.find(_name("Period"))
     if period is None:
-        message = "the packager wrote an MPD without a Period"
-        raise ManifestError(message)
+        raise ManifestError("the packager wrote an MPD without a Period")
     for adaptation_set in period.findall(_name("AdaptationSet")):
         _signal(adaptation_set, systems)
         if adaptation_set.get("contentType") == "audio":

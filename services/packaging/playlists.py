@@ -18,7 +18,7 @@ from services.packaging.tracks import Scheme, System, Thumbnails
 
 _HEAD: Final = "#EXTM3U\n#EXT-X-VERSION:6\n"
 _ATTRIBUTE: Final = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s][^,]*)(?:,|$)')
-_UNQUOTABLE: Final = re.compile(r'["\x00-\x1f\x7f\u0085\u2028\u2029]+')
+_UNQUOTABLE: Final = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 _IDENTITY: Final = "identity"
 _CLEARKEY: Final = "org.w3.clearkey"
 _FAIRPLAY: Final = "com.apple.streamingkeydelivery"
@@ -126,8 +126,7 @@ def attributes(line: str) -> dict[str, str]:
             break
         found[match[1]], end = match[2], match.end()
     if end != len(text):
-        message = f"attribute list cannot be read: {text[end : end + 40]!r}"
-        raise PlaylistError(message)
+        raise PlaylistError(f"attribute list cannot be read: {text[end : end + 40]!r}")
     return found
 
 
@@ -161,12 +160,11 @@ def protected(text: str, signal: KeySignal | None, to_root: str) -> str:
             if signal is not None and _is_kept(line, signal.systems):
                 kept.append(line)
             continue
-        if place is None and (line.startswith("#EXTINF:") or line.startswith("#EXT-X-BYTERANGE:")):
+        if place is None and line.startswith(("#EXTINF:", "#EXT-X-BYTERANGE:")):
             place = len(out)
         out.append(line)
     if place is None:
-        message = "the packager wrote a media playlist without segments"
-        raise PlaylistError(message)
+        raise PlaylistError("the packager wrote a media playlist without segments")
     if signal is not None:
         out[place:place] = signal.lines("#EXT-X-KEY", to_root) + kept
     return "\n".join(out) + "\n"
@@ -268,12 +266,13 @@ def image_playlist(thumbnails: Thumbnails, files: Sequence[str], seconds: float)
     """A playlist of sprite sheets, by the image media playlist extension that Roku, Shaka Player and others read."""
     sheet_seconds = thumbnails.interval * thumbnails.columns * thumbnails.rows
     lines = [f"#EXT-X-TARGETDURATION:{math.ceil(sheet_seconds)}", "#EXT-X-PLAYLIST-TYPE:VOD", "#EXT-X-IMAGES-ONLY"]
+    size = f"{thumbnails.tile_width}x{thumbnails.tile_height}"
+    layout = f"{thumbnails.columns}x{thumbnails.rows}"
     for index, file in enumerate(files):
         left = max(seconds - index * sheet_seconds, 0.001)
         lines += [
             f"#EXTINF:{min(sheet_seconds, left):.3f},",
-            f"#EXT-X-TILES:RESOLUTION={thumbnails.tile_width}x{thumbnails.tile_height},"
-            f"LAYOUT={thumbnails.columns}x{thumbnails.rows},DURATION={thumbnails.interval:.3f}",
+            f"#EXT-X-TILES:RESOLUTION={size},LAYOUT={layout},DURATION={thumbnails.interval:.3f}",
             file,
         ]
     return _HEAD + "\n".join([*lines, "#EXT-X-ENDLIST"]) + "\n"
@@ -281,7 +280,7 @@ def image_playlist(thumbnails: Thumbnails, files: Sequence[str], seconds: float)
 
 def quoted(text: str) -> str:
     """A quoted string: titles come from people's files and may hold what would end the string or the line (§4.2)."""
-    return '"' + _UNQUOTABLE.sub(" ", text).strip() + '"'
+    return '"' + _UNQUOTABLE.sub(" ", text.replace('"', "'")).strip() + '"'
 
 
 def _sound_line(sound: Sound) -> str:
@@ -324,6 +323,5 @@ def _yes(value: bool) -> str:
 
 def _lines(text: str) -> list[str]:
     if not text.startswith("#EXTM3U"):
-        message = "a playlist begins with #EXTM3U"
-        raise PlaylistError(message)
+        raise PlaylistError("a playlist begins with #EXTM3U")
     return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]

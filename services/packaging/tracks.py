@@ -69,8 +69,7 @@ class ContentKey:
 
     def __post_init__(self) -> None:
         if len(self.key_id) != 16 or len(self.key) != 16 or (self.iv is not None and len(self.iv) != 16):
-            message = "a content key has a key id, a key and an iv of 16 bytes each"
-            raise ValueError(message)
+            raise ValueError("a content key has a key id, a key and an iv of 16 bytes each")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +161,7 @@ class Thumbnails:
 
     def __post_init__(self) -> None:
         if not self.sheets or min(self.columns, self.rows, self.tile_width, self.tile_height) < 1 or self.interval <= 0:
-            message = "thumbnails need at least one sheet, one tile, and an interval above 0 seconds"
-            raise ValueError(message)
+            raise ValueError("thumbnails need at least one sheet, one tile, and an interval above 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +199,9 @@ class PackageRequest:
     def __post_init__(self) -> None:
         names = [track.name for track in self.video]
         if not names or len(set(names)) != len(names):
-            message = "a package needs at least one video rendition, and no two of the same name"
-            raise ValueError(message)
+            raise ValueError("a package needs at least one video rendition, and no two of the same name")
         if not 0.5 <= self.segment_duration <= 30:
-            message = f"a segment lasts 0.5 to 30 seconds, not {self.segment_duration}"
-            raise ValueError(message)
+            raise ValueError(f"a segment lasts 0.5 to 30 seconds, not {self.segment_duration}")
         if self.scheme is not Scheme.NONE:
             self._check_protection()
 
@@ -213,17 +209,13 @@ class PackageRequest:
         labels = {track.label for track in self.video} | {track.label for track in self.audio}
         missing = sorted(labels - set(self.keys))
         if missing:
-            message = f"no key is given for {', '.join(missing)}"
-            raise ValueError(message)
+            raise ValueError(f"no key is given for {', '.join(missing)}")
         if len({key.key_id for key in self.keys.values()}) != len(self.keys):
-            message = "two keys have the same key id"
-            raise ValueError(message)
+            raise ValueError("two keys have the same key id")
         if not self.systems:
-            message = "an encrypted package needs at least one protection system, or nobody can play it"
-            raise ValueError(message)
+            raise ValueError("an encrypted package needs at least one protection system, or nobody can play it")
         if System.FAIRPLAY in self.systems and self.scheme is not Scheme.CBCS:
-            message = "FairPlay plays cbcs only: package with cbcs, or leave FairPlay out"
-            raise ValueError(message)
+            raise ValueError("FairPlay plays cbcs only: package with cbcs, or leave FairPlay out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,5 +274,4 @@ class PackageResult:
 
 def _check(pattern: re.Pattern[str], value: str, what: str) -> None:
     if not pattern.fullmatch(value):
-        message = f"{value!r} is no {what}: it must match {pattern.pattern}"
-        raise ValueError(message)
+        raise ValueError(f"{value!r} is no {what}: it must match {pattern.pattern}")

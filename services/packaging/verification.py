@@ -44,8 +44,7 @@ def measured(root: Path, folder: str, scheme: Scheme, key_id: str) -> Measured:
         paths = _segment_paths(root / folder)
         segments = [read_segment(path, init) for path in paths]
     except (BoxError, OSError) as error:
-        message = f"{folder} cannot be read: {error}"
-        raise Unsound(message) from error
+        raise Unsound(f"{folder} cannot be read: {error}") from error
     _check_segments(folder, segments, scheme)
     sizes = [path.stat().st_size for path in paths]
     seconds = [segment.duration / init.timescale for segment in segments]
@@ -69,12 +68,12 @@ def check_alike(tracks: Sequence[Measured]) -> None:
     for track in tracks[1:]:
         first = tracks[0]
         if track.segments != first.segments:
-            message = f"{track.folder} has {track.segments} segments but {first.folder} has {first.segments}"
-            raise Unsound(message)
+            raise Unsound(f"{track.folder} has {track.segments} segments but {first.folder} has {first.segments}")
         for index, (ours, theirs) in enumerate(zip(track.segment_seconds, first.segment_seconds, strict=True), start=1):
             if abs(ours - theirs) > _FRAME_SLACK:
-                message = f"segment {index} lasts {ours:.3f} s in {track.folder} but {theirs:.3f} s in {first.folder}"
-                raise Unsound(message)
+                raise Unsound(
+                    f"segment {index} lasts {ours:.3f} s in {track.folder} but {theirs:.3f} s in {first.folder}"
+                )
 
 
 def check_manifests(root: Path, dash_path: str, hls_path: str, tracks: Iterable[Measured]) -> None:
@@ -87,26 +86,25 @@ def check_manifests(root: Path, dash_path: str, hls_path: str, tracks: Iterable[
         _check_against_mpd(manifest.described(mpd), by_folder)
         _check_playlists(root, hls_path, by_folder)
     except (manifest.ManifestError, playlists.PlaylistError, OSError, ValueError) as error:
-        message = f"a manifest cannot be read: {error}"
-        raise Unsound(message) from error
+        raise Unsound(f"a manifest cannot be read: {error}") from error
 
 
 def _check_protection(folder: str, init: InitSegment, scheme: Scheme, key_id: str) -> None:
     if scheme is Scheme.NONE:
         if init.scheme:
-            message = f"{folder} is encrypted though it was to be in the clear"
-            raise Unsound(message)
+            raise Unsound(f"{folder} is encrypted though it was to be in the clear")
         return
     if init.scheme != scheme.value or init.entries != 1:
         found = init.scheme or "none"
-        message = f"{folder} allows scheme {found} and {init.entries} sample entries instead of {scheme.value} alone"
-        raise Unsound(message)
+        raise Unsound(
+            f"{folder} allows scheme {found} and {init.entries} sample entries instead of {scheme.value} alone"
+        )
     if init.key_id.hex() != key_id:
-        message = f"{folder} is encrypted with key {init.key_id.hex()} instead of {key_id}"
-        raise Unsound(message)
+        raise Unsound(f"{folder} is encrypted with key {init.key_id.hex()} instead of {key_id}")
     if (scheme is Scheme.CBCS) != bool(init.constant_iv):
-        message = f"{folder} has {'a' if init.constant_iv else 'no'} constant iv, which {scheme.value} does not go with"
-        raise Unsound(message)
+        raise Unsound(
+            f"{folder} has {'a' if init.constant_iv else 'no'} constant iv, which {scheme.value} does not go with"
+        )
 
 
 def _check_segments(folder: str, segments: Sequence[MediaSegment], scheme: Scheme) -> None:
@@ -114,11 +112,11 @@ def _check_segments(folder: str, segments: Sequence[MediaSegment], scheme: Schem
     expected = segments[0].start
     for index, segment in enumerate(segments, start=1):
         if segment.encrypted != (scheme is not Scheme.NONE):
-            message = f"segment {index} of {folder} is {'encrypted' if segment.encrypted else 'in the clear'}"
-            raise Unsound(message)
+            raise Unsound(f"segment {index} of {folder} is {'encrypted' if segment.encrypted else 'in the clear'}")
         if segment.start != expected:
-            message = f"segment {index} of {folder} begins at {segment.start} where the one before ends at {expected}"
-            raise Unsound(message)
+            raise Unsound(
+                f"segment {index} of {folder} begins at {segment.start} where the one before ends at {expected}"
+            )
         expected = segment.start + segment.duration
 
 
@@ -126,8 +124,7 @@ def _segment_paths(folder: Path) -> list[Path]:
     """The media segments, 1 to n without a gap."""
     paths = sorted(folder.glob("*.m4s"), key=lambda path: int(path.stem))
     if not paths or [path.stem for path in paths] != [str(number) for number in range(1, len(paths) + 1)]:
-        message = f"the segments of {folder.name} are not numbered 1 to n"
-        raise BoxError(message)
+        raise BoxError(f"the segments of {folder.name} are not numbered 1 to n")
     return paths
 
 
@@ -139,14 +136,12 @@ def _weighty(sizes: Sequence[int], seconds: Sequence[float]) -> list[tuple[int, 
 
 def _check_against_mpd(described: Mapping[str, manifest.Described], tracks: Mapping[str, Measured]) -> None:
     if set(described) != set(tracks):
-        message = f"the MPD names {sorted(described)} where {sorted(tracks)} were packaged"
-        raise Unsound(message)
+        raise Unsound(f"the MPD names {sorted(described)} where {sorted(tracks)} were packaged")
     for folder, track in tracks.items():
         said = described[folder]
         if said.segments != track.segments or said.key_id != track.key_id:
             key = said.key_id or "none"
-            message = f"the MPD says {said.segments} segments and key {key} for {folder}, but its boxes do not"
-            raise Unsound(message)
+            raise Unsound(f"the MPD says {said.segments} segments and key {key} for {folder}, but its boxes do not")
 
 
 def _check_playlists(root: Path, hls_path: str, tracks: Mapping[str, Measured]) -> None:
@@ -166,27 +161,22 @@ def _check_playlists(root: Path, hls_path: str, tracks: Mapping[str, Measured]) 
         if len(said) != track.segments or any(
             abs(ours - theirs) > _ROUNDING for ours, theirs in zip(said, track.segment_seconds, strict=True)
         ):
-            message = f"{playlist} and the boxes of its segments tell different durations"
-            raise Unsound(message)
+            raise Unsound(f"{playlist} and the boxes of its segments tell different durations")
     missing = set(tracks) - {str(PurePosixPath(child).parent) for child in children}
     if missing:
-        message = f"the multivariant playlist does not lead to {', '.join(sorted(missing))}"
-        raise Unsound(message)
+        raise Unsound(f"the multivariant playlist does not lead to {', '.join(sorted(missing))}")
 
 
 def _check_key(folder: PurePosixPath, uri: str, tracks: Mapping[str, Measured]) -> None:
     """A key's URI must lead to `key/<key id>` of the package, seen from the playlist, and to a key that is used."""
     known = {f"key/{track.key_id}" for track in tracks.values()}
     if posixpath.normpath(str(folder / uri)) not in known:
-        message = f"a playlist in {folder} sends players to {uri} for a key, where there is none"
-        raise Unsound(message)
+        raise Unsound(f"a playlist in {folder} sends players to {uri} for a key, where there is none")
 
 
 def _check_file(root: Path, folder: PurePosixPath, uri: str) -> None:
     if not _SAFE_URI.fullmatch(uri):
-        message = f"a manifest names {uri!r}, which is no plain relative path"
-        raise Unsound(message)
+        raise Unsound(f"a manifest names {uri!r}, which is no plain relative path")
     path = root / folder / uri
     if not path.is_file() or path.stat().st_size == 0:
-        message = f"a manifest names {folder / uri}, which is not there or is empty"
-        raise Unsound(message)
+        raise Unsound(f"a manifest names {folder / uri}, which is not there or is empty")
