@@ -1,0 +1,201 @@
+"""The policy service with a published film, an operator, and an edge that asks it; the other services are played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import grpc
+import pytest
+from envoy.service.auth.v3 import attribute_context_pb2, external_auth_pb2, external_auth_pb2_grpc
+from google.protobuf.duration_pb2 import Duration
+from reelmesh.assets.v1 import events_pb2 as assets
+from reelmesh.packaging.v1 import events_pb2 as packaging
+from reelmesh.packaging.v1 import packaging_pb2
+from reelmesh.policy.v1 import policy_service_pb2 as api
+from reelmesh.policy.v1 import policy_service_pb2_grpc
+
+from services.kit import client
+from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
+from services.kit.clock import FixedClock, SystemClock, timestamp
+from services.kit.errors import Refusal
+from services.kit.ids import new_id
+from services.kit.settings import ProcessSettings
+from services.policy.__main__ import CONTRACT, PolicySettings, wire
+from tests.support.bus import Bus, on_the_bus
+from tests.support.keys import organisation_of_operator
+from tests.support.running import connected, running
+
+if TYPE_CHECKING:
+    Stub = policy_service_pb2_grpc.PolicyServiceAsyncStub
+
+AUDIO, HD = "a" * 32, "d" * 32
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the edge was told to do with a request."""
+
+    answer: Any
+
+    @property
+    def allowed(self) -> bool:
+        return bool(self.answer.WhichOneof("http_response") == "ok_response" and self.answer.status.code == 0)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that go on to what is behind the edge, or back to the client when the request is refused."""
+        side = self.answer.ok_response if self.allowed else self.answer.denied_response
+        return {option.header.key: option.header.value for option in side.headers}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return dict(json.loads(self.answer.denied_response.body))
+
+    @property
+    def reason(self) -> str:
+        """Reason of a refusal; empty when the request may go on."""
+        return "" if self.allowed else str(self.body["details"][0]["reason"])
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self.body["details"][0]["metadata"])
+
+
+class Edge:
+    """Asks as Envoy does."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = external_auth_pb2_grpc.AuthorizationStub(channel)
+
+    async def check(self, url: str, method: str = "GET", headers: dict[str, str] | None = None) -> Verdict:
+        parts = urlsplit(url)
+        path = url.removeprefix(f"{parts.scheme}://{parts.netloc}") if parts.scheme else url
+        http = attribute_context_pb2.AttributeContext.HttpRequest(method=method, path=path, headers=headers or {})
+        request = attribute_context_pb2.AttributeContext.Request(http=http)
+        attributes = attribute_context_pb2.AttributeContext(request=request)
+        return Verdict(await self._stub.Check(external_auth_pb2.CheckRequest(attributes=attributes)))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything a test of this service needs."""
+
+    settings: PolicySettings
+    stub: Stub
+    edge: Edge
+    bus: Bus
+    clock: FixedClock
+    organisation_id: str
+
+    async def publish(
+        self,
+        asset_id: str = "",
+        *,
+        organisation_id: str = "",
+        title: str = "A film",
+        key_ids: tuple[str, ...] = (AUDIO, HD),
+    ) -> packaging.PackagePublished:
+        """A package is published, for a new asset when none is named."""
+        event = packaging.PackagePublished(
+            package_id=new_id("pkg"),
+            asset_id=asset_id or new_id("ast"),
+            organisation_id=organisation_id or self.organisation_id,
+            track_keys=[
+                packaging_pb2.TrackKey(label=f"T{number}", key_id=key_id) for number, key_id in enumerate(key_ids)
+            ],
+            dash_path="manifest.mpd",
+            hls_path="master.m3u8",
+            poster_path="poster.jpg",
+            thumbnails_path="thumbnails/index.vtt",
+            publish_time=timestamp(self.clock.now()),
+        )
+        if not asset_id:
+            await self.bus.publish(self.created(event.asset_id, title, event.organisation_id))
+        await self.bus.publish(event)
+        return event
+
+    def created(self, asset_id: str, title: str, organisation_id: str = "") -> assets.AssetCreated:
+        return assets.AssetCreated(
+            asset_id=asset_id,
+            organisation_id=organisation_id or self.organisation_id,
+            title=title,
+            create_time=timestamp(self.clock.now()),
+        )
+
+    async def delete(self, asset_id: str) -> None:
+        """The asset's owner deletes it."""
+        await self.bus.publish(
+            assets.AssetDeleted(
+                asset_id=asset_id, organisation_id=self.organisation_id, delete_time=timestamp(self.clock.now())
+            )
+        )
+
+    async def play(
+        self, asset_id: str = "", *, lifetime: timedelta | None = None, **fields: str
+    ) -> api.CreatePlaybackResponse:
+        """Opens a playback, of a film of its own when none is named."""
+        asset_id = asset_id or (await self.publish()).asset_id
+        span = None
+        if lifetime is not None:
+            span = Duration()
+            span.FromTimedelta(lifetime)
+        request = api.CreatePlaybackRequest(
+            request_id=fields.pop("request_id", new_id("req")), asset_id=asset_id, lifetime=span, **fields
+        )
+        return await self.stub.CreatePlayback(request)
+
+    async def revoke(self, session_id: str, comment: str = "") -> api.RevokePlaybackSessionResponse:
+        return await self.stub.RevokePlaybackSession(
+            api.RevokePlaybackSessionRequest(session_id=session_id, comment=comment)
+        )
+
+
+async def refused(call: Awaitable[object]) -> Refusal:
+    """The refusal that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return Refusal.from_rpc_error(caught.value)
+
+
+async def eventually(edge: Edge, url: str, reason: str, within: float = 5) -> None:
+    """Waits until the edge gives this reason for refusing a request; empty: until it allows it."""
+    async with asyncio.timeout(within):
+        while (await edge.check(url)).reason != reason:
+            await asyncio.sleep(0.02)
+
+
+def service_token(settings: ProcessSettings, service: str) -> str:
+    return ServiceTokens((settings.secrets_dir / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock()).mint(service)
+
+
+@contextlib.asynccontextmanager
+async def an_edge(settings: ProcessSettings, token: str | None = None) -> AsyncIterator[Edge]:
+    """An edge that shows Envoy's own token, or another."""
+    shown = service_token(settings, "envoy") if token is None else token
+    channel = client.connected(settings.peer("policy"), [], (lambda: shown) if shown else None)
+    try:
+        yield Edge(channel)
+    finally:
+        await channel.close(None)
+
+
+@contextlib.asynccontextmanager
+async def a_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Scene]:
+    """The running service; `changed` are settings that are not the default."""
+    settings = PolicySettings(**{**mesh.model_dump(), **changed})
+    clock = FixedClock(SystemClock().now())
+    async with (
+        on_the_bus(settings) as bus,
+        running("policy", settings, wire, clock=clock),
+        connected(settings, "policy", CONTRACT) as channel,
+        an_edge(settings) as edge,
+    ):
+        stub = policy_service_pb2_grpc.PolicyServiceStub(channel)
+        yield Scene(settings, stub, edge, bus, clock, organisation_of_operator(settings))
