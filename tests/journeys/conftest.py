@@ -1,0 +1,35 @@
+"""One mesh and one browser for all journeys."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.support.chromium import running_chromium
+from tests.support.films import film
+from tests.support.mesh import Mesh, running_mesh
+
+
+@pytest.fixture(scope="session")
+def whole_mesh() -> Iterator[Mesh]:
+    """The mesh as `reelmesh up` starts it."""
+    with running_mesh() as mesh:
+        yield mesh
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium."""
+    async with running_chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def asset_id(whole_mesh: Mesh) -> str:
+    """A film that is ready to be played, brought in by the client library over gRPC."""
+    async with whole_mesh.client() as client:
+        upload = await client.upload_file(film(), title="The Counter")
+        await client.wait_for_asset(upload.asset_id)
+    return upload.asset_id
