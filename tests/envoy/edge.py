@@ -45,7 +45,7 @@ class Parts:
     async def start(self, name: str) -> None:
         """Starts one gRPC service."""
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-        health_servicer = health.aio.HealthServicer()
+        health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined] # missing from its stubs
         await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
         if name == "assets":
@@ -70,18 +70,17 @@ class Parts:
         """All of them, for the length of the block."""
         config = uvicorn.Config(self.tus, uds=f"{self.folder}/tus.sock", log_config=None, lifespan="off", ws="none")
         gateway = uvicorn.Server(config)
-        with contextlib.ExitStack() as without_signals:
-            without_signals.enter_context(contextlib.suppress(NotImplementedError))
-            serving = asyncio.create_task(gateway._serve())  # noqa: SLF001: `serve` would take the signal handlers over
-            for name in SERVICES:
-                await self.start(name)
-            try:
-                yield
-            finally:
-                for name in list(self.servers):
-                    await self.stop(name)
-                gateway.should_exit = True
-                await serving
+        # `serve` would take the signal handlers of the test process over.
+        serving = asyncio.create_task(gateway._serve())
+        for name in SERVICES:
+            await self.start(name)
+        try:
+            yield
+        finally:
+            for name in list(self.servers):
+                await self.stop(name)
+            gateway.should_exit = True
+            await serving
 
 
 @dataclass
@@ -136,7 +135,12 @@ class Edge:
 def settings_in(folder: Path, port: int) -> EdgeSettings:
     """Settings of an edge whose everything lies in one folder."""
     return EdgeSettings(
-        **{name: f"unix:{folder}/{name}.sock" for name in SERVICES},
+        upload=f"unix:{folder}/upload.sock",
+        assets=f"unix:{folder}/assets.sock",
+        transcode=f"unix:{folder}/transcode.sock",
+        packaging=f"unix:{folder}/packaging.sock",
+        drm=f"unix:{folder}/drm.sock",
+        policy=f"unix:{folder}/policy.sock",
         tus=f"unix:{folder}/tus.sock",
         objects=folder / "objects",
         web=folder / "web",

@@ -8,8 +8,6 @@ import json
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.drm.v1 import drm_service_pb2, drm_service_pb2_grpc
 from reelmesh.upload.v1 import upload_service_pb2, upload_service_pb2_grpc
@@ -69,11 +67,8 @@ async def test_methods_between_services_do_not_exist_at_the_edge(edge: Edge) -> 
             await drm_service_pb2_grpc.DrmServiceStub(channel).CreateContentKeys(
                 drm_service_pb2.CreateContentKeysRequest()
             )
-    status = rpc_status.from_call(refused.value)
-    assert status is not None
-    info = error_details_pb2.ErrorInfo()
-    status.details[0].Unpack(info)
-    assert (refused.value.code(), info.reason, info.domain) == (
+    refusal = Refusal.from_rpc_error(refused.value)
+    assert (refusal.code, refusal.reason, refusal.domain) == (
         grpc.StatusCode.UNIMPLEMENTED,
         "ROUTE_UNKNOWN",
         "rpc.reelmesh",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Self
 
 import pytest
 
@@ -30,7 +31,7 @@ class Growth:
         self._process = edge.process
         self.bytes = 0
 
-    async def __aenter__(self) -> Growth:
+    async def __aenter__(self) -> Self:
         self._before = self._process.memory_info().rss
         self._watching = asyncio.create_task(self._watch())
         return self

