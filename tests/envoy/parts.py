@@ -99,9 +99,7 @@ class Assets(assets_service_pb2_grpc.AssetsServiceServicer):
         self, request: assets_service_pb2.WatchAssetRequest, context: Context
     ) -> AsyncIterator[assets_service_pb2.WatchAssetResponse]:
         if request.asset_id == MISSING_ASSET:
-            await context.abort_with_status(
-                rpc_status.to_status(not_found(request.asset_id).status("0123456789abcdef"))
-            )
+            await refuse_at_once(context, not_found(request.asset_id))
         if request.asset_id == LOST_ASSET:
             await refuse(context, not_found(request.asset_id))
         for state in (assets_pb2.ASSET_STATE_PROCESSING, assets_pb2.ASSET_STATE_READY):

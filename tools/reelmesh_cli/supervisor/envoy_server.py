@@ -70,10 +70,11 @@ def renew_token(layout: Layout) -> None:
     """Gives Envoy a fresh service token, with which it asks `policy`; Envoy sees the file change."""
     from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
     from services.kit.clock import SystemClock
+    from tools.envoy_config import write_service_token
 
     tokens = ServiceTokens((layout.secrets / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock())
     _token_file(layout).parent.mkdir(mode=0o700, exist_ok=True)
-    _write_private(_token_file(layout), tokens.mint(_SERVICE_NAME))
+    write_service_token(_token_file(layout), tokens.mint(_SERVICE_NAME))
 
 
 def _write_private(file: Path, text: str) -> None:
