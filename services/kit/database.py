@@ -86,6 +86,8 @@ class Database:
             pool_timeout=5,
             # A server that was killed and came back must cost a reconnect, not a failed call.
             pool_pre_ping=True,
+            # What is written may be personal or sealed; an error's text goes into the log, so it tells the statement without the values.
+            hide_parameters=True,
             connect_args={
                 "host": settings.database_host,
                 "port": settings.database_port,

@@ -282,7 +282,7 @@ class _Guard:
         if method.startswith(_QUIET):
             return
         detail = {"reason": refusal.reason, "refusal": refusal.message} if refusal else {}
-        log.info("call", method=method, code=code, milliseconds=round(seconds * 1000, 1), **detail)
+        log.info("call", method=method, status=code, milliseconds=round(seconds * 1000, 1), **detail)
 
 
 class Server:
