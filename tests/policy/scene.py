@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -98,18 +98,18 @@ class Scene:
         self,
         asset_id: str = "",
         *,
+        package_id: str = "",
         organisation_id: str = "",
         title: str = "A film",
-        key_ids: tuple[str, ...] = (AUDIO, HD),
+        key_ids: Sequence[str] = (AUDIO, HD),
     ) -> packaging.PackagePublished:
         """A package is published, for a new asset when none is named."""
+        tracks = [packaging_pb2.TrackKey(label=f"T{number}", key_id=key_id) for number, key_id in enumerate(key_ids)]
         event = packaging.PackagePublished(
-            package_id=new_id("pkg"),
+            package_id=package_id or new_id("pkg"),
             asset_id=asset_id or new_id("ast"),
             organisation_id=organisation_id or self.organisation_id,
-            track_keys=[
-                packaging_pb2.TrackKey(label=f"T{number}", key_id=key_id) for number, key_id in enumerate(key_ids)
-            ],
+            track_keys=tracks,
             dash_path="manifest.mpd",
             hls_path="master.m3u8",
             poster_path="poster.jpg",

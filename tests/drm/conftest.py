@@ -1,0 +1,25 @@
+"""The DRM service beside the policy service that it asks, with a published film whose keys it made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.kit.settings import ProcessSettings
+from tests.drm.scene import Keys, with_keys
+from tests.policy.scene import Scene, a_scene
+
+
+@pytest.fixture
+async def scene(mesh: ProcessSettings) -> AsyncIterator[Scene]:
+    """The running policy service."""
+    async with a_scene(mesh) as scene:
+        yield scene
+
+
+@pytest.fixture
+async def keys(scene: Scene) -> AsyncIterator[Keys]:
+    """Both services, running."""
+    async with with_keys(scene) as keys:
+        yield keys
