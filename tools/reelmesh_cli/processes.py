@@ -58,31 +58,19 @@ PROCESSES: tuple[ProcessSpec, ...] = (
 """The mesh. Stopping goes through this list backwards: the edge first, the stores last."""
 
 PRELOADED_MODULES: tuple[str, ...] = (
-    "grpc.aio",
-    "grpc_health.v1.health",
-    "grpc_reflection.v1alpha.reflection",
-    "grpc_status.rpc_status",
-    "google.rpc.error_details_pb2",
-    "sqlalchemy.ext.asyncio",
+    "services.kit.process",
+    "services.kit.database",
+    "services.kit.events",
+    "services.kit.idempotency",
+    "services.kit.pagination",
+    "services.kit.storage",
+    "services.kit.validation",
+    "services.kit.work",
     "sqlalchemy.dialects.postgresql.asyncpg",
-    "asyncpg",
-    "nats",
-    "nats.js",
-    "opentelemetry.sdk.trace",
-    "opentelemetry.sdk.metrics",
-    "opentelemetry.instrumentation.grpc",
-    "prometheus_client",
-    "structlog",
-    "pydantic_settings",
-    "protovalidate",
-    "jwt",
-    "cryptography.hazmat.primitives.asymmetric.ec",
-    "cryptography.hazmat.primitives.ciphers.aead",
-    "obstore",
-    "uvloop",
-    "services.kit",
+    "google.api.httpbody_pb2",
+    "google.protobuf.field_mask_pb2",
 )
-"""What the zygote imports before it forks: libraries that several processes use.
+"""What the zygote imports before it forks: the kit, and with it every library that the services share.
 
 Importing must start no thread and open no connection. One that is missing is skipped: the process that
 needs it will say so better.

@@ -14,7 +14,7 @@ def ensure(directory: Path) -> None:
     directory.chmod(0o700)
     _once(directory / "service_token_key.pem", _signing_key)
     _once(directory / "ticket_key.pem", _signing_key)
-    _once(directory / "root_key", lambda: secrets.token_bytes(32))
+    _once(directory / "root_key", _root_key)
     _once(directory / "nats_token", lambda: secrets.token_urlsafe(32).encode())
     _once(directory / "operator_api_key", _operator_key)
     _once(directory / "api_keys.json", lambda: _api_keys((directory / "operator_api_key").read_text().strip()))
@@ -30,6 +30,13 @@ def _once(path: Path, make: Callable[[], bytes]) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def _root_key() -> bytes:
+    """256 random bits that do not end like a line, because readers of secret files forgive a line end."""
+    while (key := secrets.token_bytes(32)).endswith(b"\n"):
+        pass
+    return key
 
 
 def _signing_key() -> bytes:
