@@ -19,9 +19,12 @@ from services.kit.settings import ProcessSettings
 SECONDS = 4
 
 
+_FOLDER = tempfile.TemporaryDirectory(prefix="reelmesh-renditions-")
+
+
 @functools.cache
 def _files() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="reelmesh-renditions-"))
+    folder = Path(_FOLDER.name)
     picture = ["-f", "lavfi", "-i", f"testsrc2=s=320x180:r=25:d={SECONDS}"]
     coding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0"]
     for name, height in (("video-180p", 180), ("video-90p", 90)):
