@@ -36,20 +36,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The request breaks a rule of the contract. Status INVALID_ARGUMENT, with `google.rpc.BadRequest` naming each field."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 4
     """The `request_id` was used before with another body. Status FAILED_PRECONDITION. Metadata: `request_id`."""
-    ERROR_REASON_REQUEST_IN_PROGRESS: _ErrorReason.ValueType  # 5
-    """The same `request_id` is being worked on right now. Status ABORTED with `google.rpc.RetryInfo`. Metadata: `request_id`."""
-    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 6
+    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 5
     """The resource changed since the caller read it. Status ABORTED. Metadata: `etag`, the current one."""
-    ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 7
+    ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 6
     """The page token is not one that this method issued for this filter. Status INVALID_ARGUMENT. No metadata."""
-    ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 8
+    ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 7
     """A part that the service depends on is away. Status UNAVAILABLE with `google.rpc.RetryInfo`. Metadata: `dependency`."""
-    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 9
+    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 8
     """The deadline passed before the answer was ready. Status DEADLINE_EXCEEDED. No metadata."""
-    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 10
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 9
     """A defect of the server; the details are in its log under the correlation id. Status INTERNAL. No metadata."""
-    ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 11
+    ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 10
     """The service is draining and takes no new work. Status UNAVAILABLE with `google.rpc.RetryInfo`. No metadata."""
+    ERROR_REASON_ROUTE_UNKNOWN: _ErrorReason.ValueType  # 11
+    """There is nothing at the path of the request, or not for that method. Sent by the edge. Status NOT_FOUND, or UNIMPLEMENTED by
+    gRPC and for methods. No metadata.
+    """
+    ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 12
+    """The body, the path or the headers are larger than the edge takes. Status OUT_OF_RANGE. No metadata."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 13
+    """There is more to do than the edge can. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal that is not particular to one domain. On the wire it stands in `google.rpc.ErrorInfo.reason`
@@ -69,18 +75,24 @@ ERROR_REASON_REQUEST_INVALID: ErrorReason.ValueType  # 3
 """The request breaks a rule of the contract. Status INVALID_ARGUMENT, with `google.rpc.BadRequest` naming each field."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 4
 """The `request_id` was used before with another body. Status FAILED_PRECONDITION. Metadata: `request_id`."""
-ERROR_REASON_REQUEST_IN_PROGRESS: ErrorReason.ValueType  # 5
-"""The same `request_id` is being worked on right now. Status ABORTED with `google.rpc.RetryInfo`. Metadata: `request_id`."""
-ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 6
+ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 5
 """The resource changed since the caller read it. Status ABORTED. Metadata: `etag`, the current one."""
-ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 7
+ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 6
 """The page token is not one that this method issued for this filter. Status INVALID_ARGUMENT. No metadata."""
-ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 8
+ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 7
 """A part that the service depends on is away. Status UNAVAILABLE with `google.rpc.RetryInfo`. Metadata: `dependency`."""
-ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 9
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 8
 """The deadline passed before the answer was ready. Status DEADLINE_EXCEEDED. No metadata."""
-ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 10
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 9
 """A defect of the server; the details are in its log under the correlation id. Status INTERNAL. No metadata."""
-ERROR_REASON_DRAINING: ErrorReason.ValueType  # 11
+ERROR_REASON_DRAINING: ErrorReason.ValueType  # 10
 """The service is draining and takes no new work. Status UNAVAILABLE with `google.rpc.RetryInfo`. No metadata."""
+ERROR_REASON_ROUTE_UNKNOWN: ErrorReason.ValueType  # 11
+"""There is nothing at the path of the request, or not for that method. Sent by the edge. Status NOT_FOUND, or UNIMPLEMENTED by
+gRPC and for methods. No metadata.
+"""
+ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 12
+"""The body, the path or the headers are larger than the edge takes. Status OUT_OF_RANGE. No metadata."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 13
+"""There is more to do than the edge can. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

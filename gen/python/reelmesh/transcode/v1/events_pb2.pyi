@@ -135,7 +135,9 @@ Global___ProbedTrack: _TypeAlias = ProbedTrack  # noqa: Y015
 
 @_typing.final
 class TranscodeProgressed(_message.Message):
-    """Encoding went on. Not kept in the stream: whoever misses one gets the next. Subject `reelmesh.transcode.v1.TranscodeProgressed`."""
+    """Encoding went on. Sent by core NATS and not kept: whoever misses one gets the next. Subject
+    `progress.reelmesh.transcode.v1.TranscodeProgressed`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
