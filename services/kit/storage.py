@@ -103,13 +103,18 @@ class ObjectStore:
         if self.is_local:
             await asyncio.to_thread(_replace_tree, source, self.path_of(prefix))
             return size
+        keys = {f"{prefix.rstrip('/')}/{path.relative_to(source).as_posix()}": path for path in files}
         limit = asyncio.Semaphore(8)
 
-        async def put(path: Path) -> None:
+        async def put(key: str, path: Path) -> None:
             async with limit:
-                await obstore.put_async(self._store, f"{prefix}/{path.relative_to(source).as_posix()}", path)
+                await obstore.put_async(self._store, key, path)
 
-        await asyncio.gather(*(put(path) for path in files))
+        await asyncio.gather(*(put(key, path) for key, path in keys.items()))
+        async for batch in obstore.list(self._store, prefix=prefix.rstrip("/") + "/"):
+            stale = [entry["path"] for entry in batch if entry["path"] not in keys]
+            if stale:
+                await obstore.delete_async(self._store, stale)
         await asyncio.to_thread(shutil.rmtree, source)
         return size
 
