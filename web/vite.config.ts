@@ -2,14 +2,26 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const docs = here("docs.html");
 const mesh = process.env.REELMESH_URL ?? "http://127.0.0.1:8080";
 
+/** Takes the web fonts out of the player's style sheet: this product asks no other host for anything. */
+const noForeignFonts: Plugin = {
+  name: "no-foreign-fonts",
+  enforce: "pre",
+  transform(code, id) {
+    if (!/shaka-player\/dist\/controls.*\.css/.test(id)) return undefined;
+    const own = code.replaceAll(/\/\*(?!!)[\s\S]*?\*\//g, "").replaceAll(/@font-face\s*\{[^}]*\}/g, "");
+    if (/url\(\s*["']?(https?:)?\/\//.test(own)) throw new Error(`${id} asks another host for something`);
+    return own;
+  },
+};
+
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), noForeignFonts],
   resolve: {
     alias: { "@gen": here("../gen/web") },
     // The generated code lives outside this folder, where no node_modules is found.

@@ -24,7 +24,7 @@ const NEW_LINK = "Ask for a new link, or start playback again if you are the ope
 const rpc: Table<typeof RpcReason> = {
   CREDENTIAL_INVALID: {
     title: "Your key is not accepted",
-    advice: "It is unknown or no longer valid. Sign in with a key that the command reelmesh key prints.",
+    advice: "It is unknown or no longer valid. Sign in with the key that “reelmesh key” prints.",
   },
   PERMISSION_MISSING: {
     title: "Your key may not do this",
@@ -224,7 +224,7 @@ const here = {
   OFFLINE: { title: "You are offline", advice: "Check your connection. Everything goes on when it is back." },
   UNREACHABLE: {
     title: "The service cannot be reached",
-    advice: "Check that it runs (reelmesh status) and that nothing blocks the connection, then try again.",
+    advice: "Check that it runs (“reelmesh status”) and that nothing blocks the connection, then try again.",
   },
   EDGE_UNAVAILABLE: {
     title: "The video service is busy or restarting",

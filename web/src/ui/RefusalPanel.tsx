@@ -16,7 +16,12 @@ interface Props {
 export function RefusalPanel({ refusal, actions, look = "card" }: Props): ReactElement {
   const { reason, title, advice, detail, correlationId } = refusal;
   return (
-    <section className={`refusal ${look}`} role="alert" data-testid="refusal" data-reason={reason}>
+    <section
+      className={look === "page" ? "refusal whole" : "refusal"}
+      role="alert"
+      data-testid="refusal"
+      data-reason={reason}
+    >
       <Icon name="alert" />
       <div className="refusal-words">
         <h2>{title}</h2>

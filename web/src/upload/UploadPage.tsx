@@ -58,7 +58,7 @@ export function UploadPage(): ReactElement {
         </div>
       )}
       <ul className="entries" aria-label="Files">
-        {entries.toReversed().map((entry) => (
+        {entries.map((entry) => (
           <EntryCard key={entry.id} entry={entry} />
         ))}
       </ul>

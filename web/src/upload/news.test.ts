@@ -7,6 +7,7 @@ import type { Entry } from "./queue";
 
 const ENTRY: Entry = {
   id: "1",
+  batch: 1,
   state: "uploading",
   filename: "film.mp4",
   title: "Film",

@@ -29,6 +29,8 @@ export type EntryState =
 /** One file, as a page shows it. */
 export interface Entry {
   readonly id: string;
+  /** Which choice of files it came with: the newest is shown first. */
+  readonly batch: number;
   readonly state: EntryState;
   readonly filename: string;
   readonly title: string;
@@ -103,6 +105,7 @@ export class UploadQueue {
   #snapshot: readonly Entry[] = [];
   #streams = 0;
   #told: number | undefined;
+  #batch = 0;
 
   constructor(parts: QueueParts) {
     this.#parts = parts;
@@ -134,11 +137,13 @@ export class UploadQueue {
 
   /** Puts files into the list without sending them. */
   stage(files: readonly Staged[]): void {
+    this.#batch += 1;
     for (const { file, previous, received } of files) {
       const empty = file.size === 0;
       this.#add(
         {
           id: freshId(),
+          batch: this.#batch,
           state: empty ? "refused" : "staged",
           filename: file.name,
           title: previous?.metadata.title ?? titleOf(file.name),
@@ -366,7 +371,7 @@ export class UploadQueue {
   readonly #tell = (): void => {
     window.clearTimeout(this.#told);
     this.#told = undefined;
-    this.#snapshot = [...this.#work.values()].map((work) => work.entry);
+    this.#snapshot = [...this.#work.values()].map((work) => work.entry).sort((a, b) => b.batch - a.batch);
     for (const listener of this.#listeners) listener();
   };
 
@@ -388,6 +393,7 @@ export class UploadQueue {
     if (!Array.isArray(kept)) return [];
     return kept.filter(isKept).map((item) => ({
       id: freshId(),
+      batch: 0,
       state: "processing",
       filename: item.filename,
       title: item.title,

@@ -4,7 +4,7 @@ import { useEffect, useRef, type ReactElement, type RefObject } from "react";
 import type { Refusal } from "../api/refusal";
 import type { Format } from "../app/routes";
 import { Engine, type EngineState } from "./engine";
-import { keepPosition, keptPosition, nearby } from "./playback";
+import { keepCaptions, keepPosition, keptCaptions, keptPosition, nearby } from "./playback";
 
 interface Props {
   readonly playback: Playback;
@@ -46,6 +46,7 @@ export function Player({ playback, format, stage, ...events }: Props): ReactElem
       thumbnailsUrl: nearby(playback.thumbnailsUrl, origin),
       title: playback.title,
       startAt: keptPosition(window.sessionStorage, playback.sessionId),
+      captions: keptCaptions(window.localStorage),
     };
     const engine = Engine.start(order, {
       state: (state) => {
@@ -59,6 +60,9 @@ export function Player({ playback, format, stage, ...events }: Props): ReactElem
       },
       position: (seconds) => {
         keepPosition(window.sessionStorage, playback.sessionId, seconds);
+      },
+      captions: (language) => {
+        keepCaptions(window.localStorage, language);
       },
     });
     return () => {

@@ -23,6 +23,8 @@ export interface EngineOrder {
   readonly title: string;
   /** Where to begin, in seconds. */
   readonly startAt: number;
+  /** Language of the subtitles to show; empty for none. */
+  readonly captions: string;
 }
 
 /** What an engine tells. */
@@ -30,6 +32,8 @@ export interface EngineEvents {
   readonly state: (state: EngineState) => void;
   readonly refused: (refusal: Refusal) => void;
   readonly position: (seconds: number) => void;
+  /** The viewer turned subtitles on or, with an empty language, off. */
+  readonly captions: (language: string) => void;
   /** The first picture is on the screen, so many milliseconds after the start. */
   readonly started: (milliseconds: number) => void;
 }
@@ -142,7 +146,8 @@ export class Engine {
       if (this.#video.paused && !this.#gone.signal.aborted) this.#events.state("paused");
     });
     // Pictures on the seek bar are a comfort: without them the film plays just as well.
-    if (thumbnailsUrl !== "") await this.#player.addThumbnailsTrack(thumbnailsUrl, "text/vtt").catch(() => undefined);
+    if (thumbnailsUrl === "" || this.#player.getImageTracks().length > 0) return;
+    await this.#player.addThumbnailsTrack(thumbnailsUrl, "text/vtt").catch(() => undefined);
   }
 
   #isGone(): boolean {
@@ -167,12 +172,13 @@ export class Engine {
   }
 
   #configure(): void {
+    const { licenceUrl, captions } = this.#order;
     this.#player.configure({
-      drm: { servers: { "org.w3.clearkey": this.#order.licenceUrl } },
+      drm: { servers: { "org.w3.clearkey": licenceUrl } },
       streaming: { bufferingGoal: 20, ignoreTextStreamFailures: true },
       abr: { defaultBandwidthEstimate: 3_000_000 },
       preferredAudio: languages(),
-      preferredText: languages(),
+      preferredText: captions === "" ? [] : [{ language: captions }],
     });
     const network = this.#player.getNetworkingEngine();
     network?.registerRequestFilter((type, request) => {
@@ -196,6 +202,9 @@ export class Engine {
     this.#player.addEventListener("error", (event: Event) => {
       this.#failed((event as CustomEvent<unknown>).detail);
     });
+    this.#player.addEventListener("textchanged", () => {
+      this.#events.captions(this.#player.getTextTracks().find((track) => track.active)?.language ?? "");
+    });
     on("playing", () => {
       window.clearTimeout(this.#keyTimer);
       this.#events.state("playing");
@@ -210,9 +219,11 @@ export class Engine {
     on("waiting", () => {
       if (!this.#video.paused) this.#events.state("loading");
     });
-    on("timeupdate", () => {
-      if (!this.#video.ended) this.#events.position(this.#video.currentTime);
-    });
+    for (const moved of ["timeupdate", "seeking"] as const) {
+      on(moved, () => {
+        if (!this.#video.ended) this.#events.position(this.#video.currentTime);
+      });
+    }
     on("waitingforkey", () => {
       window.clearTimeout(this.#keyTimer);
       this.#keyTimer = window.setTimeout(() => {

@@ -45,6 +45,18 @@ export function keptPosition(storage: Storage, sessionId: string): number {
   return Number.isFinite(seconds) && seconds > 0 ? seconds : 0;
 }
 
+const CAPTIONS_SLOT = "reelmesh.captions";
+
+/** Keeps the language of the subtitles that a viewer turned on; empty when they were turned off. */
+export function keepCaptions(storage: Storage, language: string): void {
+  storage.setItem(CAPTIONS_SLOT, language);
+}
+
+/** The language of the subtitles that a viewer had last; empty for none. */
+export function keptCaptions(storage: Storage): string {
+  return storage.getItem(CAPTIONS_SLOT) ?? "";
+}
+
 const LOOPBACK = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 /** The same URL on this page's own origin when both are names of this very machine, so that the browser sees one origin. */

@@ -1,6 +1,7 @@
 // What the player's error codes mean for a person. Codes: https://shaka-player-demo.appspot.com/docs/api/shaka.util.Error.html
 
 import { ownRefusal, refusalOfAnswer, unreachable, type Refusal } from "../api/refusal";
+import type { OwnReason } from "../api/words";
 
 /** An error as Shaka Player tells it. */
 export interface PlayerError {
@@ -17,7 +18,6 @@ const ATTEMPTS_EXHAUSTED = 1010;
 const VIDEO_ERROR = 3016;
 const RESTRICTIONS_CANNOT_BE_MET = 4012;
 const CONTENT_UNSUPPORTED_BY_BROWSER = 4032;
-const NO_VARIANTS = 4036;
 const LICENSE_REQUEST_FAILED = 6007;
 const LICENSE_RESPONSE_REJECTED = 6008;
 const EXPIRED = 6014;
@@ -67,17 +67,35 @@ function refusalOfRequest({ code, data }: PlayerError): Refusal {
   });
 }
 
-/** What the media element said: the numbers of `MediaError`, and a message such as `PIPELINE_ERROR_DECODE: …`. */
-function refusalOfMedia(error: PlayerError, anyFrame: boolean): Refusal {
+/** A `VIDEO_ERROR` holds the numbers of `MediaError`, and a message such as `PIPELINE_ERROR_DECODE: …`. */
+function mediaReason(error: PlayerError, anyFrame: boolean): OwnReason {
   const message = error.data.filter((item) => typeof item === "string").join(" ");
-  const decrypting = /decrypt|cdm/i.test(message);
-  return ownRefusal(decrypting || !anyFrame ? "KEY_WRONG" : "DECODE_FAILED");
+  return /decrypt|cdm/i.test(message) || !anyFrame ? "KEY_WRONG" : "DECODE_FAILED";
 }
 
-function refusalOfRestrictions({ data }: PlayerError): Refusal {
+function restrictionReason({ data }: PlayerError): OwnReason {
   const found = (data[0] ?? {}) as { missingKeys?: unknown[]; restrictedKeyStatuses?: unknown[] };
   const keys = (found.missingKeys?.length ?? 0) + (found.restrictedKeyStatuses?.length ?? 0);
-  return ownRefusal(keys > 0 ? "KEY_MISSING" : "FORMAT_UNSUPPORTED");
+  return keys > 0 ? "KEY_MISSING" : "FORMAT_UNSUPPORTED";
+}
+
+function reasonOf(error: PlayerError, anyFrame: boolean): OwnReason {
+  switch (error.code) {
+    case VIDEO_ERROR:
+      return mediaReason(error, anyFrame);
+    case RESTRICTIONS_CANNOT_BE_MET:
+      return restrictionReason(error);
+    case CONTENT_UNSUPPORTED_BY_BROWSER:
+      return "FORMAT_UNSUPPORTED";
+    case LICENSE_RESPONSE_REJECTED:
+      return "LICENCE_UNREADABLE";
+    case EXPIRED:
+      return "KEY_MISSING";
+  }
+  if (DRM_MISSING.has(error.code)) return "DRM_UNSUPPORTED";
+  const category = Math.floor(error.code / 1000);
+  if (category === 3) return anyFrame ? "DECODE_FAILED" : "FORMAT_UNSUPPORTED";
+  return category === 4 ? "MANIFEST_UNREADABLE" : "PLAYER_FAILED";
 }
 
 /**
@@ -88,26 +106,6 @@ function refusalOfRestrictions({ data }: PlayerError): Refusal {
 export function refusalOfPlayer(error: PlayerError, anyFrame: boolean): Refusal {
   const request = requestIn(error);
   if (request !== undefined) return refusalOfRequest(request);
-  switch (error.code) {
-    case ATTEMPTS_EXHAUSTED:
-      return unreachable();
-    case VIDEO_ERROR:
-      return refusalOfMedia(error, anyFrame);
-    case RESTRICTIONS_CANNOT_BE_MET:
-      return refusalOfRestrictions(error);
-    case CONTENT_UNSUPPORTED_BY_BROWSER:
-    case NO_VARIANTS:
-      return ownRefusal("FORMAT_UNSUPPORTED");
-    case LICENSE_REQUEST_FAILED:
-      return unreachable();
-    case LICENSE_RESPONSE_REJECTED:
-      return ownRefusal("LICENCE_UNREADABLE");
-    case EXPIRED:
-      return ownRefusal("KEY_MISSING");
-  }
-  if (DRM_MISSING.has(error.code)) return ownRefusal("DRM_UNSUPPORTED");
-  const category = Math.floor(error.code / 1000);
-  if (category === 3) return ownRefusal(anyFrame ? "DECODE_FAILED" : "FORMAT_UNSUPPORTED");
-  if (category === 4) return ownRefusal("MANIFEST_UNREADABLE");
-  return ownRefusal("PLAYER_FAILED", { detail: `Player error ${error.code}` });
+  if (error.code === ATTEMPTS_EXHAUSTED || error.code === LICENSE_REQUEST_FAILED) return unreachable();
+  return ownRefusal(reasonOf(error, anyFrame), { detail: `Player code ${error.code}` });
 }
