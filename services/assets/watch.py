@@ -59,7 +59,7 @@ class Watchers:
         self._database = database
         self._bus = bus
         self._topics: dict[str, _Topic] = {}
-        self._fractions: OrderedDict[str, float] = OrderedDict()
+        self._fractions: OrderedDict[str, TranscodeProgressed] = OrderedDict()
         self._untold: set[str] = set()
         self._untold_news = asyncio.Event()
         self._me = secrets.token_bytes(8)
@@ -67,7 +67,8 @@ class Watchers:
 
     def fraction(self, asset_id: str) -> float:
         """Share of the encoding that is done, as last heard; 0 when nothing was heard."""
-        return self._fractions.get(asset_id, 0.0)
+        progress = self._fractions.get(asset_id)
+        return progress.fraction if progress else 0.0
 
     def changed(self, asset_id: str) -> None:
         """Tells that a change of an asset was committed by this process."""
@@ -155,7 +156,10 @@ class Watchers:
             progress = TranscodeProgressed.FromString(message.data)
         except DecodeError:
             return
-        self._fractions[progress.asset_id] = progress.fraction
+        before = self._fractions.get(progress.asset_id)
+        if before is not None and before.job_id == progress.job_id and before.fraction > progress.fraction:
+            return  # workers know of each other's progress a moment late; people need not see that
+        self._fractions[progress.asset_id] = progress
         self._fractions.move_to_end(progress.asset_id)
         if len(self._fractions) > _MOST_FRACTIONS:
             self._fractions.popitem(last=False)

@@ -35,6 +35,8 @@ EVENTS_STREAM: Final = "EVENTS"
 EVENTS_SUBJECTS: Final = "reelmesh.*.v1.*"
 _EVENT_ID_HEADER: Final = "Nats-Msg-Id"
 _RELAY_BATCH: Final = 100
+FETCH_SECONDS: Final = 5.0
+"""How long one request for messages waits. One that a restarted server forgot is waited for in vain that long, not longer."""
 _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 30.0
 
@@ -89,7 +91,11 @@ async def announce(tx: Tx, event: Message) -> str:
 async def enqueue(tx: Tx, subject: str, payload: bytes) -> str:
     """Puts a message for any subject in the outbox, such as a task for a work queue. Returns its id."""
     event_id = new_id("evt")
-    headers = {_EVENT_ID_HEADER: event_id, telemetry.CORRELATION_HEADER: telemetry.correlation_id()}
+    headers = {
+        _EVENT_ID_HEADER: event_id,
+        telemetry.CORRELATION_HEADER: telemetry.correlation_id(),
+        **telemetry.trace_headers(),
+    }
     await tx.execute(sa.insert(outbox).values(event_id=event_id, subject=subject, payload=payload, headers=headers))
     tx.info[ANNOUNCED] = True
     return event_id
@@ -171,7 +177,7 @@ class Consumer:
                 subscription = await self._subscription()
                 while True:
                     try:
-                        messages = await subscription.fetch(32, timeout=30)
+                        messages = await subscription.fetch(32, timeout=FETCH_SECONDS)
                     except TimeoutError:
                         continue
                     for message in messages:
@@ -200,7 +206,10 @@ class Consumer:
     async def _handle(self, message: Msg) -> None:
         headers = message.headers or {}
         event_id = headers.get(_EVENT_ID_HEADER, "")
-        with telemetry.correlated(headers.get(telemetry.CORRELATION_HEADER)):
+        with (
+            telemetry.correlated(headers.get(telemetry.CORRELATION_HEADER)),
+            telemetry.traced(message.subject, headers),
+        ):
             try:
                 async with self._database.transaction() as tx:
                     noted = await tx.execute(insert(inbox).values(event_id=event_id).on_conflict_do_nothing())

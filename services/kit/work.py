@@ -17,7 +17,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from services.kit import telemetry
-from services.kit.events import ensure_stream
+from services.kit.events import FETCH_SECONDS, ensure_stream
 
 log = structlog.stdlib.get_logger()
 
@@ -103,7 +103,7 @@ class WorkQueue:
                 subscription = await js.pull_subscribe_bind(consumer="workers", stream=self.stream)
                 while True:
                     try:
-                        message = (await subscription.fetch(1, timeout=30))[0]
+                        message = (await subscription.fetch(1, timeout=FETCH_SECONDS))[0]
                     except TimeoutError:
                         continue
                     await self._one_task(message, work)
@@ -116,7 +116,11 @@ class WorkQueue:
     async def _one_task(self, message: Msg, work: Work) -> None:
         alive = asyncio.create_task(self._signs_of_life(message))
         try:
-            with telemetry.correlated((message.headers or {}).get(telemetry.CORRELATION_HEADER)):
+            headers = message.headers or {}
+            with (
+                telemetry.correlated(headers.get(telemetry.CORRELATION_HEADER)),
+                telemetry.traced(self.subject, headers),
+            ):
                 await work(message.data)
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):  # the server may be away; then the silence says it
