@@ -232,6 +232,7 @@ class Measured:
         key_id: 32 lower-case hex digits; empty when unencrypted.
         constant_iv: 32 lower-case hex digits; empty unless every sample uses the same one (cbcs).
         segment_seconds: duration of each segment.
+        starts_at: decode time of the first sample in seconds.
     """
 
     folder: str
@@ -243,6 +244,7 @@ class Measured:
     key_id: str
     constant_iv: str
     segment_seconds: tuple[float, ...]
+    starts_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def measured(root: Path, folder: str, scheme: Scheme, key_id: str) -> Measured:
         key_id=init.key_id.hex(),
         constant_iv=init.constant_iv.hex(),
         segment_seconds=tuple(seconds),
+        starts_at=segments[0].start / init.timescale,
     )
 
 
@@ -69,6 +70,10 @@ def check_alike(tracks: Sequence[Measured]) -> None:
         first = tracks[0]
         if track.segments != first.segments:
             raise Unsound(f"{track.folder} has {track.segments} segments but {first.folder} has {first.segments}")
+        if abs(track.starts_at - first.starts_at) > _FRAME_SLACK:
+            raise Unsound(
+                f"{track.folder} begins at {track.starts_at:.3f} s but {first.folder} at {first.starts_at:.3f} s"
+            )
         for index, (ours, theirs) in enumerate(zip(track.segment_seconds, first.segment_seconds, strict=True), start=1):
             if abs(ours - theirs) > _FRAME_SLACK:
                 raise Unsound(

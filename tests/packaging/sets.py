@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +56,12 @@ def frames(path: Path, *options: str) -> list[str]:
     """Checksums of a file's decoded frames, in order."""
     lines = ffmpeg(*options, "-i", path, "-f", "framemd5", "-").decode().splitlines()
     return [line.rsplit(",", 1)[1].strip() for line in lines if not line.startswith("#")]
+
+
+@functools.cache
+def original_frames(source: Path) -> list[str]:
+    """Checksums of a source's frames. Nobody may change the list."""
+    return frames(source)
 
 
 def whole_film(sources: Sources, output: Path, **changes: Any) -> PackageRequest:

@@ -11,7 +11,7 @@ from services.packaging import playlists
 from services.packaging.engine import package
 from services.packaging.tracks import Scheme, System
 from tests.packaging.conftest import Finished
-from tests.packaging.sets import IV, KEYS, PackagedSet, picture_only, whole_film
+from tests.packaging.sets import IV, KEYS, PackagedSet, packaged, picture_only
 from tests.packaging.sources import SECONDS, SEGMENTS, Sources
 
 ROOT = "https://example.test/p/TICKET/pkg_1/"
@@ -167,22 +167,25 @@ async def test_the_thumbnail_index_names_a_tile_for_each_moment(finished: Finish
     assert cues[-1] == "00:00:06.000 --> 00:00:06.500\n2.jpg#xywh=0,90,160,90"
 
 
-async def test_licensed_systems_alone_show_no_way_to_a_clear_key(sources: Sources, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+async def licensed(sources: Sources, tmp_path_factory: pytest.TempPathFactory) -> PackagedSet:
+    """A set for licensed systems alone."""
+    return await packaged(sources, tmp_path_factory.mktemp("licensed"), systems=LICENSED)
+
+
+def test_licensed_systems_alone_show_no_way_to_a_clear_key(licensed: PackagedSet) -> None:
     """A player that finds an easier way takes it."""
-    await package(whole_film(sources, tmp_path / "out", systems=LICENSED))
-    for path in (tmp_path / "out").rglob("*.m3u8"):
+    for path in licensed.root.rglob("*.m3u8"):
         text = path.read_text()
         assert '"identity"' not in text
         assert "org.w3.clearkey" not in text
         assert "/key/" not in text
 
 
-async def test_fairplay_names_the_key_of_each_track(sources: Sources, tmp_path: Path) -> None:
+def test_fairplay_names_the_key_of_each_track(licensed: PackagedSet) -> None:
     """The packager's one `skd://` URI would cover every key."""
-    request = whole_film(sources, tmp_path / "out", systems=LICENSED)
-    await package(request)
     for folder, label in (("video/360p", "HD"), ("video/180p", "SD"), ("audio/en", "AUDIO")):
-        keys = tags((request.output / folder / "main.m3u8").read_text(), "EXT-X-KEY")
+        keys = tags(licensed.text(f"{folder}/main.m3u8"), "EXT-X-KEY")
         by_format = {key["KEYFORMAT"]: key for key in keys}
         assert set(by_format) == {
             "com.apple.streamingkeydelivery",
@@ -190,7 +193,7 @@ async def test_fairplay_names_the_key_of_each_track(sources: Sources, tmp_path: 
             "urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed",
         }
         assert by_format["com.apple.streamingkeydelivery"]["URI"] == f"skd://{KEYS[label].key_id.hex()}"
-    session = tags((request.output / "master.m3u8").read_text(), "EXT-X-SESSION-KEY")
+    session = tags(licensed.text("master.m3u8"), "EXT-X-SESSION-KEY")
     assert {key["URI"] for key in session if key["URI"].startswith("skd:")} == {
         f"skd://{key.key_id.hex()}" for key in KEYS.values()
     }

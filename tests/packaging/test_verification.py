@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -90,6 +91,12 @@ def test_what_is_wrong_is_found(spoil: Callable[[Path], None], why: str, copy: P
     spoil(copy.root)
     with pytest.raises(Unsound, match=why):
         look(copy)
+
+
+def test_renditions_that_begin_at_different_times_are_found(copy: PackagedSet) -> None:
+    first, second = copy.result.tracks[:2]
+    with pytest.raises(Unsound, match=r"begins at 0\.500 s"):
+        verification.check_alike([first, dataclasses.replace(second, starts_at=0.5)])
 
 
 def test_a_set_in_the_clear_is_none_of_an_encrypted_one(sources: Sources, tmp_path: Path) -> None:
