@@ -90,7 +90,7 @@ class Installation:
         return state is not None and state.state == "ready"
 
     def said(self, name: str) -> list[str]:
-        return [json.loads(line)["event"] for line in self.layout.log_of(name).read_text().splitlines()]
+        return [json.loads(line)["message"] for line in self.layout.log_of(name).read_text().splitlines()]
 
     def living(self) -> list[str]:
         """Command lines of every process that was started for this data directory and still runs."""

@@ -121,7 +121,7 @@ def test_status_tells_what_runs_and_what_it_takes(running: Installation) -> None
 
 def test_logs_are_shown_for_people_and_for_programs(running: Installation) -> None:
     assert "runs: 1" in running.run("logs", "prepare").stdout
-    assert '"event": "runs: 1"' in running.run("logs", "prepare", "--json").stdout
+    assert '"message": "runs: 1"' in running.run("logs", "prepare", "--json").stdout
     unknown = running.run("logs", "nonesuch")
     assert unknown.returncode == 2
     assert "idler" in unknown.stderr

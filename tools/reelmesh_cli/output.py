@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -50,14 +51,15 @@ class Output:
             sys.stdout.write(json.dumps(fields) + "\n")
             sys.stdout.flush()
 
-    def fail(self, message: str, status: int = EXIT_FAILED, **fields: Any) -> NoReturn:
+    def fail(self, message: str, status: int = EXIT_FAILED, **facts: Any) -> NoReturn:
         """Says what is wrong, and leaves."""
         if self.as_json:
-            self.result(error={"message": message} | fields)
+            self.result(error={"message": message} | facts)
         else:
-            self.errors.print(f"[bold red]✗[/] {_escaped(message)}")
-            for name, value in fields.items():
-                self.errors.print(f"  [dim]{name.replace('_', ' ')}:[/] {_escaped(str(value))}")
+            self.errors.print(f"[bold red]✗[/] {escape(message)}")
+            for name, value in facts.items():
+                for part, said in value.items() if isinstance(value, dict) else [(name, value)]:
+                    self.errors.print(f"  [dim]{part.replace('_', ' ')}:[/] {escape(str(said))}")
         raise typer.Exit(status)
 
 
@@ -68,11 +70,16 @@ def run_call(output: Output, call: Coroutine[Any, Any, Result]) -> Result:
     try:
         return asyncio.run(call)
     except Refusal as refusal:
-        details: dict[str, Any] = {"reason": refusal.reason, "domain": refusal.domain}
         metadata = dict(refusal.metadata)
-        details["correlation_id"] = metadata.pop("correlation_id", "")
-        details |= dict(refusal.fields) | metadata
-        output.fail(refusal.message or refusal.reason, EXIT_REFUSED, **details)
+        output.fail(
+            refusal.message or refusal.reason,
+            EXIT_REFUSED,
+            reason=refusal.reason,
+            domain=refusal.domain,
+            correlation_id=metadata.pop("correlation_id", ""),
+            metadata=metadata,
+            fields=dict(refusal.fields),
+        )
     except Unreachable as error:
         output.fail(
             f"{error}. Is Reelmesh running? `reelmesh status` tells, `reelmesh up` starts it.", EXIT_UNREACHABLE
@@ -87,7 +94,3 @@ def run_call(output: Output, call: Coroutine[Any, Any, Result]) -> Result:
     except KeyboardInterrupt:
         output.errors.print("Interrupted. The same command goes on where this one stopped.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

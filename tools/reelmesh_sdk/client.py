@@ -77,10 +77,19 @@ class AssetFailed(Exception):
 class Client:
     """Speaks gRPC to the edge at `url` with an API key. To be used as an async context manager."""
 
+    uploads: upload_service_pb2_grpc.UploadServiceAsyncStub
+    assets: assets_service_pb2_grpc.AssetsServiceAsyncStub
+    policy: policy_service_pb2_grpc.PolicyServiceAsyncStub
+
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
+        self._metadata = (("authorization", f"Bearer {api_key}"),)
+
+    async def __aenter__(self) -> Self:
+        # Here, not in the constructor: a channel belongs to the event loop that runs when it is made.
         parts = urlsplit(self.url)
-        target = parts.netloc if parts.port else f"{parts.hostname}:{443 if parts.scheme == 'https' else 80}"
+        secure = parts.scheme == "https"
+        target = parts.netloc if parts.port else f"{parts.hostname}:{443 if secure else 80}"
         options = [
             ("grpc.service_config", _RETRIES),
             ("grpc.enable_http_proxy", 0),
@@ -88,16 +97,12 @@ class Client:
         ]
         self._channel = (
             grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
-            if parts.scheme == "https"
+            if secure
             else grpc.aio.insecure_channel(target, options=options)
         )
-        self._metadata = (("authorization", f"Bearer {api_key}"),)
-        # The generated stubs are typed as those of an asyncio channel when they are given one.
         self.uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
         self.assets = assets_service_pb2_grpc.AssetsServiceStub(self._channel)
         self.policy = policy_service_pb2_grpc.PolicyServiceStub(self._channel)
-
-    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -319,5 +324,5 @@ def _raised(error: grpc.aio.AioRpcError, url: str) -> Refusal | Unreachable:
         for key, _ in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
     )
     if not spoken and refusal.code in _BREAKS:
-        return Unreachable(f"no answer from {url} ({refusal.message})")
+        return Unreachable(f"no answer from {url} ({(error.details() or refusal.reason).rsplit(': ')[-1]})")
     return refusal

@@ -16,7 +16,7 @@ from tools.reelmesh_cli.connection import DataOption, layout_of
 from tools.reelmesh_cli.output import EXIT_USAGE, JsonOption, Output
 
 _COLOURS = {"debug": "dim", "info": "green", "warning": "yellow", "error": "red", "critical": "bold red"}
-_SHOWN_APART = ("timestamp", "level", "event", "logger", "exception")
+_SHOWN_APART = ("timestamp", "level", "message", "event", "service", "logger", "exception")
 _POLL_SECONDS = 0.25
 
 
@@ -75,7 +75,7 @@ def pretty(line: str) -> Text:
     level = str(fields.get("level", "info")).lower()
     text = Text(str(fields.get("timestamp", ""))[11:23].ljust(12), style="dim")
     text.append(f" {level[:5]:<5} ", style=_COLOURS.get(level, ""))
-    text.append(str(fields.get("event", "")))
+    text.append(str(fields.get("message") or fields.get("event") or ""))
     for name, value in fields.items():
         if name not in _SHOWN_APART:
             text.append(f"  {name}=", style="dim")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import typer
 from rich.table import Table
 
 from tools.reelmesh_cli.connection import DataOption, layout_of, operator_key
@@ -34,9 +35,10 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     layout = layout_of(data)
     state = running_state(layout)
     if state is None:
-        output.fail(
-            f"Reelmesh does not run from {layout.data}. Start it with `reelmesh up`.", EXIT_FAILED, state="stopped"
-        )
+        output.result(state="stopped", data_dir=str(layout.data))
+        if as_json:
+            raise typer.Exit(EXIT_FAILED)
+        output.fail(f"Reelmesh does not run from {layout.data}. Start it with `reelmesh up`.", EXIT_FAILED)
     lines = _lines(state)
     total = sum(line.memory or 0 for line in lines)
     output.result(

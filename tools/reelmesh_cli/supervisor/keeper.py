@@ -179,7 +179,7 @@ class Keeper:
         self._changed(self.record)
 
     def _failure(self, outcome: str) -> str:
-        said = "\n".join(f"    {line[:400]}" for line in self.log.last_events(8))
+        said = "\n".join(f"    {line[:400]}" for line in self.log.last_messages(8))
         return (
             f"{self.spec.name} does not start ({outcome}). It last said:\n{said}\nMore: reelmesh logs {self.spec.name}"
         )

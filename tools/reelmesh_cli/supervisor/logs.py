@@ -46,22 +46,19 @@ class LogFile:
         os.write(self._descriptor, text)
         self._size += len(text)
 
-    def note(self, event: str, **fields: object) -> None:
+    def note(self, message: str, **facts: object) -> None:
         """Adds a line of the supervisor's own, in the same log as the process it is about."""
-        self.write(
-            [
-                json.dumps(
-                    {"timestamp": _now(), "level": "info", "logger": "supervisor", "event": event} | fields
-                ).encode()
-            ]
-        )
+        line = {"service": self._name, "level": "info", "logger": "supervisor", "timestamp": _now(), "message": message}
+        self.write([json.dumps(line | facts).encode()])
 
     def _as_json(self, line: bytes) -> bytes:
         if line.startswith(b"{") and line.endswith(b"}"):
             return line
         level = next((name for pattern, name in _LEVELS if pattern.search(line)), "info")
-        event = line.decode(errors="replace").rstrip()
-        return json.dumps({"timestamp": _now(), "level": level, "logger": self._name, "event": event}).encode()
+        message = line.decode(errors="replace").rstrip()
+        return json.dumps(
+            {"service": self._name, "level": level, "logger": self._name, "timestamp": _now(), "message": message}
+        ).encode()
 
     def _put_aside(self) -> None:
         for number in range(KEPT_PARTS - 1, 0, -1):
@@ -73,10 +70,10 @@ class LogFile:
         self._descriptor = self._opened()
         self._size = 0
 
-    def last_events(self, count: int) -> list[str]:
+    def last_messages(self, count: int) -> list[str]:
         """What the newest lines say, for a message about a process that would not start."""
         lines = self._path.read_text(errors="replace").splitlines()[-count:]
-        return [str(json.loads(line).get("event", line)) for line in lines]
+        return [str(json.loads(line).get("message", line)) for line in lines]
 
     def close(self) -> None:
         """Closes the file."""

@@ -203,7 +203,7 @@ class Mesh:
             pump.close_writer()
         status = await reaper.watch(pid)
         if status != 0:
-            said = " / ".join(keeper.log.last_events(6))
+            said = " / ".join(keeper.log.last_messages(6))
             raise StartFailed(f"initdb could not make the database ({described(status)}): {said}")
         postgres.finish_initdb(self._layout)
 
