@@ -117,5 +117,10 @@ def connected(target: str, services: Iterable[ServiceDescriptor], credential: Cr
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
     )
-    interceptors: Any = [_Unary(credential), _ServerStream(credential), _ClientStream(credential)]
+    interceptors: Any = [
+        *telemetry.client_interceptors(),
+        _Unary(credential),
+        _ServerStream(credential),
+        _ClientStream(credential),
+    ]
     return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)

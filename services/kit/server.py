@@ -25,6 +25,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 from nats.errors import Error as NatsError
+from prometheus_client import Histogram
 
 from services.kit import telemetry, validation
 from services.kit.access import ANYONE, AUTHENTICATED, Authenticator, Principal, Rule
@@ -130,6 +131,7 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
     def __init__(self, authenticator: Authenticator, rules: Mapping[str, Rule]) -> None:
         self._authenticator = authenticator
         self._rules = {**_KIT_RULES, **rules}
+        self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
@@ -137,13 +139,15 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         """Returns the method's handler with the guard around it."""
+        method = handler_call_details.method
+        known = self._guarded.get(method)
+        if known is not None:
+            return known
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        guarded = _GuardedMethod(
-            self._authenticator, self._rules.get(handler_call_details.method), handler_call_details.method, handler
-        )
-        return guarded.wrapped()
+        self._guarded[method] = _GuardedMethod(self._authenticator, self._rules.get(method), method, handler).wrapped()
+        return self._guarded[method]
 
 
 class _GuardedMethod:
@@ -154,6 +158,8 @@ class _GuardedMethod:
         self._rule = rule
         self._method = method
         self._handler = handler
+        self.quiet = method.startswith(_QUIET)
+        self._seconds: dict[str, Histogram] = {}
 
     def wrapped(self) -> Handler:
         codec = {
@@ -210,6 +216,12 @@ class _GuardedMethod:
         self._rule.check(principal)
         return principal
 
+    def took(self, seconds: float, code: str) -> None:
+        """Counts a call that ended."""
+        if code not in self._seconds:
+            self._seconds[code] = telemetry.RPC_SECONDS.labels(self._method, code)
+        self._seconds[code].observe(seconds)
+
     @property
     def method(self) -> str:
         return self._method
@@ -241,7 +253,8 @@ class _Guard:
             telemetry.correlated(metadata.get(telemetry.CORRELATION_HEADER))
         )
         try:
-            await self._context.send_initial_metadata(((telemetry.CORRELATION_HEADER, correlation_id),))
+            if not self._guarded.quiet:  # a write of its own on the wire, which nobody would read there
+                await self._context.send_initial_metadata(((telemetry.CORRELATION_HEADER, correlation_id),))
             remaining = self._context.time_remaining()
             principal = self._guarded.admit(metadata)
             _call.set(Call(self._guarded.method, principal, None if remaining is None else self._started + remaining))
@@ -277,19 +290,20 @@ class _Guard:
 
     def _record(self, code: str, refusal: Refusal | None = None) -> None:
         seconds = time.monotonic() - self._started
-        method = self._guarded.method
-        telemetry.RPC_SECONDS.labels(method, code).observe(seconds)
-        if method.startswith(_QUIET):
+        self._guarded.took(seconds, code)
+        if self._guarded.quiet:
             return
         detail = {"reason": refusal.reason, "refusal": refusal.message} if refusal else {}
-        log.info("call", method=method, status=code, milliseconds=round(seconds * 1000, 1), **detail)
+        log.info("call", method=self._guarded.method, status=code, milliseconds=round(seconds * 1000, 1), **detail)
 
 
 class Server:
     """A gRPC server with health, reflection and drain. Servicers are added to `grpc` before `start`."""
 
     def __init__(self, authenticator: Authenticator, rules: Mapping[str, Rule], *, service_names: list[str]) -> None:
-        self.grpc = grpc.aio.server(interceptors=[CallGuard(authenticator, rules)], options=SERVER_OPTIONS)
+        # The guard is innermost: a refusal is part of what a trace tells.
+        interceptors = [*telemetry.server_interceptors(), CallGuard(authenticator, rules)]
+        self.grpc = grpc.aio.server(interceptors=interceptors, options=SERVER_OPTIONS)
         self._health = HealthServicer()
         self._names = ["", *service_names]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)

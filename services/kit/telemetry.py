@@ -12,7 +12,7 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, His
 
 CORRELATION_HEADER: Final = "x-correlation-id"
 _CORRELATION_FORM: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_tracing = False
 _correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 
 # API keys, JSON Web Tokens, one-time codes: what our credentials look like wherever they turn up in a line.
@@ -132,10 +133,53 @@ def set_up_tracing(service: str, endpoint: str) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(resource=Resource.create({"service.name": f"reelmesh-{service}"}))
-    provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://")))
-    )
+    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+    global _tracing  # noqa: PLW0603  # set once, at the start of the process
+    _tracing = True
+
+
+def server_interceptors() -> list[Any]:
+    """Interceptors that record a span for each served call; none when nothing is recorded."""
+    if not _tracing:
+        return []
+    from opentelemetry.instrumentation.grpc import aio_server_interceptor
+
+    return [aio_server_interceptor()]
+
+
+def client_interceptors() -> list[Any]:
+    """Interceptors that record a span for each call made, and hand the trace on; none when nothing is recorded."""
+    if not _tracing:
+        return []
+    from opentelemetry.instrumentation.grpc import aio_client_interceptors
+
+    return list(aio_client_interceptors())
+
+
+def trace_headers() -> dict[str, str]:
+    """Headers (W3C Trace Context) with which a message carries the running trace on; none when nothing is recorded."""
+    if not _tracing:
+        return {}
+    from opentelemetry import propagate
+
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return headers
+
+
+@contextlib.contextmanager
+def traced(name: str, headers: Mapping[str, str] | None) -> Iterator[None]:
+    """Records the block as a span in the trace that a message's headers carry."""
+    if not _tracing:
+        yield
+        return
+    from opentelemetry import propagate, trace
+
+    context = propagate.extract(dict(headers or {}))
+    with trace.get_tracer("reelmesh").start_as_current_span(name, context=context, kind=trace.SpanKind.CONSUMER):
+        yield
 
 
 @contextlib.asynccontextmanager

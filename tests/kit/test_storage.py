@@ -64,7 +64,9 @@ async def test_a_file_that_is_put_is_moved_and_replaces_what_was_there(store: Ob
     assert await store.size_of("a/c") is None
 
 
-async def test_a_file_that_is_added_stays_where_it_is_and_the_first_one_is_kept(store: ObjectStore, tmp_path: Path) -> None:
+async def test_a_file_that_is_added_stays_where_it_is_and_the_first_one_is_kept(
+    store: ObjectStore, tmp_path: Path
+) -> None:
     first, second = file(tmp_path, b"first", "1"), file(tmp_path, b"second", "2")
     await store.add_file(first, "masters/x")
     await store.add_file(second, "masters/x")
