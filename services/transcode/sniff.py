@@ -67,10 +67,8 @@ def sniff(master: Path) -> Sniffed:
         if size == 0:
             raise refused(Reason.EMPTY, "the file is empty; upload it again")
         head = file.read(_HEAD)
-        for container, is_it in _SIGNATURES:
-            if is_it(head):
-                break
-        else:
+        container = next((container for container, is_it in _SIGNATURES if is_it(head)), None)
+        if container is None:
             raise _not_media(head)
         if container is Container.MP4:
             _check_boxes(file, size)
