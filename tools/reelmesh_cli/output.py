@@ -91,6 +91,8 @@ def run_call(output: Output, call: Coroutine[Any, Any, Result]) -> Result:
         )
     except OSError as error:
         output.fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+    except EOFError as error:
+        output.fail(f"{error}: send it again when nobody writes to it.")
     except KeyboardInterrupt:
         output.errors.print("Interrupted. The same command goes on where this one stopped.")
         raise typer.Exit(EXIT_INTERRUPTED) from None

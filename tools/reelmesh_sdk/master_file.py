@@ -42,20 +42,26 @@ class MasterFile:
         self._file.close()
 
     def chunk_at(self, offset: int) -> Chunk | None:
-        """The chunk that starts at `offset`; None at the end of the file."""
+        """The chunk that starts at `offset`; None at the end of the file.
+
+        Raises:
+            EOFError: the file has become shorter since it was opened.
+        """
         while self._hashed < offset:  # resumed behind what this process has seen
-            self._take(
-                os.pread(self._file.fileno(), min(CHUNK_BYTES, offset - self._hashed), self._hashed), self._hashed
-            )
-        data = os.pread(self._file.fileno(), CHUNK_BYTES, offset)
-        if not data:
+            self._take(self._read(self._hashed, min(CHUNK_BYTES, offset - self._hashed)), self._hashed)
+        if offset >= self.size:
             return None
+        data = self._read(offset, min(CHUNK_BYTES, self.size - offset))
         self._take(data, offset)
         return Chunk(offset, data, google_crc32c.value(data))
 
-    def _take(self, data: bytes, offset: int) -> None:
+    def _read(self, offset: int, count: int) -> bytes:
+        data = os.pread(self._file.fileno(), count, offset)
         if not data:
             raise EOFError("the file became shorter while it was being sent")
+        return data
+
+    def _take(self, data: bytes, offset: int) -> None:
         fresh = memoryview(data)[max(self._hashed - offset, 0) :]
         self._hash.update(fresh)
         self._hashed += len(fresh)
