@@ -33,7 +33,7 @@ check: setup breaking  ## Everything that can be found without running it.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(PY) -m tools.checks
 	$(PY) -m tools.gen --check

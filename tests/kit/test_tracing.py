@@ -69,7 +69,8 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
 def test_a_call_and_the_event_it_caused_are_one_trace(session_stores: ProcessSettings) -> None:
     collector, server = Collector(), grpc.server(futures.ThreadPoolExecutor(2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    add: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server  # untyped in its library
+    add(collector, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     environment = {
