@@ -1,0 +1,1 @@
+"""What developers and operators run: the command, the client library, generators, checks."""

@@ -7,7 +7,7 @@ import io
 import socket
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,7 +67,7 @@ def playlist(url: str) -> bytes:
     return f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{url}\n#EXT-X-ENDLIST\n".encode()
 
 
-HOSTILE = {
+HOSTILE: dict[str, tuple[Callable[[str], bytes], set[str]]] = {
     "truncated": (
         lambda url: film(seconds=2, height=144).read_bytes()[:5000],
         {"MASTER_TRUNCATED", "MASTER_UNDECODABLE"},
