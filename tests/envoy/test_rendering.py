@@ -1,0 +1,102 @@
+"""How the configuration is put together. That it works is for the other tests of this folder."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped] # used in this one place
+
+from tests.envoy.edge import settings_in
+from tools.envoy_config import command, render, write_service_token
+from tools.envoy_config.replies import REPLIES
+from tools.envoy_config.templates import Block, filled, joined
+
+
+def test_it_is_yaml_that_envoy_accepts(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, 8080)
+    write_service_token(settings.service_token_file, "x")
+    config = tmp_path / "envoy.yaml"
+    config.write_text(render(settings))
+    checked = subprocess.run(
+        [*command(config, settings), "--mode", "validate"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_services_may_listen_on_ports_instead_of_sockets(tmp_path: Path) -> None:
+    settings = replace(settings_in(tmp_path, 8080), upload="10.0.0.5:9001", listen="[::1]:8443")
+    rendered = yaml.safe_load(render(settings))
+    (listener,) = rendered["static_resources"]["listeners"]
+    assert listener["address"] == {"socket_address": {"address": "::1", "port_value": 8443}}
+    upload = next(cluster for cluster in rendered["static_resources"]["clusters"] if cluster["name"] == "upload")
+    assert upload["type"] == "STRICT_DNS"
+    endpoint = upload["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    assert endpoint == {"address": {"socket_address": {"address": "10.0.0.5", "port_value": 9001}}}
+
+
+def test_every_cluster_that_a_route_names_exists(tmp_path: Path) -> None:
+    """All but `nowhere`, which is meant not to; Envoy itself is told not to check."""
+    rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
+    manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    named = {
+        route["route"]["cluster"] for route in manager["route_config"]["virtual_hosts"][0]["routes"] if "route" in route
+    }
+    assert named - {"nowhere"} <= {cluster["name"] for cluster in rendered["static_resources"]["clusters"]}
+
+
+def test_only_routes_to_playback_ask_policy(tmp_path: Path) -> None:
+    """What is not turned off is on, so a new route is shut until someone opens it."""
+    rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
+    manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    asking = [
+        route["name"] for route in routes if "envoy.filters.http.ext_authz" not in route["typed_per_filter_config"]
+    ]
+    assert asking == ["playback-manifest", "playback"]
+    serving = [
+        route["name"]
+        for route in routes
+        if "published" in str(route["typed_per_filter_config"].get("envoy.filters.http.file_server", ""))
+    ]
+    assert serving == asking
+
+
+def test_strange_paths_are_quoted(tmp_path: Path) -> None:
+    folder = tmp_path / "a: ${b} 'c' \"d\" #e"
+    rendered = yaml.safe_load(render(settings_in(folder, 8080)))
+    assert rendered["admin"]["address"] == {"pipe": {"path": f"{folder}/admin.sock"}}
+
+
+def test_a_missing_descriptor_set_is_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.binpb"):
+        render(replace(settings_in(tmp_path, 8080), descriptors=tmp_path / "none.binpb"))
+
+
+def test_a_place_that_nobody_fills_is_an_error() -> None:
+    with pytest.raises(KeyError, match="methods"):
+        filled("cors", origins=[], headers="", exposed="")
+
+
+def test_a_block_does_not_go_into_a_line_nor_a_value_on_one_of_its_own() -> None:
+    with pytest.raises(TypeError, match="origins must be given as a value"):
+        filled("cors", origins=Block("a: b"), methods="", headers="", exposed="")
+    with pytest.raises(TypeError, match="mappers must be given as a block"):
+        filled("local_replies", mappers="x")
+
+
+def test_blocks_take_the_indentation_of_their_place() -> None:
+    assert yaml.safe_load(filled("local_replies", mappers=joined([Block("- a: 1\n  b: 2"), Block("- c: 3")])))[
+        "mappers"
+    ][1:] == [
+        {"a": 1, "b": 2},
+        {"c": 3},
+    ]
+
+
+def test_every_reason_of_the_edge_is_in_the_contract() -> None:
+    from reelmesh.rpc.v1.errors_pb2 import ErrorReason
+
+    assert {f"ERROR_REASON_{reply.reason}" for reply in REPLIES} <= set(ErrorReason.keys())
