@@ -65,7 +65,7 @@ def key_not_found(package_id: str) -> Refusal:
     return Refusal(
         grpc.StatusCode.NOT_FOUND,
         "KEY_NOT_FOUND",
-        f"{package_id} has none of the keys asked for; take the key ids from its manifest or init segments",
+        f"none of the keys asked for is kept for {package_id}; if its manifest names them they were lost, so package the asset again",
         domain=DOMAIN,
         metadata={"package_id": package_id},
     )

@@ -16,7 +16,6 @@ from services.drm.vault import Vault
 from services.kit import events
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database
-from services.kit.errors import Refusal
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -58,14 +57,14 @@ class DrmServicer(drm_service_pb2_grpc.DrmServiceServicer):
     async def _granted(
         self, ticket: str, package_id: str, key_ids: Sequence[bytes], key_system: str
     ) -> list[ContentKey]:
-        """Asks the policy which keys the holder of the ticket may have, opens those, and announces that they were given."""
+        """Asks the policy which keys the holder of the ticket may have, opens those, and announces that they were given.
+
+        A refusal by the policy goes on as it is: whether a key that may not be had exists is nobody's business.
+        """
         asked = policy_service_pb2.AuthorizeKeysRequest(
             ticket=ticket, package_id=package_id, key_ids=[key_id.hex() for key_id in key_ids]
         )
-        try:
-            verdict = await self._policy.AuthorizeKeys(asked)
-        except grpc.RpcError as error:
-            raise await self._explained(Refusal.from_rpc_error(error), package_id, key_ids) from None
+        verdict = await self._policy.AuthorizeKeys(asked)
         async with self._database.transaction() as tx:
             keys = await self._vault.keys_by_id(tx, package_id, [bytes.fromhex(key_id) for key_id in verdict.key_ids])
             if not keys:
@@ -81,14 +80,6 @@ class DrmServicer(drm_service_pb2_grpc.DrmServiceServicer):
                 ),
             )
         return keys
-
-    async def _explained(self, refusal: Refusal, package_id: str, key_ids: Sequence[bytes]) -> Refusal:
-        """The policy's own refusal; but to the holder of a good ticket a key that does not exist is called so."""
-        if refusal.reason != "KEY_NOT_ENTITLED":
-            return refusal
-        async with self._database.transaction() as tx:
-            exists = await self._vault.has_any(tx, package_id, key_ids)
-        return refusal if exists else key_not_found(package_id)
 
 
 def licence_of(keys: Sequence[ContentKey]) -> contract.IssueClearKeyLicenceResponse:

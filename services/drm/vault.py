@@ -56,10 +56,6 @@ class Vault:
         found = await store.keys_by_id(tx, package_id, key_ids)
         return [await self._unsealed(tx, found[key_id]) for key_id in key_ids if key_id in found]
 
-    async def has_any(self, tx: Tx, package_id: str, key_ids: Sequence[bytes]) -> bool:
-        """Tells whether the package has any of the asked keys. Opens none."""
-        return bool(await store.keys_by_id(tx, package_id, key_ids))
-
     async def _sealing_kek(self, tx: Tx, organisation_id: str) -> WrappedKek:
         kek = await store.newest_kek(tx, organisation_id)
         if kek is None:

@@ -50,7 +50,7 @@ class Session:
     """The right of one viewer to play one package for a while.
 
     Attributes:
-        expire_time: a whole second, so that a ticket, which counts in seconds, ends exactly with its session.
+        expire_time: a whole millisecond, as a ticket says it, so that both end at the same moment.
         revoke_time: None unless it was revoked.
     """
 
@@ -74,7 +74,7 @@ class Session:
             organisation_id=package.organisation_id,
             viewer_id=viewer_id,
             create_time=now,
-            expire_time=_whole_second(now + lifetime),
+            expire_time=_whole_millisecond(now + lifetime),
         )
 
     def state(self, now: datetime) -> State:
@@ -129,5 +129,5 @@ def digest_of(code: str) -> bytes:
     return hashlib.sha256(code.encode()).digest()
 
 
-def _whole_second(moment: datetime) -> datetime:
-    return moment if not moment.microsecond else moment.replace(microsecond=0) + timedelta(seconds=1)
+def _whole_millisecond(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -42,7 +42,7 @@ class Ticket:
     session_id: str
     package_id: str
     organisation_id: str
-    expires: int
+    expires: float
 
     def valid_at(self, now: float) -> None:
         """Checks that its time is not over.
@@ -87,7 +87,7 @@ class Tickets:
             "pkg": session.package_id,
             "org": session.organisation_id,
             "iat": int(now.timestamp()),
-            "exp": int(session.expire_time.timestamp()),
+            "exp": session.expire_time.timestamp(),  # with its fraction, as a NumericDate may (RFC 7519 §2)
             "jti": secrets.token_urlsafe(9),
         }
         return jwt.encode(claims, self._private, algorithm=_ALGORITHM, headers={"kid": self._key_id, "typ": _TYPE})
@@ -132,5 +132,8 @@ class Tickets:
         except (jwt.InvalidTokenError, RecursionError) as error:  # JSON nested a thousand deep
             raise refusals.ticket_invalid() from error
         return Ticket(
-            session_id=claims["sub"], package_id=claims["pkg"], organisation_id=claims["org"], expires=claims["exp"]
+            session_id=claims["sub"],
+            package_id=claims["pkg"],
+            organisation_id=claims["org"],
+            expires=float(claims["exp"]),
         )
