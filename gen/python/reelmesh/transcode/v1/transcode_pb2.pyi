@@ -137,6 +137,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """It looks like media but cannot be decoded. Status INVALID_ARGUMENT. Metadata: `detail`."""
     ERROR_REASON_ENCODE_FAILED: _ErrorReason.ValueType  # 12
     """An encode went beyond its limits of time or memory, or its result did not stand the check. Status INTERNAL. Metadata: `detail`."""
+    ERROR_REASON_JOB_CANCELLED: _ErrorReason.ValueType  # 13
+    """A person cancelled the job. Only a job's failure, as the event TranscodeFailed tells it; never refused with. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the transcode service, or of a job's failure. On the wire it stands in
@@ -169,6 +171,8 @@ ERROR_REASON_MASTER_UNDECODABLE: ErrorReason.ValueType  # 11
 """It looks like media but cannot be decoded. Status INVALID_ARGUMENT. Metadata: `detail`."""
 ERROR_REASON_ENCODE_FAILED: ErrorReason.ValueType  # 12
 """An encode went beyond its limits of time or memory, or its result did not stand the check. Status INTERNAL. Metadata: `detail`."""
+ERROR_REASON_JOB_CANCELLED: ErrorReason.ValueType  # 13
+"""A person cancelled the job. Only a job's failure, as the event TranscodeFailed tells it; never refused with. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
