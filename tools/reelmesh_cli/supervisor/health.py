@@ -54,31 +54,29 @@ async def nats_listening(host: str, port: int) -> bool:
 
 async def envoy_ready(admin: Path) -> bool:
     """Whether Envoy's admin interface, on a unix socket, answers LIVE: every listener is set up."""
-    status, _ = await http_over_unix(admin, "GET", "/ready")
-    return status == 200
+    return await http_over_unix(admin, "GET", "/ready") == 200
 
 
 async def edge_ready(port: int) -> bool:
     """Whether the edge answers `/readyz` with 200: Envoy sees every service healthy."""
-    return (await _exchange(asyncio.open_connection("127.0.0.1", port), "GET", "/readyz"))[0] == 200
+    return await _exchange(asyncio.open_connection("127.0.0.1", port), "GET", "/readyz") == 200
 
 
-async def http_over_unix(socket: Path, method: str, path: str) -> tuple[int, str]:
-    """One HTTP/1.1 exchange over a unix socket: status and body; status 0 if nobody answers."""
+async def http_over_unix(socket: Path, method: str, path: str) -> int:
+    """One HTTP/1.1 exchange over a unix socket; returns the status, 0 if nobody answers."""
     return await _exchange(asyncio.open_unix_connection(str(socket)), method, path)
 
 
 async def _exchange(
     connection: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]], method: str, path: str
-) -> tuple[int, str]:
+) -> int:
+    request = f"{method} {path} HTTP/1.1\r\nHost: reelmesh\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     with contextlib.suppress(OSError, TimeoutError, ValueError, IndexError):
         async with asyncio.timeout(PROBE_SECONDS):
             reader, writer = await connection
-            writer.write(
-                f"{method} {path} HTTP/1.1\r\nHost: reelmesh\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
-            )
-            answer = (await reader.read()).decode(errors="replace")
+            writer.write(request.encode())
+            # Not until the end of the connection: Envoy waits for us to close it.
+            status = int((await reader.readline()).split()[1])
             writer.close()
-            head, _, body = answer.partition("\r\n\r\n")
-            return int(head.split()[1]), body
-    return 0, ""
+            return status
+    return 0
