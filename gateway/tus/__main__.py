@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import grpc
 from pydantic import Field
 from reelmesh.upload.v1 import upload_service_pb2, upload_service_pb2_grpc
 
@@ -60,17 +58,21 @@ async def wire(process: Process, settings: TusSettings) -> None:
     tus = Tus(upload_service_pb2_grpc.UploadServiceStub(channel), options)
     server = HttpServer(tus)
     await server.start(settings.listen_address("tus"))
-    process.in_background(_until_stopped(tus, server, channel, settings.drain_timeout), "http")
+    begun = asyncio.Event()
 
+    async def until_stopped() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            # Bodies end where they are, what they brought is counted, and their clients are told to go on in a moment.
+            tus.drain()
+            await server.drain(settings.drain_timeout.total_seconds())
+            await channel.close(None)
 
-async def _until_stopped(tus: Tus, server: HttpServer, channel: grpc.aio.Channel, drain_timeout: timedelta) -> None:
-    try:
-        await asyncio.Event().wait()
-    finally:
-        # Bodies end where they are, what they brought is counted, and their clients are told to go on in a moment.
-        tus.drain()
-        await server.drain(drain_timeout.total_seconds())
-        await channel.close(None)
+    process.in_background(until_stopped(), "http")
+    # A task that is cancelled before its first step never comes to its `finally`.
+    await begun.wait()
 
 
 def main() -> None:

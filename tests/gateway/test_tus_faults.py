@@ -1,0 +1,276 @@
+"""What happens to a tus upload when something breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from reelmesh.upload.v1 import upload_pb2, upload_service_pb2
+
+from services.kit.settings import ProcessSettings
+from tests.support.tus import MIB, TusClient, gateway, upload_service
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+async def tus(mesh: ProcessSettings) -> AsyncIterator[TusClient]:
+    async with upload_service(mesh), gateway(mesh, tus_most_bodies=2) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def process(module: str, settings: ProcessSettings, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the mesh as it really runs, to be killed."""
+    names = ("data_dir", "run_dir", "secrets_dir", "database_host", "nats_url", "nats_token_file")
+    environment = {f"REELMESH_{name.upper()}": str(getattr(settings, name)) for name in names}
+    environment |= {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/gen/python", "PATH": os.environ["PATH"], **more}
+    running = subprocess.Popen(
+        [sys.executable, "-m", module], env=environment, cwd=REPOSITORY, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.wait()
+
+
+async def answered(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body of an answer on a raw connection."""
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    status = int(head.split()[1])
+    fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
+    return status, await reader.readexactly(int(fields.get(b"content-length", b"0")))
+
+
+async def offset_reaches(tus: TusClient, path: str, least: int) -> int:
+    give_up = time.monotonic() + 10
+    while (offset := (await tus.upload(path)).received_bytes) < least:
+        assert time.monotonic() < give_up, f"only {offset} of {least} bytes arrived"
+        await asyncio.sleep(0.02)
+    return offset
+
+
+async def test_what_arrived_before_the_client_vanished_is_kept(tus: TusClient) -> None:
+    data = os.urandom(8 * MIB)
+    path = await tus.created(len(data))
+    _, writer = await tus.begin(path, 0, len(data), data[: 5 * MIB])
+    await offset_reaches(tus, path, 2 * MIB)
+    writer.transport.abort()
+    offset = await offset_reaches(tus, path, 4 * MIB)
+    assert offset <= 5 * MIB
+    offset = await tus.offset(path)
+    assert (await tus.append(path, offset, data[offset:])).status_code == 204
+    assert tus.master(hashlib.sha256(data).hexdigest()) == data
+
+
+async def test_who_asks_for_the_offset_is_told_what_the_stalled_connection_brought(tus: TusClient) -> None:
+    """The old connection is still open and looks alive: the network in between lost it."""
+    data = os.urandom(3 * MIB)
+    path = await tus.created(len(data))
+    reader, writer = await tus.begin(path, 0, len(data), data[: MIB + 1000])
+    await asyncio.sleep(0.3)
+    assert await tus.offset(path) == MIB + 1000
+    status, body = await answered(reader)
+    assert status == 400
+    assert b"SUPERSEDED" in body
+    assert (await tus.append(path, MIB + 1000, data[MIB + 1000 :])).status_code == 204
+    assert tus.master(hashlib.sha256(data).hexdigest()) == data
+    writer.close()
+
+
+async def test_nobody_else_can_end_a_running_upload(tus: TusClient, other_organisation_key: str) -> None:
+    path = await tus.created(2 * MIB)
+    reader, writer = await tus.begin(path, 0, 2 * MIB, bytes(MIB))
+    await asyncio.sleep(0.2)
+    stranger = {**tus.fields(), "authorization": f"Bearer {other_organisation_key}"}
+    assert (await tus.http.head(path, headers=stranger)).status_code == 404
+    writer.write(bytes(MIB))
+    assert (await answered(reader))[0] == 204
+    writer.close()
+
+
+async def test_an_offset_is_judged_before_the_body_has_come(tus: TusClient) -> None:
+    path = await tus.created(2 * MIB)
+    reader, writer = await tus.begin(path, 5, MIB, b"")
+    status, body = await answered(reader)
+    assert status == 409
+    assert b"OFFSET_MISMATCH" in body
+    writer.close()
+
+
+async def test_a_refused_body_is_read_away_so_that_the_connection_goes_on(tus: TusClient) -> None:
+    path = await tus.created(4 * MIB)
+    reader, writer = await tus.begin(path, 5, 2 * MIB, b"x")
+    assert (await answered(reader))[0] == 409
+    writer.write(bytes(2 * MIB - 1))
+    writer.write(
+        f"HEAD {path} HTTP/1.1\r\nhost: edge\r\ntus-resumable: 1.0.0\r\nauthorization: Bearer {tus.key}\r\n\r\n".encode()
+    )
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert b" 200 " in head
+    writer.close()
+
+
+async def test_a_file_whose_last_writer_died_is_completed_by_who_asks_for_it(tus: TusClient) -> None:
+    """A client that is told that all bytes are there never sends anything again."""
+    path = await tus.created(1000)
+    chunk = HttpBody(data=bytes(1000))
+    await tus.uploads.WriteUpload(
+        iter([upload_service_pb2.WriteUploadRequest(upload_id=path.rpartition("/")[2], offset=0, chunk=chunk)])
+    )
+    assert (await tus.upload(path)).state == upload_pb2.UPLOAD_STATE_RECEIVING
+    assert await tus.offset(path) == 1000
+    assert (await tus.upload(path)).state == upload_pb2.UPLOAD_STATE_COMMITTED
+
+
+async def test_more_bodies_than_there_is_memory_for_are_turned_away(tus: TusClient) -> None:
+    running = []
+    for _ in range(2):
+        path = await tus.created(100)
+        running.append(await tus.begin(path, 0, 100, b"x"))
+    await asyncio.sleep(0.2)
+    path = await tus.created(100)
+    answer = await tus.append(path, 0, bytes(100))
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    for reader, writer in running:
+        writer.write(bytes(99))
+        assert (await answered(reader))[0] == 204
+        writer.close()
+    assert (await tus.append(path, 0, bytes(100))).status_code == 204
+
+
+async def test_an_absent_upload_service_is_a_reason_to_try_again(mesh: ProcessSettings) -> None:
+    async with gateway(mesh) as tus:
+        answer = await tus.create(5)
+        assert answer.status_code == 503
+        assert "retry-after" in answer.headers
+        assert (await tus.http.options("/files/")).status_code == 204
+
+
+async def test_a_killed_upload_service_costs_the_client_only_a_resumption(mesh: ProcessSettings) -> None:
+    data = os.urandom(24 * MIB)
+    async with gateway(mesh) as tus:
+        with process("services.upload", mesh, REELMESH_UPLOAD_CHECKPOINT_BYTES=str(MIB)) as service:
+            path = await created_when_up(tus, len(data))
+            reader, writer = await tus.begin(path, 0, len(data), data[: 12 * MIB])
+            await offset_reaches(tus, path, 8 * MIB)
+            service.kill()
+            assert (await answered(reader))[0] == 503
+            writer.close()
+        with process("services.upload", mesh):
+            offset = await offset_when_up(tus, path)
+            assert 8 * MIB <= offset <= 12 * MIB
+            assert (await tus.append(path, offset, data[offset:])).status_code == 204
+            assert tus.master(hashlib.sha256(data).hexdigest()) == data
+
+
+async def test_a_gateway_that_is_told_to_stop_ends_bodies_in_good_order(mesh: ProcessSettings) -> None:
+    """What arrived is counted, the client is told to come back, and the process ends without waiting for the rest of the body."""
+    data = os.urandom(8 * MIB)
+    async with upload_service(mesh), gateway(mesh) as tus:
+        path = await tus.created(len(data))
+    async with upload_service(mesh):
+        with process("gateway.tus", mesh) as running:
+            await listening(tus.socket)
+            reader, writer = await tus.begin(path, 0, len(data), data[: 5 * MIB + 3])
+            await asyncio.sleep(0.5)
+            running.terminate()
+            status, body = await answered(reader)
+            assert status == 503
+            assert b"DRAINING" in body
+            writer.close()
+            assert await asyncio.to_thread(running.wait, 10) == 0
+        async with gateway(mesh) as again:
+            assert await again.offset(path) == 5 * MIB + 3
+
+
+async def test_a_killed_gateway_costs_the_client_only_a_resumption(mesh: ProcessSettings) -> None:
+    data = os.urandom(8 * MIB)
+    async with upload_service(mesh):
+        async with gateway(mesh) as tus:
+            path = await tus.created(len(data))
+        with process("gateway.tus", mesh) as running:
+            await listening(tus.socket)
+            _, writer = await tus.begin(path, 0, len(data), data[: 6 * MIB])
+            await asyncio.sleep(0.5)
+            running.kill()
+            writer.close()
+        async with gateway(mesh) as again:
+            # The service may still be counting what the dead one brought; then a client is told to look again.
+            while (
+                answer := await again.append(path, offset := await again.offset(path), data[offset:])
+            ).status_code == 409:
+                pass
+            assert answer.status_code == 204
+            assert 3 * MIB <= offset <= 6 * MIB
+            assert again.master(hashlib.sha256(data).hexdigest()) == data
+
+
+async def test_memory_does_not_grow_with_the_file(mesh: ProcessSettings) -> None:
+    async with gateway(mesh) as tus:
+        pass
+    with process("services.upload", mesh), process("gateway.tus", mesh) as running:
+        await listening(tus.socket)
+        sizes = []
+        async with tus_client(tus, mesh) as client:
+            for mebibytes in (32, 256):
+                path = await created_when_up(client, mebibytes * MIB)
+                assert (await client.append(path, 0, zeros(mebibytes))).status_code == 204
+                sizes.append(psutil.Process(running.pid).memory_info().rss)
+    assert sizes[1] - sizes[0] < 16 * MIB, sizes
+
+
+async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
+    for _ in range(mebibytes):
+        yield bytes(MIB)
+
+
+@contextlib.asynccontextmanager
+async def tus_client(tus: TusClient, mesh: ProcessSettings) -> AsyncIterator[TusClient]:
+    """A client of a gateway that runs as a process of its own."""
+    async with httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(uds=str(tus.socket)), base_url="http://edge", timeout=60
+    ) as http:
+        yield TusClient(http, tus.uploads, mesh, tus.socket, tus.key)
+
+
+async def listening(socket: Path) -> None:
+    give_up = time.monotonic() + 20
+    while True:
+        try:
+            _, writer = await asyncio.open_unix_connection(str(socket))
+        except OSError:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+
+
+async def created_when_up(tus: TusClient, size: int) -> str:
+    give_up = time.monotonic() + 20
+    while (answer := await tus.create(size)).status_code == 503 and time.monotonic() < give_up:
+        await asyncio.sleep(0.1)
+    assert answer.status_code == 201, answer.text
+    return str(answer.headers["location"])
+
+
+async def offset_when_up(tus: TusClient, path: str) -> int:
+    give_up = time.monotonic() + 20
+    while (answer := await tus.head(path)).status_code == 503 and time.monotonic() < give_up:
+        await asyncio.sleep(0.1)
+    assert answer.status_code == 200
+    return int(answer.headers["upload-offset"])

@@ -1,0 +1,125 @@
+"""The tus gateway on a real upload service, and a client of it that can also misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import httpx
+from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+
+from gateway.tus.__main__ import TusSettings
+from gateway.tus.__main__ import wire as wire_tus
+from services.kit.clock import Clock
+from services.kit.settings import ProcessSettings
+from services.upload.__main__ import CONTRACT, UploadSettings
+from services.upload.__main__ import wire as wire_upload
+from tests.support.running import connected, running
+from tests.support.stores import operator_key
+
+MIB = 1024 * 1024
+LIMIT_BYTES = 64 * MIB
+BODY_TYPE = "application/offset+octet-stream"
+Stub: TypeAlias = "upload_service_pb2_grpc.UploadServiceAsyncStub"
+
+
+@dataclass(frozen=True)
+class TusClient:
+    """Speaks tus to the gateway's socket; `uploads` looks at the same uploads from the other side."""
+
+    http: httpx.AsyncClient
+    uploads: Stub
+    settings: ProcessSettings
+    socket: Path
+    key: str
+
+    def fields(self, **more: str) -> dict[str, str]:
+        """Headers of a well-formed request; more by name, with `_` for `-`."""
+        fields = {"tus-resumable": "1.0.0", "authorization": f"Bearer {self.key}"}
+        return {**fields, **{name.replace("_", "-"): value for name, value in more.items()}}
+
+    async def create(self, size: int, body: bytes | None = None, **more: str) -> httpx.Response:
+        """POST."""
+        fields = self.fields(upload_length=str(size), **more)
+        if body is not None:
+            fields["content-type"] = BODY_TYPE
+        return await self.http.post("/files/", headers=fields, content=body)
+
+    async def created(self, size: int, **more: str) -> str:
+        """Path of a new upload."""
+        answer = await self.create(size, None, **more)
+        assert answer.status_code == 201, answer.text
+        return answer.headers["location"]
+
+    async def append(self, path: str, offset: int, body: bytes | AsyncIterator[bytes], **more: str) -> httpx.Response:
+        """PATCH."""
+        return await self.http.patch(
+            path, headers=self.fields(upload_offset=str(offset), content_type=BODY_TYPE, **more), content=body
+        )
+
+    async def head(self, path: str) -> httpx.Response:
+        """HEAD."""
+        return await self.http.head(path, headers=self.fields())
+
+    async def offset(self, path: str) -> int:
+        """Where to go on, as HEAD tells it."""
+        answer = await self.head(path)
+        assert answer.status_code == 200, answer.status_code
+        return int(answer.headers["upload-offset"])
+
+    async def upload(self, path: str) -> upload_pb2.Upload:
+        """The upload as the service has it."""
+        request = upload_service_pb2.GetUploadRequest(upload_id=path.rpartition("/")[2])
+        return (await self.uploads.GetUpload(request)).upload
+
+    async def begin(
+        self, path: str, offset: int, length: int, body: bytes
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A PATCH that announces `length` bytes and has sent `body` so far."""
+        reader, writer = await asyncio.open_unix_connection(str(self.socket))
+        fields = self.fields(host="edge", upload_offset=str(offset), content_type=BODY_TYPE, content_length=str(length))
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        writer.write(f"PATCH {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        await writer.drain()
+        return reader, writer
+
+    @property
+    def staged(self) -> list[str]:
+        """Names of the files that lie in staging."""
+        return [path.name for path in (self.settings.data_dir / "objects/staging").iterdir()]
+
+    def master(self, sha256: str) -> bytes:
+        """Content of a master."""
+        return (self.settings.data_dir / "objects/masters" / sha256).read_bytes()
+
+
+def metadata(**pairs: str) -> str:
+    """An Upload-Metadata header."""
+    return ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in pairs.items())
+
+
+@contextlib.asynccontextmanager
+async def upload_service(mesh: ProcessSettings, clock: Clock | None = None) -> AsyncIterator[UploadSettings]:
+    """The upload service with small limits."""
+    settings = UploadSettings(**mesh.model_dump(), upload_limit_bytes=LIMIT_BYTES, upload_checkpoint_bytes=MIB)
+    async with running("upload", settings, wire_upload, clock=clock):
+        yield settings
+
+
+@contextlib.asynccontextmanager
+async def gateway(mesh: ProcessSettings, **more: object) -> AsyncIterator[TusClient]:
+    """The gateway, and a client of it."""
+    settings = TusSettings(**{**mesh.model_dump(), "upload_limit_bytes": LIMIT_BYTES, "drain_timeout": 5, **more})
+    socket = mesh.run_dir.resolve() / "tus.sock"
+    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    async with (
+        running("tus", settings, wire_tus),
+        connected(mesh, "upload", CONTRACT) as channel,
+        httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=30) as http,
+    ):
+        yield TusClient(http, upload_service_pb2_grpc.UploadServiceStub(channel), mesh, socket, operator_key(mesh))
