@@ -119,7 +119,11 @@ def _errors(contracts: Contracts, schemas: Schemas) -> dict[str, Any]:
             retry_delay={"type": "string", "description": "After this long, such as `1s`."},
         ),
     }
-    status = {
+    return {_STATUS: _status(list(details)), **details}
+
+
+def _status(details: list[str]) -> dict[str, Any]:
+    return {
         "type": "object",
         "description": "Why something was refused.",
         "properties": {
@@ -138,7 +142,6 @@ def _errors(contracts: Contracts, schemas: Schemas) -> dict[str, Any]:
         },
         "required": ["code", "message", "details"],
     }
-    return {_STATUS: status, **details}
 
 
 def _detail(name: str, description: str, **properties: dict[str, Any]) -> dict[str, Any]:
