@@ -62,6 +62,18 @@ const rpc: Table<typeof RpcReason> = {
     title: "The service is restarting",
     advice: "Try again in a few seconds.",
   },
+  ROUTE_UNKNOWN: {
+    title: "There is nothing at this address",
+    advice: "Check the link. The page or file may also have been taken away.",
+  },
+  REQUEST_TOO_LARGE: {
+    title: "This is more than the service takes at once",
+    advice: "Shorten what you entered and try again.",
+  },
+  OVERLOADED: {
+    title: "The service is very busy",
+    advice: "Try again in a few seconds.",
+  },
 };
 
 const policy: Table<typeof PolicyReason> = {
@@ -186,6 +198,10 @@ const transcode: Table<typeof TranscodeReason> = {
   MASTER_UNDECODABLE: {
     title: "The video cannot be decoded",
     advice: "The file is damaged, or uses a codec that is not supported. Export it as H.264 or ProRes and try again.",
+  },
+  JOB_CANCELLED: {
+    title: "Processing was cancelled",
+    advice: "Someone stopped it, or deleted the video. Upload the file again if you still need it.",
   },
   ENCODE_FAILED: {
     title: "Encoding failed",

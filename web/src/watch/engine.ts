@@ -100,6 +100,7 @@ export class Engine {
   #keyTimer: number | undefined;
   #lastAnswer = performance.now();
   #anyFrame = false;
+  #anyCaptions = false;
 
   private constructor(order: EngineOrder, events: EngineEvents) {
     this.#order = order;
@@ -203,8 +204,11 @@ export class Engine {
       this.#failed((event as CustomEvent<unknown>).detail);
     });
     this.#player.addEventListener("textchanged", () => {
-      this.#events.captions(this.#player.getTextTracks().find((track) => track.active)?.language ?? "");
+      const shown = this.#player.getTextTracks().find((track) => track.active);
+      this.#anyCaptions ||= shown !== undefined;
+      this.#events.captions(shown?.language ?? "");
     });
+    window.addEventListener("keydown", this.#firstCaptions, { signal, capture: true });
     on("playing", () => {
       window.clearTimeout(this.#keyTimer);
       this.#events.state("playing");
@@ -239,6 +243,19 @@ export class Engine {
       window.clearInterval(beat);
     });
   }
+
+  /** The player's own key C brings the last subtitles back. Before there were any, this chooses the viewer's language. */
+  readonly #firstCaptions = (event: KeyboardEvent): void => {
+    const typing = event.target instanceof HTMLInputElement && event.target.type !== "range";
+    if (event.key !== "c" || event.ctrlKey || event.metaKey || event.altKey || typing || this.#anyCaptions) return;
+    const tracks = this.#player.getTextTracks().filter((track) => !track.forced);
+    const wanted = navigator.languages.map((language) => language.split("-")[0]);
+    const fitting = tracks.find((track) => wanted.includes(track.language.split("-")[0]));
+    const chosen = fitting ?? tracks[0];
+    if (chosen === undefined) return;
+    this.#player.selectTextTrack(chosen);
+    event.stopImmediatePropagation(); // the player would turn them off again at once
+  };
 
   /** Asks for the manifest when nothing was fetched for a while, so that a revoked session ends although all is buffered. */
   async #beat(): Promise<void> {
