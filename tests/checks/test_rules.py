@@ -23,7 +23,7 @@ LONG_FUNCTION = "def work():\n" + "    x = 1\n" * rules.MOST_LINES_OF_A_FUNCTION
         (rules.locks_without_hosts, "requirements/all.txt", "--index-url https://packages.example/simple\n"),
         (rules.locks_without_hosts, "web/package-lock.json", '  "resolved": "https://packages.example/a.tgz",\n'),
         (rules.nothing_patched, "tests/upload/test_uploads.py", "from unittest.mock import patch\n"),
-        (rules.nothing_patched, "tests/upload/test_uploads.py", "def test_x(monkeypatch): ...\n"),
+        (rules.nothing_patched, "tests/upload/test_uploads.py", "    monkeypatch.setattr(upload, 'now', later)\n"),
     ],
 )
 def test_a_breach_is_found(rule: rules.Rule, path: str, text: str) -> None:
@@ -36,7 +36,8 @@ def test_a_breach_is_found(rule: rules.Rule, path: str, text: str) -> None:
     [
         ("services/upload/rpc.py", "def work():\n    return 1\n"),
         ("requirements/all.txt", "uv==0.13.8 \\\n    --hash=sha256:0b3e\n"),
-        ("web/package-lock.json", '  "funding": {\n    "url": "https://thanks.example"\n'),
+        ("web/package-lock.json", '  "funding": [\n    "https://thanks.example"\n'),
+        ("tests/kit/test_storage.py", "monkeypatch.setenv('AWS_REGION', 'x')\n"),
         ("README.md", "See https://example.org\n" * 1000),
         ("tests/upload/test_uploads.py", "def test_a_film_arrives(): ...\n"),
     ],
