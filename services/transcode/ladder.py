@@ -148,9 +148,10 @@ def plan(media: MediaInfo, profile: Profile | None = None) -> Plan:
     sizes = picture_sizes(media.video.width, media.video.height, profile.largest_short_side)
     halves = rate > _HIGHEST_SMALL_RATE and any(min(size) < _SMALL for size in sizes)
     gop = gop_frames(rate, even=halves)
+    frames = max(1, round(Fraction(media.duration) * rate))
     return Plan(
         frame_rate=rate,
-        frame_count=max(1, round(Fraction(media.duration) * rate)),
+        frame_count=frames + frames % 2 if halves else frames,
         gop_frames=gop,
         preset=profile.preset,
         video=tuple(_rendition(codec, size, rate, gop) for codec in profile.codecs for size in sizes),

@@ -100,6 +100,13 @@ def test_keyframes_stand_at_the_same_moments_in_all_renditions(width: int, heigh
     assert all(rendition.gop_frames * rendition.frame_step == plan.gop_frames for rendition in plan.video)
 
 
+@given(sides, sides, rates, st.floats(min_value=0.01, max_value=20.0))
+def test_all_renditions_last_equally_long(width: int, height: int, rate: Fraction, duration: float) -> None:
+    plan = ladder.plan(media(width, height, rate, duration))
+    assert abs(plan.duration - Fraction(duration)) <= 2 / plan.frame_rate
+    assert all(plan.frame_count % rendition.frame_step == 0 for rendition in plan.video)
+
+
 @given(sides, sides, rates)
 def test_frame_rates_stay_below_their_caps(width: int, height: int, rate: Fraction) -> None:
     for rendition in ladder.plan(media(width, height, rate)).video:
