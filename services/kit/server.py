@@ -159,6 +159,8 @@ class _GuardedMethod:
         self._method = method
         self._handler = handler
         self.quiet = method.startswith(_QUIET)
+        # A stream sends nothing before its first answer: by REST its first bytes settle the HTTP status, which may yet be a refusal's.
+        self.greets = not self.quiet and not handler.response_streaming
         self._seconds: dict[str, Histogram] = {}
 
     def wrapped(self) -> Handler:
@@ -253,7 +255,7 @@ class _Guard:
             telemetry.correlated(metadata.get(telemetry.CORRELATION_HEADER))
         )
         try:
-            if not self._guarded.quiet:  # a write of its own on the wire, which nobody would read there
+            if self._guarded.greets:  # else a write of its own on the wire, which nobody would read there
                 await self._context.send_initial_metadata(((telemetry.CORRELATION_HEADER, correlation_id),))
             remaining = self._context.time_remaining()
             principal = self._guarded.admit(metadata)
