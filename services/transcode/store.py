@@ -66,7 +66,8 @@ def _job(row: sa.Row[tuple[Any, ...]]) -> Job:
     return Job(**{**values, "state": JobState(values["state"])})
 
 
-def _task(row: sa.Row[tuple[Any, ...]]) -> Task:
+def task_of(row: sa.Row[tuple[Any, ...]]) -> Task:
+    """A task from a row of its table."""
     values = row._asdict()
     return Task(**{**values, "kind": TaskKind(values["kind"]), "state": TaskState(values["state"])})
 
@@ -174,7 +175,7 @@ async def locked_task(tx: Tx, task_id: str) -> tuple[Job, Task] | None:
     if job is None:
         return None
     row = (await tx.execute(sa.select(tasks).where(tasks.c.task_id == task_id).with_for_update())).one()
-    return job, _task(row)
+    return job, task_of(row)
 
 
 async def renew(tx: Tx, task: Task, seconds_done: float, until: datetime) -> bool:
@@ -243,7 +244,7 @@ async def forgotten(tx: Tx, now: datetime, asked_before: datetime, limit: int = 
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [_task(row) for row in await tx.execute(query)]
+    return [task_of(row) for row in await tx.execute(query)]
 
 
 async def is_worked_on(tx: Tx, job_id: str, now: datetime) -> bool:

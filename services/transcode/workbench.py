@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,8 @@ from services.kit.database import Database
 from services.kit.storage import ObjectStore
 from services.transcode import store
 from services.transcode.domain import Job, Task, TaskKind
+from services.transcode.ladder import Profile
+from services.transcode.probe import MasterLimits
 
 _MOST_MASTERS: Final = 2
 
@@ -59,24 +61,44 @@ class Masters:
 
 
 @dataclass(frozen=True, slots=True)
+class Making:
+    """What is made of masters, and of which.
+
+    Attributes:
+        profile: codecs, sizes, speed.
+        limits: which masters are refused.
+        chunk_seconds: about how long a chunk is.
+    """
+
+    profile: Profile
+    limits: MasterLimits
+    chunk_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Workbench:
     """One attempt at one task.
 
     Attributes:
         job: the job, with its plan once there is one.
         task: the task.
-        master: the master file. To be read only.
         folder: an empty folder to work in; it is removed afterwards.
+        making: what is made of masters.
         advance: to be told, now and then, how many seconds of film this attempt has encoded.
     """
 
     job: Job
     task: Task
-    master: Path
     folder: Path
+    making: Making
     advance: Callable[[float], None]
     _database: Database
     _objects: ObjectStore
+    _masters: Masters
+
+    def film(self, key: str) -> AbstractAsyncContextManager[Path]:
+        """The master, or what stands in for it, as a file to read while the block runs."""
+        return self._masters.local(key)
 
     async def results(self, kind: TaskKind) -> Sequence[dict[str, Any]]:
         """What the job's done tasks of a kind left, by position."""

@@ -33,7 +33,9 @@ from services.kit.work import Overtaken, TryAgain, while_ours
 from services.transcode.care import Caretaker
 from services.transcode.domain import DOMAIN, Job, Task
 from services.transcode.jobs import QUEUE, Jobs, Standing
-from services.transcode.workbench import Masters, Workbench
+from services.transcode.ladder import Profile, VideoCodec
+from services.transcode.probe import MasterLimits
+from services.transcode.workbench import Making, Masters, Workbench
 
 log = structlog.stdlib.get_logger()
 
@@ -50,6 +52,29 @@ class TranscodeWorkerSettings(ProcessSettings):
     transcode_parallel: int = Field(
         default=1, ge=1, le=64, description="Tasks worked on at once. One is right: an encoder uses all processors."
     )
+    transcode_codecs: tuple[VideoCodec, ...] = Field(
+        default=(VideoCodec.H264,), min_length=1, description='JSON list of codecs, such as ["h264", "hevc"].'
+    )
+    transcode_preset: str = Field(
+        default="veryfast",
+        pattern="^(ultrafast|superfast|veryfast|faster|fast|medium|slow|slower|veryslow)$",
+        description="Speed of the encoders, as x264 names it. `medium` takes about twice as long as `veryfast`.",
+    )
+    transcode_largest_side: int = Field(
+        default=2160, ge=144, description="Shorter side of the largest rendition in pixels; larger masters are reduced."
+    )
+    transcode_chunk_seconds: float = Field(
+        default=10.0, ge=2, description="About how many seconds of film are encoded in one task."
+    )
+    transcode_longest_hours: float = Field(default=12, gt=0, description="Longer films are refused.")
+
+    def making(self) -> Making:
+        """What is made of masters, and of which."""
+        return Making(
+            Profile(self.transcode_codecs, self.transcode_preset, self.transcode_largest_side),
+            MasterLimits(seconds=self.transcode_longest_hours * 3600),
+            self.transcode_chunk_seconds,
+        )
 
 
 class Progress:
@@ -92,13 +117,21 @@ class Worker:
     """Does the tasks that it is given."""
 
     def __init__(
-        self, database: Database, bus: NatsClient, objects: ObjectStore, jobs: Jobs, caretaker: Caretaker
+        self,
+        *,
+        database: Database,
+        bus: NatsClient,
+        objects: ObjectStore,
+        jobs: Jobs,
+        caretaker: Caretaker,
+        making: Making,
     ) -> None:
         self._database = database
         self._bus = bus
         self._objects = objects
         self._jobs = jobs
         self._caretaker = caretaker
+        self._making = making
         self._masters = Masters(objects)
 
     async def work(self, message: bytes) -> None:
@@ -146,8 +179,17 @@ class Worker:
             raise Overtaken
         teller = asyncio.create_task(progress.keep_telling())
         try:
-            async with self._folder(task) as folder, self._masters.local(job.object_key) as master:
-                bench = Workbench(job, task, master, folder, progress.advance, self._database, self._objects)
+            async with self._folder(task) as folder:
+                bench = Workbench(
+                    job,
+                    task,
+                    folder,
+                    self._making,
+                    progress.advance,
+                    self._database,
+                    self._objects,
+                    self._masters,
+                )
                 outcome = await while_ours(tasks.done(bench), still_ours)
                 job = await self._jobs.end(task, outcome)
             progress.advance(task.seconds)
@@ -208,7 +250,14 @@ async def wire(process: Process, settings: TranscodeWorkerSettings) -> None:
     js = bus.jetstream()
     await QUEUE.ensure(js)
     caretaker = Caretaker(database, objects, process.clock)
-    worker = Worker(database, bus, objects, Jobs(database, objects, process.clock), caretaker)
+    worker = Worker(
+        database=database,
+        bus=bus,
+        objects=objects,
+        jobs=Jobs(database, objects, process.clock),
+        caretaker=caretaker,
+        making=settings.making(),
+    )
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(QUEUE.run(js, worker.work, parallel=settings.transcode_parallel), "worker")
 

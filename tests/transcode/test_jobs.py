@@ -62,7 +62,7 @@ async def test_the_work_of_a_killed_worker_is_finished_by_another(here: Transcod
         await here.upload(film(6, "640x360", 50))
         task = await here.task_in_hand("chunk")
         await asyncio.sleep(0.3)
-        encoders = [process for process in psutil.Process(doomed.pid).children(recursive=True)]
+        encoders = psutil.Process(doomed.pid).children(recursive=True)
         doomed.send_signal(signal.SIGKILL)
         doomed.wait()
         _, alive = psutil.wait_procs(encoders, timeout=2)

@@ -1,0 +1,194 @@
+"""Does each kind of task with the engine, and says what came of it in terms of object keys and the contract's renditions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.json_format import MessageToDict
+from pydantic import TypeAdapter
+from reelmesh.transcode.v1 import events_pb2, transcode_pb2
+
+from services.kit.clock import duration
+from services.transcode.domain import TaskKind, renditions_prefix, work_prefix
+from services.transcode.encode import Chunk, chunks, encode_audio, encode_chunk, indexed, needs_index
+from services.transcode.jobs import NewTask, Outcome, Planned
+from services.transcode.ladder import AudioRendition, Plan, VideoRendition, plan
+from services.transcode.media import Hdr, MediaInfo, SubtitleKind
+from services.transcode.probe import probe
+from services.transcode.stitch import Stitched, check_aligned, check_chunk, stitch
+from services.transcode.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What the probe leaves to all tasks after it.
+
+    Attributes:
+        master: what the master holds.
+        film_key: object that pictures and sound are read from: the master, or a copy that can be entered in the middle.
+        film: what that holds.
+        plan: what is made of it.
+        chunks: the parts that it is encoded in.
+    """
+
+    master: MediaInfo
+    film_key: str
+    film: MediaInfo
+    plan: Plan
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def sounds(self) -> list[tuple[AudioRendition, ...]]:
+        """Sound renditions, track by track."""
+        return [tuple(group) for _, group in groupby(self.plan.audio, key=lambda one: one.source_index)]
+
+
+_SCRIPT: Final = TypeAdapter(Script)
+
+
+async def done(bench: Workbench) -> Outcome:
+    """Does the task.
+
+    Raises:
+        Refusal: the master cannot be taken, or the encode failed; see `reelmesh.transcode.v1.ErrorReason`.
+    """
+    if bench.task.kind is TaskKind.PROBE:
+        return await _probe(bench)
+    return await _DOERS[bench.task.kind](bench, _SCRIPT.validate_python((bench.job.plan or {})["script"]))
+
+
+async def _probe(bench: Workbench) -> Planned:
+    film_key, files = bench.job.object_key, dict[str, Path]()
+    async with bench.film(film_key) as master:
+        media = film = await probe(master, bench.making.limits)
+        if needs_index(media):
+            copy = await indexed(master, media, bench.folder)
+            film = await probe(copy, bench.making.limits)
+            film_key = f"{work_prefix(bench.job.job_id)}/master.mkv"
+            files[film_key] = copy
+    planned = plan(film, bench.making.profile)
+    script = Script(media, film_key, film, planned, chunks(planned, bench.making.chunk_seconds))
+    rate = float(planned.frame_rate)
+    encode = [NewTask(TaskKind.CHUNK, chunk.index, chunk.frame_count / rate) for chunk in script.chunks]
+    encode += [NewTask(TaskKind.AUDIO, position) for position in range(len(script.sounds))]
+    finish = [NewTask(TaskKind.STITCH), NewTask(TaskKind.STILLS)]
+    if any(track.kind is SubtitleKind.TEXT for track in media.subtitles):
+        finish.append(NewTask(TaskKind.CAPTIONS))
+    return Planned(
+        files=files,
+        facts=_facts(media),
+        plan={"script": _SCRIPT.dump_python(script, mode="json")},
+        renditions=[
+            *(_video(planned, rendition) for rendition in planned.video),
+            # The track that the master marks comes first: it is what a player takes when nobody chooses.
+            *(_audio(planned, rendition) for rendition in sorted(planned.audio, key=lambda one: not one.is_default)),
+        ],
+        encode=encode,
+        finish=finish,
+        segment_seconds=float(planned.gop_seconds),
+    )
+
+
+async def _chunk(bench: Workbench, script: Script) -> Outcome:
+    part = script.chunks[bench.task.position]
+    async with bench.film(script.film_key) as film:
+        made = await encode_chunk(film, script.film, script.plan, part, bench.folder, on_seconds=bench.advance)
+    for rendition in script.plan.video:
+        await asyncio.to_thread(check_chunk, script.plan, rendition, part, made[rendition.name])
+    prefix = f"{work_prefix(bench.job.job_id)}/chunks/{part.index}"
+    keys = {name: f"{prefix}/{name}.mp4" for name in made}
+    return Outcome({"files": keys}, {keys[name]: path for name, path in made.items()})
+
+
+async def _sound(bench: Workbench, script: Script) -> Outcome:
+    renditions = script.sounds[bench.task.position]
+    async with bench.film(script.film_key) as film:
+        made = await encode_audio(film, script.film, script.plan, renditions, bench.folder)
+    return _made(bench, [(_audio(script.plan, rendition), made[rendition.name]) for rendition in renditions])
+
+
+async def _stitch(bench: Workbench, script: Script) -> Outcome:
+    parts = [result["files"] for result in await bench.results(TaskKind.CHUNK)]
+    stitched: list[Stitched] = []
+    for rendition in script.plan.video:
+        async with bench.files([part[rendition.name] for part in parts]) as files:
+            target = bench.folder / f"{rendition.name}.mp4"
+            stitched.append(await stitch(script.plan, rendition, script.chunks, files, target))
+    check_aligned(stitched)
+    pairs = zip(script.plan.video, stitched, strict=True)
+    return _made(bench, [(_video(script.plan, rendition), whole.path) for rendition, whole in pairs])
+
+
+def _made(bench: Workbench, renditions: Sequence[tuple[dict[str, Any], Path]]) -> Outcome:
+    """Finished renditions with the files that hold them."""
+    prefix, entries, files = renditions_prefix(bench.job.job_id), list[dict[str, Any]](), dict[str, Path]()
+    for rendition, path in renditions:
+        key = f"{prefix}/{rendition['name']}{path.suffix}"
+        entries.append({**rendition, "object_key": key})
+        files[key] = path
+    return Outcome({"renditions": entries}, files)
+
+
+def _facts(media: MediaInfo) -> events_pb2.MasterProbed:
+    video = media.video
+    return events_pb2.MasterProbed(
+        duration=duration(media.duration),
+        width=video.width,
+        height=video.height,
+        frame_rate=float(video.average_frame_rate),
+        container=media.container.name.lower(),
+        video_codec=video.codec,
+        dynamic_range="SDR" if video.hdr is Hdr.NONE else video.hdr.name,
+        audio_tracks=[
+            events_pb2.ProbedTrack(codec=track.codec, channels=track.channels, language=track.language, used=True)
+            for track in media.audio
+        ],
+        subtitle_tracks=[
+            events_pb2.ProbedTrack(codec=track.codec, language=track.language, used=track.kind is SubtitleKind.TEXT)
+            for track in media.subtitles
+        ],
+    )
+
+
+def _video(planned: Plan, rendition: VideoRendition) -> dict[str, Any]:
+    return _json(
+        transcode_pb2.Rendition(
+            name=f"video-{rendition.name}",
+            kind=transcode_pb2.TRACK_KIND_VIDEO,
+            codec=rendition.codec.value,
+            width=rendition.width,
+            height=rendition.height,
+            frame_rate=float(rendition.frame_rate),
+            duration=duration(float(planned.duration)),
+        )
+    )
+
+
+def _audio(planned: Plan, rendition: AudioRendition) -> dict[str, Any]:
+    return _json(
+        transcode_pb2.Rendition(
+            name=f"audio-{rendition.name}",
+            kind=transcode_pb2.TRACK_KIND_AUDIO,
+            codec="aac",
+            channels=rendition.channels,
+            language=rendition.language,
+            title=rendition.title,
+            duration=duration(float(planned.duration)),
+        )
+    )
+
+
+def _json(rendition: transcode_pb2.Rendition) -> dict[str, Any]:
+    return MessageToDict(rendition, preserving_proto_field_name=True)
+
+
+_DOERS: Final[dict[TaskKind, Callable[[Workbench, Script], Awaitable[Outcome]]]] = {
+    TaskKind.CHUNK: _chunk,
+    TaskKind.AUDIO: _sound,
+    TaskKind.STITCH: _stitch,
+}
