@@ -61,11 +61,13 @@ def accepted_correlation_id(offered: str | None) -> str:
 def correlated(offered: str | None) -> Iterator[str]:
     """Works under a correlation id, which log lines, outgoing calls and announced events then carry."""
     accepted = accepted_correlation_id(offered)
-    token = _correlation_id.set(accepted)
+    before = _correlation_id.get()
+    _correlation_id.set(accepted)
     try:
         yield accepted
     finally:
-        _correlation_id.reset(token)
+        # Set back rather than reset by token: a stream whose caller went away is closed in another context, where a token is not good.
+        _correlation_id.set(before)
 
 
 def masked(text: str) -> str:

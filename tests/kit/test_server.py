@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -174,6 +175,23 @@ async def test_a_stream_that_fails_in_the_middle_ends_with_a_refusal(hops: Hops)
     stream = hops.far.WatchAsset(assets_service_pb2.WatchAssetRequest(asset_id=new_id("ast")))
     assert (await stream.read()).asset.title == "first"
     assert (await refused(stream.read())).reason == "INTERNAL"
+
+
+async def test_a_stream_whose_caller_goes_away_is_closed_without_complaint(
+    hops: Hops, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def never() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    hops.servicer.answer = never
+    stream = hops.far.WatchAsset(assets_service_pb2.WatchAssetRequest(asset_id=new_id("ast")))
+    assert (await stream.read()).asset.title == "first"
+    stream.cancel()
+    await asyncio.sleep(0.1)
+    gc.collect()
+    await asyncio.sleep(0.1)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_one_correlation_id_goes_all_the_way_and_a_malformed_one_is_replaced(hops: Hops) -> None:
