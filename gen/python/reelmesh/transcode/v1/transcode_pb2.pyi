@@ -259,6 +259,7 @@ class Rendition(_message.Message):
     THUMBNAIL_INTERVAL_FIELD_NUMBER: _builtins.int
     SPRITE_COLUMNS_FIELD_NUMBER: _builtins.int
     SPRITE_ROWS_FIELD_NUMBER: _builtins.int
+    FORCED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name that is unique within the job, such as `video-1080p` or `audio-en-2ch`."""
     kind: Global___TrackKind.ValueType
@@ -283,6 +284,10 @@ class Rendition(_message.Message):
     """Columns of a sprite sheet; 0 for all else."""
     sprite_rows: _builtins.int
     """Rows of a sprite sheet; 0 for all else."""
+    forced: _builtins.bool
+    """Whether captions are to be shown even to a viewer who asked for none, as translations of foreign speech are. Never set but
+    for captions.
+    """
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """Length of the track. Absent for stills."""
@@ -308,10 +313,11 @@ class Rendition(_message.Message):
         thumbnail_interval: _duration_pb2.Duration | None = ...,
         sprite_columns: _builtins.int = ...,
         sprite_rows: _builtins.int = ...,
+        forced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "thumbnail_interval", b"thumbnail_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "codec", b"codec", "duration", b"duration", "frame_rate", b"frame_rate", "height", b"height", "kind", b"kind", "language", b"language", "name", b"name", "object_key", b"object_key", "sprite_columns", b"sprite_columns", "sprite_rows", b"sprite_rows", "thumbnail_interval", b"thumbnail_interval", "title", b"title", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "codec", b"codec", "duration", b"duration", "forced", b"forced", "frame_rate", b"frame_rate", "height", b"height", "kind", b"kind", "language", b"language", "name", b"name", "object_key", b"object_key", "sprite_columns", b"sprite_columns", "sprite_rows", b"sprite_rows", "thumbnail_interval", b"thumbnail_interval", "title", b"title", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
