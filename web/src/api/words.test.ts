@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 import type { DescEnum, DescFile } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 
@@ -24,7 +26,7 @@ const reasons = reasonEnums.flatMap((found) => {
 
 test("the contracts of every domain are looked at", () => {
   expect(new Set(reasons.map(({ domain }) => domain))).toEqual(
-    new Set(Object.keys(WORDS).filter((name) => name !== "here")),
+    new Set(Object.keys(WORDS).filter((name) => name !== "here" && name !== "tus.reelmesh")),
   );
 });
 
@@ -34,6 +36,17 @@ describe.each(reasons)("$domain $reason", ({ domain, reason }) => {
     expect(words?.title).toMatch(/^[A-Z][^.]+[^.]$/);
     expect(words?.advice).toMatch(/\.$/);
   });
+});
+
+const gateway = readFileSync(new URL("../../../gateway/tus/refusals.py", import.meta.url), "utf8");
+const gatewayReasons = [...gateway.matchAll(/^ {4}([A-Z_]+) = "\1"$/gm)].map(([, name]) => name ?? "");
+
+test("the reasons of the tus gateway are looked at", () => {
+  expect(gatewayReasons).toContain("SUPERSEDED");
+});
+
+test.each(gatewayReasons)("the tus gateway's %s is told to people in words", (reason) => {
+  expect(wordsOf(reason, "tus.reelmesh")).toBeDefined();
 });
 
 test("a reason is found by its bare name, as the edge's header sends it", () => {

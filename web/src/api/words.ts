@@ -235,6 +235,34 @@ const drm: Table<typeof DrmReason> = {
   },
 };
 
+/** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */
+const tus: Readonly<Record<string, Words>> = {
+  VERSION_UNSUPPORTED: { title: "This page and the server do not fit together", advice: "Reload the page." },
+  METHOD_UNSUPPORTED: { title: "This page and the server do not fit together", advice: "Reload the page." },
+  CONTENT_TYPE_UNSUPPORTED: { title: "This page and the server do not fit together", advice: "Reload the page." },
+  EXTENSION_UNSUPPORTED: { title: "This page and the server do not fit together", advice: "Reload the page." },
+  HEADER_INVALID: {
+    title: "The server does not take this file name or title",
+    advice: "Rename the file or change the title, then add it again.",
+  },
+  BODY_TOO_LONG: {
+    title: "The file grew while it was being uploaded",
+    advice: "Wait until it is written completely, then add it again.",
+  },
+  CHECKSUM_MISMATCH: {
+    title: "A part of the file arrived damaged",
+    advice: "Nothing damaged was kept. Try again.",
+  },
+  UPLOAD_GONE: {
+    title: "This upload was cancelled or expired",
+    advice: "Try again to start over.",
+  },
+  SUPERSEDED: {
+    title: "This file is being uploaded somewhere else",
+    advice: "Another tab or program goes on with it. Close that one, then try again here.",
+  },
+};
+
 /** Reasons of this application itself: what no server can tell, because it did not answer or is not asked. */
 const here = {
   OFFLINE: { title: "You are offline", advice: "Check your connection. Everything goes on when it is back." },
@@ -316,6 +344,7 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "transcode.reelmesh": transcode,
   "packaging.reelmesh": packaging,
   "drm.reelmesh": drm,
+  "tus.reelmesh": tus,
   here,
 };
 

@@ -87,6 +87,17 @@ const STREAMS_AT_ONCE = 3;
 const POLL_MS = 4000;
 const SENDING: ReadonlySet<EntryState> = new Set(["uploading", "waiting", "checking"]);
 
+// Trying the same file again changes nothing about these.
+const HOPELESS: ReadonlySet<string> = new Set([
+  "FILE_TOO_LARGE",
+  "FILE_UNREADABLE",
+  "FILE_CORRUPT",
+  "BEYOND_SIZE",
+  "BODY_TOO_LONG",
+  "HEADER_INVALID",
+  "REQUEST_INVALID",
+]);
+
 /** The name of a file without its extension. */
 export function titleOf(filename: string): string {
   return (
@@ -283,7 +294,7 @@ export class UploadQueue {
     work.rate.reset();
     const stopped = { perSecond: undefined, secondsLeft: undefined, refusal: found };
     if (found.kind !== "transient") {
-      this.#change(work, { state: "refused", canRetry: found.kind === "credential", ...stopped });
+      this.#change(work, { state: "refused", canRetry: !HOPELESS.has(found.reason), ...stopped });
       this.#next();
       return;
     }
