@@ -58,6 +58,17 @@ PROCESSES: tuple[ProcessSpec, ...] = (
 """The mesh. Stopping goes through this list backwards: the edge first, the stores last."""
 
 PRELOADED_MODULES: tuple[str, ...] = (
+    "asyncpg",
+    "grpc.aio",
+    "nats",
+    "jwt",
+    "structlog",
+    "prometheus_client",
+    "pydantic_settings",
+    "sqlalchemy",
+    "sqlalchemy.ext.asyncio",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "protovalidate",
     "services.kit.process",
     "services.kit.database",
     "services.kit.events",
@@ -66,12 +77,12 @@ PRELOADED_MODULES: tuple[str, ...] = (
     "services.kit.storage",
     "services.kit.validation",
     "services.kit.work",
-    "sqlalchemy.dialects.postgresql.asyncpg",
     "google.api.httpbody_pb2",
     "google.protobuf.field_mask_pb2",
 )
 """What the zygote imports before it forks: the kit, and with it every library that the services share.
 
-Importing must start no thread and open no connection. One that is missing is skipped: the process that
-needs it will say so better.
+The large libraries are named on their own and first: between two names the zygote starts a program that is
+waited for, such as Postgres. Importing must start no thread and open no connection. A name that is missing is
+skipped: the process that needs it will say so better.
 """
