@@ -1,0 +1,1 @@
+"""Measures us beside peers on this machine: `make bench [ONLY=group]`."""

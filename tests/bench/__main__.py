@@ -1,0 +1,56 @@
+"""`python -m tests.bench [--only GROUP]`: measures, prints a table, and merges into `bench/results.json`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import sys
+import traceback
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.harness import RESULTS, ROOT, Measurement, record
+
+GROUPS: Final = {
+    "upload": "tests.bench.uploads",
+    "ladder": "tests.bench.ladder",
+    "pipeline": "tests.bench.pipeline",
+    "edge": "tests.bench.edge",
+    "licence": "tests.bench.licence",
+    "player": "tests.bench.player",
+    "mesh": "tests.bench.idle_mesh",
+}
+
+
+def main() -> int:
+    """Runs the groups one after another; one that fails does not keep the others from running."""
+    parser = argparse.ArgumentParser(prog="make bench", description="Measures us beside peers.")
+    parser.add_argument("--only", choices=sorted(GROUPS), help="one group")
+    only = parser.parse_args().only
+    failed = []
+    for group in [only] if only else GROUPS:
+        print(f"{group} …", flush=True)
+        try:
+            measured = asyncio.run(importlib.import_module(GROUPS[group]).measure())
+        except Exception:
+            traceback.print_exc()
+            failed.append(group)
+            continue
+        record(measured)
+        Console().print(_table(measured))
+    print(f"Written to {RESULTS.relative_to(ROOT)}." + (f" Failed: {', '.join(failed)}." if failed else ""))
+    return 1 if failed else 0
+
+
+def _table(measured: list[Measurement]) -> Table:
+    table = Table("id", "value", "unit", "peer", "note")
+    for one in measured:
+        table.add_row(one.id, f"{one.value:.3f}", one.unit, one.peer, one.note)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
