@@ -246,6 +246,28 @@ async def test_a_service_that_is_away_is_named(edge: Edge) -> None:
         await edge.parts.start("transcode")
 
 
+async def test_a_call_waits_out_a_restart(edge: Edge) -> None:
+    await edge.parts.stop("assets")
+    waiting = asyncio.create_task(edge.http.get(f"/v1/assets/{ASSET}"))
+    await asyncio.sleep(0.3)
+    await edge.parts.start("assets")
+    assert (await waiting).status_code == 200
+
+
+async def test_a_service_that_goes_away_under_a_call_is_asked_again_if_the_call_may_be_repeated(edge: Edge) -> None:
+    waiting = asyncio.create_task(edge.http.get(f"/v1/assets/{SLOW_ASSET}", timeout=10))
+    await asyncio.sleep(0.2)
+    asked = len(edge.parts.assets.seen)
+    await edge.parts.stop("assets")
+    await edge.parts.start("assets")
+    for _ in range(100):
+        if len(edge.parts.assets.seen) > asked:
+            break
+        await asyncio.sleep(0.05)
+    waiting.cancel()
+    assert len(edge.parts.assets.seen) > asked
+
+
 async def test_pages_of_a_friendly_origin_may_call(edge: Edge) -> None:
     asked = {
         "origin": FRIENDLY_ORIGIN,

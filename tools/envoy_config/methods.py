@@ -19,14 +19,14 @@ class Method:
         service: full name, such as `reelmesh.upload.v1.UploadService`.
         name: such as `CreateUpload`.
         streams: whether the request or the response is a stream.
-        reads: whether it changes nothing.
+        repeatable: whether the contract says that asking again does no harm and gets the same answer.
     """
 
     domain: str
     service: str
     name: str
     streams: bool
-    reads: bool
+    repeatable: bool
 
     @property
     def path(self) -> str:
@@ -50,5 +50,5 @@ def _methods(described: FileDescriptorSet) -> Iterator[Method]:
                     service=f"{file.package}.{service.name}",
                     name=method.name,
                     streams=method.client_streaming or method.server_streaming,
-                    reads=method.options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
+                    repeatable=method.options.idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN,
                 )

@@ -30,13 +30,14 @@ _BUFFERED: Final = {
 }
 _UNTRANSCODED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
 
-# What never reached a service may be sent again, whatever it is; what only reads may be sent again if the service was going away.
+# What never reached a service may be sent again, whatever it is; what may be repeated also when the service died or drained
+# under it. Together the tries outlast a restart.
 _RETRY_UNSENT: Final = {
-    "retry_on": "connect-failure,refused-stream",
-    "num_retries": 3,
+    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    "num_retries": 6,
     "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
 }
-_RETRY_READS: Final = {**_RETRY_UNSENT, "retry_on": "connect-failure,refused-stream,reset-before-request,unavailable"}
+_RETRY_REPEATABLE: Final = {**_RETRY_UNSENT, "retry_on": f"{_RETRY_UNSENT['retry_on']},reset,unavailable"}
 
 _PAGE_RULES: Final = (
     "default-src 'self'",
@@ -182,7 +183,7 @@ def _rpc_route(method: Method) -> Block:
         cluster=method.domain,
         timeout="0s" if method.streams else TIMEOUTS.get(method.name, UNARY_TIMEOUT),
         idle_timeout="0s" if method.streams or method.name in TIMEOUTS else UNARY_TIMEOUT,
-        retry_policy=_RETRY_READS if method.reads and not method.streams else _RETRY_UNSENT,
+        retry_policy=_RETRY_REPEATABLE if method.repeatable and not method.streams else _RETRY_UNSENT,
         unasked=_UNASKED,
     )
 
