@@ -18,7 +18,7 @@ from prometheus_client import Counter, Histogram
 from reelmesh.upload.v1 import upload_pb2
 
 from gateway.tus import headers
-from gateway.tus.body import Blocks, Body, End, Receive, held_back
+from gateway.tus.body import Blocks, Body, End, Inbox, Receive, held_back
 from gateway.tus.refusals import Reason, body_too_long, http_status, refused
 from gateway.tus.turns import Turns
 from gateway.tus.uploads import Stub, Upload, Uploads
@@ -106,16 +106,19 @@ class Tus:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
         started = time.monotonic()
-        offered = dict(scope["headers"]).get(telemetry.CORRELATION_HEADER.encode(), b"").decode("latin-1")
+        raw = dict(scope["headers"])
+        offered = raw.get(telemetry.CORRELATION_HEADER.encode(), b"").decode("latin-1")
+        inbox = Inbox(receive, empty=raw.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in raw)
         with telemetry.correlated(offered or None) as correlation_id:
             method, upload_id = scope["method"], self._upload_id(scope["path"])
             detail: dict[str, object] = {}
             try:
-                request = self._request(scope, receive, upload_id)
+                request = self._request(scope, inbox, upload_id)
                 method = request.method
                 answer = await self._answer(request)
             except Refusal as refusal:
                 answer = _refusal_answer(refusal, correlation_id)
+                await inbox.read_away()
                 detail = {"reason": refusal.reason, "refusal": refusal.message}
             except Exception:
                 log.exception("defect", method=method)

@@ -18,8 +18,34 @@ BLOCK_BYTES: Final = 1024 * 1024
 """Blocks are about this long: the HTTP server hands out up to 320 KiB at a time, and the last part is not cut. With 256 KiB a block
 an upload costs a seventh more processor time; with more than 1 MiB it only costs memory."""
 _IN_MEMORY_BYTES: Final = 4 * BLOCK_BYTES
+_READ_AWAY_BYTES: Final = 8 * BLOCK_BYTES
+_SILENCE_SECONDS: Final = 0.25
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class Inbox:
+    """The ASGI channel of one request, which knows whether there is more to come."""
+
+    def __init__(self, receive: Receive, *, empty: bool) -> None:
+        self._receive = receive
+        self._ended = empty
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        """The next ASGI message."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self._ended = True
+        return message
+
+    async def read_away(self) -> None:
+        """Reads on for a while before a refusal is sent: most clients listen only once they have sent everything, and one whose
+        connection is closed before that hears nothing. Ends after 8 MiB, or when nothing comes for a quarter of a second."""
+        room = _READ_AWAY_BYTES
+        with contextlib.suppress(TimeoutError):
+            while not self._ended and room > 0:
+                async with asyncio.timeout(_SILENCE_SECONDS):
+                    room -= len((await self()).get("body", b""))
 
 
 class End(Enum):
