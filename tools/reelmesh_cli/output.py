@@ -32,8 +32,8 @@ class Output:
     """Where results go. With `as_json`, people's text goes nowhere and only `result` and `fail` print."""
 
     as_json: bool = False
-    people: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
-    errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+    people: Console = field(default_factory=lambda: Console(highlight=False))
+    errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
 
     @property
     def live(self) -> bool:
@@ -43,7 +43,7 @@ class Output:
     def say(self, text: str = "") -> None:
         """A line for people."""
         if not self.as_json:
-            self.people.print(text)
+            self.people.print(text, soft_wrap=True)
 
     def result(self, **fields: Any) -> None:
         """The result for programs."""
@@ -56,10 +56,10 @@ class Output:
         if self.as_json:
             self.result(error={"message": message} | facts)
         else:
-            self.errors.print(f"[bold red]✗[/] {escape(message)}")
+            self.errors.print(f"[bold red]✗[/] {escape(message)}", soft_wrap=True)
             for name, value in facts.items():
                 for part, said in value.items() if isinstance(value, dict) else [(name, value)]:
-                    self.errors.print(f"  [dim]{part.replace('_', ' ')}:[/] {escape(str(said))}")
+                    self.errors.print(f"  [dim]{part.replace('_', ' ')}:[/] {escape(str(said))}", soft_wrap=True)
         raise typer.Exit(status)
 
 

@@ -8,6 +8,7 @@ import webbrowser
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from tools.reelmesh_cli.connection import DataOption, UrlOption, client
 from tools.reelmesh_cli.output import JsonOption, Output, run_call
@@ -51,14 +52,10 @@ def show_playback(output: Output, created: CreatePlaybackResponse, open_page: bo
         licence_url=playback.licence_url,
         watch_url=created.watch_url,
     )
-    output.say(f"[bold]{playback.title or playback.asset_id}[/]  [dim]{playback.asset_id}[/]")
-    output.say(
-        f"  [dim]session[/]  {playback.session_id}  [dim](end it with `reelmesh revoke {playback.session_id}`)[/]"
-    )
-    output.say(f"  [dim]HLS    [/]  {playback.hls_url}")
-    output.say(f"  [dim]DASH   [/]  {playback.dash_url}")
-    output.say(f"  [dim]licence[/]  {playback.licence_url}")
-    output.say(f"  [dim]watch  [/]  {created.watch_url}  [dim](works once, within five minutes)[/]")
+    output.say(f"[bold]{escape(playback.title or playback.asset_id)}[/]  [dim]{playback.asset_id}[/]")
+    output.say(f"  [dim]watch  [/]  {created.watch_url}  [dim]works once, within five minutes[/]")
+    output.say(f"  [dim]session[/]  {playback.session_id}  [dim]ends with[/] reelmesh revoke {playback.session_id}")
+    output.say("  [dim]For another player: --json has the addresses of HLS, DASH and the licence server.[/]")
     if open_page and output.live and any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
         with contextlib.suppress(webbrowser.Error):
             webbrowser.open(created.watch_url)
