@@ -87,7 +87,12 @@ def request_of(
             for rendition in _all(event, transcode.TRACK_KIND_AUDIO)
         ),
         text=tuple(
-            TextTrack(files[rendition.object_key], rendition.language or _UNKNOWN_LANGUAGE, rendition.title)
+            TextTrack(
+                files[rendition.object_key],
+                rendition.language or _UNKNOWN_LANGUAGE,
+                rendition.title,
+                forced=rendition.forced,
+            )
             for rendition in _all(event, transcode.TRACK_KIND_TEXT)
         ),
         thumbnails=_thumbnails(event, files),

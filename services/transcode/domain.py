@@ -1,7 +1,7 @@
 """Rules of a job's and a task's life. No input, no output.
 
 A job goes through three stages: the master is probed; its picture is encoded in chunks and its sound track by track; the
-chunks are joined while stills and captions are made. A stage's tasks are worked on by any number of workers at once; the
+chunks are joined and stills taken from them, while captions are made. A stage's tasks are worked on by any number of workers at once; the
 next stage begins when all are done.
 """
 
@@ -48,15 +48,14 @@ class TaskKind(StrEnum):
     PROBE = "probe"
     CHUNK = "chunk"
     AUDIO = "audio"
-    STITCH = "stitch"
-    STILLS = "stills"
+    JOIN = "join"
     CAPTIONS = "captions"
 
 
 STAGES: Final = {
     JobState.PROBING: frozenset({TaskKind.PROBE}),
     JobState.ENCODING: frozenset({TaskKind.CHUNK, TaskKind.AUDIO}),
-    JobState.FINISHING: frozenset({TaskKind.STITCH, TaskKind.STILLS, TaskKind.CAPTIONS}),
+    JobState.FINISHING: frozenset({TaskKind.JOIN, TaskKind.CAPTIONS}),
 }
 """Which tasks make up which stage."""
 

@@ -9,19 +9,24 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from google.protobuf.json_format import MessageToDict
 from pydantic import TypeAdapter
 from reelmesh.transcode.v1 import events_pb2, transcode_pb2
 
 from services.kit.clock import duration
+from services.transcode.captions import extract
 from services.transcode.domain import TaskKind, renditions_prefix, work_prefix
 from services.transcode.encode import Chunk, chunks, encode_audio, encode_chunk, indexed, needs_index
 from services.transcode.jobs import NewTask, Outcome, Planned
 from services.transcode.ladder import AudioRendition, Plan, VideoRendition, plan
 from services.transcode.media import Hdr, MediaInfo, SubtitleKind
 from services.transcode.probe import probe
+from services.transcode.stills import make_poster, make_sprites, sprite_source
 from services.transcode.stitch import Stitched, check_aligned, check_chunk, stitch
 from services.transcode.workbench import Workbench
+
+log = structlog.stdlib.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ async def _probe(bench: Workbench) -> Planned:
     rate = float(planned.frame_rate)
     encode = [NewTask(TaskKind.CHUNK, chunk.index, chunk.frame_count / rate) for chunk in script.chunks]
     encode += [NewTask(TaskKind.AUDIO, position) for position in range(len(script.sounds))]
-    finish = [NewTask(TaskKind.STITCH), NewTask(TaskKind.STILLS)]
+    finish = [NewTask(TaskKind.JOIN)]
     if any(track.kind is SubtitleKind.TEXT for track in media.subtitles):
         finish.append(NewTask(TaskKind.CAPTIONS))
     return Planned(
@@ -112,16 +117,84 @@ async def _sound(bench: Workbench, script: Script) -> Outcome:
     return _made(bench, [(_audio(script.plan, rendition), made[rendition.name]) for rendition in renditions])
 
 
-async def _stitch(bench: Workbench, script: Script) -> Outcome:
+async def _join(bench: Workbench, script: Script) -> Outcome:
     parts = [result["files"] for result in await bench.results(TaskKind.CHUNK)]
-    stitched: list[Stitched] = []
+    stitched: dict[str, Stitched] = {}
     for rendition in script.plan.video:
         async with bench.files([part[rendition.name] for part in parts]) as files:
-            target = bench.folder / f"{rendition.name}.mp4"
-            stitched.append(await stitch(script.plan, rendition, script.chunks, files, target))
-    check_aligned(stitched)
-    pairs = zip(script.plan.video, stitched, strict=True)
-    return _made(bench, [(_video(script.plan, rendition), whole.path) for rendition, whole in pairs])
+            target = bench.folder / f"video-{rendition.name}.mp4"
+            stitched[rendition.name] = await stitch(script.plan, rendition, script.chunks, files, target)
+    check_aligned(list(stitched.values()))
+    made = [(_video(script.plan, rendition), stitched[rendition.name].path) for rendition in script.plan.video]
+    return _made(bench, made + await _stills(bench.folder, script.plan, stitched))
+
+
+async def _stills(folder: Path, planned: Plan, stitched: dict[str, Stitched]) -> list[tuple[dict[str, Any], Path]]:
+    largest, small = planned.video[0], sprite_source(planned)
+    poster = await make_poster(planned, largest, stitched[largest.name].path, folder)
+    sprites = await make_sprites(planned, small, stitched[small.name], folder)
+    made = [
+        (
+            transcode_pb2.Rendition(
+                name=poster.path.stem,
+                kind=transcode_pb2.TRACK_KIND_POSTER,
+                codec="jpeg",
+                width=poster.width,
+                height=poster.height,
+            ),
+            poster.path,
+        ),
+        (
+            transcode_pb2.Rendition(
+                name=sprites.index.stem, kind=transcode_pb2.TRACK_KIND_SPRITE_INDEX, codec="webvtt"
+            ),
+            sprites.index,
+        ),
+    ]
+    made += [
+        (
+            transcode_pb2.Rendition(
+                name=sheet.stem,
+                kind=transcode_pb2.TRACK_KIND_SPRITE,
+                codec="jpeg",
+                width=sprites.columns * sprites.tile_width,
+                height=sprites.rows * sprites.tile_height,
+                thumbnail_interval=duration(float(sprites.interval)),
+                sprite_columns=sprites.columns,
+                sprite_rows=sprites.rows,
+            ),
+            sheet,
+        )
+        for sheet in sprites.sheets
+    ]
+    return [(_json(rendition), path) for rendition, path in made]
+
+
+async def _captions(bench: Workbench, script: Script) -> Outcome:
+    async with bench.film(bench.job.object_key) as master:
+        made, skipped = await extract(master, script.master, bench.folder)
+    for track in skipped:
+        log.info("subtitles left out", stream=track.index, codec=track.codec, language=track.language, why=track.why)
+    return _made(
+        bench,
+        [
+            (
+                _json(
+                    transcode_pb2.Rendition(
+                        name=f"text-{captions.name}",
+                        kind=transcode_pb2.TRACK_KIND_TEXT,
+                        codec="webvtt",
+                        language=captions.language,
+                        title=captions.title,
+                        forced=captions.is_forced,
+                        duration=duration(float(script.plan.duration)),
+                    )
+                ),
+                captions.path,
+            )
+            for captions in made
+        ],
+    )
 
 
 def _made(bench: Workbench, renditions: Sequence[tuple[dict[str, Any], Path]]) -> Outcome:
@@ -190,5 +263,6 @@ def _json(rendition: transcode_pb2.Rendition) -> dict[str, Any]:
 _DOERS: Final[dict[TaskKind, Callable[[Workbench, Script], Awaitable[Outcome]]]] = {
     TaskKind.CHUNK: _chunk,
     TaskKind.AUDIO: _sound,
-    TaskKind.STITCH: _stitch,
+    TaskKind.JOIN: _join,
+    TaskKind.CAPTIONS: _captions,
 }

@@ -95,7 +95,9 @@ def running_stores() -> Iterator[ProcessSettings]:
 
 
 async def emptied(settings: ProcessSettings) -> None:
-    """Removes every row of every service and every message of every stream, leaving tables, roles, streams and consumers as they are."""
+    """Removes every row, message and object, leaving tables, roles, streams and consumers as they are."""
+    for folder in (settings.data_dir / "objects").glob("*"):
+        shutil.rmtree(folder, ignore_errors=True)
     bus = await events.connect(settings, "test")
     for stream in await bus.jetstream().streams_info():
         await bus.jetstream().purge_stream(stream.config.name or "")

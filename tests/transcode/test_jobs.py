@@ -43,14 +43,14 @@ async def test_a_film_becomes_renditions_and_nothing_else_is_left(here: Transcod
     assert [(track.codec, track.language, track.used) for track in probed.audio_tracks] == [("aac", "en", True)]
     assert completed.segment_duration.ToSeconds() == 2
     names = [rendition.name for rendition in completed.renditions]
-    assert names[:3] == ["video-180p", "video-144p", "audio-en-2ch"]
+    assert names == ["video-180p", "video-144p", "audio-en-2ch", "poster", "sprite", "sprite-000"]
     for rendition in completed.renditions:
         assert (here.objects / rendition.object_key).stat().st_size > 0
     job = await here.job_of(asset_id)
     assert (job.state, job.fraction) == (transcode_pb2.JOB_STATE_COMPLETED, 1.0)
     assert list(job.renditions) == list(completed.renditions)
     tasks = await here.tasks()
-    assert sorted(task.kind for task in tasks) == ["audio", "chunk", "chunk", "probe", "stills", "stitch"]
+    assert sorted(task.kind for task in tasks) == ["audio", "chunk", "chunk", "join", "probe"]
     assert {(task.state, task.attempt) for task in tasks} == {(TaskState.DONE, 1)}
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
@@ -59,7 +59,7 @@ async def test_a_film_becomes_renditions_and_nothing_else_is_left(here: Transcod
 async def test_the_work_of_a_killed_worker_is_finished_by_another(here: Transcoding) -> None:
     """kill -9 in the middle of a chunk costs that chunk's work and no other, and no task is done twice."""
     with here.a_worker_process(REELMESH_TRANSCODE_PRESET="slow") as doomed:
-        await here.upload(film(6, "640x360", 50))
+        await here.upload(film(4, "640x360", 25))
         task = await here.task_in_hand("chunk")
         await asyncio.sleep(0.3)
         encoders = psutil.Process(doomed.pid).children(recursive=True)
