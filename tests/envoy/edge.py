@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import httpx
@@ -29,6 +29,8 @@ from tools.envoy_config import EdgeSettings, command, render, write_service_toke
 
 SERVICES = ("upload", "assets", "transcode", "packaging", "drm", "policy")
 FRIENDLY_ORIGIN = "https://studio.example"
+# Buffers and windows of one stream in both directions, and what the allocator keeps around, in bytes.
+MEMORY_OF_ONE_STREAM = 24 * 1024 * 1024
 
 
 @dataclass
@@ -130,6 +132,27 @@ class Edge:
                     break
         writer.close()
         return answer
+
+
+class Growth:
+    """The most memory that Envoy took during a block beyond what it had at its start."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._process = edge.process
+        self.bytes = 0
+
+    async def __aenter__(self) -> Self:
+        self._before = self._process.memory_info().rss
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            self.bytes = max(self.bytes, self._process.memory_info().rss - self._before)
+            await asyncio.sleep(0.01)
 
 
 def settings_in(folder: Path, port: int) -> EdgeSettings:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.envoy.conftest import SEGMENT
-from tests.envoy.edge import Edge
+from tests.envoy.edge import MEMORY_OF_ONE_STREAM, Edge, Growth
 from tests.envoy.parts import KEY_ID, PACKAGE, SERVICE_TOKEN, TICKET
 from tools.envoy_config import write_service_token
 
@@ -37,6 +37,19 @@ async def test_a_range_of_a_segment_is_served(edge: Edge, asked: str, first: int
     answer = await edge.http.get(f"{BASE}/video/1.m4s", headers={"range": asked})
     assert (answer.status_code, answer.content) == (206, SEGMENT[first : last + 1])
     assert answer.headers["content-range"] == f"bytes {first}-{last}/1024"
+
+
+async def test_a_slow_player_does_not_fill_the_edge(edge: Edge) -> None:
+    large = edge.settings.objects / "published" / PACKAGE / "large.mp4"
+    with large.open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    received = 0
+    async with Growth(edge) as growth, edge.http.stream("GET", f"{BASE}/large.mp4") as answer:
+        await asyncio.sleep(0.5)
+        async for part in answer.aiter_raw():
+            received += len(part)
+    assert received == 64 * 1024 * 1024
+    assert growth.bytes < MEMORY_OF_ONE_STREAM
 
 
 async def test_a_range_beyond_the_file_is_refused(edge: Edge) -> None:

@@ -5,44 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from typing import Self
 
 import pytest
 
-from tests.envoy.edge import FRIENDLY_ORIGIN, Edge
+from tests.envoy.edge import FRIENDLY_ORIGIN, MEMORY_OF_ONE_STREAM, Edge, Growth
 from tests.envoy.parts import FULL_UPLOAD, UPLOAD
 
 MIB = 1024 * 1024
 CONTENT = f"/v1/uploads/{UPLOAD}/content"
-# Buffers and windows of one stream in both directions, and what the allocator keeps around.
-MEMORY_OF_ONE_UPLOAD = 24 * MIB
 
 
 async def body(mib: int) -> AsyncIterator[bytes]:
     """So many MiB, a MiB at a time."""
     for number in range(mib):
         yield bytes([number % 256]) * MIB
-
-
-class Growth:
-    """The most memory that Envoy took during a block beyond what it had at its start."""
-
-    def __init__(self, edge: Edge) -> None:
-        self._process = edge.process
-        self.bytes = 0
-
-    async def __aenter__(self) -> Self:
-        self._before = self._process.memory_info().rss
-        self._watching = asyncio.create_task(self._watch())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._watching.cancel()
-
-    async def _watch(self) -> None:
-        while True:
-            self.bytes = max(self.bytes, self._process.memory_info().rss - self._before)
-            await asyncio.sleep(0.01)
 
 
 async def test_a_body_by_rest_becomes_a_stream_of_messages(edge: Edge) -> None:
@@ -62,7 +38,7 @@ async def test_a_body_by_rest_becomes_a_stream_of_messages(edge: Edge) -> None:
     )
     assert (uploads.first.upload_id, uploads.first.offset, uploads.first.chunk.content_type) == (UPLOAD, 7, "video/mp4")
     assert max(uploads.sizes) <= MIB
-    assert growth.bytes < MEMORY_OF_ONE_UPLOAD
+    assert growth.bytes < MEMORY_OF_ONE_STREAM
 
 
 async def test_a_slow_service_slows_the_uploader_down(edge: Edge) -> None:
@@ -79,10 +55,10 @@ async def test_a_slow_service_slows_the_uploader_down(edge: Edge) -> None:
     async with Growth(edge) as growth:
         upload = asyncio.create_task(edge.http.put(CONTENT, content=counted(), timeout=60))
         await asyncio.sleep(1)
-        assert given < MEMORY_OF_ONE_UPLOAD
+        assert given < MEMORY_OF_ONE_STREAM
         edge.parts.uploads.open.set()
         assert (await upload).json()["upload"]["received_bytes"] == str(64 * MIB)
-    assert growth.bytes < MEMORY_OF_ONE_UPLOAD
+    assert growth.bytes < MEMORY_OF_ONE_STREAM
 
 
 async def test_an_empty_body_by_rest_is_one_message_without_bytes(edge: Edge) -> None:
@@ -105,7 +81,7 @@ async def test_a_body_by_tus_is_streamed_to_the_gateway(edge: Edge) -> None:
     async with Growth(edge) as growth:
         answer = await edge.http.patch(f"/files/{UPLOAD}", content=body(64), headers=headers, timeout=60)
     assert (answer.status_code, answer.headers["upload-offset"]) == (204, str(64 * MIB))
-    assert growth.bytes < MEMORY_OF_ONE_UPLOAD
+    assert growth.bytes < MEMORY_OF_ONE_STREAM
 
 
 async def test_a_slow_gateway_slows_the_uploader_down(edge: Edge) -> None:
@@ -115,7 +91,7 @@ async def test_a_slow_gateway_slows_the_uploader_down(edge: Edge) -> None:
         await asyncio.sleep(1)
         edge.parts.tus.open.set()
         assert (await upload).headers["upload-offset"] == str(64 * MIB)
-    assert growth.bytes < MEMORY_OF_ONE_UPLOAD
+    assert growth.bytes < MEMORY_OF_ONE_STREAM
 
 
 async def test_a_gateway_sees_who_uploads_and_not_what_the_client_claims(edge: Edge) -> None:
