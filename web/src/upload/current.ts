@@ -9,6 +9,9 @@ export const queue = new UploadQueue({
   assets,
   uploads,
   key: () => credential.state().key,
+  keyRefused: (key, refusal) => {
+    credential.refuse(key, refusal);
+  },
   memory: window.sessionStorage,
 });
 

@@ -65,7 +65,10 @@ export interface Staged {
 export interface QueueParts {
   readonly assets: Client<typeof AssetsService>;
   readonly uploads: Client<typeof UploadService>;
+  /** The operator's key now. */
   readonly key: () => string;
+  /** Told when the server does not accept the key. */
+  readonly keyRefused: (key: string, refusal: Refusal) => void;
   /** Where followed assets are remembered over a reload. */
   readonly memory: Storage;
 }
@@ -291,6 +294,7 @@ export class UploadQueue {
 
   /** A transfer stopped by itself. What may work later is tried again, sooner when the browser comes back online. */
   async #broke(work: Working, found: Refusal): Promise<void> {
+    if (found.kind === "credential") this.#parts.keyRefused(this.#parts.key(), found);
     work.rate.reset();
     const stopped = { perSecond: undefined, secondsLeft: undefined, refusal: found };
     if (found.kind !== "transient") {

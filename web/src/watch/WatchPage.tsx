@@ -78,7 +78,7 @@ function Shortcuts(): ReactElement {
     ["< >", "slower or faster"],
   ];
   return (
-    <details className="more-info">
+    <details className="more-info for-keyboards">
       <summary>Keyboard</summary>
       <dl className="shortcuts">
         {keys.map(([key, meaning]) => (

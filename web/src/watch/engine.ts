@@ -176,7 +176,15 @@ export class Engine {
     const { licenceUrl, captions } = this.#order;
     this.#player.configure({
       drm: { servers: { "org.w3.clearkey": licenceUrl } },
-      streaming: { bufferingGoal: 20, ignoreTextStreamFailures: true },
+      streaming: {
+        bufferingGoal: 20,
+        ignoreTextStreamFailures: true,
+        // A part of the mesh that restarts is away for seconds; what is buffered plays on meanwhile.
+        retryParameters: { maxAttempts: 5, baseDelay: 500, backoffFactor: 2 },
+        // One door guards all renditions: when it is shut, trying another rendition is waiting in disguise.
+        maxDisabledTime: 0,
+      },
+      manifest: { retryParameters: { maxAttempts: 3, baseDelay: 500 } },
       abr: { defaultBandwidthEstimate: 3_000_000 },
       preferredAudio: languages(),
       preferredText: captions === "" ? [] : [{ language: captions }],
