@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import sqlalchemy as sa
@@ -104,7 +104,11 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """One transaction: committed when the block ends, undone when it raises."""
-        async with self._engine.begin() as connection:
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._engine.begin())
+            except FileNotFoundError as error:  # a server that is being restarted has no socket for a moment
+                raise ConnectionError("the database's socket is not there") from error
             connection.info.pop(ANNOUNCED, None)
             connection.info.pop(_AFTER_COMMIT, None)
             yield connection

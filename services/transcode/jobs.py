@@ -218,7 +218,9 @@ class Jobs:
 
     async def _move(self, files: Mapping[str, Path]) -> None:
         for key, path in files.items():
-            await self._objects.put_file(path, key)
+            # It was moved already when the transaction could not be committed and is tried again.
+            if path.exists() or await self._objects.size_of(key) is None:
+                await self._objects.put_file(path, key)
 
     async def _ask(self, tx: Tx, job: Job, new: Sequence[NewTask]) -> None:
         now = self._clock.now()

@@ -32,7 +32,7 @@ from services.kit.uncancelled import uncancelled
 from services.kit.work import Overtaken, TryAgain, while_ours
 from services.transcode.care import Caretaker
 from services.transcode.domain import DOMAIN, Job, Task
-from services.transcode.jobs import QUEUE, Jobs, Standing
+from services.transcode.jobs import QUEUE, Jobs, Outcome, Standing
 from services.transcode.ladder import Profile, VideoCodec
 from services.transcode.probe import MasterLimits
 from services.transcode.workbench import Making, Masters, Workbench
@@ -41,6 +41,9 @@ log = structlog.stdlib.get_logger()
 
 PROGRESS_PAUSE: Final = 0.25
 """Seconds between two tellings of a task's progress."""
+
+PATIENCE: Final = 60.0
+"""Seconds that done work waits for the database to come back."""
 
 _PROGRESSED: Final = f"progress.{events_pb2.TranscodeProgressed.DESCRIPTOR.full_name}"
 _PASSING: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -191,12 +194,25 @@ class Worker:
                     self._masters,
                 )
                 outcome = await while_ours(tasks.done(bench), still_ours)
-                job = await self._jobs.end(task, outcome)
+                job = await self._ended(task, outcome)
             progress.advance(task.seconds)
             await progress.tell()
             return job
         finally:
             teller.cancel()
+
+    async def _ended(self, task: Task, outcome: Outcome) -> Job:
+        """Ends the task. While the database is away it waits for it: the work would be lost otherwise."""
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await self._jobs.end(task, outcome)
+            except Exception as error:
+                refusal = as_refusal(error)
+                if refusal is None or refusal.code not in _PASSING or time.monotonic() > give_up:
+                    raise
+                log.warning("task cannot be ended now", why=refusal.message)
+                await asyncio.sleep(0.5)
 
     async def _give_back(self, task: Task) -> None:
         with contextlib.suppress(Overtaken):
