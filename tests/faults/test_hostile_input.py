@@ -14,7 +14,7 @@ import pytest
 from reelmesh.assets.v1 import assets_pb2
 
 from services.kit.errors import Refusal
-from tests.support.films import film
+from tests.support.counted_films import film
 from tests.support.mesh import Mesh
 from tools.reelmesh_sdk import AssetFailed
 

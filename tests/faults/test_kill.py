@@ -16,7 +16,7 @@ from reelmesh.transcode.v1 import events_pb2 as transcode_events
 
 from services.kit import events
 from services.kit.settings import ProcessSettings
-from tests.support.films import film, large_file
+from tests.support.counted_films import film, large_file
 from tests.support.mesh import Mesh
 from tools.reelmesh_cli.supervisor import nats_server
 from tools.reelmesh_cli.supervisor.layout import Layout

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.support.chromium import running_chromium
-from tests.support.films import film
+from tests.support.counted_films import film
 from tests.support.mesh import Mesh, running_mesh
 
 

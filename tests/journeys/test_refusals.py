@@ -12,7 +12,7 @@ from playwright.async_api import Browser, expect
 from reelmesh.policy.v1.policy_pb2 import Playback
 
 from tests.support.chromium import opened_page, played_until
-from tests.support.films import film
+from tests.support.counted_films import film
 from tests.support.mesh import Mesh
 
 

@@ -12,8 +12,8 @@ from playwright.async_api import Browser, Page, expect
 from reelmesh.assets.v1 import assets_pb2
 
 from tests.support.chromium import opened_page, paused_picture, played_until
+from tests.support.counted_films import FRAME_RATE, film
 from tests.support.counter import read_counter
-from tests.support.films import FRAME_RATE, film
 from tests.support.mesh import Mesh
 
 

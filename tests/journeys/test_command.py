@@ -1,0 +1,48 @@
+"""What the `reelmesh` command tells people and programs about a mesh that runs."""
+
+from __future__ import annotations
+
+from tests.support.counted_films import film
+from tests.support.mesh import Mesh
+
+STABLE_FIELDS = {
+    "asset_id",
+    "package_id",
+    "session_id",
+    "hls_url",
+    "dash_url",
+    "licence_url",
+    "watch_url",
+}
+
+
+def test_demo_brings_a_clip_all_the_way_in_one_command(whole_mesh: Mesh) -> None:
+    shown = whole_mesh.command("demo", str(film()))
+    assert set(shown) == STABLE_FIELDS
+    assert shown["watch_url"].startswith(f"{whole_mesh.url}/watch/{shown['asset_id']}#code=")
+
+
+def test_a_refused_call_shows_reason_message_and_correlation_id(whole_mesh: Mesh) -> None:
+    unknown = "ast_01j0000000e008000000000000"
+    told = whole_mesh.command("play", unknown, check=False)["error"]
+    assert told["reason"] == "ASSET_NOT_PLAYABLE"
+    assert told["metadata"] == {"asset_id": unknown}
+    assert told["message"]
+    assert len(told["correlation_id"]) >= 8
+
+    ran = whole_mesh.installation.run("play", unknown)
+    assert ran.returncode == 3
+    assert ran.stdout == ""
+    assert "ASSET_NOT_PLAYABLE" in ran.stderr
+    assert "correlation id" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
+    told = whole_mesh.command("status")
+    assert told["state"] == "ready"
+    assert {one["state"] for one in told["processes"]} == {"ready", "done"}
+    assert {"upload", "assets", "transcode", "packaging", "drm", "policy", "tus", "envoy"} <= {
+        one["name"] for one in told["processes"]
+    }
+    assert told["memory_bytes"] < 2**30
