@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Installation, eventually, free_port, parsed
-from tools.reelmesh_cli.supervisor.state import read_state
+from tools.reelmesh_cli.supervisor.state import read_state, running_state
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,8 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
     """A small mesh that is not up yet."""
     one = Installation(tmp_path / "data", free_port())
     yield one
-    one.run("down")
+    if running_state(one.layout) is not None:
+        one.run("down")
     assert eventually(lambda: not one.living())
 
 
@@ -208,3 +209,12 @@ def test_an_ordinary_user_can_run_it(tmp_path: Path) -> None:
         one.run("down")
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(data)
+
+
+def test_a_command_without_a_mesh_says_how_to_start_one(tmp_path: Path) -> None:
+    one = Installation(tmp_path / "data", free_port())
+    for words in (("play", "ast_x"), ("status",)):
+        ran = one.run(*words)
+        assert ran.returncode in (1, 4)
+        assert "reelmesh up" in ran.stderr
+        assert "Traceback" not in ran.stderr

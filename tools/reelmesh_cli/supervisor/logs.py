@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -41,10 +42,10 @@ class LogFile:
     def write(self, lines: list[bytes]) -> None:
         """Appends lines given without their line ends."""
         text = b"".join(self._as_json(line) + b"\n" for line in lines if line.strip())
-        if self._size + len(text) > PART_BYTES:
-            self._put_aside()
-        os.write(self._descriptor, text)
-        self._size += len(text)
+        with contextlib.suppress(OSError):  # a full disk costs log lines, not the processes that are kept running here
+            if self._size + len(text) > PART_BYTES:
+                self._put_aside()
+            self._size += os.write(self._descriptor, text)
 
     def note(self, message: str, **facts: object) -> None:
         """Adds a line of the supervisor's own, in the same log as the process it is about."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import signal
@@ -111,7 +112,7 @@ class Mesh:
     def _announce_ready(self) -> None:
         self.record.ready_seconds = round(time.time() - self.record.started, 3)
         self._enter("ready", "")
-        self.record.write(self._layout.state_file)
+        self._write()
         self._log.note("ready", seconds=self.record.ready_seconds, url=self._addresses.url)
         self._report({"event": "ready", "url": self._addresses.url, "seconds": self.record.ready_seconds})
 
@@ -230,7 +231,8 @@ class Mesh:
     def _write(self) -> None:
         self._write_due = False
         self.record.zygote = Identity.of(self._nursery.pid) if self._nursery.pid is not None else None
-        self.record.write(self._layout.state_file)
+        with contextlib.suppress(OSError):  # the next change writes it again
+            self.record.write(self._layout.state_file)
 
     def _enter(self, state: MeshState, detail: str) -> None:
         self.record.state, self.record.detail = state, detail
