@@ -17,6 +17,7 @@ from reelmesh.transcode.v1 import transcode_service_pb2 as api
 from services.kit.errors import Refusal
 from services.kit.settings import ProcessSettings
 from services.transcode.domain import TaskState
+from tests.support import clips
 from tests.support.films import film
 from tests.support.transcoding import Transcoding, transcoding
 
@@ -154,6 +155,32 @@ async def test_renditions_go_when_the_asset_is_deleted(here: Transcoding) -> Non
         await here.stub.CancelJob(api.CancelJobRequest(job_id=job.job_id))
     refusal = Refusal.from_rpc_error(error.value)
     assert (refusal.reason, refusal.metadata["state"]) == ("JOB_WRONG_STATE", "COMPLETED")
+
+
+async def test_odd_films_come_through_with_all_their_tracks(here: Transcoding) -> None:
+    """Several languages, 5.1, subtitles, and a container that can only be entered through a copy with an index."""
+    masters = {"surround": clips.surround(), "subtitled": clips.subtitled(), "stream": clips.plain(suffix="ts")}
+    async with here.a_worker():
+        uploads = {await here.upload(master): name for name, master in masters.items()}
+        await here.bus.hears(announced.TranscodeCompleted, count=len(masters), within=120)
+        await here.tidy("work")
+    jobs = {uploads[event.asset_id]: event for event in here.bus.heard(announced.TranscodeCompleted)}
+    sounds = [one for one in jobs["surround"].renditions if one.kind == transcode_pb2.TRACK_KIND_AUDIO]
+    assert {(one.language, one.channels, one.title) for one in sounds} == {
+        ("en", 2, ""),
+        ("en", 6, ""),
+        ("de", 2, "Kommentar"),
+        ("fa", 2, ""),
+    }
+    texts = [one for one in jobs["subtitled"].renditions if one.kind == transcode_pb2.TRACK_KIND_TEXT]
+    assert {(one.language, one.forced) for one in texts} == {("en", False), ("de", True)}
+    assert all((here.objects / one.object_key).read_text().startswith("WEBVTT") for one in texts)
+    assert {one.kind for one in jobs["stream"].renditions} >= {
+        transcode_pb2.TRACK_KIND_VIDEO,
+        transcode_pb2.TRACK_KIND_AUDIO,
+    }
+    probed = {uploads[event.asset_id]: event for event in here.bus.heard(announced.MasterProbed)}
+    assert probed["stream"].container == "mpegts"
 
 
 def _encoders() -> list[psutil.Process]:
