@@ -119,7 +119,7 @@ def _web_sources() -> list[Path]:
 
 
 def _build_web_app() -> None:
-    _run(BIN / "node", WEB / "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn", cwd=WEB)
+    _run(BIN / "node", WEB / "node_modules/vite/bin/vite.js", "build", "--logLevel", "error", cwd=WEB)
 
 
 def _see_to(package: str, *programs: str) -> None:
