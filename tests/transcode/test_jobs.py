@@ -57,6 +57,7 @@ async def test_a_film_becomes_renditions_and_nothing_else_is_left(here: Transcod
     assert fractions[-1] == 1.0
 
 
+@pytest.mark.timeout(180)
 async def test_the_work_of_a_killed_worker_is_finished_by_another(here: Transcoding) -> None:
     """kill -9 in the middle of a chunk costs that chunk's work and no other, and no task is done twice."""
     with here.a_worker_process(REELMESH_TRANSCODE_PRESET="slow") as doomed:
@@ -80,6 +81,7 @@ async def test_the_work_of_a_killed_worker_is_finished_by_another(here: Transcod
     assert len(here.bus.heard(announced.TranscodeCompleted)) == 1
 
 
+@pytest.mark.timeout(180)
 async def test_workers_share_a_film_and_do_each_task_once(here: Transcoding) -> None:
     async with here.a_worker(), here.a_worker(transcode_parallel=2):
         await here.upload(film(8))
@@ -157,6 +159,7 @@ async def test_renditions_go_when_the_asset_is_deleted(here: Transcoding) -> Non
     assert (refusal.reason, refusal.metadata["state"]) == ("JOB_WRONG_STATE", "COMPLETED")
 
 
+@pytest.mark.timeout(180)
 async def test_odd_films_come_through_with_all_their_tracks(here: Transcoding) -> None:
     """Several languages, 5.1, subtitles, and a container that can only be entered through a copy with an index."""
     masters = {"surround": clips.surround(), "subtitled": clips.subtitled(), "stream": clips.plain(suffix="ts")}

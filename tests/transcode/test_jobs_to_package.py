@@ -6,6 +6,7 @@ import contextlib
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2 as assets_api
 from reelmesh.assets.v1 import events_pb2 as assets_announced
@@ -21,6 +22,7 @@ from tests.support.running import connected, running
 from tests.support.transcoding import transcoding
 
 
+@pytest.mark.timeout(180)
 async def test_a_film_comes_from_its_upload_to_a_published_package(mesh: ProcessSettings) -> None:
     plain: dict[str, Any] = mesh.model_dump()
     async with contextlib.AsyncExitStack() as stack:
