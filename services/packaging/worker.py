@@ -78,6 +78,7 @@ class Worker:
         """
         package = await self._take(task.decode())
         if package is None:
+            await self._objects.delete_prefix(work_prefix(task.decode()))  # what a worker that died may have left
             return
         structlog.contextvars.bind_contextvars(package_id=package.package_id, asset_id=package.asset_id)
         try:
