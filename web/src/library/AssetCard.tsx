@@ -29,7 +29,7 @@ function Failure({ asset }: { asset: Asset }): ReactElement {
   return (
     <div className="card-failure" data-testid="failure" data-reason={asset.failure?.reason}>
       <strong>{words?.title}</strong>
-      <span>{words?.advice}</span>
+      <span>{asset.failure?.message === "" ? words?.advice : asset.failure?.message}</span>
     </div>
   );
 }

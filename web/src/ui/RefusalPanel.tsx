@@ -1,6 +1,7 @@
 import { useState, type ReactElement, type ReactNode } from "react";
 
 import type { Refusal } from "../api/refusal";
+import { wordsOf } from "../api/words";
 import { Button } from "./Button";
 import { Icon } from "./icons";
 
@@ -8,13 +9,18 @@ interface Props {
   readonly refusal: Refusal;
   /** What a person can do about it. */
   readonly actions?: ReactNode;
-  /** `page` fills its place, `card` sits among other things. */
+  /**
+   * `card` sits among other things and tells operators what the server said, which is more exact than words of ours.
+   * `page` fills its place and tells viewers; what the server said can be found under its correlation id.
+   */
   readonly look?: "page" | "card";
 }
 
 /** Says why something was refused, what can be done, and which id to quote. */
 export function RefusalPanel({ refusal, actions, look = "card" }: Props): ReactElement {
   const { reason, title, advice, detail, correlationId } = refusal;
+  const exact = look === "card" && detail !== "" && detail !== title;
+  const footnote = look === "page" && (correlationId === "" || wordsOf(reason) === undefined) ? detail : "";
   return (
     <section
       className={look === "page" ? "refusal whole" : "refusal"}
@@ -25,8 +31,8 @@ export function RefusalPanel({ refusal, actions, look = "card" }: Props): ReactE
       <Icon name="alert" />
       <div className="refusal-words">
         <h2>{title}</h2>
-        <p>{advice}</p>
-        {detail === "" || detail === title ? null : <p className="refusal-detail">{detail}</p>}
+        <p className="refusal-advice">{exact ? detail : advice}</p>
+        {footnote === "" ? null : <p className="refusal-detail">{footnote}</p>}
         {correlationId === "" ? null : <CorrelationId id={correlationId} />}
         {actions === undefined ? null : <div className="refusal-actions">{actions}</div>}
       </div>

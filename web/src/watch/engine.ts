@@ -42,7 +42,8 @@ const CRITICAL = 2;
 // A key that has not come by then does not come at all.
 const KEY_PATIENCE_MS = 8000;
 // While nothing is fetched (all is buffered), the player asks now and then whether it may go on.
-const BEAT_MS = 5000;
+const BEAT_MS = 1000;
+const QUIET_MS = 4000;
 
 const UI = {
   castSenderUrl: "",
@@ -267,10 +268,10 @@ export class Engine {
 
   /** Asks for the manifest when nothing was fetched for a while, so that a revoked session ends although all is buffered. */
   async #beat(): Promise<void> {
-    if (this.#video.paused || performance.now() - this.#lastAnswer < BEAT_MS) return;
+    if (this.#video.paused || performance.now() - this.#lastAnswer < QUIET_MS) return;
+    this.#lastAnswer = performance.now(); // one question at a time
     try {
       const answer = await fetch(this.#order.url, { cache: "no-store", signal: this.#gone.signal });
-      this.#lastAnswer = performance.now();
       if (answer.status !== 401 && answer.status !== 403) return;
       const body = await answer.text();
       const header = (name: string): string | null => answer.headers.get(name);
