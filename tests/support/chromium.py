@@ -6,6 +6,7 @@ video cannot be read back from a canvas, but a screenshot shows it.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
 EXECUTABLE: Final = Path("/usr/bin/chromium")
@@ -93,4 +95,16 @@ async def paused_picture(page: Page, selector: str = "video") -> bytes:
     await page.eval_on_selector(selector, "video => video.pause()")
     # A frame that is already on its way is still shown after pause(): wait for two refreshes of the screen.
     await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return await page.locator(selector).screenshot(type="png")
+    picture = await page.locator(selector).screenshot(type="png")
+    width, height = await page.eval_on_selector(selector, "video => [video.videoWidth, video.videoHeight]")
+    return _without_bars(picture, width / height)
+
+
+def _without_bars(picture: bytes, aspect: float) -> bytes:
+    """The picture of a video element without the bars that fill it up where its shape is not that of the film."""
+    with Image.open(io.BytesIO(picture)) as whole:
+        width, height = min(whole.width, whole.height * aspect), min(whole.height, whole.width / aspect)
+        left, top = (whole.width - width) / 2, (whole.height - height) / 2
+        out = io.BytesIO()
+        whole.crop((round(left), round(top), round(left + width), round(top + height))).save(out, "PNG")
+    return out.getvalue()
