@@ -27,7 +27,7 @@ from services.kit import telemetry
 from services.kit.database import ANNOUNCED, Database, Tx, inbox, outbox
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from services.kit.uncancelled import uncancelled
+from services.kit.uncancelled import heed_cancellation, uncancelled
 
 log = structlog.stdlib.get_logger()
 
@@ -118,6 +118,7 @@ class Relay:
         """Relays until cancelled. Trouble with Postgres or NATS is waited out."""
         delay = self._interval
         while True:
+            heed_cancellation()
             try:
                 # Not cut off in mid-transaction: a drain waits for the batch.
                 moved = await uncancelled(self.relay_once())
@@ -131,7 +132,8 @@ class Relay:
                 if moved == _RELAY_BATCH:
                     continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout=delay)
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def relay_once(self) -> int:
@@ -176,6 +178,7 @@ class Consumer:
                 await ensure_events(self._js)
                 subscription = await self._subscription()
                 while True:
+                    heed_cancellation()
                     try:
                         messages = await subscription.fetch(32, timeout=FETCH_SECONDS)
                     except TimeoutError:

@@ -33,6 +33,7 @@ from services.kit.database import Database
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
+from services.kit.uncancelled import stopped
 
 log = structlog.stdlib.get_logger()
 
@@ -85,13 +86,8 @@ class Process:
                 log.error("background work ended", work=name, exc_info=done.exception())
                 self.failed.set()
 
-        async def stop() -> None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
         task.add_done_callback(ended)
-        self._stack.push_async_callback(stop)
+        self._stack.push_async_callback(stopped, task)
 
     async def serve(
         self,

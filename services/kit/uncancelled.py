@@ -1,4 +1,4 @@
-"""Work that must reach its end even when whoever waits for it is cancelled."""
+"""Cancellation: work that must reach its end in spite of it, and work that must not miss it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 Result = TypeVar("Result")
+
+
+def heed_cancellation() -> None:
+    """Raises a cancellation that was swallowed on the way here; to be called in each turn of a loop that runs for ever.
+
+    `asyncio.wait_for` of Python 3.11, on which the NATS client and SQLAlchemy's pool are built, forgets a cancellation that comes
+    at the same moment as what it waits for (python/cpython#86296).
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def stopped(task: asyncio.Task[None]) -> None:
+    """Cancels a task and waits for its end; once more every second, should it have missed that."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
 
 
 async def uncancelled(work: Awaitable[Result]) -> Result:

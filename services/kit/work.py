@@ -18,6 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from services.kit import telemetry
 from services.kit.events import FETCH_SECONDS, ensure_stream
+from services.kit.uncancelled import heed_cancellation
 
 log = structlog.stdlib.get_logger()
 
@@ -102,6 +103,7 @@ class WorkQueue:
                 await js.add_consumer(self.stream, config)
                 subscription = await js.pull_subscribe_bind(consumer="workers", stream=self.stream)
                 while True:
+                    heed_cancellation()
                     try:
                         message = (await subscription.fetch(1, timeout=FETCH_SECONDS))[0]
                     except TimeoutError:
