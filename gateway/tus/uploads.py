@@ -9,7 +9,6 @@ from typing import Final, TypeAlias
 
 import google_crc32c
 import grpc
-from google.api.httpbody_pb2 import HttpBody
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from gateway.tus.body import Blocks
@@ -73,10 +72,10 @@ class Uploads:
             if blocks is not None:
                 call.add_done_callback(lambda _: blocks.stop())
                 while block := await blocks.block():
-                    chunk = HttpBody(data=block)
-                    await call.write(
-                        upload_service_pb2.WriteUploadRequest(crc32c=google_crc32c.value(block), chunk=chunk)
-                    )
+                    request = upload_service_pb2.WriteUploadRequest(crc32c=google_crc32c.value(block))
+                    # In place: a body that is made first and then handed to the constructor is copied once more.
+                    request.chunk.data = block
+                    await call.write(request)
             await call.done_writing()
         with _refusals():
             return (await call).upload

@@ -9,6 +9,7 @@ from pydantic import Field
 from reelmesh.upload.v1 import upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.events import Relay, ensure_events
+from services.kit.memory import keep_freed_memory
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 from services.upload.expiry import Sweeper
@@ -41,6 +42,7 @@ class UploadSettings(ProcessSettings):
 
 async def wire(process: Process, settings: UploadSettings) -> None:
     """Puts the service together and starts it."""
+    keep_freed_memory()
     database, objects = process.database(), process.store()
     staging = Staging(settings.upload_staging_dir or settings.data_dir / "objects" / "staging")
     js = (await process.bus()).jetstream()

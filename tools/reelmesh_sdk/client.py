@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
-from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
@@ -198,9 +197,8 @@ class Client:
         async def requests() -> AsyncIterator[upload_service_pb2.WriteUploadRequest]:
             try:
                 async for chunk in _read_ahead(master, offset):
-                    request = upload_service_pb2.WriteUploadRequest(
-                        crc32c=chunk.crc32c, chunk=HttpBody(data=chunk.data)
-                    )
+                    request = upload_service_pb2.WriteUploadRequest(crc32c=chunk.crc32c)
+                    request.chunk.data = chunk.data  # in place, which saves a copy
                     if chunk.offset == offset:
                         request.upload_id, request.offset = upload_id, offset
                     yield request
