@@ -115,6 +115,10 @@ class Watchers:
                 group.create_task(self._sweep())
         finally:
             self._closed = True
+            readers = [topic.reader for topic in self._topics.values() if topic.reader is not None]
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
             for topic in self._topics.values():
                 topic.tell()
             for subscription in subscriptions:
@@ -123,7 +127,7 @@ class Watchers:
 
     def _refresh(self, asset_id: str) -> None:
         topic = self._topics.get(asset_id)
-        if topic is None:
+        if topic is None or self._closed:
             return
         topic.stale = True
         if topic.reader is None:
