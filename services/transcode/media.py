@@ -141,7 +141,7 @@ class MediaInfo:
         container: what the file is.
         size_bytes: its length.
         start_time: seconds; the timestamp in the file that is time 0 of the film.
-        duration: seconds from there to the end of the last picture.
+        duration: seconds from there to the end of the last picture, or of the sound if that goes on for long.
         video: the moving picture.
         audio: sound tracks in the file's order.
         subtitles: subtitle tracks in the file's order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ _HEAD_SECONDS: Final = 10.0
 _TAIL_SECONDS: Final = 10.0
 _DECODED_FRAMES: Final = 8
 _MOST_HEAD_PACKETS: Final = 5000
+_OUTLASTS_SECONDS: Final = 1.0
 _DEMUXER_MOST_STREAMS: Final = 256
 
 
@@ -71,10 +72,10 @@ async def probe(master: Path, limits: MasterLimits | None = None) -> MediaInfo:
     found = streams.read(description, limits.streams)
     check_size(found.video, limits)
     await look.decode_a_little(found.video.index)
-    head, (end, video_end) = await asyncio.gather(
-        look.frame_times(found.video.index), look.end(found.declared_end, found.video.index)
+    head, ends = await asyncio.gather(
+        look.frame_times(found.video.index), look.ends(found.declared_end, found.video.index)
     )
-    duration = _duration(found, end, video_end, limits)
+    duration = _duration(found, ends, limits)
     return MediaInfo(
         container=sniffed.container,
         size_bytes=sniffed.size_bytes,
@@ -97,15 +98,21 @@ def check_size(video: VideoStream, limits: MasterLimits) -> None:
         raise refused(Reason.DIMENSIONS, message, width=width, height=height)
 
 
-def _duration(found: streams.Found, end: float | None, video_end: float | None, limits: MasterLimits) -> float:
-    """Seconds from the film's start to the end of its last picture, by the last packets rather than by the header."""
+def _duration(found: streams.Found, ends: _Ends, limits: MasterLimits) -> float:
+    """Seconds from the film's start to its end, by the last packets rather than by the header."""
+    end = ends.latest()
     if end is None:
         raise truncated("there is nothing where its end should be")
     declared = found.declared_end
     if declared is not None and end < declared - max(2.0, 0.05 * (declared - found.start_time)):
         missing = declared - end
         raise truncated(f"its last {missing:.0f} seconds are missing")
-    duration = (end if video_end is None else video_end) - found.start_time
+    pictures_end = ends.latest({found.video.index})
+    sound_end = ends.latest({track.index for track in found.audio})
+    film_end = end if pictures_end is None else pictures_end
+    if sound_end is not None and sound_end > film_end + _OUTLASTS_SECONDS:
+        film_end = sound_end
+    duration = film_end - found.start_time
     if duration <= 0:
         raise undecodable("it has no length")
     if duration > limits.seconds:
@@ -121,23 +128,21 @@ def _duration(found: streams.Found, end: float | None, video_end: float | None, 
 
 @dataclass(slots=True)
 class _Ends:
-    """The latest moments at which something is shown or heard, gathered packet by packet."""
+    """The latest moment at which each stream shows or plays something, gathered packet by packet."""
 
-    video_index: int
-    end: float | None = None
-    video_end: float | None = None
+    of_stream: dict[int, float] = field(default_factory=dict)
 
     def add(self, line: str) -> None:
-        fields = line.split(",")
-        if len(fields) < 3:
+        fields = [_number(text) for text in line.split(",")]
+        if len(fields) < 4 or fields[0] is None:
             return
-        index, start, length = (_number(text) for text in fields[:3])
-        if index is None or start is None:
-            return
-        end = start + (length or 0.0)
-        self.end = end if self.end is None else max(self.end, end)
-        if index == self.video_index:
-            self.video_end = end if self.video_end is None else max(self.video_end, end)
+        index, start = int(fields[0]), _first(fields[1:3])
+        if start is not None:
+            self.of_stream[index] = max(self.of_stream.get(index, start), start + (fields[3] or 0.0))
+
+    def latest(self, streams: Collection[int] | None = None) -> float | None:
+        """Of some streams, or of all; None if they have no packets."""
+        return max((end for index, end in self.of_stream.items() if streams is None or index in streams), default=None)
 
 
 @dataclass(slots=True)
@@ -147,7 +152,8 @@ class _Times:
     seconds: list[float] = field(default_factory=list)
 
     def add(self, line: str) -> None:
-        if len(self.seconds) < _MOST_HEAD_PACKETS and (time := _number(line.strip(","))) is not None:
+        time = _first([_number(text) for text in line.split(",")])
+        if len(self.seconds) < _MOST_HEAD_PACKETS and time is not None:
             self.seconds.append(time)
 
 
@@ -204,33 +210,36 @@ class _Look:
         times = _Times()
         await self._ffprobe(
             *("-select_streams", str(index), "-read_intervals", f"%+{_HEAD_SECONDS:g}"),
-            *("-show_entries", "packet=pts_time", "-of", "csv=p=0"),
+            *("-show_entries", "packet=pts_time,dts_time", "-of", "csv=p=0"),
             on_line=times.add,
         )
         return sorted(times.seconds)
 
-    async def end(self, declared: float | None, index: int) -> tuple[float | None, float | None]:
-        """When the last packet of any stream ends, and when the last picture does, as the file counts seconds.
+    async def ends(self, declared: float | None, index: int) -> _Ends:
+        """When each stream ends, as the file counts seconds.
 
         Without an index near the end, or without a declared end, the whole file is read (not decoded).
         """
         if declared is not None and declared > _TAIL_SECONDS:
-            near = await self._ends(f"{declared - _TAIL_SECONDS:.3f}%", index)
-            if near.video_end is not None:
-                return near.end, near.video_end
-        everything = await self._ends("", index)
-        return everything.end, everything.video_end
+            near = await self._ends_from(f"{declared - _TAIL_SECONDS:.3f}%")
+            if near.latest({index}) is not None:
+                return near
+        return await self._ends_from("")
 
-    async def _ends(self, interval: str, index: int) -> _Ends:
-        ends = _Ends(index)
+    async def _ends_from(self, interval: str) -> _Ends:
+        ends = _Ends()
         slowest = 60 + self.sniffed.size_bytes / (20 * MIB)
         await self._ffprobe(
             *(("-read_intervals", interval) if interval else ()),
-            *("-show_entries", "packet=stream_index,pts_time,duration_time", "-of", "csv=p=0"),
+            *("-show_entries", "packet=stream_index,pts_time,dts_time,duration_time", "-of", "csv=p=0"),
             on_line=ends.add,
             limits=Limits(slowest, int(slowest), _LOOK.memory_bytes, 0),
         )
         return ends
+
+
+def _first(numbers: Sequence[float | None]) -> float | None:
+    return next((number for number in numbers if number is not None), None)
 
 
 def _number(text: str) -> float | None:

@@ -73,6 +73,18 @@ def sound_only() -> Path:
 
 
 @functools.cache
+def lasting_sound() -> Path:
+    """One second of picture, four of sound."""
+    return _made("lasting.mp4", *_picture(1), *_tone(4), *_X264, "-c:a", "aac")
+
+
+@functools.cache
+def without_timestamps() -> Path:
+    """AVI counts frames and has no time of presentation; B-frames in it are out of order."""
+    return _made("frames.avi", *_picture(2), "-c:v", "mpeg4", "-bf", "2", "-g", "50")
+
+
+@functools.cache
 def sound_with_cover() -> Path:
     """A still picture is no moving one."""
     cover = _made("cover.png", *_picture(0.04, "64x64"), "-frames:v", "1")

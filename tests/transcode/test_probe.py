@@ -131,6 +131,16 @@ async def test_fields_and_high_dynamic_range_are_noticed() -> None:
     assert (video.hdr, video.bit_depth, video.colour.primaries) == (Hdr.HDR10, 10, "bt2020")
 
 
+async def test_a_picture_stands_still_while_the_sound_goes_on() -> None:
+    assert (await probe(clips.lasting_sound())).duration == pytest.approx(4.0, abs=0.1)
+
+
+async def test_a_container_without_timestamps_is_counted_in_frames() -> None:
+    media = await probe(clips.without_timestamps())
+    assert media.duration == pytest.approx(2.0, abs=0.1)
+    assert media.video.frame_rate == Fraction(25)
+
+
 async def test_a_clock_that_begins_anywhere_is_set_to_zero() -> None:
     media = await probe(clips.transport_stream())
     assert media.start_time > 30
