@@ -10,7 +10,7 @@ import pytest
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import stores
+from tests.support import s3, stores
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +38,10 @@ def other_organisation_key(mesh: ProcessSettings) -> Iterator[str]:
     file.write_text(json.dumps([*json.loads(before), entry]), encoding="utf-8")
     yield key
     file.write_text(before, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def s3_bucket() -> Iterator[str]:
+    """A bucket of a store that speaks S3, with the environment set to reach it."""
+    with s3.running_s3() as bucket:
+        yield bucket
