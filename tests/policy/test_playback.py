@@ -274,6 +274,8 @@ class TestOneTimeCodes:
         await redeem(scene, answers[1].code)
         kept = await all_rows(scene.settings)
         assert answers[0].session.session_id in kept
+        assert "eyJ" not in kept, "nothing that looks like a ticket, this one or another"
+        assert "otc_" not in kept
         for answer in answers:
             ticket = answer.playback.dash_url.split("/")[4]
             for secret in (answer.code, ticket, ticket.rpartition(".")[2]):
