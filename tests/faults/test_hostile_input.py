@@ -9,11 +9,13 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reelmesh.assets.v1 import assets_pb2
 
 from services.kit.errors import Refusal
+from tests.support import clips
 from tests.support.counted_films import film
 from tests.support.mesh import Mesh
 from tools.reelmesh_sdk import AssetFailed
@@ -83,6 +85,13 @@ HOSTILE: dict[str, tuple[Callable[[str], bytes], set[str]]] = {
         ),
         {"MASTER_PLAYLIST", "MASTER_NOT_MEDIA"},
     ),
+    "absurd dimensions": (lambda url: clips.huge_picture(30_000, 30_000).read_bytes(), {"MASTER_DIMENSIONS"}),
+    "10,000 streams in MP4": (lambda url: clips.many_tracks_mp4(10_000).read_bytes(), {"MASTER_TOO_MANY_STREAMS"}),
+    "10,000 streams in Matroska": (
+        lambda url: clips.many_tracks_matroska(10_000).read_bytes(),
+        {"MASTER_TOO_MANY_STREAMS"},
+    ),
+    "sound without a picture": (lambda url: clips.sound_only().read_bytes(), {"MASTER_NO_VIDEO"}),
     "noise": (lambda url: bytes(range(256)) * 40, {"MASTER_NOT_MEDIA"}),
 }
 
@@ -106,6 +115,28 @@ async def test_a_hostile_master_is_refused_with_a_reason(
     assert listener.visitors == 0
     work = fragile_mesh.data / "objects/work"
     assert not work.exists() or not any(path.is_file() for path in work.rglob("*"))
+    assert not list((fragile_mesh.data / "objects/staging").iterdir())
+
+
+async def test_bytes_that_do_not_fit_are_refused_at_the_edge_of_the_mesh(fragile_mesh: Mesh) -> None:
+    async with fragile_mesh.http() as http:
+
+        async def reason(method: str, path: str, **options: Any) -> str:
+            answer = await http.request(method, path, **options)
+            found: str = answer.json()["details"][0]["reason"]
+            return found
+
+        created = {"request_id": "hostile-bytes-1", "filename": "film.mp4"}
+        too_large = {**created, "size_bytes": str(10**15)}
+        assert await reason("POST", "/v1/uploads", json=too_large) == "FILE_TOO_LARGE"
+        assert await reason("POST", "/v1/uploads", json={**created, "size_bytes": "-1"}) == "REQUEST_INVALID"
+        upload = (await http.post("/v1/uploads", json={**created, "size_bytes": "10"})).json()["upload"]
+        content = f"/v1/uploads/{upload['upload_id']}/content"
+        assert await reason("PUT", content, params={"offset": 3}, content=b"x") == "OFFSET_MISMATCH"
+        assert await reason("PUT", content, params={"offset": 0}, content=b"x" * 11) == "BEYOND_SIZE"
+        complete = f"/v1/uploads/{upload['upload_id']}:complete"
+        assert await reason("POST", complete, json={"sha256": "0" * 64}) == "FILE_CORRUPT"
+        assert (await http.delete(f"/v1/uploads/{upload['upload_id']}")).status_code == 200
     assert not list((fragile_mesh.data / "objects/staging").iterdir())
 
 
