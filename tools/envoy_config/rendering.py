@@ -79,6 +79,8 @@ _TUS_HEADERS: Final = (
 )
 _TUS_EXPOSED: Final = (
     "location",
+    "reelmesh-asset-id",
+    "retry-after",
     "tus-checksum-algorithm",
     "tus-extension",
     "tus-max-size",
