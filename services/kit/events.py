@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Final
 
 import nats
@@ -23,7 +25,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolic
 from nats.js.errors import NotFoundError
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kit import telemetry
+from services.kit import idempotency, telemetry
 from services.kit.database import ANNOUNCED, Database, Tx, inbox, outbox
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
@@ -34,6 +36,9 @@ log = structlog.stdlib.get_logger()
 EVENTS_STREAM: Final = "EVENTS"
 EVENTS_SUBJECTS: Final = "reelmesh.*.v1.*"
 _EVENT_ID_HEADER: Final = "Nats-Msg-Id"
+EVENTS_KEPT_FOR: Final = timedelta(days=30)
+"""How long the stream keeps events, for whoever comes late."""
+_FORGET_EVERY: Final = 3600.0
 _RELAY_BATCH: Final = 100
 FETCH_SECONDS: Final = 5.0
 """How long one request for messages waits. One that a restarted server forgot is waited for in vain that long, not longer."""
@@ -70,7 +75,7 @@ async def ensure_stream(js: JetStreamContext, name: str, subjects: list[str], *,
         retention=RetentionPolicy.WORK_QUEUE if work_queue else RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         duplicate_window=120,
-        max_age=0 if work_queue else 30 * 24 * 3600,
+        max_age=0 if work_queue else EVENTS_KEPT_FOR.total_seconds(),
     )
     try:
         await js.stream_info(name)
@@ -116,12 +121,15 @@ class Relay:
 
     async def run(self) -> None:
         """Relays until cancelled. Trouble with Postgres or NATS is waited out."""
-        delay = self._interval
+        delay, forget_at = self._interval, time.monotonic()
         while True:
             heed_cancellation()
             try:
                 # Not cut off in mid-transaction: a drain waits for the batch.
                 moved = await uncancelled(self.relay_once())
+                if time.monotonic() >= forget_at:
+                    await uncancelled(self._forget())
+                    forget_at = time.monotonic() + _FORGET_EVERY
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # any trouble of either server: the events stay in the outbox, so try again
@@ -136,6 +144,12 @@ class Relay:
                     await self._wake.wait()
             self._wake.clear()
 
+    async def _forget(self) -> None:
+        """Removes what can no longer be asked for: old first answers, and notes of events that left the stream."""
+        async with self._database.transaction() as tx:
+            await idempotency.forget_old(tx)
+            await tx.execute(sa.delete(inbox).where(inbox.c.handle_time < sa.func.now() - 2 * EVENTS_KEPT_FOR))
+
     async def relay_once(self) -> int:
         """Publishes one batch and removes it from the outbox. Returns how many there were."""
         async with self._database.transaction() as tx:
@@ -149,8 +163,11 @@ class Relay:
                 return 0
             rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.position).limit(_RELAY_BATCH))).all()
             telemetry.OUTBOX_PENDING.set(len(rows))
-            for row in rows:
-                await self._js.publish(row.subject, row.payload, headers=row.headers, timeout=5)
+            # All at once on one connection: NATS takes them in this order, and each need not wait for the one before to be on disk.
+            # If one fails, all stay here and are published again; those that were taken are dropped as repeats.
+            await asyncio.gather(
+                *(self._js.publish(row.subject, row.payload, headers=row.headers, timeout=5) for row in rows)
+            )
             if rows:
                 await tx.execute(sa.delete(outbox).where(outbox.c.position.in_([row.position for row in rows])))
             return len(rows)

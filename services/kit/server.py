@@ -18,7 +18,11 @@ from typing import Any, Final, TypeAlias
 import grpc
 import sqlalchemy.exc
 import structlog
-from asyncpg.exceptions import OperatorInterventionError, PostgresConnectionError
+from asyncpg.exceptions import (
+    CharacterNotInRepertoireError,
+    OperatorInterventionError,
+    PostgresConnectionError,
+)
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -108,6 +112,15 @@ def as_refusal(error: BaseException) -> Refusal | None:
             | sqlalchemy.exc.TimeoutError()
         ):
             return unavailable("the database")
+        case sqlalchemy.exc.DBAPIError() if isinstance(
+            error.orig and error.orig.__cause__, CharacterNotInRepertoireError
+        ):
+            return Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "REQUEST_INVALID",
+                "a text of the request holds the character U+0000, which cannot be kept; leave it out",
+                domain=RPC_DOMAIN,
+            )
         case sqlalchemy.exc.DBAPIError() if error.connection_invalidated:
             return unavailable("the database")
         case NatsError():

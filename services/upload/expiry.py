@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from services.kit import idempotency, telemetry
+from services.kit import telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.storage import ObjectStore
@@ -42,7 +42,6 @@ class Sweeper:
             overdue = await store.overdue(tx, self._clock.now())
             for upload in overdue:
                 await store.put(tx, upload.expired())
-            await idempotency.forget_old(tx)
         for upload in overdue:
             log.info("upload expired", upload_id=upload.upload_id, received_bytes=upload.received_bytes)
             if not self._objects.is_local:

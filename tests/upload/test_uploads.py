@@ -224,6 +224,11 @@ async def test_a_file_over_the_limit_and_an_empty_one_are_refused(uploads: Uploa
     assert (refusal.reason, refusal.fields[0][0]) == ("REQUEST_INVALID", "size_bytes")
 
 
+async def test_a_text_that_cannot_be_kept_is_the_callers_fault(uploads: Uploads) -> None:
+    refusal = await refused(lambda: created(uploads.stub, 3, title="a\0b"))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+
+
 async def test_a_repeated_creation_returns_the_first_answer_and_another_body_is_refused(uploads: Uploads) -> None:
     request = upload_service_pb2.CreateUploadRequest(request_id="the-same-id", filename="a.mp4", size_bytes=3)
     answers = await asyncio.gather(*(uploads.stub.CreateUpload(request) for _ in range(8)))
