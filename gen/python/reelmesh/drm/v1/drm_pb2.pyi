@@ -26,7 +26,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_KEY_NOT_FOUND: _ErrorReason.ValueType  # 1
-    """None of the asked keys exists in the package. Status NOT_FOUND. Metadata: `package_id`."""
+    """The policy grants the key but it does not exist any more. Status NOT_FOUND. Metadata: `package_id`. A key that belongs to
+    something else, or to nothing, is refused by the policy as KEY_NOT_ENTITLED.
+    """
     ERROR_REASON_KEY_ID_MALFORMED: _ErrorReason.ValueType  # 2
     """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
     ERROR_REASON_KEYSTORE_LOCKED: _ErrorReason.ValueType  # 3
@@ -41,7 +43,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 1
-"""None of the asked keys exists in the package. Status NOT_FOUND. Metadata: `package_id`."""
+"""The policy grants the key but it does not exist any more. Status NOT_FOUND. Metadata: `package_id`. A key that belongs to
+something else, or to nothing, is refused by the policy as KEY_NOT_ENTITLED.
+"""
 ERROR_REASON_KEY_ID_MALFORMED: ErrorReason.ValueType  # 2
 """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
 ERROR_REASON_KEYSTORE_LOCKED: ErrorReason.ValueType  # 3

@@ -77,7 +77,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 11
     """There is no such session in the caller's organisation. Status NOT_FOUND. Metadata: `session_id`."""
     ERROR_REASON_PATH_INVALID: _ErrorReason.ValueType  # 12
-    """The path of the request is not one that the edge serves. Status PERMISSION_DENIED. No metadata."""
+    """The path of the request is not one that the edge serves, by this HTTP method, for a package that is published. Status
+    PERMISSION_DENIED. No metadata.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the policy service or at the edge. On the wire it stands in `google.rpc.ErrorInfo.reason` without
@@ -110,7 +112,9 @@ ERROR_REASON_CODE_EXPIRED: ErrorReason.ValueType  # 10
 ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 11
 """There is no such session in the caller's organisation. Status NOT_FOUND. Metadata: `session_id`."""
 ERROR_REASON_PATH_INVALID: ErrorReason.ValueType  # 12
-"""The path of the request is not one that the edge serves. Status PERMISSION_DENIED. No metadata."""
+"""The path of the request is not one that the edge serves, by this HTTP method, for a package that is published. Status
+PERMISSION_DENIED. No metadata.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

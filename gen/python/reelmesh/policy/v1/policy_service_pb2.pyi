@@ -82,7 +82,9 @@ class CreatePlaybackResponse(_message.Message):
 
     @_builtins.property
     def code_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the code stops working, used or not: five minutes after the session was made, or with the session."""
+        """When the code stops working, used or not: five minutes after this answer, or with the session. A repeat of the request gets a new
+        code, and the unused one before it stops working.
+        """
 
     def __init__(
         self,

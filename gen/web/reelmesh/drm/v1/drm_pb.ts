@@ -108,7 +108,8 @@ export enum ErrorReason {
   UNSPECIFIED = 0,
 
   /**
-   * None of the asked keys exists in the package. Status NOT_FOUND. Metadata: `package_id`.
+   * The policy grants the key but it does not exist any more. Status NOT_FOUND. Metadata: `package_id`. A key that belongs to
+   * something else, or to nothing, is refused by the policy as KEY_NOT_ENTITLED.
    *
    * @generated from enum value: ERROR_REASON_KEY_NOT_FOUND = 1;
    */

@@ -318,7 +318,8 @@ export enum ErrorReason {
   SESSION_NOT_FOUND = 11,
 
   /**
-   * The path of the request is not one that the edge serves. Status PERMISSION_DENIED. No metadata.
+   * The path of the request is not one that the edge serves, by this HTTP method, for a package that is published. Status
+   * PERMISSION_DENIED. No metadata.
    *
    * @generated from enum value: ERROR_REASON_PATH_INVALID = 12;
    */

@@ -91,7 +91,8 @@ export type CreatePlaybackResponse = Message<"reelmesh.policy.v1.CreatePlaybackR
   code: string;
 
   /**
-   * When the code stops working, used or not: five minutes after the session was made, or with the session.
+   * When the code stops working, used or not: five minutes after this answer, or with the session. A repeat of the request gets a new
+   * code, and the unused one before it stops working.
    *
    * @generated from field: google.protobuf.Timestamp code_expire_time = 4;
    */
