@@ -53,6 +53,9 @@ const UI = {
   enableKeyboardPlaybackControlsInWindow: true,
   keyboardSeekDistance: 5,
   shortcuts: { take_screenshot: "" },
+  // Our packages name every track; two of one language, such as a commentary, differ in nothing else.
+  trackLabelFormat: shaka.ui.Overlay.TrackLabelFormat.LABEL,
+  textTrackLabelFormat: shaka.ui.Overlay.TrackLabelFormat.LABEL,
   showAudioCodec: false,
   showVideoCodec: false,
   seekBarColors: { base: "rgb(255 255 255 / 25%)", buffered: "rgb(255 255 255 / 45%)", played: "#ffb224" },
