@@ -187,6 +187,9 @@ class Tus:
             return await request.uploads.create(size, about)
 
         if headers.is_body(request.fields):
+            if headers.checksum(request.fields) is not None:
+                # The body is held back before the service hears of it; the disk is not for strangers to fill.
+                await request.uploads.recognised()
             # Should reading have been stopped here, the client finds what arrived at the address that it is now told.
             upload, _ = await self._received(request, created, offset=0, room_bytes=size)
         else:

@@ -51,6 +51,14 @@ class Uploads:
         with _refusals():
             return (await self._stub.CreateUpload(request, metadata=self._metadata)).upload
 
+    async def recognised(self) -> None:
+        """Checks that the service knows the credential, by asking for an upload that nobody has. What it may do is judged at each call."""
+        try:
+            await self.get(new_id("upl"))
+        except Refusal as refusal:
+            if refusal.code not in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED):
+                raise
+
     async def get(self, upload_id: str) -> Upload:
         """One upload."""
         with _refusals():

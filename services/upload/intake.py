@@ -26,6 +26,7 @@ from services.upload.domain import DOMAIN, beyond_size, chunk_corrupt
 
 BATCH_BYTES: Final = 1024 * 1024
 _READ_BYTES: Final = 4 * 1024 * 1024
+_CHUNK_MEMORY: Final = 256
 
 
 @dataclass(slots=True)
@@ -42,6 +43,11 @@ class Chunk:
 
     data: bytes
     crc32c: int | None
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it takes while it waits, at most: a million chunks of nothing are not nothing."""
+        return len(self.data) + _CHUNK_MEMORY
 
 
 class GrowingFile:

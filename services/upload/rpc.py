@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -135,6 +136,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         first = await anext(requests, None)
         if first is None or not first.upload_id:
             raise _request_invalid("upload_id", "the first message must name the upload")
+        await self._get(first.upload_id)  # before a stream is ended for this one: another organisation's is none of its business
         async with self._writers.alone(first.upload_id):
             upload = await self._get(first.upload_id)
             upload.accepting(first.offset)
@@ -145,6 +147,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.CompleteUploadRequest, context: Context
     ) -> upload_service_pb2.CompleteUploadResponse:
         """Checks the whole file and commits it as a master."""
+        await self._get(request.upload_id)
         async with self._writers.alone(request.upload_id):
             upload = await self._get(request.upload_id)
             if upload.state is not State.COMMITTED:
@@ -157,6 +160,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.CancelUploadRequest, context: Context
     ) -> upload_service_pb2.CancelUploadResponse:
         """Gives an upload up."""
+        await self._get(request.upload_id)
         async with self._writers.alone(request.upload_id):
             async with self._database.transaction() as tx:
                 upload = (
@@ -172,7 +176,9 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         """A URL straight into the object store."""
         upload = await self._get(request.upload_id)
         upload.accepting(0)
-        lifetime = min(self._patience, timedelta(hours=12))
+        # What is put after the upload expired would be nobody's, and stay.
+        left = (upload.expire_time or self._clock.now()) - self._clock.now()
+        lifetime = max(min(left, timedelta(hours=12)), timedelta(seconds=1))
         url = await self._objects.presigned_put(upload.staging_key, lifetime)
         if url is None:
             raise Refusal(
@@ -227,7 +233,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 if request.upload_id and request.upload_id != upload.upload_id:
                     raise _request_invalid("upload_id", "one stream writes to one upload")
                 batch.append(Chunk(data, request.crc32c if request.HasField("crc32c") else None))
-                size += len(data)
+                size += batch[-1].memory
                 expected += len(data)
                 if size >= BATCH_BYTES:
                     if writing is not None:
@@ -268,16 +274,13 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         staged = self._staging.path(upload.upload_id)
         presigned = not await asyncio.to_thread(staged.exists)
         if presigned:
+            # Whoever holds the URL can put another file there at any moment. What was measured becomes the master, not what lies there then.
             async with self._objects.local_copy(upload.staging_key) as copy:
                 measured = await asyncio.to_thread(sha256_of, copy)
+                await self._add_master(copy, expected, measured)
         else:
             measured = await asyncio.to_thread(self._staging.measured, upload.upload_id, upload.size_bytes)
-        if expected and measured != expected:
-            raise file_corrupt(expected, measured)
-        if presigned:
-            await self._objects.copy(upload.staging_key, master_key(measured))
-        else:
-            await self._objects.add_file(staged, master_key(measured))
+            await self._add_master(staged, expected, measured)
         async with self._database.transaction() as tx:
             current = await store.get(tx, upload.organisation_id, upload.upload_id, for_update=True)
             committed = replace(current, received_bytes=upload.received_bytes).committed(measured, self._clock.now())
@@ -285,6 +288,11 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             await events.announce(tx, _event_of(committed))
         await self._remove_staged(committed)
         return committed
+
+    async def _add_master(self, file: Path, expected: str, measured: str) -> None:
+        if expected and measured != expected:
+            raise file_corrupt(expected, measured)
+        await self._objects.add_file(file, master_key(measured))
 
     async def _remove_staged(self, upload: Upload) -> None:
         await asyncio.to_thread(self._staging.forget, upload.upload_id)

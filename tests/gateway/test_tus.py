@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from base64 import b64encode
@@ -316,3 +317,17 @@ async def test_the_correlation_id_goes_through(tus: TusClient) -> None:
     assert answer.json()["details"][0]["metadata"]["correlation_id"] == "0123456789abcdef"
     answer = await tus.http.head(MISSING, headers=tus.fields(x_correlation_id="no good; id"))
     assert answer.headers["x-correlation-id"] != "no good; id"
+
+
+async def test_nothing_is_held_back_for_strangers(tus: TusClient) -> None:
+    """A body with a checksum lies on disk until it is whole. Who shows no credential hears so before sending it."""
+    reader, writer = await asyncio.open_unix_connection(str(tus.socket))
+    head = (
+        "POST /files/ HTTP/1.1\r\nhost: edge\r\ntus-resumable: 1.0.0\r\n"
+        f"upload-length: 1000000\r\ncontent-length: 1000000\r\ncontent-type: {BODY_TYPE}\r\n"
+        f"upload-checksum: {sha1(b'')}\r\n\r\n"
+    )
+    writer.write(head.encode() + b"only the beginning")
+    status = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    assert b" 401 " in status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -77,3 +78,26 @@ async def test_a_stream_ends_up_in_the_same_store(stub: Stub, s3_bucket: str) ->
     await stub.WriteUpload(iter([chunk]))
     await stub.CompleteUpload(upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id))
     assert await master(s3_bucket, hashlib.sha256(data).hexdigest()) == data
+
+
+async def test_what_is_put_during_completion_does_not_become_the_master(stub: Stub, s3_bucket: str) -> None:
+    """The URL goes on to work, and a master of that content may be another organisation's too: a name never holds anything else."""
+    first, second = os.urandom(300_000), os.urandom(300_000)
+    for _ in range(6):
+        upload = await created(stub, len(first))
+        request = upload_service_pb2.CreateUploadUrlRequest(upload_id=upload.upload_id)
+        url = (await stub.CreateUploadUrl(request)).url
+        async with httpx.AsyncClient(trust_env=False) as http:
+            await http.put(url, content=first)
+            complete = upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id)
+            completing = asyncio.ensure_future(stub.CompleteUpload(complete))
+            while not completing.done():
+                await http.put(url, content=second)
+        digest = (await completing).upload.sha256
+        assert hashlib.sha256(await master(s3_bucket, digest)).hexdigest() == digest
+
+
+async def test_a_presigned_url_does_not_outlast_its_upload(stub: Stub) -> None:
+    upload = await created(stub, 3)
+    request = upload_service_pb2.CreateUploadUrlRequest(upload_id=upload.upload_id)
+    assert (await stub.CreateUploadUrl(request)).expire_time.ToNanoseconds() <= upload.expire_time.ToNanoseconds()
