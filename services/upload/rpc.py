@@ -136,7 +136,8 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         first = await anext(requests, None)
         if first is None or not first.upload_id:
             raise _request_invalid("upload_id", "the first message must name the upload")
-        await self._get(first.upload_id)  # before a stream is ended for this one: another organisation's is none of its business
+        # Asked before a stream is ended for this one: another organisation's upload is none of its business.
+        await self._get(first.upload_id)
         async with self._writers.alone(first.upload_id):
             upload = await self._get(first.upload_id)
             upload.accepting(first.offset)
@@ -263,11 +264,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         if self._objects.is_local or upload.received_bytes:
             return upload
         size = await self._objects.size_of(upload.staging_key)
-        return (
-            upload
-            if size is None
-            else replace(upload, received_bytes=min(size, upload.size_bytes) if size <= upload.size_bytes else 0)
-        )
+        return upload if size is None else _holding(upload, size)
 
     async def _committed(self, upload: Upload, sha256: str) -> Upload:
         expected = upload.completable(sha256)
@@ -276,6 +273,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         if presigned:
             # Whoever holds the URL can put another file there at any moment. What was measured becomes the master, not what lies there then.
             async with self._objects.local_copy(upload.staging_key) as copy:
+                _holding(upload, copy.stat().st_size).completable(sha256)
                 measured = await asyncio.to_thread(sha256_of, copy)
                 await self._add_master(copy, expected, measured)
         else:
@@ -313,6 +311,11 @@ def _event_of(upload: Upload) -> events_pb2.UploadCommitted:
         content_type=upload.content_type,
         commit_time=timestamp(upload.commit_time),
     )
+
+
+def _holding(upload: Upload, size: int) -> Upload:
+    """The upload with a whole file of that size counted as received; one that is too large counts for nothing."""
+    return replace(upload, received_bytes=size if size <= upload.size_bytes else 0)
 
 
 def _request_invalid(field: str, why: str) -> Refusal:
