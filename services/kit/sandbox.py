@@ -31,6 +31,8 @@ MIB: Final = 1 << 20
 _LAUNCHER: Final = str(Path(__file__).with_name("confine.py").resolve())
 _STDERR_TAIL: Final = 16 * 1024
 _LONGEST_LINE: Final = 64 * 1024
+# Nothing of ours; and large pages for large buffers, which saves encoders 2 to 4 % of their time.
+_ENVIRONMENT: Final = {"LC_ALL": "C", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,7 @@ def _policy(
     policy = {
         "parent": os.getpid(),
         "argv": [str(program.resolve()), *arguments[1:]],
-        "environment": {"LC_ALL": "C"},
+        "environment": _ENVIRONMENT,
         "reads": [str(place.resolve()) for place in reads],
         "writes": [str(place.resolve()) for place in writes],
         "nice": limits.nice,
