@@ -163,15 +163,19 @@ class Jobs:
             _, now = await self._own(tx, task)
             await store.put_task(tx, now.released())
 
+    async def bring(self, outcome: Outcome) -> None:
+        """Uploads an outcome's files where the object store is elsewhere. To be done while the task's lease is still renewed, because
+        it may take long; what an attempt that came too late uploads is as good."""
+        if not self._objects.is_local:
+            await self._move(outcome.files)
+
     async def end(self, task: Task, outcome: Outcome) -> Job:
         """Ends a task well, and begins what can begin now. Returns the job.
 
         Raises:
             Overtaken: the task is not this attempt's any more; its outcome is worth nothing.
         """
-        if not self._objects.is_local:
-            # Uploading takes too long to hold the row. What an attempt that came too late uploads is as good.
-            await self._move(outcome.files)
+        await self.bring(outcome)  # nothing is left to be done if it was brought before
         async with self._database.transaction() as tx:
             job, now = await self._own(tx, task)
             if self._objects.is_local:

@@ -193,7 +193,13 @@ class Worker:
                     self._objects,
                     self._masters,
                 )
-                outcome = await while_ours(tasks.done(bench), still_ours)
+
+                async def brought() -> Outcome:
+                    made = await tasks.done(bench)
+                    await self._jobs.bring(made)
+                    return made
+
+                outcome = await while_ours(brought(), still_ours)
                 job = await self._ended(task, outcome)
             progress.advance(task.seconds)
             await progress.tell()

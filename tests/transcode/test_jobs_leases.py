@@ -179,3 +179,21 @@ async def test_done_work_is_kept_although_its_commit_had_to_be_tried_again(bench
     await bench.objects.put_file(made, "work/chunk")
     await bench.jobs.end(held, Outcome({}, {"work/chunk": made}))
     assert bench.objects.path_of("work/chunk").read_bytes() == b"film"
+
+
+async def test_files_reach_a_store_elsewhere_while_the_task_is_still_held(
+    mesh: ProcessSettings, s3_bucket: str, tmp_path: Path
+) -> None:
+    """Uploading may take longer than a lease, which is renewed only until the task is ended."""
+    database = Database.of("transcode", mesh)
+    bench = Bench(database, ObjectStore.at(f"s3://{s3_bucket}/objects"))
+    held = await bench.take((await bench.chunks(1))[0])
+    made = tmp_path / "chunk.mp4"
+    made.write_bytes(b"film")
+    outcome = Outcome({}, {"work/chunk": made})
+    await bench.jobs.bring(outcome)
+    assert await bench.objects.size_of("work/chunk") == 4
+    assert [task.state for task in await bench.tasks(TaskKind.CHUNK)] == [TaskState.OPEN]
+    await bench.jobs.end(held, outcome)
+    assert [task.state for task in await bench.tasks(TaskKind.CHUNK)] == [TaskState.DONE]
+    await database.close()
