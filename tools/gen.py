@@ -21,6 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV_BIN = Path(sys.executable).parent
 # Third-party contracts whose Python code comes with a wheel and must not be generated a second time.
 SHIPPED_WITH_WHEELS = ("google/",)
+# Options of the contracts that say nothing to a browser: shapes to check, REST paths, permissions.
+FOR_SERVERS_ONLY = (
+    "buf.validate",
+    "google.api.http",
+    "google.api.Http",
+    "google.api.HttpRule",
+    "reelmesh.rpc.v1.access",
+)
 
 
 def run(*command: str | Path) -> None:
@@ -70,7 +78,10 @@ def generate_web(out: Path) -> None:
         "opt": ["target=ts", "import_extension=none"],
         "include_imports": True,
     }
-    run(VENV_BIN / "buf", "generate", "--template", json.dumps({"version": "v2", "plugins": [generator]}))
+    # Descriptors are read whenever a page is opened; what only servers and the edge go by stays out of them.
+    inputs = [{"directory": ".", "exclude_types": list(FOR_SERVERS_ONLY)}]
+    template = {"version": "v2", "plugins": [generator], "inputs": inputs}
+    run(VENV_BIN / "buf", "generate", "--template", json.dumps(template))
 
 
 def generate_openapi(out: Path, described_set: FileDescriptorSet) -> None:

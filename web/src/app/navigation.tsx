@@ -34,14 +34,15 @@ function subscribe(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Begins to follow the address bar. Called once, before the first render. */
-export function startNavigation(): void {
+/** Begins to follow the address bar, and tells where it stands. Called once, before the first render. */
+export function startNavigation(): Place {
   arrive();
   const moved = (): void => {
     arrive();
   };
   window.addEventListener("popstate", moved);
   window.addEventListener("hashchange", moved);
+  return place;
 }
 
 /** Goes to another page of this application. A one-time code travels in memory, never in the address. */

@@ -248,6 +248,7 @@ export class Engine {
     });
     this.#video.requestVideoFrameCallback(() => {
       this.#anyFrame = true;
+      performance.mark("first-frame"); // since the page was asked for
       this.#events.started(performance.now() - this.#began);
     });
     const beat = window.setInterval(() => void this.#beat(), BEAT_MS);

@@ -4,17 +4,15 @@
 // @generated from file reelmesh/rpc/v1/access.proto (package reelmesh.rpc.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { MethodOptions } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
+import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/rpc/v1/access.proto.
  */
 export const file_reelmesh_rpc_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChxyZWVsbWVzaC9ycGMvdjEvYWNjZXNzLnByb3RvEg9yZWVsbWVzaC5ycGMudjEicgoGQWNjZXNzEhQKCnBlcm1pc3Npb24YASABKAlIABIbChFiZWFyZXJfaW5fcmVxdWVzdBgCIAEoCEgAEi0KCGludGVybmFsGAMgASgLMhkucmVlbG1lc2gucnBjLnYxLkludGVybmFsSABCBgoEcnVsZSIbCghJbnRlcm5hbBIPCgdjYWxsZXJzGAEgAygJOlEKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLmkBCABKAsyFy5yZWVsbWVzaC5ycGMudjEuQWNjZXNzUgZhY2Nlc3NiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("ChxyZWVsbWVzaC9ycGMvdjEvYWNjZXNzLnByb3RvEg9yZWVsbWVzaC5ycGMudjEicgoGQWNjZXNzEhQKCnBlcm1pc3Npb24YASABKAlIABIbChFiZWFyZXJfaW5fcmVxdWVzdBgCIAEoCEgAEi0KCGludGVybmFsGAMgASgLMhkucmVlbG1lc2gucnBjLnYxLkludGVybmFsSABCBgoEcnVsZSIbCghJbnRlcm5hbBIPCgdjYWxsZXJzGAEgAygJYgZwcm90bzM");
 
 /**
  * Who may call a method. Exactly one member is set.
@@ -82,12 +80,4 @@ export type Internal = Message<"reelmesh.rpc.v1.Internal"> & {
  */
 export const InternalSchema: GenMessage<Internal> = /*@__PURE__*/
   messageDesc(file_reelmesh_rpc_v1_access, 1);
-
-/**
- * Says who may call the method. A server refuses every method that carries none.
- *
- * @generated from extension: reelmesh.rpc.v1.Access access = 70201;
- */
-export const access: GenExtension<MethodOptions, Access> = /*@__PURE__*/
-  extDesc(file_reelmesh_rpc_v1_access, 0);
 
