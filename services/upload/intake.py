@@ -57,7 +57,15 @@ class GrowingFile:
         self._offset = offset
         self._size = size_bytes
         self._running = running
+        if offset >= size_bytes:
+            # Nothing more can come. A completion that died may have made it a master already, which nobody may write to.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.fstat(self._descriptor).st_size < offset:
+            # Going on would fill the hole with zeros, and nobody who announced no sum would ever know.
+            os.close(self._descriptor)
+            raise RuntimeError(f"{path.name} is shorter than the {offset} bytes that were counted; was staging lost?")
         # What lies beyond was written by a stream that died before it was counted.
         os.ftruncate(self._descriptor, offset)
 

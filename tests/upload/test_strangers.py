@@ -6,6 +6,7 @@ import asyncio
 import os
 import tracemalloc
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.upload.__main__ import CONTRACT, UploadSettings, wire
-from services.upload.intake import BATCH_BYTES, Chunk
+from services.upload.intake import BATCH_BYTES, Chunk, GrowingFile, RunningHash
 from tests.support.running import connected, running
 
 
@@ -68,3 +69,25 @@ def test_chunks_take_no_more_memory_than_they_are_counted_for(length: int) -> No
         tracemalloc.stop()
     assert taken <= sum(chunk.memory for chunk in batch)
     assert count * batch[0].memory > BATCH_BYTES // 4
+
+
+def test_a_whole_file_is_not_opened_for_writing(tmp_path: Path) -> None:
+    """From the moment that completion has linked it, it is a master too; should completion die there, a late stream finds it so."""
+    whole = tmp_path / "upl"
+    whole.write_bytes(b"abc")
+    whole.chmod(0o444)
+    file = GrowingFile(whole, 3, 3, RunningHash())
+    with pytest.raises(Refusal, match="BEYOND_SIZE"):
+        file.append([Chunk(b"d", None)])
+    assert file.sync() == 3
+    file.append([Chunk(b"", None)])
+    file.close()
+    assert whole.read_bytes() == b"abc"
+
+
+def test_a_file_that_lost_counted_bytes_is_not_filled_up_with_zeros(tmp_path: Path) -> None:
+    short = tmp_path / "upl"
+    short.write_bytes(b"ab")
+    with pytest.raises(RuntimeError, match="shorter"):
+        GrowingFile(short, 3, 6, RunningHash())
+    assert short.read_bytes() == b"ab"
