@@ -54,7 +54,7 @@ class Ran:
 
 async def measure(master: Path | None = None, rounds: int = ROUNDS) -> list[Measurement]:
     """Takes about ten minutes on two cores."""
-    film = master or await asyncio.to_thread(inputs.film)
+    film = await asyncio.to_thread(inputs.film) if master is None else master
     with tempfile.TemporaryDirectory(prefix="ladder-", dir=SCRATCH) as folder:
         bench = _Bench(film, Path(folder), Profile().preset)
         await bench.agree_on_rates()
