@@ -17,6 +17,7 @@ from typing import Final
 
 import grpc
 import jwt
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.protobuf.descriptor import ServiceDescriptor
@@ -24,6 +25,8 @@ from reelmesh.rpc.v1 import access_pb2
 
 from services.kit.clock import Clock
 from services.kit.errors import RPC_DOMAIN, Refusal
+
+log = structlog.stdlib.get_logger()
 
 SERVICE_TOKEN_KEY_FILE: Final = "service_token_key.pem"  # noqa: S105  # a file name
 API_KEYS_FILE: Final = "api_keys.json"
@@ -222,14 +225,18 @@ class ApiKeys:
         version = (found.st_mtime_ns, found.st_size)
         if version == self._version:
             return
-        entries = json.loads(self._file.read_text(encoding="utf-8"))
-        self._known = {
-            bytes.fromhex(entry["sha256"]): Principal(
-                entry["name"], entry["organisation_id"], frozenset(entry["permissions"])
-            )
-            for entry in entries
-        }
         self._version = version
+        try:
+            entries = json.loads(self._file.read_text(encoding="utf-8"))
+            self._known = {
+                bytes.fromhex(entry["sha256"]): Principal(
+                    entry["name"], entry["organisation_id"], frozenset(entry["permissions"])
+                )
+                for entry in entries
+            }
+        except (ValueError, KeyError, TypeError):
+            # Somebody is writing it, or made a slip: those who were let in before stay so until it can be read again.
+            log.exception("the file of API keys cannot be read", file=str(self._file))
 
 
 class Authenticator:

@@ -117,7 +117,8 @@ class Refusal(Exception):
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return cls(code, "DEADLINE_EXCEEDED", details or "the deadline passed", domain=RPC_DOMAIN)
         if code == grpc.StatusCode.UNAVAILABLE:
-            return unavailable("the service", details)
+            # gRPC's own words name sockets and addresses, which are nobody's business outside.
+            return unavailable("the service")
         return cls(code, code_pb2.Code.Name(code.value[0]), details, domain=RPC_DOMAIN)
 
 
@@ -130,12 +131,12 @@ def _pack(
     status.details.append(packed)
 
 
-def unavailable(dependency: str, detail: str = "", retry_after: timedelta = timedelta(seconds=1)) -> Refusal:
+def unavailable(dependency: str, retry_after: timedelta = timedelta(seconds=1)) -> Refusal:
     """Something that the service needs is away; the caller does well to try again."""
     return Refusal(
         grpc.StatusCode.UNAVAILABLE,
         "DEPENDENCY_UNAVAILABLE",
-        f"{dependency} cannot be reached; try again in a moment" + (f" ({detail})" if detail else ""),
+        f"{dependency} cannot be reached; try again in a moment",
         domain=RPC_DOMAIN,
         metadata={"dependency": dependency},
         retry_after=retry_after,

@@ -38,6 +38,8 @@ EVENTS_SUBJECTS: Final = "reelmesh.*.v1.*"
 _EVENT_ID_HEADER: Final = "Nats-Msg-Id"
 EVENTS_KEPT_FOR: Final = timedelta(days=30)
 """How long the stream keeps events, for whoever comes late."""
+LARGEST_PAYLOAD: Final = 900_000
+"""Bytes of one message: NATS takes 1 MB, headers included."""
 _FORGET_EVERY: Final = 3600.0
 _RELAY_BATCH: Final = 100
 FETCH_SECONDS: Final = 5.0
@@ -94,7 +96,13 @@ async def announce(tx: Tx, event: Message) -> str:
 
 
 async def enqueue(tx: Tx, subject: str, payload: bytes) -> str:
-    """Puts a message for any subject in the outbox, such as a task for a work queue. Returns its id."""
+    """Puts a message for any subject in the outbox, such as a task for a work queue. Returns its id.
+
+    Raises:
+        ValueError: the message is larger than NATS takes; in the outbox it would stop everything behind it for ever.
+    """
+    if len(payload) > LARGEST_PAYLOAD:
+        raise ValueError(f"a message for {subject} has {len(payload)} bytes; at most {LARGEST_PAYLOAD} can be sent")
     event_id = new_id("evt")
     headers = {
         _EVENT_ID_HEADER: event_id,
@@ -165,9 +173,13 @@ class Relay:
             telemetry.OUTBOX_PENDING.set(len(rows))
             # All at once on one connection: NATS takes them in this order, and each need not wait for the one before to be on disk.
             # If one fails, all stay here and are published again; those that were taken are dropped as repeats.
-            await asyncio.gather(
-                *(self._js.publish(row.subject, row.payload, headers=row.headers, timeout=5) for row in rows)
+            answers = await asyncio.gather(
+                *(self._js.publish(row.subject, row.payload, headers=row.headers, timeout=5) for row in rows),
+                return_exceptions=True,
             )
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
             if rows:
                 await tx.execute(sa.delete(outbox).where(outbox.c.position.in_([row.position for row in rows])))
             return len(rows)
@@ -225,7 +237,8 @@ class Consumer:
 
     async def _handle(self, message: Msg) -> None:
         headers = message.headers or {}
-        event_id = headers.get(_EVENT_ID_HEADER, "")
+        # Whatever comes without an id, such as from a tool, is known by its place in the stream.
+        event_id = headers.get(_EVENT_ID_HEADER) or f"{EVENTS_STREAM}-{message.metadata.sequence.stream}"
         with (
             telemetry.correlated(headers.get(telemetry.CORRELATION_HEADER)),
             telemetry.traced(message.subject, headers),

@@ -92,10 +92,6 @@ class ObjectStore:
         if await self.size_of(key) is None:
             await obstore.put_async(self._store, key, source)
 
-    async def copy(self, source_key: str, key: str) -> None:
-        """Copies an object within the store."""
-        await obstore.copy_async(self._store, source_key, key)
-
     async def put_tree(self, source: Path, prefix: str) -> int:
         """Moves a folder with all its files into the store below `prefix`, replacing what was there. Returns bytes moved."""
         files = [path for path in source.rglob("*") if path.is_file()]

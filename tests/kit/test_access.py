@@ -137,6 +137,16 @@ def test_only_the_digest_of_an_api_key_is_kept_and_a_removed_key_stops_working(t
         keys.check(key)
 
 
+def test_a_file_of_keys_that_is_half_written_changes_nothing(tmp_path: Path) -> None:
+    file, key = tmp_path / "api_keys.json", new_api_key()
+    whole = json.dumps([api_key_entry(key, key_id="k", name="n", organisation_id="o", permissions=["*"])])
+    file.write_text(whole)
+    keys = ApiKeys(file)
+    assert keys.check(key).name == "n"
+    file.write_text(whole[:-20])
+    assert keys.check(key).name == "n"
+
+
 def test_no_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="CREDENTIAL_INVALID"):
         ApiKeys(tmp_path / "missing.json").check(new_api_key())

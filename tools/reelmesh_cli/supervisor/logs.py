@@ -74,11 +74,20 @@ class LogFile:
     def last_messages(self, count: int) -> list[str]:
         """What the newest lines say, for a message about a process that would not start."""
         lines = self._path.read_text(errors="replace").splitlines()[-count:]
-        return [str(json.loads(line).get("message", line)) for line in lines]
+        return [_message_of(line) for line in lines]
 
     def close(self) -> None:
         """Closes the file."""
         os.close(self._descriptor)
+
+
+def _message_of(line: str) -> str:
+    """What a line says: its `message` where it is a JSON object, else the line as it is."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return line
+    return str(found.get("message", line)) if isinstance(found, dict) else line
 
 
 def _now() -> str:

@@ -79,7 +79,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_RECEIVING: _ErrorReason.ValueType  # 8
     """The upload is committed, cancelled or expired and takes no more bytes. Status FAILED_PRECONDITION. Metadata: `state`."""
     ERROR_REASON_WRITER_BUSY: _ErrorReason.ValueType  # 9
-    """Another stream writes to the same upload now. Status ABORTED with `google.rpc.RetryInfo`. Metadata: `upload_id`."""
+    """Another stream or completion of the same upload is under way, or a newer one took this one's place. Status ABORTED with
+    `google.rpc.RetryInfo`. Metadata: `upload_id`.
+    """
     ERROR_REASON_PRESIGN_UNSUPPORTED: _ErrorReason.ValueType  # 10
     """The object store in use cannot presign. Status UNIMPLEMENTED. Metadata: `store`."""
     ERROR_REASON_NO_SPACE: _ErrorReason.ValueType  # 11
@@ -113,7 +115,9 @@ ERROR_REASON_INCOMPLETE: ErrorReason.ValueType  # 7
 ERROR_REASON_NOT_RECEIVING: ErrorReason.ValueType  # 8
 """The upload is committed, cancelled or expired and takes no more bytes. Status FAILED_PRECONDITION. Metadata: `state`."""
 ERROR_REASON_WRITER_BUSY: ErrorReason.ValueType  # 9
-"""Another stream writes to the same upload now. Status ABORTED with `google.rpc.RetryInfo`. Metadata: `upload_id`."""
+"""Another stream or completion of the same upload is under way, or a newer one took this one's place. Status ABORTED with
+`google.rpc.RetryInfo`. Metadata: `upload_id`.
+"""
 ERROR_REASON_PRESIGN_UNSUPPORTED: ErrorReason.ValueType  # 10
 """The object store in use cannot presign. Status UNIMPLEMENTED. Metadata: `store`."""
 ERROR_REASON_NO_SPACE: ErrorReason.ValueType  # 11

@@ -245,7 +245,8 @@ export enum ErrorReason {
   NOT_RECEIVING = 8,
 
   /**
-   * Another stream writes to the same upload now. Status ABORTED with `google.rpc.RetryInfo`. Metadata: `upload_id`.
+   * Another stream or completion of the same upload is under way, or a newer one took this one's place. Status ABORTED with
+   * `google.rpc.RetryInfo`. Metadata: `upload_id`.
    *
    * @generated from enum value: ERROR_REASON_WRITER_BUSY = 9;
    */
