@@ -11,8 +11,9 @@ from typing import Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from tests.bench.harness import RESULTS, ROOT, Measurement, record
+from tests.bench.harness import RESULTS, ROOT, Measurement, machine, record
 
 GROUPS: Final = {
     "upload": "tests.bench.uploads",
@@ -33,13 +34,14 @@ def main() -> int:
     failed = []
     for group in [only] if only else GROUPS:
         print(f"{group} …", flush=True)
+        where = machine()
         try:
             measured = asyncio.run(importlib.import_module(GROUPS[group]).measure())
         except Exception:
             traceback.print_exc()
             failed.append(group)
             continue
-        record(measured)
+        record(measured, where)
         Console().print(_table(measured))
     print(f"Written to {RESULTS.relative_to(ROOT)}." + (f" Failed: {', '.join(failed)}." if failed else ""))
     return 1 if failed else 0
@@ -48,7 +50,7 @@ def main() -> int:
 def _table(measured: list[Measurement]) -> Table:
     table = Table("id", "value", "unit", "peer", "note")
     for one in measured:
-        table.add_row(one.id, f"{one.value:.3f}", one.unit, one.peer, one.note)
+        table.add_row(Text(one.id, no_wrap=True), f"{one.value:.3f}", one.unit, one.peer, one.note)
     return table
 
 

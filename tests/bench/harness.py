@@ -65,15 +65,21 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def machine() -> str:
-    """Where and when: processors, load, date."""
-    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC).date().isoformat()}"
+    """Where and when: processors, load of the last minute, date."""
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before, {datetime.now(UTC).date().isoformat()}"
 
 
-def record(measurements: Iterable[Measurement], path: Path = RESULTS) -> None:
-    """Merges into the file of results, in one move; what other groups wrote stays."""
+def record(measurements: Iterable[Measurement], where: str, path: Path = RESULTS) -> None:
+    """Merges into the file of results, in one move; what other groups wrote stays.
+
+    Args:
+        measurements: what a group found.
+        where: what `machine` said before the group began to make a load of its own.
+        path: the file.
+    """
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for one in measurements:
-        note = f"{one.note}; {machine()}"
+        note = f"{one.note}; {where}"
         results[one.id] = {"value": round(one.value, 4), "unit": one.unit, "peer": one.peer, "note": note}
     path.parent.mkdir(exist_ok=True)
     fresh = path.with_suffix(".new")
