@@ -139,8 +139,20 @@ class Client:
             if upload.state == upload_pb2.UPLOAD_STATE_RECEIVING:
                 await self._send(upload, master, on_progress or _unwatched)
             digest = await asyncio.to_thread(master.sha256)
-        request = upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id, sha256=digest)
-        return (await self._call(self.uploads.CompleteUpload, request, COMPLETE_SECONDS)).upload
+        return await self._completed(upload.upload_id, digest)
+
+    async def _completed(self, upload_id: str, digest: str) -> upload_pb2.Upload:
+        """Commits, over breaks: it may be repeated, and all bytes are there already."""
+        request = upload_service_pb2.CompleteUploadRequest(upload_id=upload_id, sha256=digest)
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return (await self._call(self.uploads.CompleteUpload, request, COMPLETE_SECONDS)).upload
+            except (Refusal, Unreachable) as error:
+                mendable = isinstance(error, Unreachable) or error.reason in _MENDABLE
+                if not mendable or time.monotonic() > patience:
+                    raise
+                await asyncio.sleep(0.5)
 
     async def _begin(self, path: Path, size: int, title: str, content_type: str) -> upload_pb2.Upload:
         """Announces the file. The request id is derived from it, so that a second run meets the first one's upload."""
