@@ -85,9 +85,12 @@ class Soak:
 
     async def turn(self, number: int, victim: str | None) -> None:
         """A film in, played, and an old one out. The victim dies while the film is on its way."""
-        killing = asyncio.create_task(self._kill(victim, pause=number % 7 * 0.3)) if victim is not None else None
+        begun = asyncio.Event()
+        killing = None if victim is None else asyncio.create_task(self._kill(victim, begun, pause=number % 7 * 0.3))
         try:
-            upload = await self.client.upload_file(self._master(number), title=f"Turn {number}")
+            upload = await self.client.upload_file(
+                self._master(number), title=f"Turn {number}", on_progress=lambda _sent, _total: begun.set()
+            )
             await self.client.wait_for_asset(upload.asset_id)
         finally:
             if killing is not None:
@@ -121,7 +124,8 @@ class Soak:
             if (await http.get(playback.hls_url)).status_code != 403:
                 self.trouble.append(f"{asset_id}: a revoked session was served")
 
-    async def _kill(self, victim: str, pause: float) -> None:
+    async def _kill(self, victim: str, begun: asyncio.Event, pause: float) -> None:
+        await begun.wait()
         await asyncio.sleep(pause)
         old = self.mesh.installation.pid(victim)
         self.mesh.kill(victim)
