@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import Field
-from reelmesh.upload.v1 import upload_service_pb2, upload_service_pb2_grpc
+from reelmesh.upload.v1 import upload_service_pb2
 
 from gateway.tus.app import Options, Tus
 from gateway.tus.server import HttpServer
+from gateway.tus.uploads import Service
 from services.kit import client
 from services.kit.memory import keep_freed_memory
 from services.kit.process import Process, run
@@ -31,7 +32,7 @@ class TusSettings(ProcessSettings):
         description="Largest file that the upload service takes, in bytes; announced as Tus-Max-Size.",
     )
     tus_checksum_limit_bytes: int = Field(
-        default=1024**3,
+        default=256 * 1024**2,
         ge=1,
         description="Longest body with Upload-Checksum, in bytes: it is held back on disk until its checksum is known.",
     )
@@ -55,7 +56,7 @@ async def wire(process: Process, settings: TusSettings) -> None:
         spool=settings.tus_spool_dir or settings.data_dir / "spool",
         most_bodies=settings.tus_most_bodies,
     )
-    tus = Tus(upload_service_pb2_grpc.UploadServiceStub(channel), options)
+    tus = Tus(Service(channel), options)
     server = HttpServer(tus)
     await server.start(settings.listen_address("tus"))
     begun = asyncio.Event()

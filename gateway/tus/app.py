@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from gateway.tus import headers
 from gateway.tus.body import Blocks, Body, End, Inbox, Receive, held_back
 from gateway.tus.refusals import Reason, body_too_long, http_status, refused
 from gateway.tus.turns import Turns
-from gateway.tus.uploads import Stub, Upload, Uploads
+from gateway.tus.uploads import Service, Upload, Uploads
 from services.kit import telemetry
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.ids import is_id
@@ -34,6 +35,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _RECEIVING: Final = upload_pb2.UPLOAD_STATE_RECEIVING
 _COMMITTED: Final = upload_pb2.UPLOAD_STATE_COMMITTED
 _METHODS: Final = ("OPTIONS", "POST", "HEAD", "PATCH", "DELETE")
+_SPARED_BYTES: Final = 1024**3
 ASSET_HEADER: Final = "reelmesh-asset-id"
 """Names the asset that the file will be, so that a page can follow it further."""
 
@@ -94,8 +96,8 @@ class Request:
 class Tus:
     """tus 1.0 over HTTP/1.1, in front of an upload service."""
 
-    def __init__(self, stub: Stub, options: Options) -> None:
-        self._stub = stub
+    def __init__(self, service: Service, options: Options) -> None:
+        self._service = service
         self._options = options
         self._turns = Turns(options.most_bodies)
 
@@ -146,7 +148,7 @@ class Tus:
         method: str = scope["method"]
         if method == "POST":
             method = fields.get("x-http-method-override", method).upper()
-        return Request(method, upload_id, fields, Uploads(self._stub, fields.get("authorization")), receive)
+        return Request(method, upload_id, fields, Uploads(self._service, fields.get("authorization")), receive)
 
     async def _answer(self, request: Request) -> Answer:
         allowed = ("OPTIONS", "POST") if not request.upload_id else ("OPTIONS", "HEAD", "PATCH", "DELETE")
@@ -270,11 +272,12 @@ class Tus:
             stack.enter_context(self._turns.receiving(body))
             blocks: Blocks = body
             if checksum is not None:
+                room_to_hold_back(self._options.spool, room if length is None else length)
                 blocks = await stack.enter_async_context(held_back(body, checksum, self._options.spool))
             upload = await upload_of()
             with self._turns.writing(upload.upload_id, body):
                 upload = await request.uploads.write(upload.upload_id, offset, blocks)
-        BYTES.inc(upload.received_bytes - offset)
+        BYTES.inc(max(upload.received_bytes - offset, 0))
         if body.end is End.TOO_LONG:
             raise body_too_long(room)
         return await self._completed(request.uploads, upload), body.stopped_for
@@ -284,6 +287,18 @@ class Tus:
         if upload.state != _RECEIVING or upload.received_bytes < upload.size_bytes:
             return upload
         return await self._turns.completed(upload.upload_id, lambda: uploads.complete(upload.upload_id))
+
+
+def room_to_hold_back(spool: Path, size: int) -> None:
+    """Leaves the disk to the masters, which grow on it too.
+
+    Raises:
+        Refusal: OVERLOADED.
+    """
+    spool.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(spool).free < size + _SPARED_BYTES:
+        message = "there is no room now for a body with a checksum; send less at a time, or without Upload-Checksum"
+        raise refused(Reason.OVERLOADED, message, retry=True)
 
 
 def _state(upload: Upload) -> dict[str, str]:

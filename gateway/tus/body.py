@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, TypeAlias
 
 from gateway.tus.headers import Checksum
 from gateway.tus.refusals import Reason, body_too_long, refused
@@ -57,10 +57,14 @@ class End(Enum):
     TOO_LONG = "there is more of it than there is room for"
 
 
+Block: TypeAlias = list[bytes]
+"""About `BLOCK_BYTES` in the parts in which they came: joining them would only copy them once more. Empty at the end."""
+
+
 class Blocks(Protocol):
     """Where the bytes of a request come from."""
 
-    async def block(self) -> bytes:
+    async def block(self) -> Block:
         """The next bytes; empty at the end."""
 
     def stop(self) -> None:
@@ -87,9 +91,9 @@ class Body:
         self.end: End | None = None
         self.stopped_for: Refusal | None = None
 
-    async def block(self) -> bytes:
-        """The next bytes, about `BLOCK_BYTES` of them; what arrived before the end comes out first; empty at the end."""
-        parts: list[bytes] = []
+    async def block(self) -> Block:
+        """The next bytes; what arrived before the end comes out first."""
+        parts: Block = []
         size = 0
         while size < BLOCK_BYTES and self.end is None:
             message = await self._message()
@@ -104,9 +108,10 @@ class Body:
                 elif not message.get("more_body", False):
                     self.end = End.COMPLETE
                 self._room -= len(data)
-                parts.append(data)
-                size += len(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+                if data:
+                    parts.append(data)
+                    size += len(data)
+        return parts
 
     def stop(self, why: Refusal | None = None) -> None:
         """Ends reading here, even while it waits for bytes that may never come."""
@@ -141,9 +146,10 @@ class Held:
         self._file = file
         self._stopped = False
 
-    async def block(self) -> bytes:
+    async def block(self) -> Block:
         """The next bytes; empty at the end."""
-        return b"" if self._stopped else await asyncio.to_thread(self._file.read, BLOCK_BYTES)
+        data = b"" if self._stopped else await asyncio.to_thread(self._file.read, BLOCK_BYTES)
+        return [data] if data else []
 
     def stop(self) -> None:
         """Makes the next block the last one."""
@@ -155,17 +161,22 @@ async def held_back(body: Body, checksum: Checksum, folder: Path) -> AsyncIterat
     """Reads a body to its end into memory or, beyond 4 MiB, into a file without a name, and checks it. What does not have the announced
     checksum must not be kept (tus 1.0, "Checksum"), and what was passed on cannot be taken back.
 
+    Args:
+        body: what to read.
+        checksum: what it must sum up to.
+        folder: where the file is made; exists.
+
     Raises:
         Refusal: CHECKSUM_MISMATCH when the body is not what was announced, or not all there; BODY_TOO_LONG when it was longer than
             announced; or what reading was stopped for.
     """
     digest = checksum.begun()
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=str(folder)) as file:
 
-        def keep(block: bytes) -> None:
-            digest.update(block)
-            file.write(block)
+        def keep(block: Block) -> None:
+            for part in block:
+                digest.update(part)
+                file.write(part)
 
         while block := await body.block():
             await asyncio.to_thread(keep, block)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -14,7 +15,10 @@ import httpx
 import pytest
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2
 
+from gateway.tus.app import room_to_hold_back
+from gateway.tus.refusals import http_status
 from services.kit.clock import FixedClock, SystemClock
+from services.kit.errors import Refusal
 from services.kit.settings import ProcessSettings
 from tests.support.tus import BODY_TYPE, LIMIT_BYTES, MIB, TusClient, gateway, metadata, upload_service
 
@@ -331,3 +335,10 @@ async def test_nothing_is_held_back_for_strangers(tus: TusClient) -> None:
     status = await asyncio.wait_for(reader.readline(), 5)
     writer.close()
     assert b" 401 " in status
+
+
+async def test_a_body_with_a_checksum_leaves_the_disk_to_the_masters(tus: TusClient) -> None:
+    free = shutil.disk_usage(tus.settings.data_dir).free
+    with pytest.raises(Refusal) as caught:
+        room_to_hold_back(tus.settings.data_dir / "spool", free)
+    assert (caught.value.reason, http_status(caught.value)) == ("OVERLOADED", 503)
