@@ -11,6 +11,8 @@ BIN := .venv/bin
 PY := $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 PYTEST_ARGS ?=
+# Tests that start whole meshes and browsers run one after the other: they have the machine to themselves, as an install has.
+WHOLE_MESH := tests/cli tests/journeys tests/faults
 ONLY ?=
 
 .PHONY: help setup run test check breaking gen bench soak lock clean
@@ -27,7 +29,8 @@ run: setup  ## Starts everything; Ctrl-C stops it.
 
 test: setup  ## Runs every test.
 	@$(PYTHON) tools/setup --for-tests
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest --numprocesses 3 --dist loadfile $(foreach one,$(WHOLE_MESH),--ignore $(one)) $(PYTEST_ARGS)
+	$(PY) -m pytest $(WHOLE_MESH) $(PYTEST_ARGS)
 
 check: setup breaking  ## Everything that can be found without running it.
 	$(BIN)/ruff format --check .

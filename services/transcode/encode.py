@@ -125,7 +125,7 @@ async def encode_chunk(
     return outcome
 
 
-def chunk_command(
+def chunk_command(  # noqa: PLR0917  # everything that an encode depends on, each of its own kind
     master: Path,
     media: MediaInfo,
     plan: Plan,
