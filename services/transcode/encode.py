@@ -32,6 +32,9 @@ _FINEST_TICK: Final = 10_000
 _FEWEST_FRAMES: Final = 16
 _NO_EXTRAS: Final = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact")
 _FRAGMENTS: Final = "+frag_keyframe+delay_moov+default_base_moof"
+# Cheaper subpixel refinement and a longer view ahead: measured at equal VMAF, a quarter less time and 2 to 15 % fewer
+# bits.
+_H264_TUNING: Final = {"veryfast": ":subme=1:rc-lookahead=20"}
 # SVT-AV1's presets that take about as long as x264's.
 _AV1_PRESETS: Final = {
     "ultrafast": 12,
@@ -178,9 +181,10 @@ def _video_arguments(plan: Plan, rendition: VideoRendition, threads: int) -> lis
 
 def _h264(rendition: VideoRendition, preset: str, threads: int) -> list[str]:
     gop = rendition.gop_frames
+    fixed = f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0{_H264_TUNING.get(preset, '')}"
     return [
         *("-c:v", "libx264", "-preset", preset, "-profile:v", "high", "-threads", str(threads)),
-        *("-x264-params", f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0"),
+        *("-x264-params", fixed),
     ]
 
 
