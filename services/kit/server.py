@@ -121,7 +121,7 @@ def as_refusal(error: BaseException) -> Refusal | None:
                 "a text of the request holds the character U+0000, which cannot be kept; leave it out",
                 domain=RPC_DOMAIN,
             )
-        case sqlalchemy.exc.DBAPIError() if error.connection_invalidated:
+        case sqlalchemy.exc.DBAPIError() if error.connection_invalidated or _lost_the_database(error):
             return unavailable("the database")
         case NatsError():
             return unavailable("the event bus")
@@ -136,6 +136,17 @@ def as_refusal(error: BaseException) -> Refusal | None:
             )
         case _:
             return None
+
+
+def _lost_the_database(error: BaseException) -> bool:
+    """Whether an error comes of a server that went away or is not up yet. SQLAlchemy wraps some of these in its plainest class, so the
+    driver's own error is looked for behind it."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, PostgresConnectionError | OperatorInterventionError | OSError):
+            return True
+        behind = behind.__cause__
+    return False
 
 
 class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only, not when it runs

@@ -12,8 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
+import sqlalchemy.exc
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf.descriptor import ServiceDescriptor
@@ -26,7 +28,7 @@ from services.kit.access import ApiKeys, Authenticator, ServiceTokens, api_key_e
 from services.kit.clock import SystemClock
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
-from services.kit.server import Server, remaining_time
+from services.kit.server import Server, as_refusal, remaining_time
 from services.kit.uncancelled import uncancelled
 
 ASSETS = assets_service_pb2.DESCRIPTOR.services_by_name["AssetsService"]
@@ -278,6 +280,24 @@ def test_whatever_looks_like_a_credential_is_masked(line: str) -> None:
     assert telemetry.masked(line).count("[masked]") == 1
     assert "abcdefghij" not in telemetry.masked(line)
     assert "eyJ" not in telemetry.masked(line)
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [asyncpg.CannotConnectNowError("starting up"), asyncpg.ConnectionDoesNotExistError("closed"), OSError("gone")],
+)
+def test_a_database_that_went_away_is_no_defect_however_it_is_wrapped(driver: Exception) -> None:
+    try:
+        try:
+            raise driver
+        except Exception as error:
+            raise RuntimeError("the adapter's own") from error
+    except RuntimeError as adapted:
+        wrapped = sqlalchemy.exc.DBAPIError("SELECT 1", None, adapted)
+        wrapped.__cause__ = adapted
+    refusal = as_refusal(wrapped)
+    assert refusal is not None
+    assert (refusal.code, refusal.metadata) == (grpc.StatusCode.UNAVAILABLE, {"dependency": "the database"})
 
 
 async def test_uncancelled_work_ends_before_the_cancellation_is_passed_on() -> None:
