@@ -16,7 +16,7 @@ from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx, after_commit
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.server import current_call
-from services.policy import store
+from services.policy import refusals, store
 from services.policy.consumers import revocation
 from services.policy.domain import DEFAULT_LIFETIME, Code, Package, Session
 from services.policy.follower import Follower
@@ -165,6 +165,9 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     async def _opened(self, tx: Tx, organisation_id: str, request: contract.CreatePlaybackRequest) -> _Opened:
         package = await store.newest_package(tx, organisation_id, request.asset_id)
         title = await store.title_of(tx, request.asset_id)
+        # The edge may have heard of a deletion before it is in the database: what one refuses the other must not open.
+        if self._known.is_withdrawn(request.asset_id):
+            raise refusals.asset_withdrawn(request.asset_id, grpc.StatusCode.FAILED_PRECONDITION)
         lifetime = request.lifetime.ToTimedelta() if request.HasField("lifetime") else DEFAULT_LIFETIME
         session = Session.opened(package, request.viewer_id, self._clock.now(), lifetime)
         await store.add(tx, session)
