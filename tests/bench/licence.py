@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from functools import partial
 from typing import Final
 
 from tests.bench.harness import Measurement, percentile
@@ -23,14 +24,11 @@ async def measure() -> list[Measurement]:
         manifest = (ours.published / playback.package_id / "manifest.mpd").read_text(encoding="utf-8")
         body = json.dumps({"kids": key_ids(manifest), "type": "temporary"}).encode()
         fields = {"content-type": "application/json"}
-        taken = await load(
-            playback.licence_url,
-            connections=_CONNECTIONS,
-            seconds=_SECONDS,
-            per_second=PER_SECOND,
-            body=body,
-            fields=fields,
+        ask = partial(
+            load, playback.licence_url, connections=_CONNECTIONS, per_second=PER_SECOND, body=body, fields=fields
         )
+        await ask(seconds=2)  # fills pools and caches
+        taken = await ask(seconds=_SECONDS)
     late = {percent: percentile(taken.milliseconds, percent) for percent in (50, 95, 99)}
     how = (
         f"{PER_SECOND} Clear Key licences a second asked for over {_CONNECTIONS} connections for {_SECONDS} s through Envoy, "

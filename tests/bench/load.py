@@ -42,7 +42,7 @@ async def load(
     Args:
         url: what to ask for.
         connections: how many.
-        seconds: for how long, after one second to get warm.
+        seconds: for how long.
         per_second: requests to begin each second, over all connections; as many as go when absent.
         body: makes it a POST.
         fields: header fields.
@@ -56,7 +56,7 @@ async def load(
         raise ToolMissing("h2load is missing: apt-get install --no-install-recommends nghttp2-client")
     with tempfile.TemporaryDirectory(prefix="reelmesh-load-") as folder:
         log = Path(folder) / "log"
-        words = ["--h1", f"--clients={connections}", f"--duration={seconds}", "--warm-up-time=1", f"--log-file={log}"]
+        words = ["--h1", f"--clients={connections}", f"--duration={seconds}", f"--log-file={log}"]
         if per_second is not None:
             words.append(f"--rps={per_second / connections:g}")
         if body is not None:
