@@ -18,7 +18,7 @@ from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.policy.__main__ import CONTRACT
 from services.policy.upkeep import CODES_KEPT, Upkeep
-from tests.policy.scene import Scene, refused, service_token
+from tests.policy.scene import Scene, eventually, refused, service_token
 from tests.support.keys import with_api_key
 from tests.support.running import connected
 
@@ -35,6 +35,24 @@ async def session_of(scene: Scene, session_id: str) -> policy_pb2.PlaybackSessio
 
 async def redeem(scene: Scene, code: str) -> policy_pb2.Playback:
     return (await scene.stub.RedeemPlaybackCode(api.RedeemPlaybackCodeRequest(code=code))).playback
+
+
+async def test_what_the_edge_refuses_is_not_opened_while_the_database_is_behind(scene: Scene) -> None:
+    """The edge hears of a deletion at once; the table follows when the durable consumer gets to it."""
+    film = await scene.publish()
+    url = (await scene.play(film.asset_id)).playback.dash_url
+    database = await asyncpg.connect(
+        host=scene.settings.database_host, user="policy", database=scene.settings.database_name
+    )
+    try:
+        async with database.transaction():
+            await database.execute("SELECT 1 FROM assets WHERE asset_id = $1 FOR SHARE", film.asset_id)
+            deleting = asyncio.create_task(scene.delete(film.asset_id))
+            await eventually(scene.edge, url, "ASSET_WITHDRAWN")
+            assert (await refused(scene.play(film.asset_id))).reason == "ASSET_WITHDRAWN"
+        await deleting
+    finally:
+        await database.close()
 
 
 async def all_rows(settings: ProcessSettings) -> str:
