@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import importlib
 import sys
 import traceback
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tests.bench.harness import RESULTS, ROOT, Measurement, machine, record
+from tests.bench.harness import RESULTS, ROOT, SCRATCH, Measurement, machine, record
 
 GROUPS: Final = {
     "upload": "tests.bench.uploads",
@@ -31,20 +32,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures us beside peers.")
     parser.add_argument("--only", choices=sorted(GROUPS), help="one group")
     only = parser.parse_args().only
-    failed = []
-    for group in [only] if only else GROUPS:
-        print(f"{group} …", flush=True)
-        where = machine()
-        try:
-            measured = asyncio.run(importlib.import_module(GROUPS[group]).measure())
-        except Exception:
-            traceback.print_exc()
-            failed.append(group)
-            continue
-        record(measured, where)
-        Console().print(_table(measured))
+    SCRATCH.mkdir(exist_ok=True)
+    with (SCRATCH / "lock").open("w") as lock:
+        # Two at a time would measure each other.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        failed = [group for group in ([only] if only else GROUPS) if not _measured(group)]
     print(f"Written to {RESULTS.relative_to(ROOT)}." + (f" Failed: {', '.join(failed)}." if failed else ""))
     return 1 if failed else 0
+
+
+def _measured(group: str) -> bool:
+    """Runs one group, shows and keeps what it found; False when it failed."""
+    print(f"{group} …", flush=True)
+    where = machine()
+    try:
+        measured = asyncio.run(importlib.import_module(GROUPS[group]).measure())
+    except Exception:
+        traceback.print_exc()
+        return False
+    record(measured, where)
+    Console().print(_table(measured))
+    return True
 
 
 def _table(measured: list[Measurement]) -> Table:
