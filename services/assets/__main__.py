@@ -39,7 +39,7 @@ async def wire(process: Process, settings: AssetsSettings) -> None:
     )
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
     process.in_background(watchers.run(), "watchers")
-    process.in_background(consumer(database, bus.jetstream(), changes).run(), "consumer")
+    process.in_background(consumer(database, bus, changes).run(), "consumer")
 
 
 def main() -> None:

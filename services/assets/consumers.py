@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from nats.js import JetStreamContext
+from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import assets_pb2
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.transcode.v1 import events_pb2 as transcode
@@ -21,7 +21,7 @@ from services.kit.database import Database, Tx
 from services.kit.events import Consumer, Handler
 
 
-def consumer(database: Database, js: JetStreamContext, changes: Changes) -> Consumer:
+def consumer(database: Database, bus: NatsClient, changes: Changes) -> Consumer:
     """Listens to everything that tells how far an asset is."""
 
     def noting(event_type: type[Message], fact: Callable[[Asset, Any], Asset]) -> Handler:
@@ -42,7 +42,7 @@ def consumer(database: Database, js: JetStreamContext, changes: Changes) -> Cons
         packaging.PackagingFailed: _packaging_failed,
     }
     return Consumer(
-        "assets", database, js, {event_type: noting(event_type, fact) for event_type, fact in facts.items()}
+        "assets", database, bus, {event_type: noting(event_type, fact) for event_type, fact in facts.items()}
     )
 
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Final
 
@@ -25,7 +26,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolic
 from nats.js.errors import NotFoundError
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kit import idempotency, telemetry
+from services.kit import idempotency, pull, telemetry
 from services.kit.database import ANNOUNCED, Database, Tx, inbox, outbox
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
@@ -42,8 +43,7 @@ LARGEST_PAYLOAD: Final = 900_000
 """Bytes of one message: NATS takes 1 MB, headers included."""
 _FORGET_EVERY: Final = 3600.0
 _RELAY_BATCH: Final = 100
-FETCH_SECONDS: Final = 5.0
-"""How long one request for messages waits. One that a restarted server forgot is waited for in vain that long, not longer."""
+_CONSUMER_BATCH: Final = 32
 _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 30.0
 
@@ -193,11 +193,12 @@ class Consumer:
     """
 
     def __init__(
-        self, name: str, database: Database, js: JetStreamContext, handlers: Mapping[type[Message], Handler]
+        self, name: str, database: Database, bus: NatsClient, handlers: Mapping[type[Message], Handler]
     ) -> None:
         self._name = name
         self._database = database
-        self._js = js
+        self._bus = bus
+        self._js = bus.jetstream()
         self._handlers = {event.DESCRIPTOR.full_name: handler for event, handler in handlers.items()}
 
     async def run(self) -> None:
@@ -205,15 +206,13 @@ class Consumer:
         while True:
             try:
                 await ensure_events(self._js)
-                subscription = await self._subscription()
-                while True:
-                    heed_cancellation()
-                    try:
-                        messages = await subscription.fetch(32, timeout=FETCH_SECONDS)
-                    except TimeoutError:
-                        continue
-                    for message in messages:
+                await self._js.add_consumer(EVENTS_STREAM, self._config())
+                async with aclosing(
+                    pull.messages(self._bus, EVENTS_STREAM, self._name, batch=_CONSUMER_BATCH)
+                ) as messages:
+                    async for message in messages:
                         await uncancelled(self._handle(message))
+                        heed_cancellation()
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # NATS is away or the consumer is gone: begin again
@@ -230,10 +229,6 @@ class Consumer:
             max_ack_pending=256,
             filter_subjects=sorted(self._handlers),
         )
-
-    async def _subscription(self) -> JetStreamContext.PullSubscription:
-        await self._js.add_consumer(EVENTS_STREAM, self._config())
-        return await self._js.pull_subscribe_bind(consumer=self._name, stream=EVENTS_STREAM)
 
     async def _handle(self, message: Msg) -> None:
         headers = message.headers or {}

@@ -9,21 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
 
 import structlog
+from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from services.kit import telemetry
-from services.kit.events import FETCH_SECONDS, ensure_stream
+from services.kit import pull, telemetry
+from services.kit.events import ensure_stream
 from services.kit.uncancelled import heed_cancellation
 
 log = structlog.stdlib.get_logger()
 
 SIGN_OF_LIFE = 5.0
 """Seconds after which a silent worker's task is given to another."""
+
+_CONSUMER: Final = "workers"
 
 Work = Callable[[bytes], Awaitable[None]]
 Result = TypeVar("Result")
@@ -83,32 +87,30 @@ class WorkQueue:
         """Makes the queue's stream when it does not exist."""
         await ensure_stream(js, self.stream, [self.subject], work_queue=True)
 
-    async def run(self, js: JetStreamContext, work: Work, *, parallel: int = 1) -> None:
+    async def run(self, bus: NatsClient, work: Work, *, parallel: int = 1) -> None:
         """Works until cancelled; a task that is being worked on then goes back to the queue at once."""
         async with asyncio.TaskGroup() as group:
             for _ in range(parallel):
-                group.create_task(self._one_worker(js, work))
+                group.create_task(self._one_worker(bus, work))
 
-    async def _one_worker(self, js: JetStreamContext, work: Work) -> None:
+    async def _one_worker(self, bus: NatsClient, work: Work) -> None:
+        js = bus.jetstream()
         while True:
             try:
                 await self.ensure(js)
                 config = ConsumerConfig(
-                    durable_name="workers",
+                    durable_name=_CONSUMER,
                     ack_policy=AckPolicy.EXPLICIT,
                     ack_wait=SIGN_OF_LIFE * 2,
                     max_deliver=-1,
                     max_ack_pending=1024,
                 )
                 await js.add_consumer(self.stream, config)
-                subscription = await js.pull_subscribe_bind(consumer="workers", stream=self.stream)
-                while True:
-                    heed_cancellation()
-                    try:
-                        message = (await subscription.fetch(1, timeout=FETCH_SECONDS))[0]
-                    except TimeoutError:
-                        continue
-                    await self._one_task(message, work)
+                # One at a time: a task that waits here behind another could be worked on elsewhere.
+                async with aclosing(pull.messages(bus, self.stream, _CONSUMER, batch=1)) as messages:
+                    async for message in messages:
+                        await self._one_task(message, work)
+                        heed_cancellation()
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # NATS is away or the consumer is gone: begin again

@@ -37,7 +37,8 @@ class PackagingSettings(ProcessSettings):
 async def wire(process: Process, settings: PackagingSettings) -> None:
     """Puts the service together and starts it."""
     database = process.database()
-    js = (await process.bus()).jetstream()
+    bus = await process.bus()
+    js = bus.jetstream()
     await QUEUE.ensure(js)
     servicer = PackagingRpc(database)
     caretaker = Caretaker(database, process.store(), process.clock, settings.packaging_removal_delay)
@@ -47,7 +48,7 @@ async def wire(process: Process, settings: PackagingSettings) -> None:
     )
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(caretaker.run(settings.packaging_care_seconds), "caretaker")
-    process.in_background(listener.consumer(database, js).run(), "consumer")
+    process.in_background(listener.consumer(database, bus).run(), "consumer")
 
 
 def main() -> None:

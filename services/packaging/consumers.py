@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nats.js import JetStreamContext
+from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
 from reelmesh.transcode.v1.events_pb2 import TranscodeCompleted
 
@@ -24,9 +24,9 @@ class Listener:
         self._clock = clock
         self._scheme = scheme
 
-    def consumer(self, database: Database, js: JetStreamContext) -> Consumer:
+    def consumer(self, database: Database, bus: NatsClient) -> Consumer:
         """Listens to the end of transcoding, and to deletions."""
-        return Consumer("packaging", database, js, {TranscodeCompleted: self._transcoded, AssetDeleted: self._deleted})
+        return Consumer("packaging", database, bus, {TranscodeCompleted: self._transcoded, AssetDeleted: self._deleted})
 
     async def _transcoded(self, tx: Tx, data: bytes) -> None:
         event = TranscodeCompleted.FromString(data)

@@ -269,12 +269,13 @@ def _published(package: Package) -> events_pb2.PackagePublished:
 async def wire(process: Process, settings: PackagingWorkerSettings) -> None:
     """Puts the worker together and starts it."""
     database = process.database()
-    js = (await process.bus()).jetstream()
+    bus = await process.bus()
+    js = bus.jetstream()
     drm = drm_service_pb2_grpc.DrmServiceStub(process.peer("drm", DRM))
     worker = Worker(database, process.store(), drm, process.clock, settings.packaging_systems)
     await QUEUE.ensure(js)
     process.in_background(Relay(database, js).run(), "relay")
-    process.in_background(QUEUE.run(js, worker.work), "worker")
+    process.in_background(QUEUE.run(bus, worker.work), "worker")
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower), server)
 
     process.in_background(Relay(database, js).run(), "relay")
-    process.in_background(Projection(known, clock).consumer(database, js).run(), "consumer")
+    process.in_background(Projection(known, clock).consumer(database, bus).run(), "consumer")
     process.in_background(follower.run(settings.policy_follow_seconds), "follower")
     process.in_background(Upkeep(database, clock).run(settings.policy_upkeep_seconds), "upkeep")
     await process.serve([CONTRACT], add, RULES)

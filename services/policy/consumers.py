@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from nats.js import JetStreamContext
+from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.policy.v1 import events_pb2 as policy
@@ -28,7 +28,7 @@ class Projection:
         self._known = known
         self._clock = clock
 
-    def consumer(self, database: Database, js: JetStreamContext) -> events.Consumer:
+    def consumer(self, database: Database, bus: NatsClient) -> events.Consumer:
         """Listens to everything that tells what can be played."""
         handlers: dict[type, events.Handler] = {
             assets.AssetCreated: self.created,
@@ -36,7 +36,7 @@ class Projection:
             assets.AssetDeleted: self.deleted,
             packaging.PackagePublished: self.published,
         }
-        return events.Consumer("policy", database, js, handlers)
+        return events.Consumer("policy", database, bus, handlers)
 
     async def created(self, tx: Tx, data: bytes) -> None:
         """An asset has its first title."""

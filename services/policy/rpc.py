@@ -26,7 +26,7 @@ from services.policy.tickets import Tickets
 Context = grpc.aio.ServicerContext[Any, Any]
 
 # Whoever was told by `assets` that an asset is ready may come here before the same event has: it is given a moment to arrive.
-_EVENT_GRACE: Final = 1.0
+_EVENT_GRACE: Final = 2.0
 _LOOK_AGAIN: Final = 0.1
 
 

@@ -27,7 +27,8 @@ class TranscodeSettings(ProcessSettings):
 async def wire(process: Process, settings: TranscodeSettings) -> None:
     """Puts the service together and starts it."""
     database, objects = process.database(), process.store()
-    js = (await process.bus()).jetstream()
+    bus = await process.bus()
+    js = bus.jetstream()
     await QUEUE.ensure(js)
     jobs = Jobs(database, objects, process.clock)
     servicer = TranscodeRpc(database, jobs)
@@ -37,7 +38,7 @@ async def wire(process: Process, settings: TranscodeSettings) -> None:
     caretaker = Caretaker(database, objects, process.clock)
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(caretaker.run(settings.transcode_care_seconds), "caretaker")
-    process.in_background(Listener(jobs).consumer(database, js).run(), "consumer")
+    process.in_background(Listener(jobs).consumer(database, bus).run(), "consumer")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nats.js import JetStreamContext
+from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
 from reelmesh.upload.v1.events_pb2 import UploadCommitted
 
@@ -17,9 +17,9 @@ class Listener:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
-    def consumer(self, database: Database, js: JetStreamContext) -> Consumer:
+    def consumer(self, database: Database, bus: NatsClient) -> Consumer:
         """Listens to committed uploads, and to deletions."""
-        return Consumer("transcode", database, js, {UploadCommitted: self._committed, AssetDeleted: self._deleted})
+        return Consumer("transcode", database, bus, {UploadCommitted: self._committed, AssetDeleted: self._deleted})
 
     async def _committed(self, tx: Tx, data: bytes) -> None:
         event = UploadCommitted.FromString(data)

@@ -281,7 +281,7 @@ async def wire(process: Process, settings: TranscodeWorkerSettings) -> None:
         making=settings.making(),
     )
     process.in_background(Relay(database, js).run(), "relay")
-    process.in_background(QUEUE.run(js, worker.work, parallel=settings.transcode_parallel), "worker")
+    process.in_background(QUEUE.run(bus, worker.work, parallel=settings.transcode_parallel), "worker")
 
 
 def main() -> None:

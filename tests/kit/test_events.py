@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import sqlalchemy as sa
+from nats.aio.client import Client as NatsClient
 from nats.js import JetStreamContext
 from reelmesh.upload.v1.events_pb2 import UploadCommitted
 
@@ -23,6 +24,7 @@ from services.kit.work import TryAgain, WorkQueue
 @dataclass(frozen=True)
 class Bus:
     database: Database
+    client: NatsClient
     js: JetStreamContext
 
 
@@ -32,7 +34,7 @@ async def bus(mesh: ProcessSettings) -> AsyncIterator[Bus]:
     database = Database.of("upload", mesh)
     js = connection.jetstream()
     await ensure_events(js)
-    yield Bus(database, js)
+    yield Bus(database, connection, js)
     await database.close()
     await connection.close()
 
@@ -68,7 +70,7 @@ async def test_an_event_is_handled_once_however_often_it_is_delivered(bus: Bus) 
     with telemetry.correlated("the-first-call"):
         async with bus.database.transaction() as tx:
             event_id = await announce(tx, event)
-    consumer = Consumer(new_id("c"), bus.database, bus.js, {UploadCommitted: handle})
+    consumer = Consumer(new_id("c"), bus.database, bus.client, {UploadCommitted: handle})
     async with in_background(Relay(bus.database, bus.js).run(), consumer.run()):
         await until(lambda: bool(seen))
         # The same event again, as after a relay that died between publishing and forgetting, long after the stream's own memory.
@@ -112,7 +114,7 @@ async def test_a_handler_that_fails_is_tried_again_and_its_work_undone(bus: Bus)
 
     async with bus.database.transaction() as tx:
         await announce(tx, event)
-    consumer = Consumer(new_id("c"), bus.database, bus.js, {UploadCommitted: handle})
+    consumer = Consumer(new_id("c"), bus.database, bus.client, {UploadCommitted: handle})
     await Relay(bus.database, bus.js).relay_once()
     async with in_background(consumer.run()):
         await until(lambda: len(tries) == 3)
@@ -154,7 +156,7 @@ async def test_a_task_goes_to_one_worker_and_comes_back_when_it_fails(bus: Bus) 
         await enqueue(tx, queue.subject, b"one")
     await queue.ensure(bus.js)
     await Relay(bus.database, bus.js).relay_once()
-    async with in_background(queue.run(bus.js, work), queue.run(bus.js, work)):
+    async with in_background(queue.run(bus.client, work), queue.run(bus.client, work)):
         await until(lambda: bool(done))
         await asyncio.sleep(0.3)
     assert (tries, done) == ([b"one", b"one"], [b"one"])
@@ -174,8 +176,8 @@ async def test_a_task_of_a_worker_that_was_stopped_is_taken_up_by_the_next(bus: 
 
     await queue.ensure(bus.js)
     await bus.js.publish(queue.subject, b"one")
-    async with in_background(queue.run(bus.js, never_ends)):
+    async with in_background(queue.run(bus.client, never_ends)):
         await asyncio.wait_for(started.wait(), 10)
-    async with in_background(queue.run(bus.js, ends)):
+    async with in_background(queue.run(bus.client, ends)):
         await until(lambda: bool(done))
     assert done == [b"one"]

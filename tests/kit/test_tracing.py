@@ -42,7 +42,7 @@ async def main() -> None:
                 seen.set()
 
         bus, database = await connect(settings, "test"), Database.of("assets", settings)
-        consumer = Consumer(new_id("c"), database, bus.jetstream(), {events_pb2.UploadCommitted: handle})
+        consumer = Consumer(new_id("c"), database, bus, {events_pb2.UploadCommitted: handle})
         listening = asyncio.create_task(consumer.run())
         await stub.CompleteUpload(upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id))
         await asyncio.wait_for(seen.wait(), 15)

@@ -66,7 +66,7 @@ async def test_a_task_goes_back_until_it_is_done_and_is_then_gone(mesh: ProcessS
 
     async with asyncio.timeout(10):
         await js.publish(queue.subject, b"task")
-        running = asyncio.create_task(queue.run(js, work))
+        running = asyncio.create_task(queue.run(bus, work))
         await done.wait()
         while (await js.stream_info(queue.stream)).state.messages:
             await asyncio.sleep(0.01)
@@ -88,7 +88,7 @@ async def test_an_overtaken_worker_leaves_the_task_to_whoever_has_it(mesh: Proce
 
     async with asyncio.timeout(10):
         await js.publish(queue.subject, b"task")
-        running = asyncio.create_task(queue.run(js, work))
+        running = asyncio.create_task(queue.run(bus, work))
         await begun.wait()
         await asyncio.sleep(0.2)
     assert (await js.stream_info(queue.stream)).state.messages == 1
