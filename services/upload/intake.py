@@ -1,7 +1,6 @@
 """Bytes onto disk: the growing file of an upload, its running SHA-256, and who writes to it now.
 
-The event loop only hands chunks over; checking, hashing and writing happen in a thread, one batch behind the network, so that
-neither waits for the other. Memory is bounded by two batches whatever the size of the file.
+The event loop only hands chunks over; checking, hashing and writing happen in threads, behind the network (`write_behind`).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -24,9 +24,10 @@ import grpc
 from services.kit.errors import Refusal
 from services.upload.domain import DOMAIN, beyond_size, chunk_corrupt
 
-BATCH_BYTES: Final = 1024 * 1024
 _READ_BYTES: Final = 4 * 1024 * 1024
 _CHUNK_MEMORY: Final = 256
+
+_HASHING: Final = ThreadPoolExecutor(thread_name_prefix="hashing")
 
 
 @dataclass(slots=True)
@@ -35,6 +36,15 @@ class RunningHash:
 
     position: int = 0
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def update(self, offset: int, parts: list[bytes]) -> None:
+        """Goes on with parts that lie at `offset`, if that is where it stands. Should they not be written after all, it stands beyond
+        what there is, and is of no more use."""
+        if self.position != offset:
+            return
+        for data in parts:
+            self.sha256.update(data)
+            self.position += len(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +105,11 @@ class GrowingFile:
                 break
             good.append(chunk.data)
             end += len(chunk.data)
-        self._write(good)
-        if self._running.position == self._offset:
-            for data in good:
-                self._running.sha256.update(data)
-            self._running.position = end
+        hashing = _HASHING.submit(self._running.update, self._offset, good)
+        try:
+            self._write(good)
+        finally:
+            hashing.result()
         self._offset = end
         if refusal is not None:
             raise refusal
@@ -119,9 +129,10 @@ class GrowingFile:
             raise
 
     def sync(self) -> int:
-        """Makes what was written durable, and returns how much that is."""
+        """Makes what was written durable, and returns how much that is. What is appended meanwhile may not be."""
+        durable = self._offset
         os.fdatasync(self._descriptor)
-        return self._offset
+        return durable
 
     def close(self) -> None:
         """Closes the file."""

@@ -19,10 +19,11 @@ from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.ids import new_id
 from services.kit.server import current_call
 from services.kit.storage import ObjectStore
-from services.kit.uncancelled import uncancelled
+from services.kit.uncancelled import stopped, uncancelled
 from services.upload import store
 from services.upload.domain import DOMAIN, State, Upload, file_corrupt, master_key, title_of, within_limit
-from services.upload.intake import BATCH_BYTES, Chunk, GrowingFile, Staging, Writers, no_space, sha256_of
+from services.upload.intake import Chunk, GrowingFile, Staging, Writers, no_space, sha256_of
+from services.upload.write_behind import WriteBehind
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -220,35 +221,35 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         first: upload_service_pb2.WriteUploadRequest,
         requests: AsyncIterator[upload_service_pb2.WriteUploadRequest],
     ) -> None:
-        """Moves chunks from the network to the disk, one batch being written while the next arrives."""
-        expected, counted = upload.received_bytes, upload.received_bytes
-        batch: list[Chunk] = []
-        size = 0
-        writing: asyncio.Future[None] | None = None
+        """Moves chunks from the network to the disk, and counts them now and then; neither holds up the other."""
+        expected, behind = upload.received_bytes, WriteBehind(file)
+        counting = asyncio.create_task(self._keep_counting(upload, file, behind))
         request: upload_service_pb2.WriteUploadRequest | None = first
         try:
             while request is not None:
-                data = request.chunk.data
                 if request.HasField("offset") and request.offset != expected:
                     replace(upload, received_bytes=expected).accepting(request.offset)
                 if request.upload_id and request.upload_id != upload.upload_id:
                     raise _request_invalid("upload_id", "one stream writes to one upload")
-                batch.append(Chunk(data, request.crc32c if request.HasField("crc32c") else None))
-                size += batch[-1].memory
-                expected += len(data)
-                if size >= BATCH_BYTES:
-                    if writing is not None:
-                        await uncancelled(writing)
-                    if file.offset - counted >= self._checkpoint_bytes:
-                        counted = (await uncancelled(self._count(upload, file))).received_bytes
-                    writing = asyncio.ensure_future(asyncio.to_thread(file.append, batch))
-                    batch, size = [], 0
+                chunk = Chunk(request.chunk.data, request.crc32c if request.HasField("crc32c") else None)
+                expected += len(chunk.data)
+                await behind.put(chunk)
+                if counting.done():  # it only ends when it cannot count, and then there is no use in more bytes
+                    counting.result()
                 request = await anext(requests, None)
         finally:
-            if writing is not None:
-                await uncancelled(writing)
-            if batch:
-                await uncancelled(asyncio.to_thread(file.append, batch))
+            try:
+                await uncancelled(behind.finish())
+            finally:
+                await uncancelled(stopped(counting))
+                if not counting.cancelled():
+                    counting.exception()  # seen: whatever it was, the last count meets it again, or it is over
+
+    async def _keep_counting(self, upload: Upload, file: GrowingFile, behind: WriteBehind) -> None:
+        """Counts whenever enough was written, until cancelled."""
+        while True:
+            await behind.reached(upload.received_bytes + self._checkpoint_bytes)
+            upload = await uncancelled(self._count(upload, file))
 
     async def _count(self, upload: Upload, file: GrowingFile) -> Upload:
         """Makes what was written durable, then counts it: in this order, or a crash between the two would lose counted bytes."""

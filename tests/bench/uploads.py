@@ -1,7 +1,7 @@
 """Upload: one file of 1 GiB of noise, by gRPC and by tus through the whole mesh, beside nginx's PUT and the official tus server.
 
 What is compared are servers, and a client that is busy itself would take a good part of two cores away from them. So files are sent by
-curl, and by gRPC as messages that were made before. How fast our own client library is, which reads, sums and hashes the file as it
+curl, and by gRPC as messages that were made before and that h2load, a client in C, sends as they are. How fast our own client library is, which reads, sums and hashes the file as it
 goes, is recorded beside.
 
 All servers write to a RAM disk where there is one with room. Ours makes bytes durable before it counts them and the peers leave that to
@@ -16,14 +16,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 import google_crc32c
-import grpc
 import httpx
 import psutil
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2
@@ -82,6 +81,13 @@ def _measurements(speeds: dict[str, float], growth: int, place: str) -> list[Mea
         Measurement(
             "upload.grpc_vs_nginx", speeds["grpc"] / speeds["nginx"], "ratio", "nginx PUT", f"{rounds}; {note}"
         ),
+        Measurement(
+            "upload.grpc_vs_nginx_behind_envoy",
+            speeds["grpc"] / speeds["nginx behind Envoy"],
+            "ratio",
+            "nginx PUT behind a plain Envoy",
+            rounds,
+        ),
         Measurement("upload.grpc_vs_node_tus", speeds["grpc"] / speeds["node"], "ratio", node, rounds),
         Measurement("upload.tus_vs_node_tus", speeds["tus"] / speeds["node"], "ratio", f"{node}, bare", rounds),
         Measurement(
@@ -110,17 +116,23 @@ async def _peers(folder: Path, film: Path) -> AsyncIterator[dict[str, Lane]]:
         put = await stack.enter_async_context(upload_peers.nginx(folder / "nginx"))
         node = await stack.enter_async_context(upload_peers.node_tus(folder / "node"))
         envoy = await stack.enter_async_context(upload_peers.plain_envoy(folder / "envoy", node))
+        put_envoy = await stack.enter_async_context(upload_peers.plain_envoy(folder / "envoy-put", put))
 
-        async def by_nginx() -> float:
+        async def by_nginx(edge: str | None = None) -> float:
             _emptied(folder / "nginx/put")
-            return await _timed(_curl("-T", str(film), put))
+            return await _timed(_curl("-T", str(film), put if edge is None else f"{edge}/film.mp4"))
 
         async def by_node(edge: str | None = None) -> float:
             _emptied(folder / "node")
             endpoint = node if edge is None else f"{edge}/node"
             return await _timed(_by_tus(endpoint, film, {}))
 
-        yield {"nginx": by_nginx, "node": by_node, "node behind Envoy": partial(by_node, envoy)}
+        yield {
+            "nginx": by_nginx,
+            "nginx behind Envoy": partial(by_nginx, put_envoy),
+            "node": by_node,
+            "node behind Envoy": partial(by_node, envoy),
+        }
 
 
 @dataclass
@@ -133,15 +145,10 @@ class _Ours:
 
     async def __aenter__(self) -> Self:
         self._client = await self.mesh.client().__aenter__()
-        self._channel = grpc.aio.insecure_channel(self.mesh.url.removeprefix("http://"))
-        self._write = self._channel.stream_unary(
-            "/reelmesh.upload.v1.UploadService/WriteUpload", request_serializer=bytes, response_deserializer=bytes
-        )
         self._messages = await asyncio.to_thread(_messages, self.film)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._channel.close(None)
         await self._client.__aexit__(None, None, None)
 
     async def grpc(self) -> float:
@@ -170,14 +177,9 @@ class _Ours:
         metadata = self._client.metadata
         request = upload_service_pb2.CreateUploadRequest(request_id=new_id("req"), filename="film.mp4", size_bytes=SIZE)
         upload = (await self._client.uploads.CreateUpload(request, metadata=metadata)).upload
-        call = self._write(metadata=metadata)  # type: ignore[call-arg] # its stubs want an iterator
-        first = upload_service_pb2.WriteUploadRequest(upload_id=upload.upload_id, offset=0)
-        await call.write(first.SerializeToString())
-        with self._messages.open("rb") as file:
-            while length := file.read(4):
-                await call.write(file.read(int.from_bytes(length, "big")))
-        await call.done_writing()
-        await call
+        with self._messages.open("r+b") as file:
+            file.write(_framed(_first(upload.upload_id)))
+        await _h2load(f"{self.mesh.url}/reelmesh.upload.v1.UploadService/WriteUpload", self._messages, metadata)
         done = upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id)
         upload = (await self._client.uploads.CompleteUpload(done, metadata=metadata, timeout=60)).upload
         if upload.state != upload_pb2.UPLOAD_STATE_COMMITTED:
@@ -203,6 +205,20 @@ async def _curl(*words: str) -> None:
         raise AssertionError(f"curl failed on {words[-1]}")
 
 
+async def _h2load(url: str, messages: Path, metadata: Iterable[tuple[str, str]]) -> None:
+    """One gRPC call. What came of it is seen when the upload is completed: grpc-status is not among what h2load tells."""
+    program = shutil.which("h2load")
+    if program is None:
+        raise upload_peers.PeerMissing("h2load is missing: apt-get install --no-install-recommends nghttp2-client")
+    fields = {"content-type": "application/grpc", "te": "trailers", **dict(metadata)}
+    words = [word for name, value in fields.items() for word in ("-H", f"{name}: {value}")]
+    child = await asyncio.create_subprocess_exec(
+        program, "--requests=1", "--clients=1", f"--data={messages}", *words, url, stdout=asyncio.subprocess.DEVNULL
+    )
+    if await child.wait() != 0:
+        raise AssertionError("h2load failed")
+
+
 async def _timed(work: Awaitable[object]) -> float:
     started = time.perf_counter()
     await work
@@ -224,15 +240,25 @@ def _noise(folder: Path) -> Path:
 
 
 def _messages(film: Path) -> Path:
-    """The file as messages of WriteUpload, a MiB in each, with four bytes of length before each."""
+    """The body of a call of WriteUpload: a first message that names the upload, then the file, a MiB in each message."""
     target = film.with_suffix(".messages")
     with film.open("rb") as file, target.open("wb") as messages:
+        messages.write(_framed(_first(new_id("upl"))))
         while data := file.read(MIB):
             request = upload_service_pb2.WriteUploadRequest(crc32c=google_crc32c.value(data))
             request.chunk.data = data
-            message = request.SerializeToString()
-            messages.write(len(message).to_bytes(4, "big") + message)
+            messages.write(_framed(request))
     return target
+
+
+def _first(upload_id: str) -> upload_service_pb2.WriteUploadRequest:
+    return upload_service_pb2.WriteUploadRequest(upload_id=upload_id, offset=0)
+
+
+def _framed(request: upload_service_pb2.WriteUploadRequest) -> bytes:
+    """A message as gRPC sends it: not compressed, then its length."""
+    message = request.SerializeToString()
+    return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def _emptied(folder: Path) -> None:

@@ -17,7 +17,8 @@ from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.upload.__main__ import CONTRACT, UploadSettings, wire
-from services.upload.intake import BATCH_BYTES, Chunk, GrowingFile, RunningHash
+from services.upload.intake import Chunk, GrowingFile, RunningHash
+from services.upload.write_behind import QUEUE_BYTES
 from tests.support.running import connected, running
 
 
@@ -68,7 +69,7 @@ def test_chunks_take_no_more_memory_than_they_are_counted_for(length: int) -> No
     finally:
         tracemalloc.stop()
     assert taken <= sum(chunk.memory for chunk in batch)
-    assert count * batch[0].memory > BATCH_BYTES // 4
+    assert count * batch[0].memory > QUEUE_BYTES // 16
 
 
 def test_a_whole_file_is_not_opened_for_writing(tmp_path: Path) -> None:

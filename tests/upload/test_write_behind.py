@@ -1,0 +1,95 @@
+"""The queue in front of a growing file: all of it, in order, bounded, and nothing behind what was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from services.kit.errors import Refusal
+from services.upload.intake import Chunk, GrowingFile, RunningHash
+from services.upload.write_behind import QUEUE_BYTES, WriteBehind
+
+SIZE = 64 * 1024 * 1024
+
+
+class Slow(GrowingFile):
+    """A file on a disk that waits to be told."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, 0, SIZE, RunningHash())
+        self.may_write = threading.Event()
+
+    def append(self, chunks: list[Chunk]) -> None:
+        self.may_write.wait(10)
+        super().append(chunks)
+
+
+async def test_everything_is_written_in_the_order_in_which_it_was_put(tmp_path: Path) -> None:
+    running = RunningHash()
+    file = GrowingFile(tmp_path / "f", 0, SIZE, running)
+    behind = WriteBehind(file)
+    chunks = [os.urandom(1 + number * 7919 % 300_000) for number in range(200)]
+    for chunk in chunks:
+        await behind.put(Chunk(chunk, None))
+    await behind.finish()
+    whole = b"".join(chunks)
+    assert (tmp_path / "f").read_bytes() == whole
+    assert running.sha256.digest() == hashlib.sha256(whole).digest()
+    file.close()
+
+
+async def test_the_network_waits_while_the_disk_does(tmp_path: Path) -> None:
+    file = Slow(tmp_path / "f")
+    behind = WriteBehind(file)
+    chunk = Chunk(bytes(1024 * 1024), None)
+
+    async def fill() -> int:
+        taken = 0
+        while True:
+            await behind.put(chunk)
+            taken += 1
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(fill(), 0.5)
+    file.may_write.set()
+    await behind.finish()
+    assert QUEUE_BYTES - chunk.memory <= file.offset <= QUEUE_BYTES + 2 * chunk.memory
+    file.close()
+
+
+async def test_nothing_behind_a_refused_chunk_is_kept(tmp_path: Path) -> None:
+    file = Slow(tmp_path / "f")
+    behind = WriteBehind(file)
+    await behind.put(Chunk(b"good", None))
+    await behind.put(Chunk(b"bad", 1))
+    await behind.put(Chunk(b"behind", None))
+    file.may_write.set()
+    with pytest.raises(Refusal, match="CHUNK_CORRUPT"):
+        await behind.finish()
+    with pytest.raises(Refusal, match="CHUNK_CORRUPT"):
+        await behind.put(Chunk(b"later", None))
+    with pytest.raises(Refusal, match="CHUNK_CORRUPT"):
+        await behind.finish()
+    assert file.sync() == 4
+    assert (tmp_path / "f").read_bytes() == b"good"
+    file.close()
+
+
+async def test_one_is_told_when_so_much_is_written_and_not_before(tmp_path: Path) -> None:
+    file = Slow(tmp_path / "f")
+    behind = WriteBehind(file)
+    reached = asyncio.create_task(behind.reached(3))
+    await behind.put(Chunk(b"abc", None))
+    finished = asyncio.create_task(behind.finish())
+    await asyncio.sleep(0.05)
+    assert not reached.done()
+    assert not finished.done()
+    file.may_write.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(reached, finished)
+    file.close()
