@@ -68,6 +68,7 @@ _OF_SERVICES: Final[Mapping[str, int]] = {
     "CHUNK_CORRUPT": 503,
     "FILE_CORRUPT": CHECKSUM_MISMATCH_STATUS,
     "NO_SPACE": 507,
+    "BYTES_LOST": 410,
 }
 _OF_CODES: Final[Mapping[grpc.StatusCode, int]] = {
     grpc.StatusCode.UNAUTHENTICATED: 401,

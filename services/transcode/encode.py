@@ -7,6 +7,7 @@ a seam. Sound is encoded in one go, for its encoders need a run-up that would be
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -161,10 +162,11 @@ def _video_file(folder: Path, rendition: VideoRendition) -> Path:
 
 
 def _share(plan: Plan, rendition: VideoRendition, threads: int) -> int:
-    """Threads for one encoder, by its part of all pixels. Few: each one costs memory and a little quality."""
+    """Threads for one encoder, by its part of all pixels. Few: each one costs memory and a little quality. Never less than its part,
+    or the largest picture alone would hold up all the others."""
     pixels = sum(one.width * one.height / one.frame_step for one in plan.video)
     part = rendition.width * rendition.height / rendition.frame_step / pixels
-    return max(1, min(16, round(threads * part * 1.25)))
+    return min(16, math.ceil(threads * part))
 
 
 def _video_arguments(plan: Plan, rendition: VideoRendition, threads: int) -> list[str]:

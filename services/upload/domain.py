@@ -181,6 +181,17 @@ def file_corrupt(expected: str, measured: str) -> Refusal:
     )
 
 
+def bytes_lost(upload_id: str) -> Refusal:
+    """Bytes that were counted are not on disk any more, such as after a disk was replaced."""
+    return Refusal(
+        grpc.StatusCode.DATA_LOSS,
+        "BYTES_LOST",
+        "the server lost bytes of this file that it had counted; cancel this upload and send the file again",
+        domain=DOMAIN,
+        metadata={"upload_id": upload_id},
+    )
+
+
 def beyond_size(size_bytes: int) -> Refusal:
     """More bytes came than were announced."""
     return Refusal(

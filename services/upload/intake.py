@@ -22,7 +22,7 @@ import google_crc32c
 import grpc
 
 from services.kit.errors import Refusal
-from services.upload.domain import DOMAIN, beyond_size, chunk_corrupt
+from services.upload.domain import DOMAIN, beyond_size, bytes_lost, chunk_corrupt
 
 _READ_BYTES: Final = 4 * 1024 * 1024
 _CHUNK_MEMORY: Final = 256
@@ -61,7 +61,11 @@ class Chunk:
 
 
 class GrowingFile:
-    """The file of one upload while one stream writes to it."""
+    """The file of one upload, whose id is its name, while one stream writes to it.
+
+    Raises:
+        Refusal: BYTES_LOST when less is there than was counted.
+    """
 
     def __init__(self, path: Path, offset: int, size_bytes: int, running: RunningHash) -> None:
         self._offset = offset
@@ -69,13 +73,16 @@ class GrowingFile:
         self._running = running
         if offset >= size_bytes:
             # Nothing more can come. A completion that died may have made it a master already, which nobody may write to.
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise bytes_lost(path.name) from None
             return
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if os.fstat(self._descriptor).st_size < offset:
             # Going on would fill the hole with zeros, and nobody who announced no sum would ever know.
             os.close(self._descriptor)
-            raise RuntimeError(f"{path.name} is shorter than the {offset} bytes that were counted; was staging lost?")
+            raise bytes_lost(path.name)
         # What lies beyond was written by a stream that died before it was counted.
         os.ftruncate(self._descriptor, offset)
 
@@ -219,7 +226,13 @@ class Staging:
         return GrowingFile(self.path(upload_id), offset, size_bytes, running)
 
     def measured(self, upload_id: str, size_bytes: int) -> str:
-        """SHA-256 of the whole file in hex: from the running hash when it saw all of it, else by reading the file again."""
+        """SHA-256 of the whole file in hex: from the running hash when it saw all of it, else by reading the file again.
+
+        Raises:
+            Refusal: BYTES_LOST.
+        """
+        if self.path(upload_id).stat().st_size != size_bytes:
+            raise bytes_lost(upload_id)
         running = self._hashes.get(upload_id)
         if running is not None and running.position == size_bytes:
             return running.sha256.hexdigest()

@@ -21,7 +21,7 @@ from services.kit.server import current_call
 from services.kit.storage import ObjectStore
 from services.kit.uncancelled import stopped, uncancelled
 from services.upload import store
-from services.upload.domain import DOMAIN, State, Upload, file_corrupt, master_key, title_of, within_limit
+from services.upload.domain import DOMAIN, State, Upload, bytes_lost, file_corrupt, master_key, title_of, within_limit
 from services.upload.intake import Chunk, GrowingFile, Staging, Writers, no_space, sha256_of
 from services.upload.write_behind import WriteBehind
 
@@ -272,6 +272,8 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         staged = self._staging.path(upload.upload_id)
         presigned = not await asyncio.to_thread(staged.exists)
         if presigned:
+            if await self._objects.size_of(upload.staging_key) is None:
+                raise bytes_lost(upload.upload_id)
             # Whoever holds the URL can put another file there at any moment. What was measured becomes the master, not what lies there then.
             async with self._objects.local_copy(upload.staging_key) as copy:
                 _holding(upload, copy.stat().st_size).completable(sha256)

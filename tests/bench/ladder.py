@@ -170,7 +170,10 @@ def _qualities(film: Path, seen: Mapping[str, Sequence[Ran]]) -> dict[str, dict[
 
 def _vmaf(path: Path, film: Path) -> float:
     log = path.with_suffix(".vmaf.json")
-    same_clock = "settb=1/30,setpts=N,format=yuv420p"
+    # Ours say that they are BT.709 and the film says nothing: unless told that both are the same, ffmpeg converts one for the other
+    # and VMAF measures that.
+    same_colours = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    same_clock = f"{same_colours},settb=1/30,setpts=N,format=yuv420p"
     inputs.ffmpeg(
         *("-i", path, "-i", film, "-filter_complex"),
         f"[0:v]{same_clock},scale=1920:1080:flags=bicubic[a];[1:v]{same_clock}[b];"

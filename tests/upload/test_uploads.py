@@ -304,3 +304,23 @@ async def test_a_local_store_says_that_it_cannot_presign(uploads: Uploads) -> No
         lambda: uploads.stub.CreateUploadUrl(upload_service_pb2.CreateUploadUrlRequest(upload_id=upload.upload_id))
     )
     assert refusal.reason == "PRESIGN_UNSUPPORTED"
+
+
+@pytest.mark.parametrize("left", [None, b"", b"0123"])
+@pytest.mark.parametrize("received", [5, 10])
+async def test_bytes_that_the_disk_lost_are_told_and_never_made_up(
+    uploads: Uploads, received: int, left: bytes | None
+) -> None:
+    upload = await created(uploads.stub, 10)
+    await uploads.stub.WriteUpload(chunks(upload.upload_id, b"0123456789"[:received]))
+    file = uploads.staging / upload.upload_id
+    file.unlink() if left is None else file.write_bytes(left)
+    complete = upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id)
+    if received < 10:
+        lost = await refused(lambda: uploads.stub.WriteUpload(chunks(upload.upload_id, b"x", offset=received)))
+    else:
+        lost = await refused(lambda: uploads.stub.CompleteUpload(complete))
+    assert (lost.code, lost.reason) == (grpc.StatusCode.DATA_LOSS, "BYTES_LOST")
+    cancelled = await uploads.stub.CancelUpload(upload_service_pb2.CancelUploadRequest(upload_id=upload.upload_id))
+    assert cancelled.upload.state == upload_pb2.UPLOAD_STATE_CANCELLED
+    assert not list(uploads.staging.iterdir())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
 
 from tools.reelmesh_cli.supervisor import health
@@ -14,7 +16,10 @@ TOKEN_EVERY_SECONDS = 20 * 60.0
 """How often Envoy gets a new service token; each is good for three times as long."""
 ACCESS_LOG_BYTES = 32 * 1024 * 1024
 """Envoy's access log is put aside at this size. It is written by Envoy itself: at 20,000 requests a second, nobody else should."""
+DRAIN_SECONDS = 5.0
+"""How long requests that are under way may take to end when Envoy is stopped. Streams that have no end are cut off then."""
 
+_ACTIVE_REQUESTS = "http.edge.downstream_rq_active"
 _SERVICE_NAME = "envoy"
 
 
@@ -83,6 +88,19 @@ def _write_private(file: Path, text: str) -> None:
     with os.fdopen(descriptor, "w") as target:
         target.write(text)
     partial.replace(file)
+
+
+async def drained(layout: Layout) -> None:
+    """Takes no more connections and waits until what is under way has ended. By itself Envoy cuts everything off on SIGTERM."""
+    admin = admin_socket(layout)
+    if await health.http_over_unix(admin, "POST", "/drain_listeners") != 200:
+        return
+    give_up = time.monotonic() + DRAIN_SECONDS
+    while time.monotonic() < give_up:
+        active = await health.text_over_unix(admin, f"/stats?filter=^{_ACTIVE_REQUESTS}$")
+        if not active.startswith(_ACTIVE_REQUESTS) or active.split()[-1] == "0":
+            return
+        await asyncio.sleep(0.05)
 
 
 async def tend_access_log(layout: Layout) -> None:

@@ -7,7 +7,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from tools.reelmesh_cli.processes import COMMAND_NAME, ProcessSpec
 from tools.reelmesh_cli.supervisor.logs import LogFile, LogPump
@@ -40,6 +41,7 @@ class Keeper:
         request: how to start it; called before each start, so it may prepare things.
         probe: whether the process with this pid is ready.
         changed: told after each change of `record`.
+        drain: lets what is under way end, before the process is asked to; None where the process does that by itself.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Keeper:
         request: Callable[[], Awaitable[SpawnRequest]],
         probe: Callable[[int], Awaitable[bool]],
         changed: Callable[[ProcessRecord], None],
+        *,
+        drain: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.spec = spec
         self.record = ProcessRecord(spec.name, spec.kind)
@@ -59,6 +63,7 @@ class Keeper:
         self._request = request
         self._probe = probe
         self._changed = changed
+        self._drain = drain
         self._stopping = False
         self._exited: asyncio.Future[int] | None = None
 
@@ -148,6 +153,10 @@ class Keeper:
         self._stopping = True
         if self._exited is not None and not self._exited.done():
             self._set("stopping")
+            if self._drain is not None:
+                draining = asyncio.create_task(self._drain())
+                self._exited.add_done_callback(lambda _: draining.cancel())
+                await asyncio.wait([draining])
             self._signal(signal.SIGINT if self.spec.kind == "postgres" else signal.SIGTERM)
             ended, _ = await asyncio.wait([self._exited], timeout=self.spec.stop_seconds)
             if not ended:

@@ -146,7 +146,12 @@ class Mesh:
     def _keeper(self, spec: ProcessSpec) -> Keeper:
         log = LogFile(self._layout.log_of(spec.name), spec.name)
         return Keeper(
-            spec, log, functools.partial(self._request, spec), functools.partial(self._ready, spec), self._changed
+            spec,
+            log,
+            functools.partial(self._request, spec),
+            functools.partial(self._ready, spec),
+            self._changed,
+            drain=functools.partial(envoy_server.drained, self._layout) if spec.kind == "envoy" else None,
         )
 
     async def _request(self, spec: ProcessSpec) -> SpawnRequest:

@@ -161,6 +161,10 @@ const upload: Table<typeof UploadReason> = {
     title: "The store is full",
     advice: "What arrived is kept. Ask the operator to free some space, then resume.",
   },
+  BYTES_LOST: {
+    title: "The server lost a part of this file",
+    advice: "Its disk was damaged or replaced. Remove this upload and add the file again.",
+  },
 };
 
 const transcode: Table<typeof TranscodeReason> = {

@@ -86,6 +86,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The object store in use cannot presign. Status UNIMPLEMENTED. Metadata: `store`."""
     ERROR_REASON_NO_SPACE: _ErrorReason.ValueType  # 11
     """The store has no room. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
+    ERROR_REASON_BYTES_LOST: _ErrorReason.ValueType  # 12
+    """Bytes that were counted as received are gone from the server's disk, so the upload can never be completed: cancel it and send
+    the file again. Status DATA_LOSS. Metadata: `upload_id`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the upload service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -122,6 +126,10 @@ ERROR_REASON_PRESIGN_UNSUPPORTED: ErrorReason.ValueType  # 10
 """The object store in use cannot presign. Status UNIMPLEMENTED. Metadata: `store`."""
 ERROR_REASON_NO_SPACE: ErrorReason.ValueType  # 11
 """The store has no room. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
+ERROR_REASON_BYTES_LOST: ErrorReason.ValueType  # 12
+"""Bytes that were counted as received are gone from the server's disk, so the upload can never be completed: cancel it and send
+the file again. Status DATA_LOSS. Metadata: `upload_id`.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,81 @@
+"""Stopping: what is under way may end; what does not end in time is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from services.kit.ids import new_id
+from tests.support.mesh import Mesh, running_mesh
+
+
+@pytest.fixture
+def stopping_mesh() -> Iterator[Mesh]:
+    """A mesh that the test itself stops."""
+    with running_mesh() as mesh:
+        yield mesh
+
+
+async def stopping(mesh: Mesh) -> asyncio.Task[subprocess.CompletedProcess[str]]:
+    """Says `reelmesh down`, and returns once the edge was told."""
+    down = asyncio.create_task(asyncio.to_thread(mesh.installation.run, "down"))
+    async with asyncio.timeout(10):
+        while mesh.installation.process("envoy").state != "stopping":
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
+    return down
+
+
+async def test_a_request_that_is_under_way_ends_before_the_edge_does(stopping_mesh: Mesh) -> None:
+    data = os.urandom(200_000)
+    async with stopping_mesh.http() as http:
+        body = {"request_id": new_id("req"), "filename": "film.mp4", "size_bytes": str(len(data))}
+        upload_id = (await http.post("/v1/uploads", json=body)).json()["upload"]["upload_id"]
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield data[:100_000]
+            begun.set()
+            await go_on.wait()
+            yield data[100_000:]
+
+        fields = {"content-type": "application/octet-stream"}
+        writing = asyncio.ensure_future(http.put(f"/v1/uploads/{upload_id}/content", content=slowly(), headers=fields))
+        await begun.wait()
+        await asyncio.sleep(0.3)
+        down = await stopping(stopping_mesh)
+        async with httpx.AsyncClient(trust_env=False) as late:
+            with pytest.raises(httpx.TransportError):
+                await late.get(f"{stopping_mesh.url}/readyz")
+        go_on.set()
+        answer = await writing
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["upload"]["received_bytes"] == str(len(data))
+    await down
+
+
+async def test_a_request_that_does_not_end_is_cut_off(stopping_mesh: Mesh) -> None:
+    async with stopping_mesh.http() as http:
+        body = {"request_id": new_id("req"), "filename": "film.mp4", "size_bytes": "1000"}
+        upload = (await http.post("/v1/uploads", json=body)).json()["upload"]
+
+        async def watching() -> None:
+            async with http.stream("GET", f"/v1/assets/{upload['asset_id']}:watch") as stream:
+                async for _ in stream.aiter_bytes():
+                    pass
+
+        stream = asyncio.ensure_future(watching())
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        await (await stopping(stopping_mesh))
+        assert time.monotonic() - began < 30
+        await asyncio.wait([stream], timeout=1)
+        assert stream.done()
+        stream.exception()
+    assert stopping_mesh.installation.living() == []
