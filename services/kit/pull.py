@@ -15,6 +15,10 @@ from typing import Final
 
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from services.kit.uncancelled import heed_cancellation
 
 EXPIRES: Final = 30.0
 """Seconds for which the server keeps a request."""
@@ -23,7 +27,10 @@ _SILENCE: Final = 4.0
 """Seconds without so much as a heartbeat after which the server is taken to have forgotten the request, such as by a restart."""
 _ONE_SECOND: Final = 1_000_000_000
 
-# Answers of the server that end a request: nothing there in its time (404, 408) or its batch is done or overtaken by events (409).
+_LAST_LOOK: Final = 0.5
+_ENDING: Final = 2.0
+
+# Answers of the server that end a request because nothing came in its time. Others tell that something is not as it should be.
 _REQUEST_ENDED: Final = frozenset({"404", "408"})
 _HEARTBEAT_STATUS: Final = "100"
 
@@ -68,7 +75,8 @@ async def messages(
             await bus.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", body, reply=inbox)
             left = batch
             while left:
-                message = await _next(arrived, stream, consumer)
+                heed_cancellation()
+                message = await _next(bus, arrived)
                 if message.reply:  # it can be acknowledged, so it is no word of the server's own
                     left -= 1
                     yield message
@@ -80,17 +88,29 @@ async def messages(
                     why = (message.headers or {}).get("Description", "no reason given")
                     raise Interrupted(f"the server ended the request of {stream}/{consumer}: {status} {why}")
     finally:
-        with contextlib.suppress(Exception):  # the connection may be closed; then all of this goes back by itself
-            await subscription.unsubscribe()
-            while not arrived.empty():
-                message = arrived.get_nowait()
-                if message.reply:
-                    await message.nak()
+        await _given_back(subscription, arrived)
 
 
-async def _next(arrived: asyncio.Queue[Msg], stream: str, consumer: str) -> Msg:
-    try:
+async def _next(bus: NatsClient, arrived: asyncio.Queue[Msg]) -> Msg:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_SILENCE):
             return await arrived.get()
-    except TimeoutError:
-        raise Interrupted(f"no sign of life from the server of {stream}/{consumer}") from None
+    # Was it the server that was silent, or this process that stood still and has not read yet what came meanwhile?
+    with contextlib.suppress(TimeoutError, NatsError):
+        async with asyncio.timeout(_SILENCE):
+            await bus.flush()
+        async with asyncio.timeout(_LAST_LOOK):
+            return await arrived.get()
+    raise Interrupted("no sign of life from the server")
+
+
+async def _given_back(subscription: Subscription, arrived: asyncio.Queue[Msg]) -> None:
+    """Ends the request, waits for what is on its way here, and gives it back. Without a connection all of it goes back by itself."""
+    with contextlib.suppress(TimeoutError, NatsError):
+        async with asyncio.timeout(_ENDING):
+            await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py gives it no types
+    with contextlib.suppress(NatsError):
+        while not arrived.empty():
+            message = arrived.get_nowait()
+            if message.reply:
+                await message.nak()

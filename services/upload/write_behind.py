@@ -1,6 +1,7 @@
 """Chunks onto disk behind the network's back: checked, hashed and written in a thread while the next ones arrive.
 
-One thread at a time works for one file, and none while its queue is empty, so that a thousand slow uploads hold no thread each.
+One thread at a time works for one file, a batch at a time, and none while its queue is empty: a thousand slow uploads hold no thread
+each, and one fast one does not keep the others waiting.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from services.upload.intake import Chunk, GrowingFile
@@ -17,6 +19,8 @@ _BATCH_BYTES: Final = 1024 * 1024
 QUEUE_BYTES: Final = 4 * _BATCH_BYTES
 """Memory of what waits for one file, at most, beside one chunk; then the network is left to wait. Four batches ride out the moments in
 which the disk, the other threads or the network have something else to do; more of them gain nothing."""
+# Their own, so that slow disks never stand between other work and its threads.
+_WRITERS: Final = ThreadPoolExecutor(thread_name_prefix="writing")
 
 
 class WriteBehind:
@@ -53,7 +57,6 @@ class WriteBehind:
         Raises:
             Refusal: as above.
         """
-        self._work()
         await self._until(0)
 
     async def reached(self, offset: int) -> None:
@@ -68,6 +71,8 @@ class WriteBehind:
         """Waits until no more than that many bytes wait; with zero, until no thread works here either."""
         while True:
             self._changed.clear()
+            if not most:
+                self._work()
             with self._lock:
                 if self._error is not None and not self._working:
                     raise self._error
@@ -80,31 +85,43 @@ class WriteBehind:
             if self._working or self._error is not None or not self._waiting:
                 return
             self._working = True
-        self._loop.run_in_executor(None, self._write_all)
+        self._submit()
 
-    def _write_all(self) -> None:
-        """Writes until nothing waits, in a thread."""
-        while batch := self._taken():
-            try:
-                self._file.append(batch)
-            except BaseException as error:  # it belongs to whoever puts or finishes
-                with self._lock:
-                    self._error = error
-                    self._waiting.clear()
-            else:
-                with self._lock:
-                    self._waiting_bytes -= sum(chunk.memory for chunk in batch)
+    def _submit(self) -> None:
+        try:
+            _WRITERS.submit(self._write_batch)
+        except RuntimeError as error:  # no more threads can be had, or the process ends
+            self._failed(error)
+            with self._lock:
+                self._working = False
             self._loop.call_soon_threadsafe(self._changed.set)
+
+    def _write_batch(self) -> None:
+        """Writes what waits, up to a batch, in a thread; then it is the next file's turn."""
+        batch = self._taken()
+        try:
+            self._file.append(batch)
+        except BaseException as error:  # it belongs to whoever puts or finishes
+            self._failed(error)
+        with self._lock:
+            self._waiting_bytes -= sum(chunk.memory for chunk in batch)
+            self._working = bool(self._waiting)
+            more = self._working
         self._loop.call_soon_threadsafe(self._changed.set)
+        if more:
+            self._submit()
 
     def _taken(self) -> list[Chunk]:
-        """The next batch; empty when there is none, and then this thread's work is over."""
         batch: list[Chunk] = []
         size = 0
         with self._lock:
-            while self._error is None and self._waiting and size < _BATCH_BYTES:
+            while self._waiting and size < _BATCH_BYTES:
                 batch.append(self._waiting.popleft())
                 size += batch[-1].memory
-            if not batch:
-                self._working = False
         return batch
+
+    def _failed(self, error: BaseException) -> None:
+        with self._lock:
+            self._error = error
+            self._waiting_bytes -= sum(chunk.memory for chunk in self._waiting)
+            self._waiting.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -74,9 +75,34 @@ async def test_what_was_not_taken_goes_back_at_once(line: Line) -> None:
             await (await anext(found)).ack()
             while (await line.js.consumer_info(line.stream, "c")).num_pending:
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)  # they are on their way here now
         async with contextlib.aclosing(pull.messages(line.bus, line.stream, "c", batch=32)) as found:
             assert sorted([(await anext(found)).data, (await anext(found)).data]) == [b"three", b"two"]
+
+
+async def test_a_process_that_stood_still_does_not_take_the_server_for_silent(line: Line) -> None:
+    async with asyncio.timeout(20), contextlib.aclosing(pull.messages(line.bus, line.stream, "c", batch=1)) as found:
+        first = asyncio.ensure_future(anext(found))
+        await asyncio.sleep(0.1)
+        time.sleep(4.2)  # noqa: ASYNC251  # the whole process stands still, as one that is out of memory does
+        await line.say(b"one")
+        assert (await first).data == b"one"
+
+
+async def test_a_cancellation_that_was_swallowed_on_the_way_is_heeded(line: Line) -> None:
+    """As `asyncio.wait_for` of Python 3.11 does: the task is cancelled, and nobody has told it."""
+
+    async def consume() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        async with contextlib.aclosing(pull.messages(line.bus, line.stream, "c", batch=1)) as found:
+            async for _ in found:
+                pass
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.ensure_future(consume()), 15)
 
 
 async def test_no_request_stays_behind(line: Line) -> None:

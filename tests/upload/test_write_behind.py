@@ -93,3 +93,20 @@ async def test_one_is_told_when_so_much_is_written_and_not_before(tmp_path: Path
     async with asyncio.timeout(10):
         await asyncio.gather(reached, finished)
     file.close()
+
+
+async def test_slow_files_do_not_keep_the_others_waiting(tmp_path: Path) -> None:
+    """However many there are: asyncio's own threads are left alone, and a file gives its place up after each batch."""
+    slow = [Slow(tmp_path / f"slow-{number}") for number in range(40)]
+    queues = [WriteBehind(file) for file in slow]
+    for queue in queues[:20]:
+        await queue.put(Chunk(bytes(1024 * 1024), None))
+    async with asyncio.timeout(5):
+        assert await asyncio.to_thread(lambda: "at once") == "at once"
+    for file in slow:
+        file.may_write.set()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(queue.finish() for queue in queues))
+    assert [file.offset for file in slow] == [1024 * 1024] * 20 + [0] * 20
+    for file in slow:
+        file.close()

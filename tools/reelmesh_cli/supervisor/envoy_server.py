@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -91,16 +92,23 @@ def _write_private(file: Path, text: str) -> None:
 
 
 async def drained(layout: Layout) -> None:
-    """Takes no more connections and waits until what is under way has ended. By itself Envoy cuts everything off on SIGTERM."""
-    admin = admin_socket(layout)
-    if await health.http_over_unix(admin, "POST", "/drain_listeners") != 200:
-        return
+    """Tells those who are connected to go elsewhere, takes no more connections, and waits until what is under way has ended. By itself
+    Envoy cuts everything off on SIGTERM."""
+    import httpx  # not before it is needed: it takes a while to import
+
+    transport = httpx.AsyncHTTPTransport(uds=str(admin_socket(layout)), verify=False)
     give_up = time.monotonic() + DRAIN_SECONDS
-    while time.monotonic() < give_up:
-        active = await health.text_over_unix(admin, f"/stats?filter=^{_ACTIVE_REQUESTS}$")
-        if not active.startswith(_ACTIVE_REQUESTS) or active.split()[-1] == "0":
-            return
-        await asyncio.sleep(0.05)
+    idle = 0
+    async with httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=1) as admin:
+        with contextlib.suppress(httpx.HTTPError):
+            await admin.post("/drain_listeners?graceful&skip_exit")  # answers now say `Connection: close`, or GOAWAY
+            await admin.post("/drain_listeners")
+        # Twice, for a request may begin between the look and the end.
+        while idle < 2 and time.monotonic() < give_up:
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                told = (await admin.get(f"/stats?filter=^{_ACTIVE_REQUESTS}$")).text
+                idle = idle + 1 if int(told.removeprefix(f"{_ACTIVE_REQUESTS}: ")) == 0 else 0
+            await asyncio.sleep(0.05)
 
 
 async def tend_access_log(layout: Layout) -> None:

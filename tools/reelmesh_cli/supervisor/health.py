@@ -67,17 +67,6 @@ async def http_over_unix(socket: Path, method: str, path: str) -> int:
     return await _exchange(asyncio.open_unix_connection(str(socket)), method, path)
 
 
-async def text_over_unix(socket: Path, path: str) -> str:
-    """What a GET over a unix socket brings; empty if nobody answers."""
-    import httpx  # not before it is needed: it takes a while to import
-
-    transport = httpx.AsyncHTTPTransport(uds=str(socket))
-    with contextlib.suppress(httpx.HTTPError):
-        async with httpx.AsyncClient(transport=transport, timeout=PROBE_SECONDS) as client:
-            return (await client.get(f"http://reelmesh{path}")).text
-    return ""
-
-
 async def _exchange(
     connection: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]], method: str, path: str
 ) -> int:
