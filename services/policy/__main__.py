@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2_grpc
+from envoy.service.extension.v3 import config_discovery_pb2_grpc
 from pydantic import Field
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
+from services.policy import edge
 from services.policy.consumers import Projection
-from services.policy.edge import RULES, EdgeServicer
+from services.policy.control_plane import RULES, ControlPlane
+from services.policy.edge import EdgeServicer
 from services.policy.follower import Follower
 from services.policy.judge import Judge, Known
 from services.policy.rpc import PolicyServicer
@@ -54,15 +57,20 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         database, clock, judge=judge, known=known, follower=follower, tickets=tickets, public_url=settings.public_url
     )
 
+    control_plane = ControlPlane(tickets, known, clock)
+
     def add(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower), server)
+        config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(Projection(known, clock).consumer(database, bus).run(), "consumer")
     process.in_background(follower.run(settings.policy_follow_seconds), "follower")
     process.in_background(Upkeep(database, clock).run(settings.policy_upkeep_seconds), "upkeep")
-    await process.serve([CONTRACT], add, RULES)
+    await process.serve([CONTRACT], add, {**edge.RULES, **RULES})
+    # Stopped before the server is drained.
+    process.in_background(control_plane.until_stopped(), "control plane")
 
 
 def main() -> None:

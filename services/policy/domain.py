@@ -13,6 +13,8 @@ from services.kit.ids import new_id
 from services.policy import refusals
 
 DEFAULT_LIFETIME: Final = timedelta(hours=6)
+LONGEST_LIFETIME: Final = timedelta(days=1)
+"""As the contract allows (`CreatePlaybackRequest.lifetime`)."""
 CODE_LIFETIME: Final = timedelta(minutes=5)
 
 

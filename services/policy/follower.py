@@ -50,8 +50,8 @@ class Follower:
                 found = await store.changes(tx, self._seen, now)
             for package in found.packages:
                 self._known.publish(package)
-            for asset_id in found.withdrawn:
-                self._known.withdraw(asset_id)
+            for asset_id, moment in found.withdrawn:
+                self._known.withdraw(asset_id, moment.timestamp())
             for session in found.revoked:
                 self._known.revoke(session.session_id, session.expire_time.timestamp())
             self._known.forget_expired(now.timestamp())
@@ -75,7 +75,8 @@ class Follower:
         self._known.revoke(event.session_id, event.expire_time.ToNanoseconds() / 1e9)
 
     async def _deleted(self, message: Msg) -> None:
-        self._known.withdraw(assets.AssetDeleted.FromString(message.data).asset_id)
+        event = assets.AssetDeleted.FromString(message.data)
+        self._known.withdraw(event.asset_id, event.delete_time.ToNanoseconds() / 1e9)
 
     async def _published(self, message: Msg) -> None:
         self._known.publish(package_of(packaging.PackagePublished.FromString(message.data)))

@@ -5,7 +5,7 @@ The edge and the key service ask the same judge, so that a manifest, its segment
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ import grpc
 from services.kit.clock import Clock
 from services.kit.errors import Refusal
 from services.policy import paths, refusals
-from services.policy.domain import Package
+from services.policy.domain import LONGEST_LIFETIME, Package
 from services.policy.tickets import Ticket, Tickets
 
 PUBLISHED: Final = "/published"
@@ -39,25 +39,47 @@ class Known:
 
     def __init__(self) -> None:
         self._packages: dict[str, Playable] = {}
-        self._withdrawn: set[str] = set()
+        self._withdrawn: dict[str, float] = {}
         self._revoked: dict[str, float] = {}
+        self._changed: Callable[[], None] = lambda: None
+
+    def when_changed(self, wake: Callable[[], None]) -> None:
+        """Calls `wake` whenever somebody is barred, or no longer needs to be."""
+        self._changed = wake
 
     def publish(self, package: Package) -> None:
         """A package can be played."""
         self._packages[package.package_id] = Playable.of(package)
+        if package.asset_id in self._withdrawn:
+            self._changed()
 
-    def withdraw(self, asset_id: str) -> None:
-        """An asset was deleted."""
-        self._withdrawn.add(asset_id)
+    def withdraw(self, asset_id: str, moment: float) -> None:
+        """An asset was deleted at a moment of Unix time."""
+        if asset_id not in self._withdrawn:
+            self._withdrawn[asset_id] = moment
+            self._changed()
 
     def revoke(self, session_id: str, expires: float) -> None:
         """A session was revoked; remembered until its tickets end by themselves."""
+        if session_id not in self._revoked:
+            self._changed()
         self._revoked[session_id] = expires
 
     def forget_expired(self, now: float) -> None:
         """Forgets revocations of sessions that are over anyway."""
-        for session_id in [session_id for session_id, expires in self._revoked.items() if expires <= now]:
+        over = [session_id for session_id, expires in self._revoked.items() if expires <= now]
+        for session_id in over:
             del self._revoked[session_id]
+        if over:
+            self._changed()
+
+    def barred(self, now: float) -> tuple[Sequence[str], Sequence[str]]:
+        """Revoked sessions, and packages of deleted assets for as long as a ticket for them may be about, in order."""
+        withdrawn = {
+            asset_id for asset_id, moment in self._withdrawn.items() if now < moment + LONGEST_LIFETIME.total_seconds()
+        }
+        packages = [package_id for package_id, playable in self._packages.items() if playable.asset_id in withdrawn]
+        return sorted(self._revoked), sorted(packages)
 
     def package(self, package_id: str) -> Playable | None:
         """A published package; None when it is not known."""

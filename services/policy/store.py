@@ -79,13 +79,13 @@ class Changes:
 
     Attributes:
         until: the database's time at this look.
-        withdrawn: ids of deleted assets.
+        withdrawn: deleted assets, each with the moment of its deletion.
         revoked: revoked sessions that are not over yet.
     """
 
     until: datetime
     packages: Sequence[Package]
-    withdrawn: Sequence[str]
+    withdrawn: Sequence[tuple[str, datetime]]
     revoked: Sequence[Session]
 
 
@@ -98,7 +98,9 @@ async def changes(tx: Tx, since: datetime | None, now: datetime) -> Changes:
     start = datetime.min.replace(tzinfo=UTC) if since is None else since - _LONGEST_TRANSACTION
     published = await tx.execute(sa.select(*_PACKAGE).where(packages.c.change_time > start))
     deleted = await tx.execute(
-        sa.select(assets.c.asset_id).where(assets.c.change_time > start, assets.c.delete_time.is_not(None))
+        sa.select(assets.c.asset_id, assets.c.delete_time).where(
+            assets.c.change_time > start, assets.c.delete_time.is_not(None)
+        )
     )
     revoked = await tx.execute(
         sa.select(*_SESSION).where(
@@ -106,7 +108,10 @@ async def changes(tx: Tx, since: datetime | None, now: datetime) -> Changes:
         )
     )
     return Changes(
-        until, [_package(row) for row in published], list(deleted.scalars()), [_session(row) for row in revoked]
+        until,
+        [_package(row) for row in published],
+        [(row.asset_id, row.delete_time) for row in deleted],
+        [_session(row) for row in revoked],
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -79,6 +80,14 @@ class Tickets:
         self._remembered = remembered
         self._read: OrderedDict[str, Ticket] = OrderedDict()
 
+    def public_keys(self) -> str:
+        """The keys by which tickets are checked, as a JSON Web Key Set (RFC 7517 §5)."""
+        keys = [
+            {**ECAlgorithm.to_jwk(key, as_dict=True), "kid": key_id, "alg": _ALGORITHM, "use": "sig"}
+            for key_id, key in self._public.items()
+        ]
+        return json.dumps({"keys": keys}, sort_keys=True)
+
     def mint(self, session: Session, now: datetime) -> str:
         """A ticket that is good for as long as its session."""
         claims = {
@@ -131,9 +140,19 @@ class Tickets:
             )
         except (jwt.InvalidTokenError, RecursionError) as error:  # JSON nested a thousand deep
             raise refusals.ticket_invalid() from error
+        texts = (claims["sub"], claims["pkg"], claims["org"], claims["jti"])
+        if not all(isinstance(text, str) for text in texts) or not all(
+            _is_moment(claims[name]) for name in ("iat", "exp")
+        ):
+            raise refusals.ticket_invalid()
         return Ticket(
             session_id=claims["sub"],
             package_id=claims["pkg"],
             organisation_id=claims["org"],
             expires=float(claims["exp"]),
         )
+
+
+def _is_moment(value: object) -> bool:
+    """Whether a claim is a NumericDate (RFC 7519 §2)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

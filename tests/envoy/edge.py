@@ -184,11 +184,14 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running_edge(**changes: Any) -> AsyncIterator[Edge]:
-    """An edge with all its parts, in a folder of its own; `changes` are settings."""
+async def running_edge(token: str = parts.SERVICE_TOKEN, **changes: Any) -> AsyncIterator[Edge]:
+    """An edge with all its parts, in a folder of its own; `changes` are settings.
+
+    It has no warm lane unless told otherwise: the parts have no control plane, and it would wait for one.
+    """
     folder = Path(tempfile.mkdtemp(prefix="edge-"))
-    settings = replace(settings_in(folder, free_port()), **changes)
-    write_service_token(settings.service_token_file, parts.SERVICE_TOKEN)
+    settings = replace(settings_in(folder, free_port()), **({"strict": True} | changes))
+    write_service_token(settings.service_token_file, token)
     config = folder / "envoy.yaml"
     config.write_text(render(settings))
     backend = Parts(folder)

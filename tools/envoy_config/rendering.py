@@ -20,6 +20,9 @@ FILE_THREADS: Final = 2
 UNARY_TIMEOUT: Final = "60s"
 TIMEOUTS: Final = {"CompleteUpload": "3600s"}
 
+# How long a new edge waits for `policy` to say who is barred. Then it opens without its warm lane, which comes as soon as it is told.
+CONTROL_PLANE_PATIENCE: Final = "3s"
+
 _UNASKED: Final = {
     "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
     "disabled": True,
@@ -28,6 +31,7 @@ _BUFFERED: Final = {
     "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
     "buffer": {"max_request_bytes": MIB},
 }
+_SWITCHED_ON: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
 _UNTRANSCODED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
 
 # What never reached a service may be sent again, whatever it is; what may be repeated also when the service died or drained
@@ -129,6 +133,7 @@ def render(settings: EdgeSettings) -> str:
 def _filters(settings: EdgeSettings, methods: list[Method], clusters: list[str]) -> Block:
     return filled(
         "filters",
+        warm_lane=Block("") if settings.strict else _warm_lane(),
         every_cluster_healthy={cluster: {"value": 100} for cluster in clusters},
         edge_lua=(FOLDER / "edge.lua").read_text(encoding="utf-8"),
         file_threads=FILE_THREADS,
@@ -159,10 +164,28 @@ def _routes(settings: EdgeSettings, methods: list[Method]) -> Block:
                 _PLAYBACK_EXPOSED,
             ),
         ),
+        warm_route=Block("") if settings.strict else filled("warm_route", switched_on=_SWITCHED_ON),
         rpc_routes=joined([_rpc_route(method) for method in methods]),
         tus_cors=_cors(allowed, "POST, HEAD, PATCH, DELETE, OPTIONS", _TUS_HEADERS, _TUS_EXPOSED),
         web_files=_web_files(settings.web.resolve()),
         openapi_files=_web_files(settings.openapi.resolve()),
+    )
+
+
+def _warm_lane() -> Block:
+    return filled(
+        "warm_lane",
+        ticket_lua=(FOLDER / "ticket.lua").read_text(encoding="utf-8"),
+        admission_lua=(FOLDER / "admission.lua").read_text(encoding="utf-8"),
+        control_plane={
+            "api_config_source": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "policy-authz"}}],
+            },
+            "resource_api_version": "V3",
+            "initial_fetch_timeout": CONTROL_PLANE_PATIENCE,
+        },
     )
 
 

@@ -28,6 +28,8 @@ class EdgeSettings:
         access_log: file for one JSON object a request.
         allowed_origins: other web origins, such as `https://studio.example`, whose pages may call the interface and upload.
             Playback needs no such permission: whoever holds a ticket may play anywhere.
+        strict: sends every playback request to `policy`, for those who want each one judged there. Otherwise segments whose ticket
+            Envoy finds good pass without it.
         workers: worker threads, 1 or more.
         max_heap_bytes: Envoy stops taking requests at 95 % of this.
         max_connections: connections from outside at a time.
@@ -49,6 +51,7 @@ class EdgeSettings:
     descriptors: Path = REPOSITORY / "gen/envoy/reelmesh.binpb"
     access_log: str = "/dev/stdout"
     allowed_origins: tuple[str, ...] = ()
+    strict: bool = False
     workers: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     max_heap_bytes: int = 512 * 1024 * 1024
     max_connections: int = 4096

@@ -7,11 +7,15 @@ import contextlib
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.reelmesh_cli.supervisor import health
 from tools.reelmesh_cli.supervisor.environment import MeshAddresses
 from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
+
+if TYPE_CHECKING:
+    from tools.envoy_config import EdgeSettings
 
 TOKEN_EVERY_SECONDS = 20 * 60.0
 """How often Envoy gets a new service token; each is good for three times as long."""
@@ -40,19 +44,25 @@ def _token_file(layout: Layout) -> Path:
 
 def server_request(layout: Layout, addresses: MeshAddresses, environment: dict[str, str]) -> SpawnRequest:
     """How Envoy is started; writes its configuration and its credential first."""
-    from tools.envoy_config import (  # they read every contract: not before the stores start
-        EdgeSettings,
-        command,
-        render,
-    )
+    from tools.envoy_config import command, render  # they read every contract: not before the stores start
 
     renew_token(layout)
+    settings = edge_settings(layout, addresses.port)
+    file = layout.run / "envoy.yaml"
+    _write_private(file, render(settings))
+    return SpawnRequest(name="envoy", command=tuple(command(file, settings)), environment=environment, directory="/")
+
+
+def edge_settings(layout: Layout, port: int) -> EdgeSettings:
+    """What Envoy needs to know of an install."""
+    from tools.envoy_config import EdgeSettings
+
     origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
     at = {
         name: f"unix:{layout.socket_of(name)}"
         for name in ("upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
     }
-    settings = EdgeSettings(
+    return EdgeSettings(
         upload=at["upload"],
         assets=at["assets"],
         transcode=at["transcode"],
@@ -63,13 +73,11 @@ def server_request(layout: Layout, addresses: MeshAddresses, environment: dict[s
         objects=layout.objects,
         service_token_file=_token_file(layout),
         admin=f"unix:{admin_socket(layout)}",
-        listen=f"127.0.0.1:{addresses.port}",
+        listen=f"127.0.0.1:{port}",
         access_log=str(access_log(layout)),
         allowed_origins=tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
+        strict=os.environ.get("REELMESH_EDGE_STRICT", "") in ("1", "true"),
     )
-    file = layout.run / "envoy.yaml"
-    _write_private(file, render(settings))
-    return SpawnRequest(name="envoy", command=tuple(command(file, settings)), environment=environment, directory="/")
 
 
 def renew_token(layout: Layout) -> None:

@@ -1,0 +1,170 @@
+"""Envoy's control plane for the warm lane (xDS, Extension Config Discovery Service): whose tickets are good, and who is barred.
+
+The warm lane lets segments through without asking this service. It may, because this service keeps two filters of every edge up to
+date over one stream each: the keys that sign tickets (`jwt_authn`), and the sessions and packages whose tickets must not be honoured
+any more (`rbac`). An edge that knows neither sends everything here, and so does one that is told that too many are barred.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, Final
+
+import grpc
+import structlog
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+from envoy.config.rbac.v3 import rbac_pb2 as rules
+from envoy.extensions.filters.http.jwt_authn.v3.config_pb2 import JwtAuthentication
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from envoy.service.extension.v3 import config_discovery_pb2_grpc
+from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from xds.type.matcher.v3.matcher_pb2 import Matcher
+
+from services.kit.access import Rule
+from services.kit.clock import Clock
+from services.policy.judge import Known
+from services.policy.tickets import ISSUER, Tickets
+
+STREAM: Final = "/envoy.service.extension.v3.ExtensionConfigDiscoveryService/StreamExtensionConfigs"
+RULES: Final = {STREAM: Rule(callers=frozenset({"envoy"}))}
+
+TICKETS: Final = "reelmesh.playback-tickets"
+BARRED: Final = "reelmesh.barred"
+"""Names of the two filters, as in `envoy/warm_lane.yaml`."""
+
+MOST_BARRED: Final = 20_000
+"""With more the list would not fit a message. The warm lane is closed then, which costs speed and nothing else."""
+_QUIET: Final = 0.02
+"""Seconds between two lists: of a thousand revocations at once not each one is worth a list of its own."""
+_TICKETS_CACHED: Final = 10_000
+
+log = structlog.stdlib.get_logger()
+
+
+class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServicer):  # type: ignore[misc]  # the wheel brings no types
+    """Serves `envoy.service.extension.v3.ExtensionConfigDiscoveryService` to any number of edges."""
+
+    def __init__(self, tickets: Tickets, known: Known, clock: Clock) -> None:
+        self._known = known
+        self._clock = clock
+        self._closing = False
+        self._streams: set[asyncio.Event] = set()
+        self._filters: Mapping[str, Callable[[], Message]] = {
+            TICKETS: lambda: tickets_filter(tickets.public_keys()),
+            BARRED: self._barred,
+        }
+        known.when_changed(self._wake)
+
+    async def StreamExtensionConfigs(  # noqa: N802  # the contract's name
+        self, requests: AsyncIterator[DiscoveryRequest], _context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[DiscoveryResponse]:
+        """Tells one edge one filter: at once, and again whenever it changed."""
+        first = await anext(requests, None)
+        name = next((name for name in first.resource_names if name in self._filters), None) if first else None
+        if first is None or name is None:
+            return
+        changed = asyncio.Event()
+        self._streams.add(changed)
+        listening = asyncio.create_task(_heed(requests, name))
+        try:
+            told, version = AnyMessage(), 0
+            while not self._closing:
+                changed.clear()
+                config = self._filters[name]()
+                packed = AnyMessage(
+                    type_url=f"type.googleapis.com/{config.DESCRIPTOR.full_name}",
+                    value=config.SerializeToString(deterministic=True),
+                )
+                if packed != told:
+                    told, version = packed, version + 1
+                    yield _response(first.type_url, name, packed, version)
+                await changed.wait()
+                await asyncio.sleep(_QUIET)
+        finally:
+            self._streams.discard(changed)
+            listening.cancel()
+
+    async def until_stopped(self) -> None:
+        """Waits to be cancelled, then ends all streams: they have no end of their own, and a drain would wait for them."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._closing = True
+            self._wake()
+
+    def _wake(self) -> None:
+        for changed in self._streams:
+            changed.set()
+
+    def _barred(self) -> RBAC:
+        return barred_filter(*self._known.barred(self._clock.now().timestamp()))
+
+
+async def _heed(requests: AsyncIterator[DiscoveryRequest], name: str) -> None:
+    """Reads what an edge answers. It goes on with what it had when it cannot use what it was told; somebody should know."""
+    async for request in requests:
+        if request.HasField("error_detail"):
+            log.error("an edge refused its configuration", filter=name, why=request.error_detail.message[:500])
+
+
+def _response(type_url: str, name: str, config: AnyMessage, version: int) -> DiscoveryResponse:
+    resource = AnyMessage()
+    resource.Pack(TypedExtensionConfig(name=name, typed_config=config))
+    return DiscoveryResponse(version_info=str(version), nonce=str(version), type_url=type_url, resources=[resource])
+
+
+def tickets_filter(public_keys: str) -> JwtAuthentication:
+    """The filter that finds out whether Envoy was handed a ticket of ours. It refuses nobody: it only says what it found.
+
+    Args:
+        public_keys: a JSON Web Key Set (RFC 7517 §5).
+    """
+    provider = {
+        "issuer": ISSUER,
+        "local_jwks": {"inline_string": public_keys},
+        "from_headers": [{"name": "x-reelmesh-ticket"}],
+        "payload_in_metadata": "claims",
+        "header_in_metadata": "header",
+        "claim_to_headers": [
+            {"header_name": "x-reelmesh-session", "claim_name": "sub"},
+            {"header_name": "x-reelmesh-package", "claim_name": "pkg"},
+        ],
+        "clock_skew_seconds": 1,  # zero would mean a minute; the admission looks at the clock itself
+        "jwt_cache_config": {"jwt_cache_size": _TICKETS_CACHED, "jwt_max_token_size": 4096},
+    }
+    anyone = {"requires_any": {"requirements": [{"provider_name": "tickets"}, {"allow_missing_or_failed": {}}]}}
+    config = {"providers": {"tickets": provider}, "rules": [{"match": {"prefix": "/p/"}, "requires": anyone}]}
+    return ParseDict(config, JwtAuthentication())
+
+
+def barred_filter(sessions: Iterable[str], packages: Iterable[str]) -> RBAC:
+    """The filter that knows who is barred. It refuses nobody either: `policy` does, with a reason; this one only sends them there."""
+    barred = {"x-reelmesh-session": list(sessions), "x-reelmesh-package": list(packages)}
+    if sum(map(len, barred.values())) > MOST_BARRED:
+        return RBAC(shadow_matcher=Matcher(on_no_match=_verdict("barred", rules.RBAC.DENY)))
+    matcher = Matcher(on_no_match=_verdict("admitted", rules.RBAC.ALLOW))
+    refuse = _verdict("barred", rules.RBAC.DENY)
+    for header, names in barred.items():
+        if names:
+            outer = Matcher(on_no_match=Matcher.OnMatch(matcher=matcher))
+            outer.matcher_tree.input.CopyFrom(_extension("header", HttpRequestHeaderMatchInput(header_name=header)))
+            by_name = outer.matcher_tree.exact_match_map.map
+            for name in names:
+                by_name[name].CopyFrom(refuse)
+            matcher = outer
+    return RBAC(shadow_matcher=matcher)
+
+
+def _verdict(name: str, action: int) -> Matcher.OnMatch:
+    return Matcher.OnMatch(action=_extension(name, rules.Action(name=name, action=action)))
+
+
+def _extension(name: str, config: Message) -> Any:
+    packed = AnyMessage()
+    packed.Pack(config)
+    return type(Matcher.OnMatch().action)(name=name, typed_config=packed)

@@ -1,0 +1,347 @@
+"""The warm lane and the cold one are of one mind, on the real policy service: two edges, one of which asks about everything."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from reelmesh.policy.v1 import policy_service_pb2 as api
+
+from services.kit.ids import new_id
+from services.kit.settings import ProcessSettings
+from services.policy import control_plane
+from services.policy.edge import DECISIONS
+from services.policy.tickets import TICKET_KEY_FILE
+from tests.envoy.edge import Edge, running_edge
+from tests.policy.scene import Scene, a_scene, service_token
+
+SEGMENT = b"a segment"
+FILES = ("video/1.m4s", "video/2.m4s", "audio/1.m4s", "init.mp4", "poster.jpg", "manifest.mpd", "master.m3u8")
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Both edges, in front of one policy service and one set of published files."""
+
+    scene: Scene
+    warm: Edge
+    strict: Edge
+    objects: Path
+
+    async def film(self, **fields: Any) -> tuple[api.CreatePlaybackResponse, str]:
+        """A film that is published and played; the path of its package with a ticket comes along."""
+        film = await self.scene.publish()
+        for file in FILES:
+            path = self.objects / "published" / film.package_id / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(SEGMENT)
+        answer = await self.scene.play(film.asset_id, **fields)
+        url = answer.playback.dash_url
+        return answer, url[url.index("/p/") :].removesuffix("/manifest.mpd")
+
+    async def both(self, path: str, method: str = "GET", **headers: str) -> tuple[str, str]:
+        """What each edge makes of a request: its status, and its body or the reason of its refusal."""
+        return await self.at(self.warm, path, method, **headers), await self.at(self.strict, path, method, **headers)
+
+    @staticmethod
+    async def at(edge: Edge, path: str, method: str = "GET", **headers: str) -> str:
+        """By hand, so that no client makes the path prettier than it is."""
+        lines = [f"{method} {path} HTTP/1.1", f"host: {edge.address}", "connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        answer = (await edge.raw("\r\n".join([*lines, "", ""]).encode("latin-1"))).decode("latin-1")
+        head, _, body = answer.partition("\r\n\r\n")
+        status, *fields = head.split("\r\n")
+        known = dict(field.split(": ", 1) for field in fields)
+        if known.get("content-type") == "application/json":
+            with contextlib.suppress(ValueError):
+                found = json.loads(body)
+                found["details"][0].get("metadata", {}).pop("correlation_id", None)
+                body = json.dumps(found)
+        told = ("content-type", "content-length", "content-range", "cache-control", "x-reelmesh-reason")
+        return "\n".join([status, *(f"{name}: {known[name]}" for name in told if name in known), body])
+
+
+@pytest.fixture
+async def lanes(mesh: ProcessSettings) -> AsyncIterator[Lanes]:
+    objects = Path(tempfile.mkdtemp(prefix="lanes-"))
+    async with a_scene(mesh) as scene:
+        policy, token = scene.settings.peer("policy"), service_token(scene.settings, "envoy")
+        async with (
+            running_edge(token, policy=policy, objects=objects, strict=False) as warm,
+            running_edge(token, policy=policy, objects=objects) as strict,
+        ):
+            yield Lanes(scene, warm, strict, objects)
+    shutil.rmtree(objects)
+
+
+@contextlib.contextmanager
+def nobody_asks() -> Iterator[None]:
+    """Nobody asks the policy service to judge a request during the block."""
+    before = asked()
+    yield
+    assert asked() == before
+
+
+def asked() -> float:
+    (metric,) = DECISIONS.collect()
+    return sum(sample.value for sample in metric.samples if sample.name.endswith("_total"))
+
+
+async def eventually(lanes: Lanes, path: str, wanted: str) -> None:
+    """Waits until the warm edge answers so."""
+    async with asyncio.timeout(5):
+        while wanted not in await lanes.at(lanes.warm, path):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_segment_passes_without_anybody_being_asked(lanes: Lanes) -> None:
+    answer, base = await lanes.film()
+    with nobody_asks():
+        served = await lanes.at(lanes.warm, f"{base}/video/1.m4s", x_correlation_id="warm-lane-0001")
+    assert served.startswith("HTTP/1.1 200")
+    assert served.endswith("a segment")
+    entry = await lanes.warm.log("warm-lane-0001")
+    assert entry["session"] == answer.session.session_id
+    assert entry["path"] == f"/p/-/{answer.playback.package_id}/video/1.m4s"
+    assert "eyJ" not in Path(lanes.warm.settings.access_log).read_text()
+
+
+async def test_manifests_are_always_asked_about(lanes: Lanes) -> None:
+    _, base = await lanes.film()
+    before = asked()
+    for file in ("manifest.mpd", "master.m3u8"):
+        assert (await lanes.at(lanes.warm, f"{base}/{file}")).startswith("HTTP/1.1 200")
+    assert asked() == before + 2
+
+
+async def test_ranges_and_heads_are_answered_alike(lanes: Lanes) -> None:
+    _, base = await lanes.film()
+    for method, fields in itertools.product(("GET", "HEAD"), ({}, {"range": "bytes=2-4"}, {"range": "bytes=90-"})):
+        warm, strict = await lanes.both(f"{base}/video/1.m4s", method, **fields)
+        assert warm == strict
+
+
+def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
+    """Tickets that must not be honoured, or only for what they say, by what is odd about them."""
+    head, claims, signature = ticket.split(".")
+    pem = (lanes.scene.settings.secrets_dir / TICKET_KEY_FILE).read_bytes()
+    ours = load_pem_private_key(pem, password=None)
+    public = ours.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    header = jwt.get_unverified_header(ticket)
+    said = jwt.decode(ticket, options={"verify_signature": False})
+    now = lanes.scene.clock.now().timestamp()  # stands still, and so is never ahead of Envoy's
+
+    def signed(
+        key: Any = ours, algorithm: str = "ES256", typ: str = "playback+jwt", kid: str = "", **changes: Any
+    ) -> str:
+        claims = {name: value for name, value in {**said, **changes}.items() if value is not None}
+        return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid or header["kid"], "typ": typ})
+
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    unsigned = f"{part({'alg': 'none', 'kid': header['kid'], 'typ': 'playback+jwt'})}.{claims}."
+    confused = f"{part({**header, 'alg': 'HS256'})}.{claims}"
+    return {
+        "the good one": ticket,
+        "signed again": signed(),
+        "tampered header": f"{head[:-2]}AA.{claims}.{signature}",
+        "tampered claims": f"{head}.{claims[:-3]}AAA.{signature}",
+        "tampered signature": f"{head}.{claims}.{signature[:-4]}AAAA",
+        "no signature": f"{head}.{claims}.",
+        "two parts": f"{head}.{claims}",
+        "four parts": f"{ticket}.{signature}",
+        "alg none": unsigned,
+        "alg none with a signature": unsigned + signature,
+        "another algorithm": f"{confused}.{part(public.decode())}",
+        "another key": signed(generate_private_key(SECP256R1())),
+        "another kid": signed(kid="unknown"),
+        "another type": signed(typ="JWT"),
+        "another issuer": signed(iss="somebody"),
+        "no issuer": signed(iss=None),
+        "no session": signed(sub=None),
+        "no package": signed(pkg=None),
+        "no organisation": signed(org=None),
+        "no id": signed(jti=None),
+        "no time of issue": signed(iat=None),
+        "no end": signed(exp=None),
+        "ended long ago": signed(exp=now - 3600),
+        "ended just now": signed(exp=now - 0.5),
+        "ends in an hour": signed(exp=now + 3600.5),
+        "an end in words": signed(exp="tomorrow"),
+        "an end that is true": signed(exp=True),
+        "an end beyond all numbers": signed(exp=1e400),
+        "a session of several": signed(sub=[said["sub"]]),
+        "an organisation in numbers": signed(org=7),
+        "another package": signed(pkg=new_id("pkg")),
+        "a package of several": signed(pkg=[said["pkg"]]),
+        "huge": signed(jti="x" * 5000),
+        "large": signed(jti="x" * 2000),
+        "doubled": f"{ticket}/{ticket}",
+        "not one at all": "ticket",
+        "nothing": "",
+    }
+
+
+async def test_both_lanes_agree_on_every_ticket(lanes: Lanes) -> None:
+    answer, base = await lanes.film()
+    ticket = base.split("/")[2]
+    served = []
+    for what, token in forged(lanes, ticket).items():
+        path = f"/p/{token}/{answer.playback.package_id}/video/1.m4s"
+        warm, strict = await lanes.both(path)
+        assert warm == strict, what
+        if warm.startswith("HTTP/1.1 200"):
+            served.append(what)
+    assert served == ["the good one", "signed again", "ends in an hour", "large"]
+
+
+def paths_about(package: str, other: str) -> list[str]:
+    """Paths below a ticket, good and strange."""
+    good = [f"{package}/{file}" for file in FILES]
+    files = [
+        *("", "/", "video", "video/", "video//1.m4s", "/video/1.m4s", "./video/1.m4s", "video/./1.m4s"),
+        *(
+            "video/../video/1.m4s",
+            "../../masters/secret",
+            "%2e%2e/%2e%2e/masters/secret",
+            "video%2f1.m4s",
+            "video%2F1.m4s",
+        ),
+        *(
+            "video/%31.m4s",
+            "video\\1.m4s",
+            "video/1.m4s%00",
+            "video/1.m4s\x7f",
+            "video/.hidden",
+            ".hidden",
+            "video/-1.m4s",
+        ),
+        *("video/1.m4s?x=1", "video/1.m4s?../..", "video/1.m4s#x", "video/1.m4s;x", "video/ 1.m4s", "video/\xe9.m4s"),
+        *(
+            "VIDEO/1.m4s",
+            "video/1.M4S",
+            "video/none.m4s",
+            "key/" + "a" * 32,
+            "key/x",
+            "licence/clearkey",
+            "licence/x",
+            "key",
+        ),
+        *(
+            "licence",
+            "manifest.mpd/x",
+            "x/manifest.mpd",
+            "video/1.m4s/..",
+            "video/1.m4s/../2.m4s",
+            "a" * 9000,
+            "v" * 300,
+        ),
+    ]
+    packages = [other, package.upper(), package[:-1], package + "0", "pkg_", "pkg", "%70kg_" + package[4:], ""]
+    return [*good, *(f"{package}/{file}" for file in files), *(f"{one}/video/1.m4s" for one in packages)]
+
+
+async def test_both_lanes_agree_on_every_path(lanes: Lanes) -> None:
+    answer, base = await lanes.film()
+    other, _ = await lanes.film()
+    ticket = base.split("/")[2]
+    for below in paths_about(answer.playback.package_id, other.playback.package_id):
+        for start in ("/p/", "/P/", "//p/", "/p//"):
+            warm, strict = await lanes.both(f"{start}{ticket}/{below}")
+            assert warm == strict, (start, below)
+
+
+@pytest.mark.parametrize(
+    "method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "FETCH"]
+)
+async def test_both_lanes_agree_on_every_method(lanes: Lanes, method: str) -> None:
+    _, base = await lanes.film()
+    for file in ("video/1.m4s", "manifest.mpd"):
+        warm, strict = await lanes.both(f"{base}/{file}", method, content_length="0")
+        assert warm == strict, file
+
+
+async def test_what_a_client_says_of_itself_opens_nothing(lanes: Lanes) -> None:
+    answer, base = await lanes.film()
+    session, package = answer.session.session_id, answer.playback.package_id
+    claims = {
+        "x_reelmesh_session": session,
+        "x_reelmesh_package": package,
+        "x_reelmesh_ticket": base.split("/")[2],
+        "authorization": f"Bearer {base.split('/')[2]}",
+    }
+    for path in (f"/p/x.y.z/{package}/video/1.m4s", f"/p/{package}/video/1.m4s", f"/published/{package}/video/1.m4s"):
+        warm, strict = await lanes.both(path, **claims)
+        assert warm == strict
+        assert " 200 " not in warm
+
+
+async def test_a_revoked_session_is_refused_with_its_reason(lanes: Lanes) -> None:
+    answer, base = await lanes.film()
+    _, other = await lanes.film()
+    segment = f"{base}/video/1.m4s"
+    assert " 200 " in await lanes.at(lanes.warm, segment)
+    await lanes.scene.revoke(answer.session.session_id)
+    await eventually(lanes, segment, "x-reelmesh-reason: SESSION_REVOKED")
+    warm, strict = await lanes.both(segment)
+    assert warm == strict
+    with nobody_asks():
+        assert " 200 " in await lanes.at(lanes.warm, f"{other}/video/1.m4s")
+
+
+async def test_a_deleted_film_is_refused_with_its_reason(lanes: Lanes) -> None:
+    answer, base = await lanes.film()
+    segment = f"{base}/video/1.m4s"
+    assert " 200 " in await lanes.at(lanes.warm, segment)
+    await lanes.scene.delete(answer.session.asset_id)
+    await eventually(lanes, segment, "x-reelmesh-reason: ASSET_WITHDRAWN")
+
+
+async def test_a_new_edge_knows_who_is_barred_before_it_serves(lanes: Lanes) -> None:
+    answer, base = await lanes.film()
+    await lanes.scene.revoke(answer.session.session_id)
+    token = service_token(lanes.scene.settings, "envoy")
+    async with running_edge(
+        token, policy=lanes.scene.settings.peer("policy"), objects=lanes.objects, strict=False
+    ) as fresh:
+        assert "SESSION_REVOKED" in await lanes.at(fresh, f"{base}/video/1.m4s")
+
+
+async def test_an_edge_without_a_control_plane_asks_about_everything(lanes: Lanes) -> None:
+    """It is let in by its token alone; with another's it is told nothing, and the authoriser refuses to answer it too."""
+    _, base = await lanes.film()
+    token = service_token(lanes.scene.settings, "assets")
+    async with running_edge(
+        token, policy=lanes.scene.settings.peer("policy"), objects=lanes.objects, strict=False
+    ) as stranger:
+        assert (await lanes.at(stranger, f"{base}/video/1.m4s")).startswith("HTTP/1.1 503")
+
+
+async def test_with_more_barred_than_fit_the_warm_lane_closes(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, base = await lanes.film()
+    monkeypatch.setattr(control_plane, "MOST_BARRED", 1)
+    for _ in range(2):
+        answer, _ = await lanes.film(lifetime=timedelta(hours=1))
+        await lanes.scene.revoke(answer.session.session_id)
+    async with asyncio.timeout(5):
+        while True:
+            before = asked()
+            assert " 200 " in await lanes.at(lanes.warm, f"{base}/video/1.m4s")
+            if asked() > before:
+                break
+            await asyncio.sleep(0.02)
