@@ -56,10 +56,6 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  local known = handle:streamInfo():dynamicMetadata():get("edge")
-  if known ~= nil then
-    headers:replace("x-correlation-id", known["correlation_id"])
-  end
   local status = headers:get(":status")
   local cached = handle:metadata():get("cache_control")
   if cached ~= nil and (status == "200" or status == "206") then

@@ -37,6 +37,12 @@ class PolicySettings(ProcessSettings):
         ge=1,
         description="How many verified tickets are kept in memory, about 1.5 KB each; one that is not costs a signature check.",
     )
+    policy_most_barred: int = Field(
+        default=20_000,
+        ge=0,
+        le=30_000,
+        description="Revoked sessions and withdrawn packages that edges are told of, at most, about 120 bytes each. With more, edges ask about every request.",
+    )
     policy_upkeep_seconds: float = Field(
         default=600, gt=0, description="Seconds between two removals of codes and answers that nobody needs any more."
     )
@@ -57,7 +63,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         database, clock, judge=judge, known=known, follower=follower, tickets=tickets, public_url=settings.public_url
     )
 
-    control_plane = ControlPlane(tickets, known, clock)
+    control_plane = ControlPlane(tickets, known, clock, settings.policy_most_barred)
 
     def add(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)

@@ -37,8 +37,6 @@ TICKETS: Final = "reelmesh.playback-tickets"
 BARRED: Final = "reelmesh.barred"
 """Names of the two filters, as in `envoy/warm_lane.yaml`."""
 
-MOST_BARRED: Final = 20_000
-"""With more the list would not fit a message. The warm lane is closed then, which costs speed and nothing else."""
 _QUIET: Final = 0.02
 """Seconds between two lists: of a thousand revocations at once not each one is worth a list of its own."""
 _TICKETS_CACHED: Final = 10_000
@@ -47,11 +45,16 @@ log = structlog.stdlib.get_logger()
 
 
 class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServicer):  # type: ignore[misc]  # the wheel brings no types
-    """Serves `envoy.service.extension.v3.ExtensionConfigDiscoveryService` to any number of edges."""
+    """Serves `envoy.service.extension.v3.ExtensionConfigDiscoveryService` to any number of edges.
 
-    def __init__(self, tickets: Tickets, known: Known, clock: Clock) -> None:
+    Args:
+        most_barred: names on the list of who is barred, at most; with more the warm lane is closed.
+    """
+
+    def __init__(self, tickets: Tickets, known: Known, clock: Clock, most_barred: int) -> None:
         self._known = known
         self._clock = clock
+        self._most_barred = most_barred
         self._closing = False
         self._streams: set[asyncio.Event] = set()
         self._filters: Mapping[str, Callable[[], Message]] = {
@@ -102,7 +105,8 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
             changed.set()
 
     def _barred(self) -> RBAC:
-        return barred_filter(*self._known.barred(self._clock.now().timestamp()))
+        sessions, packages = self._known.barred(self._clock.now().timestamp())
+        return barred_filter(sessions, packages) if len(sessions) + len(packages) <= self._most_barred else everyone()
 
 
 async def _heed(requests: AsyncIterator[DiscoveryRequest], name: str) -> None:
@@ -145,8 +149,6 @@ def tickets_filter(public_keys: str) -> JwtAuthentication:
 def barred_filter(sessions: Iterable[str], packages: Iterable[str]) -> RBAC:
     """The filter that knows who is barred. It refuses nobody either: `policy` does, with a reason; this one only sends them there."""
     barred = {"x-reelmesh-session": list(sessions), "x-reelmesh-package": list(packages)}
-    if sum(map(len, barred.values())) > MOST_BARRED:
-        return RBAC(shadow_matcher=Matcher(on_no_match=_verdict("barred", rules.RBAC.DENY)))
     matcher = Matcher(on_no_match=_verdict("admitted", rules.RBAC.ALLOW))
     refuse = _verdict("barred", rules.RBAC.DENY)
     for header, names in barred.items():
@@ -158,6 +160,11 @@ def barred_filter(sessions: Iterable[str], packages: Iterable[str]) -> RBAC:
                 by_name[name].CopyFrom(refuse)
             matcher = outer
     return RBAC(shadow_matcher=matcher)
+
+
+def everyone() -> RBAC:
+    """The same filter when everyone is barred from the warm lane."""
+    return RBAC(shadow_matcher=Matcher(on_no_match=_verdict("barred", rules.RBAC.DENY)))
 
 
 def _verdict(name: str, action: int) -> Matcher.OnMatch:

@@ -23,7 +23,6 @@ from reelmesh.policy.v1 import policy_service_pb2 as api
 
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from services.policy import control_plane
 from services.policy.edge import DECISIONS
 from services.policy.tickets import TICKET_KEY_FILE
 from tests.envoy.edge import Edge, running_edge
@@ -75,10 +74,11 @@ class Lanes:
         return "\n".join([status, *(f"{name}: {known[name]}" for name in told if name in known), body])
 
 
-@pytest.fixture
-async def lanes(mesh: ProcessSettings) -> AsyncIterator[Lanes]:
+@contextlib.asynccontextmanager
+async def some_lanes(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Lanes]:
+    """Lanes in front of a policy service; `changed` are settings that are not the default."""
     objects = Path(tempfile.mkdtemp(prefix="lanes-"))
-    async with a_scene(mesh) as scene:
+    async with a_scene(mesh, **changed) as scene:
         policy, token = scene.settings.peer("policy"), service_token(scene.settings, "envoy")
         async with (
             running_edge(token, policy=policy, objects=objects, strict=False) as warm,
@@ -86,6 +86,12 @@ async def lanes(mesh: ProcessSettings) -> AsyncIterator[Lanes]:
         ):
             yield Lanes(scene, warm, strict, objects)
     shutil.rmtree(objects)
+
+
+@pytest.fixture
+async def lanes(mesh: ProcessSettings) -> AsyncIterator[Lanes]:
+    async with some_lanes(mesh) as found:
+        yield found
 
 
 @contextlib.contextmanager
@@ -332,16 +338,19 @@ async def test_an_edge_without_a_control_plane_asks_about_everything(lanes: Lane
         assert (await lanes.at(stranger, f"{base}/video/1.m4s")).startswith("HTTP/1.1 503")
 
 
-async def test_with_more_barred_than_fit_the_warm_lane_closes(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, base = await lanes.film()
-    monkeypatch.setattr(control_plane, "MOST_BARRED", 1)
-    for _ in range(2):
-        answer, _ = await lanes.film(lifetime=timedelta(hours=1))
-        await lanes.scene.revoke(answer.session.session_id)
-    async with asyncio.timeout(5):
-        while True:
-            before = asked()
-            assert " 200 " in await lanes.at(lanes.warm, f"{base}/video/1.m4s")
-            if asked() > before:
-                break
-            await asyncio.sleep(0.02)
+async def test_with_more_barred_than_fit_the_warm_lane_closes(mesh: ProcessSettings) -> None:
+    async with some_lanes(mesh, policy_most_barred=1) as lanes:
+        _, base = await lanes.film()
+        for count in (1, 2):
+            with nobody_asks():
+                assert " 200 " in await lanes.at(lanes.warm, f"{base}/video/1.m4s")
+            answer, other = await lanes.film(lifetime=timedelta(hours=1))
+            await lanes.scene.revoke(answer.session.session_id)
+            await eventually(lanes, f"{other}/video/{count}.m4s", "SESSION_REVOKED")
+        async with asyncio.timeout(5):
+            while True:
+                before = asked()
+                assert " 200 " in await lanes.at(lanes.warm, f"{base}/video/1.m4s")
+                if asked() > before:
+                    break
+                await asyncio.sleep(0.02)
