@@ -43,6 +43,11 @@ class PolicySettings(ProcessSettings):
         le=30_000,
         description="Revoked sessions and withdrawn packages that edges are told of, at most, about 120 bytes each. With more, edges ask about every request.",
     )
+    policy_edge_lease_seconds: float = Field(
+        default=10,
+        ge=1,
+        description="Seconds for which an edge that hears nothing goes by what it was told last; then it asks about every request.",
+    )
     policy_upkeep_seconds: float = Field(
         default=600, gt=0, description="Seconds between two removals of codes and answers that nobody needs any more."
     )
@@ -63,7 +68,9 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         database, clock, judge=judge, known=known, follower=follower, tickets=tickets, public_url=settings.public_url
     )
 
-    control_plane = ControlPlane(tickets, known, clock, settings.policy_most_barred)
+    control_plane = ControlPlane(
+        tickets, known, clock, most_barred=settings.policy_most_barred, lease=settings.policy_edge_lease_seconds
+    )
 
     def add(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)

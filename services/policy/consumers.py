@@ -56,7 +56,7 @@ class Projection:
         for session in await store.revoke_all(tx, event.asset_id, now, DELETED):
             await events.announce(tx, revocation(session))
             after_commit(tx, partial(self._known.revoke, session.session_id, session.expire_time.timestamp()))
-        after_commit(tx, partial(self._known.withdraw, event.asset_id, event.delete_time.ToNanoseconds() / 1e9))
+        after_commit(tx, partial(self._known.withdraw, event.asset_id, now.timestamp()))
 
     async def published(self, tx: Tx, data: bytes) -> None:
         """A package can be played."""

@@ -2,12 +2,14 @@
 
 The warm lane lets segments through without asking this service. It may, because this service keeps two filters of every edge up to
 date over one stream each: the keys that sign tickets (`jwt_authn`), and the sessions and packages whose tickets must not be honoured
-any more (`rbac`). An edge that knows neither sends everything here, and so does one that is told that too many are barred.
+any more (`rbac`). An edge that knows neither sends everything here, and so does one that is told that too many are barred, one that
+cannot use what it is told, and one that has not been told anything for the length of its lease: it may have missed somebody.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -17,10 +19,11 @@ from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.rbac.v3 import rbac_pb2 as rules
 from envoy.extensions.filters.http.jwt_authn.v3.config_pb2 import JwtAuthentication
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse, Resource
 from envoy.service.extension.v3 import config_discovery_pb2_grpc
 from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from xds.type.matcher.v3.matcher_pb2 import Matcher
@@ -49,10 +52,13 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
 
     Args:
         most_barred: names on the list of who is barred, at most; with more the warm lane is closed.
+        lease: seconds for which an edge may go by what it was told last.
     """
 
-    def __init__(self, tickets: Tickets, known: Known, clock: Clock, most_barred: int) -> None:
+    def __init__(self, tickets: Tickets, known: Known, clock: Clock, *, most_barred: int, lease: float) -> None:
         self._known = known
+        self._lease = lease
+        self._packed: dict[str, AnyMessage] = {}
         self._clock = clock
         self._most_barred = most_barred
         self._closing = False
@@ -71,22 +77,19 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
         name = next((name for name in first.resource_names if name in self._filters), None) if first else None
         if first is None or name is None:
             return
-        changed = asyncio.Event()
+        changed, refused = asyncio.Event(), asyncio.Event()
         self._streams.add(changed)
-        listening = asyncio.create_task(_heed(requests, name))
+        listening = asyncio.create_task(_heed(requests, name, refused))
         try:
-            told, version = AnyMessage(), 0
+            version = 0
             while not self._closing:
                 changed.clear()
-                config = self._filters[name]()
-                packed = AnyMessage(
-                    type_url=f"type.googleapis.com/{config.DESCRIPTOR.full_name}",
-                    value=config.SerializeToString(deterministic=True),
-                )
-                if packed != told:
-                    told, version = packed, version + 1
-                    yield _response(first.type_url, name, packed, version)
-                await changed.wait()
+                version += 1
+                config = _packed(everyone()) if refused.is_set() and name == BARRED else self._current(name)
+                yield _response(first.type_url, name, config, version, self._lease)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._lease / 3):
+                        await changed.wait()
                 await asyncio.sleep(_QUIET)
         finally:
             self._streams.discard(changed)
@@ -101,25 +104,45 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
             self._wake()
 
     def _wake(self) -> None:
+        self._packed.clear()
         for changed in self._streams:
             changed.set()
+
+    def _current(self, name: str) -> AnyMessage:
+        """A filter as it is now, made once for all edges."""
+        if name not in self._packed:
+            self._packed[name] = _packed(self._filters[name]())
+        return self._packed[name]
 
     def _barred(self) -> RBAC:
         sessions, packages = self._known.barred(self._clock.now().timestamp())
         return barred_filter(sessions, packages) if len(sessions) + len(packages) <= self._most_barred else everyone()
 
 
-async def _heed(requests: AsyncIterator[DiscoveryRequest], name: str) -> None:
-    """Reads what an edge answers. It goes on with what it had when it cannot use what it was told; somebody should know."""
+async def _heed(requests: AsyncIterator[DiscoveryRequest], name: str, refused: asyncio.Event) -> None:
+    """Reads what an edge answers. When it cannot use what it was told it goes on with what it had, and somebody should know."""
     async for request in requests:
         if request.HasField("error_detail"):
+            refused.set()
             log.error("an edge refused its configuration", filter=name, why=request.error_detail.message[:500])
 
 
-def _response(type_url: str, name: str, config: AnyMessage, version: int) -> DiscoveryResponse:
-    resource = AnyMessage()
-    resource.Pack(TypedExtensionConfig(name=name, typed_config=config))
-    return DiscoveryResponse(version_info=str(version), nonce=str(version), type_url=type_url, resources=[resource])
+def _packed(config: Message) -> AnyMessage:
+    return AnyMessage(
+        type_url=f"type.googleapis.com/{config.DESCRIPTOR.full_name}",
+        value=config.SerializeToString(deterministic=True),
+    )
+
+
+def _response(type_url: str, name: str, config: AnyMessage, version: int, lease: float) -> DiscoveryResponse:
+    """What an edge is told. Each time it is the whole filter, because that is what renews the lease (xDS, "TTL")."""
+    ttl = Duration(nanos=round(lease % 1 * 1e9), seconds=int(lease))
+    told = Resource(
+        name=name, version=str(version), ttl=ttl, resource=_packed(TypedExtensionConfig(name=name, typed_config=config))
+    )
+    return DiscoveryResponse(
+        version_info=str(version), nonce=str(version), type_url=type_url, resources=[_packed(told)]
+    )
 
 
 def tickets_filter(public_keys: str) -> JwtAuthentication:

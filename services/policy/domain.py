@@ -15,6 +15,8 @@ from services.policy import refusals
 DEFAULT_LIFETIME: Final = timedelta(hours=6)
 LONGEST_LIFETIME: Final = timedelta(days=1)
 """As the contract allows (`CreatePlaybackRequest.lifetime`)."""
+CLOCKS_APART: Final = timedelta(minutes=5)
+"""How far the clocks of this service and of an edge may be apart."""
 CODE_LIFETIME: Final = timedelta(minutes=5)
 
 

@@ -76,7 +76,7 @@ class Follower:
 
     async def _deleted(self, message: Msg) -> None:
         event = assets.AssetDeleted.FromString(message.data)
-        self._known.withdraw(event.asset_id, event.delete_time.ToNanoseconds() / 1e9)
+        self._known.withdraw(event.asset_id, self._clock.now().timestamp())
 
     async def _published(self, message: Msg) -> None:
         self._known.publish(package_of(packaging.PackagePublished.FromString(message.data)))

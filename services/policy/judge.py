@@ -14,7 +14,7 @@ import grpc
 from services.kit.clock import Clock
 from services.kit.errors import Refusal
 from services.policy import paths, refusals
-from services.policy.domain import LONGEST_LIFETIME, Package
+from services.policy.domain import CLOCKS_APART, LONGEST_LIFETIME, Package
 from services.policy.tickets import Ticket, Tickets
 
 PUBLISHED: Final = "/published"
@@ -54,20 +54,23 @@ class Known:
             self._changed()
 
     def withdraw(self, asset_id: str, moment: float) -> None:
-        """An asset was deleted at a moment of Unix time."""
+        """An asset was deleted; the moment, in Unix time, is that at which this service learned of it."""
         if asset_id not in self._withdrawn:
             self._withdrawn[asset_id] = moment
             self._changed()
 
     def revoke(self, session_id: str, expires: float) -> None:
         """A session was revoked; remembered until its tickets end by themselves."""
-        if session_id not in self._revoked:
-            self._changed()
+        new = session_id not in self._revoked
         self._revoked[session_id] = expires
+        if new:
+            self._changed()
 
     def forget_expired(self, now: float) -> None:
-        """Forgets revocations of sessions that are over anyway."""
-        over = [session_id for session_id, expires in self._revoked.items() if expires <= now]
+        """Forgets revocations of sessions that are over anyway, by the clock of every edge."""
+        over = [
+            session_id for session_id, expires in self._revoked.items() if expires + CLOCKS_APART.total_seconds() <= now
+        ]
         for session_id in over:
             del self._revoked[session_id]
         if over:
@@ -75,9 +78,8 @@ class Known:
 
     def barred(self, now: float) -> tuple[Sequence[str], Sequence[str]]:
         """Revoked sessions, and packages of deleted assets for as long as a ticket for them may be about, in order."""
-        withdrawn = {
-            asset_id for asset_id, moment in self._withdrawn.items() if now < moment + LONGEST_LIFETIME.total_seconds()
-        }
+        since = now - (LONGEST_LIFETIME + CLOCKS_APART).total_seconds()
+        withdrawn = {asset_id for asset_id, moment in self._withdrawn.items() if moment > since}
         packages = [package_id for package_id, playable in self._packages.items() if playable.asset_id in withdrawn]
         return sorted(self._revoked), sorted(packages)
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from services.kit.database import Tx
 from services.kit.pagination import Page
 from services.policy import refusals
-from services.policy.domain import Code, Package, Session, digest_of
+from services.policy.domain import CLOCKS_APART, Code, Package, Session, digest_of
 
 _METADATA: Final = sa.MetaData()
 _LONGEST_TRANSACTION: Final = timedelta(minutes=2)
@@ -79,7 +79,7 @@ class Changes:
 
     Attributes:
         until: the database's time at this look.
-        withdrawn: deleted assets, each with the moment of its deletion.
+        withdrawn: deleted assets, each with the moment at which that became known here.
         revoked: revoked sessions that are not over yet.
     """
 
@@ -98,19 +98,21 @@ async def changes(tx: Tx, since: datetime | None, now: datetime) -> Changes:
     start = datetime.min.replace(tzinfo=UTC) if since is None else since - _LONGEST_TRANSACTION
     published = await tx.execute(sa.select(*_PACKAGE).where(packages.c.change_time > start))
     deleted = await tx.execute(
-        sa.select(assets.c.asset_id, assets.c.delete_time).where(
+        sa.select(assets.c.asset_id, assets.c.change_time).where(
             assets.c.change_time > start, assets.c.delete_time.is_not(None)
         )
     )
     revoked = await tx.execute(
         sa.select(*_SESSION).where(
-            sessions.c.change_time > start, sessions.c.revoke_time.is_not(None), sessions.c.expire_time > now
+            sessions.c.change_time > start,
+            sessions.c.revoke_time.is_not(None),
+            sessions.c.expire_time > now - CLOCKS_APART,
         )
     )
     return Changes(
         until,
         [_package(row) for row in published],
-        [(row.asset_id, row.delete_time) for row in deleted],
+        [(row.asset_id, row.change_time) for row in deleted],
         [_session(row) for row in revoked],
     )
 

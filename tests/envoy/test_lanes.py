@@ -78,14 +78,30 @@ class Lanes:
 async def some_lanes(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Lanes]:
     """Lanes in front of a policy service; `changed` are settings that are not the default."""
     objects = Path(tempfile.mkdtemp(prefix="lanes-"))
-    async with a_scene(mesh, **changed) as scene:
-        policy, token = scene.settings.peer("policy"), service_token(scene.settings, "envoy")
-        async with (
-            running_edge(token, policy=policy, objects=objects, strict=False) as warm,
-            running_edge(token, policy=policy, objects=objects) as strict,
-        ):
-            yield Lanes(scene, warm, strict, objects)
-    shutil.rmtree(objects)
+    try:
+        async with a_scene(mesh, **changed) as scene:
+            policy, token = scene.settings.peer("policy"), service_token(scene.settings, "envoy")
+            async with (
+                running_edge(token, policy=policy, objects=objects, strict=False) as warm,
+                running_edge(token, policy=policy, objects=objects) as strict,
+            ):
+                lanes = Lanes(scene, warm, strict, objects)
+                await warmed_up(lanes)
+                yield lanes
+    finally:
+        shutil.rmtree(objects)
+
+
+async def warmed_up(lanes: Lanes, edge: Edge | None = None) -> None:
+    """Waits until an edge lets a segment through without asking."""
+    _, base = await lanes.film()
+    async with asyncio.timeout(20):
+        while True:
+            before = asked()
+            found = await lanes.at(edge or lanes.warm, f"{base}/video/1.m4s")
+            if " 200 " in found and asked() == before:
+                return
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -213,6 +229,8 @@ async def test_both_lanes_agree_on_every_ticket(lanes: Lanes) -> None:
         assert warm == strict, what
         if warm.startswith("HTTP/1.1 200"):
             served.append(what)
+            with nobody_asks():
+                assert await lanes.at(lanes.warm, path) == warm, what
     assert served == ["the good one", "signed again", "ends in an hour", "large"]
 
 
@@ -297,6 +315,19 @@ async def test_what_a_client_says_of_itself_opens_nothing(lanes: Lanes) -> None:
         assert " 200 " not in warm
 
 
+async def test_a_revoked_session_cannot_pass_for_another(lanes: Lanes) -> None:
+    answer, base = await lanes.film()
+    other, _ = await lanes.film()
+    await lanes.scene.revoke(answer.session.session_id)
+    await eventually(lanes, f"{base}/video/1.m4s", "SESSION_REVOKED")
+    claims = {
+        "x_reelmesh_session": other.session.session_id,
+        "X_REELMESH_PACKAGE": other.playback.package_id,
+        "connection": "x-reelmesh-session",
+    }
+    assert "SESSION_REVOKED" in await lanes.at(lanes.warm, f"{base}/video/1.m4s", **claims)
+
+
 async def test_a_revoked_session_is_refused_with_its_reason(lanes: Lanes) -> None:
     answer, base = await lanes.film()
     _, other = await lanes.film()
@@ -325,6 +356,7 @@ async def test_a_new_edge_knows_who_is_barred_before_it_serves(lanes: Lanes) -> 
     async with running_edge(
         token, policy=lanes.scene.settings.peer("policy"), objects=lanes.objects, strict=False
     ) as fresh:
+        await warmed_up(lanes, fresh)
         assert "SESSION_REVOKED" in await lanes.at(fresh, f"{base}/video/1.m4s")
 
 
@@ -354,3 +386,32 @@ async def test_with_more_barred_than_fit_the_warm_lane_closes(mesh: ProcessSetti
                 if asked() > before:
                     break
                 await asyncio.sleep(0.02)
+
+
+async def test_an_edge_that_hears_nothing_any_more_asks_about_everything(mesh: ProcessSettings) -> None:
+    """Without `policy` that means: nobody gets in, for somebody may have been barred meanwhile. Once it is back, all is as before."""
+    objects = Path(tempfile.mkdtemp(prefix="lanes-"))
+    try:
+        async with contextlib.AsyncExitStack() as until_policy_ends, contextlib.AsyncExitStack() as until_the_end:
+            scene = await until_policy_ends.enter_async_context(a_scene(mesh, policy_edge_lease_seconds=1))
+            edge = running_edge(
+                service_token(scene.settings, "envoy"),
+                policy=scene.settings.peer("policy"),
+                objects=objects,
+                strict=False,
+            )
+            warm = await until_the_end.enter_async_context(edge)
+            lanes = Lanes(scene, warm, warm, objects)
+            await warmed_up(lanes)
+            _, base = await lanes.film()
+            await until_policy_ends.aclose()
+            await eventually(lanes, f"{base}/video/1.m4s", "HTTP/1.1 503")
+            async with a_scene(mesh, policy_edge_lease_seconds=1) as again:
+                await warmed_up(Lanes(again, warm, warm, objects))
+                assert " 200 " in await lanes.at(warm, f"{base}/video/1.m4s")
+                # And it stays so, beyond the first lease.
+                await asyncio.sleep(2.5)
+                with nobody_asks():
+                    assert " 200 " in await lanes.at(warm, f"{base}/video/1.m4s")
+    finally:
+        shutil.rmtree(objects)

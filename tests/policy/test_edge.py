@@ -230,14 +230,6 @@ class TestWhatIsRemembered:
             await asyncio.wait([looking])
             await database.close()
 
-    def test_a_revocation_is_forgotten_once_the_tickets_are_over_anyway(self) -> None:
-        known = Known()
-        known.revoke("pbs_x", 100.0)
-        known.forget_expired(99.9)
-        assert known.is_revoked("pbs_x")
-        known.forget_expired(100.0)
-        assert not known.is_revoked("pbs_x")
-
 
 @contextlib.asynccontextmanager
 async def a_replica(scene: Scene) -> AsyncIterator[Edge]:

@@ -181,7 +181,15 @@ def _warm_lane() -> Block:
             "api_config_source": {
                 "api_type": "GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "policy-authz"}}],
+                "grpc_services": [
+                    # Envoy's own patience grows to half a minute, in which it would not hear of a revocation.
+                    {
+                        "envoy_grpc": {
+                            "cluster_name": "policy-authz",
+                            "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
+                        }
+                    }
+                ],
             },
             "resource_api_version": "V3",
             "initial_fetch_timeout": CONTROL_PLANE_PATIENCE,

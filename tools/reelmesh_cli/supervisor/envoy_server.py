@@ -76,7 +76,8 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         listen=f"127.0.0.1:{port}",
         access_log=str(access_log(layout)),
         allowed_origins=tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
-        strict=os.environ.get("REELMESH_EDGE_STRICT", "") in ("1", "true"),
+        # Whatever does not clearly say no means yes: that is the careful side.
+        strict=os.environ.get("REELMESH_EDGE_STRICT", "").strip().lower() not in ("", "0", "false", "no", "off"),
     )
 
 

@@ -1,0 +1,58 @@
+"""Who is barred from the warm lane, as the policy service knows it and as edges are told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from services.policy.control_plane import barred_filter, everyone
+from services.policy.domain import CLOCKS_APART, LONGEST_LIFETIME, Package
+from services.policy.judge import Known
+
+DAY = LONGEST_LIFETIME.total_seconds()
+MARGIN = CLOCKS_APART.total_seconds()
+
+
+def package(package_id: str, asset_id: str) -> Package:
+    return Package(package_id, asset_id, "org_1", "manifest.mpd", "master.m3u8", "", "", (), datetime.now(UTC))
+
+
+def test_revoked_sessions_are_barred_until_no_clock_takes_their_tickets_any_more() -> None:
+    known = Known()
+    known.revoke("pbs_2", 2000)
+    known.revoke("pbs_1", 1000)
+    assert known.barred(0) == (["pbs_1", "pbs_2"], [])
+    known.forget_expired(1000 + MARGIN - 1)
+    assert known.barred(0) == (["pbs_1", "pbs_2"], [])
+    known.forget_expired(1000 + MARGIN)
+    assert known.barred(0) == (["pbs_2"], [])
+
+
+def test_packages_of_a_deleted_asset_are_barred_whichever_came_first() -> None:
+    known = Known()
+    known.publish(package("pkg_1", "ast_1"))
+    known.publish(package("pkg_2", "ast_2"))
+    known.withdraw("ast_1", 1000)
+    known.publish(package("pkg_3", "ast_1"))
+    assert known.barred(1000) == ([], ["pkg_1", "pkg_3"])
+    assert known.barred(1000 + DAY + MARGIN - 1) == ([], ["pkg_1", "pkg_3"])
+    assert known.barred(1000 + DAY + MARGIN) == ([], [])
+
+
+def test_edges_hear_of_each_change_once() -> None:
+    known, heard = Known(), []
+    known.when_changed(lambda: heard.append(known.barred(0)))
+    known.publish(package("pkg_1", "ast_1"))
+    assert heard == []
+    known.revoke("pbs_1", 1000)
+    known.revoke("pbs_1", 1000)
+    known.withdraw("ast_1", 500)
+    known.withdraw("ast_1", 600)
+    known.forget_expired(0)
+    known.forget_expired(2000)
+    assert heard == [(["pbs_1"], []), (["pbs_1"], ["pkg_1"]), ([], ["pkg_1"])]
+
+
+def test_the_longest_list_fits_a_message() -> None:
+    names = [f"pbs_{number:026d}" for number in range(30_000)]
+    assert barred_filter(names, ()).ByteSize() < 4 * 1024 * 1024
+    assert everyone().ByteSize() < 200
