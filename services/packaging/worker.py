@@ -174,9 +174,12 @@ class Worker:
         try:
             yield folder
         finally:
-            await uncancelled(self._objects.delete_prefix(f"{prefix}/{package.attempt}"))
-            with contextlib.suppress(OSError):  # not empty: a later attempt works there
-                folder.parent.rmdir()
+            await uncancelled(self._cleared(folder, f"{prefix}/{package.attempt}"))
+
+    async def _cleared(self, folder: Path, prefix: str) -> None:
+        await self._objects.delete_prefix(prefix)
+        with contextlib.suppress(OSError):  # not empty: a later attempt works there
+            folder.parent.rmdir()
 
     async def _publish(self, package: Package, tree: Path, made: Published) -> None:
         """Puts the set where players look for it, if this attempt is still the one that may."""
