@@ -244,8 +244,10 @@ class Tus:
 
     async def _current(self, request: Request) -> Upload:
         """The upload, once nothing else writes to it here."""
+        # What is written to now may have ended before the answer is there, and be counted only after it.
+        written_to = self._turns.is_written_to(request.upload_id)
         upload = await request.uploads.get(request.upload_id)
-        if await self._turns.end_other(request.upload_id):
+        if await self._turns.end_other(request.upload_id) or written_to:
             upload = await request.uploads.get(request.upload_id)
         return upload
 

@@ -63,6 +63,10 @@ class Turns:
             if self._writing.get(upload_id) is mine:
                 del self._writing[upload_id]
 
+    def is_written_to(self, upload_id: str) -> bool:
+        """Whether a request writes to the upload now."""
+        return upload_id in self._writing
+
     async def end_other(self, upload_id: str) -> bool:
         """Ends the request that writes to the upload and waits until what it brought is counted. False when there is none."""
         other = self._writing.get(upload_id)
