@@ -74,6 +74,8 @@ async def test_the_official_client_uploads_a_file(through: TusEdge, film: Path, 
 
 
 async def test_the_official_client_goes_on_where_it_broke_off(through: TusEdge, film: Path) -> None:
+    # Large enough that it cannot be through before the client has broken off.
+    film.write_bytes(os.urandom(60 * MIB))
     answer = await through.official_client(film, break_after=12 * MIB)
     assert answer["offsets"][-1] > 4 * MIB
     assert through.tus.master(hashlib.sha256(film.read_bytes()).hexdigest()) == film.read_bytes()
