@@ -1,4 +1,4 @@
-"""The decision: may the holder of this ticket have this? Made from memory alone, because it is asked for every segment.
+"""The decision: may the holder of this ticket have this? Made from memory alone, because it may be asked for every segment.
 
 The edge and the key service ask the same judge, so that a manifest, its segments and its keys can never be of two minds.
 """
