@@ -7,6 +7,7 @@ is heard on the event bus within milliseconds; and a look into the database ever
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import datetime
 
 import structlog
@@ -45,16 +46,21 @@ class Follower:
     async def catch_up(self) -> None:
         """Looks into the database: at everything the first time, at what changed from then on."""
         async with self._one_look:
-            now = self._clock.now()
+            now, began = self._clock.now(), time.monotonic()
             async with self._database.transaction() as tx:
-                found = await store.changes(tx, self._seen, now)
+                found = await store.changes(tx, self._seen, now, self._known.displaced())
             for package in found.packages:
                 self._known.publish(package)
             for asset_id, moment in found.withdrawn:
                 self._known.withdraw(asset_id, moment.timestamp())
             for session in found.revoked:
                 self._known.revoke(session.session_id, session.expire_time.timestamp())
+            for session in found.displaced:
+                self._known.displace(session.session_id, session.expire_time.timestamp())
+            for session_id in found.restored:
+                self._known.restore(session_id)
             self._known.forget_expired(now.timestamp())
+            self._known.confirmed = began
             self._seen = found.until
 
     async def run(self, every: float) -> None:
