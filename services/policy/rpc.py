@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import Any, Final
+from typing import Any
 
 import grpc
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2_grpc
@@ -22,15 +20,12 @@ from services.policy.decision.facts import Kind
 from services.policy.domain import BEAT_INTERVAL, DEFAULT_LIFETIME, Code, Session, Wanted
 from services.policy.follower import Follower
 from services.policy.gate import Gate
+from services.policy.grace import with_grace
 from services.policy.judge import Judge, Known, PackageUnknown
 from services.policy.opening import Opened, Opening
 from services.policy.tickets import Tickets
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-# Whoever was told by `assets` that an asset is ready may come here before the same event has: it is given a moment to arrive.
-_EVENT_GRACE: Final = 2.0
-_LOOK_AGAIN: Final = 0.1
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
@@ -70,14 +65,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     ) -> contract.CreatePlaybackResponse:
         """Opens a session, or returns to the one that this request opened before. Ticket and code are new each time: neither is kept."""
         _storable("viewer_id", request.viewer_id)
-        give_up = time.monotonic() + _EVENT_GRACE
-        while True:
-            try:
-                return await self._created(request)
-            except Refusal as refusal:
-                if refusal.reason != "ASSET_NOT_PLAYABLE" or time.monotonic() >= give_up:
-                    raise
-            await asyncio.sleep(_LOOK_AGAIN)
+        return await with_grace(lambda: self._created(request))
 
     async def RedeemPlaybackCode(
         self, request: contract.RedeemPlaybackCodeRequest, context: Context

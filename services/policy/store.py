@@ -190,6 +190,17 @@ async def title_of(tx: Tx, asset_id: str) -> str:
     return str(row.title)
 
 
+async def owned(tx: Tx, organisation_id: str, asset_id: str) -> None:
+    """Goes on when the asset is the organisation's, ready or not.
+
+    Raises:
+        Refusal: ASSET_NOT_PLAYABLE.
+    """
+    query = sa.select(assets.c.organisation_id).where(assets.c.asset_id == asset_id)
+    if (await tx.execute(query)).scalar_one_or_none() != organisation_id:
+        raise refusals.asset_not_playable(asset_id)
+
+
 async def newest_package(tx: Tx, organisation_id: str, asset_id: str) -> Package:
     """The package by which an organisation's asset is played now.
 

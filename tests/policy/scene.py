@@ -18,8 +18,8 @@ from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
+from reelmesh.policy.v1 import decisions_pb2, decisions_service_pb2, decisions_service_pb2_grpc, policy_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2 as api
-from reelmesh.policy.v1 import policy_service_pb2_grpc
 
 from services.kit import client
 from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
@@ -34,6 +34,7 @@ from tests.support.running import connected, running
 
 if TYPE_CHECKING:
     Stub = policy_service_pb2_grpc.PolicyServiceAsyncStub
+    Decisions = decisions_service_pb2_grpc.DecisionsServiceAsyncStub
 
 AUDIO, HD = "a" * 32, "d" * 32
 
@@ -89,6 +90,7 @@ class Scene:
 
     settings: PolicySettings
     stub: Stub
+    decisions: Decisions
     edge: Edge
     bus: Bus
     clock: FixedClock
@@ -137,8 +139,23 @@ class Scene:
             )
         )
 
+    async def terms(self, asset_id: str, **terms: Any) -> decisions_pb2.AssetTerms:
+        """Sets the conditions on which an asset may be watched."""
+        wanted = decisions_pb2.AssetTerms(asset_id=asset_id, **terms)
+        request = decisions_service_pb2.SetAssetTermsRequest(terms=wanted)
+        return (await self.decisions.SetAssetTerms(request)).terms
+
+    async def rules(self, *rules: decisions_pb2.Rule, activate: bool = True) -> int:
+        """A new set of rules, STANDING and those named; in force unless it is only a draft."""
+        standing = decisions_pb2.Rule(kind=decisions_pb2.RULE_KIND_STANDING)
+        request = decisions_service_pb2.CreateRuleSetRequest(request_id=new_id("req"), rules=[standing, *rules])
+        made = (await self.decisions.CreateRuleSet(request)).rule_set
+        if activate:
+            await self.decisions.ActivateRuleSet(decisions_service_pb2.ActivateRuleSetRequest(version=made.version))
+        return made.version
+
     async def play(
-        self, asset_id: str = "", *, lifetime: timedelta | None = None, **fields: str
+        self, asset_id: str = "", *, lifetime: timedelta | None = None, **fields: Any
     ) -> api.CreatePlaybackResponse:
         """Opens a playback, of a film of its own when none is named."""
         asset_id = asset_id or (await self.publish()).asset_id
@@ -198,4 +215,5 @@ async def a_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Scene]
         an_edge(settings) as edge,
     ):
         stub = policy_service_pb2_grpc.PolicyServiceStub(channel)
-        yield Scene(settings, stub, edge, bus, clock, organisation_of_operator(settings))
+        decisions = decisions_service_pb2_grpc.DecisionsServiceStub(channel)
+        yield Scene(settings, stub, decisions, edge, bus, clock, organisation_of_operator(settings))

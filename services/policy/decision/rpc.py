@@ -19,13 +19,15 @@ from services.kit.server import current_call
 from services.policy import refusals
 from services.policy.decision import messages, store
 from services.policy.decision.engine import decide
+from services.policy.decision.facts import Terms
 from services.policy.decision.gathering import Subject
 from services.policy.decision.record import Record
 from services.policy.decision.review import ASSET, Review, Target
 from services.policy.decision.rules import RuleSet
 from services.policy.domain import Wanted
+from services.policy.grace import with_grace
 from services.policy.opening import Opening
-from services.policy.store import newest_package
+from services.policy.store import owned
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -44,14 +46,17 @@ class DecisionsServicer(decisions_service_pb2_grpc.DecisionsServiceServicer):
 
     async def SetAssetTerms(self, request: api.SetAssetTermsRequest, context: Context) -> api.SetAssetTermsResponse:
         """Sets the conditions on which an asset may be watched."""
-        organisation_id, asset_id = current_call().organisation_id, request.terms.asset_id
         wanted = messages.terms(request.terms)
         if wanted.start_time and wanted.end_time and wanted.start_time >= wanted.end_time:
             raise _bad("terms.end_time", "the window must end after it begins")
+        return await with_grace(lambda: self._set_terms(request.terms.asset_id, wanted, request.terms.etag))
+
+    async def _set_terms(self, asset_id: str, wanted: Terms, etag: str) -> api.SetAssetTermsResponse:
+        organisation_id = current_call().organisation_id
         async with self._database.transaction() as tx:
-            await newest_package(tx, organisation_id, asset_id)
+            await owned(tx, organisation_id, asset_id)
             before, version = await store.terms_of(tx, asset_id, for_update=True)
-            _current(request.terms.etag, version)
+            _current(etag, version)
             if before != wanted or version == 0:
                 version += 1
                 await store.put_terms(tx, asset_id, organisation_id, wanted, version)
@@ -61,7 +66,7 @@ class DecisionsServicer(decisions_service_pb2_grpc.DecisionsServiceServicer):
     async def GetAssetTerms(self, request: api.GetAssetTermsRequest, context: Context) -> api.GetAssetTermsResponse:
         """The conditions on which an asset may be watched."""
         async with self._database.transaction() as tx:
-            await newest_package(tx, current_call().organisation_id, request.asset_id)
+            await owned(tx, current_call().organisation_id, request.asset_id)
             found, version = await store.terms_of(tx, request.asset_id)
         return api.GetAssetTermsResponse(terms=messages.terms_message(request.asset_id, found, version))
 
@@ -74,9 +79,9 @@ class DecisionsServicer(decisions_service_pb2_grpc.DecisionsServiceServicer):
             address=request.client_address or (call.client.address if person else ""),
             download=request.download,
         )
+        subject = Subject(call.organisation_id, request.asset_id, wanted)
         async with self._database.transaction() as tx:
-            await newest_package(tx, call.organisation_id, request.asset_id)
-            subject = Subject(call.organisation_id, request.asset_id, wanted)
+            await owned(tx, call.organisation_id, request.asset_id)
             _, facts, decision = await self._opening.decided(tx, subject, now)
         record = Record.of(
             decision, facts, decision_id="", organisation_id=call.organisation_id, session_id="", correlation_id=""
