@@ -101,7 +101,7 @@ def path_invalid(why: str) -> Refusal:
 
 def account_locked() -> Refusal:
     """The viewer's account is locked."""
-    return _denied("ACCOUNT_LOCKED", "this account is locked; ask whoever runs this platform")
+    return _denied("VIEWER_LOCKED", "this account is locked; ask whoever runs this platform")
 
 
 def not_yet(start: datetime) -> Refusal:

@@ -128,7 +128,7 @@ async def test_a_tier_opens_films_and_a_locked_account_loses_them(scene: Scene) 
     changed.change_time.CopyFrom(moment(scene, seconds=1))
     await scene.bus.publish(changed)
     assert (await ended(scene)).session_id == playback.session.session_id
-    assert (await refused(scene.play(film.asset_id, viewer_id=account))).reason == "ACCOUNT_LOCKED"
+    assert (await refused(scene.play(film.asset_id, viewer_id=account))).reason == "VIEWER_LOCKED"
 
 
 async def test_a_consent_that_is_taken_back_ends_every_session_of_the_film(scene: Scene) -> None:

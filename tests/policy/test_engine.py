@@ -180,7 +180,7 @@ def refused(known: Facts, rules: RuleSet = FIRST_RULES, kind: Kind = Kind.PLAYBA
         (replace(OPEN, standing=Standing(withdrawn=True, revoked=True)), "ASSET_WITHDRAWN"),
         (replace(OPEN, standing=Standing(revoked=True)), "SESSION_REVOKED"),
         (replace(OPEN, standing=Standing(expire_time=NOW)), "TICKET_EXPIRED"),
-        (replace(OPEN, viewer=Viewer("usr_1", "free", locked=True)), "ACCOUNT_LOCKED"),
+        (replace(OPEN, viewer=Viewer("usr_1", "free", locked=True)), "VIEWER_LOCKED"),
         (replace(OPEN, terms=Terms(start_time=NOW + HOUR)), "OUTSIDE_WINDOW"),
         (replace(OPEN, terms=Terms(end_time=NOW)), "OUTSIDE_WINDOW"),
         (replace(OPEN, terms=Terms(start_time=NOW)), ""),

@@ -84,7 +84,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The viewer needs an entitlement, or a tier that needs none. Status PERMISSION_DENIED. Metadata: `asset_id`; `tiers`, those that would
     do, when there are any. Lifted by: buying, renting or subscribing.
     """
-    ERROR_REASON_ACCOUNT_LOCKED: _ErrorReason.ValueType  # 14
+    ERROR_REASON_VIEWER_LOCKED: _ErrorReason.ValueType  # 14
     """The viewer's account is locked. Status PERMISSION_DENIED. No metadata."""
     ERROR_REASON_OUTSIDE_WINDOW: _ErrorReason.ValueType  # 15
     """The asset may not be watched yet, or not any more. Status PERMISSION_DENIED. Metadata: `start_time` or `end_time`."""
@@ -157,7 +157,7 @@ ERROR_REASON_ENTITLEMENT_REQUIRED: ErrorReason.ValueType  # 13
 """The viewer needs an entitlement, or a tier that needs none. Status PERMISSION_DENIED. Metadata: `asset_id`; `tiers`, those that would
 do, when there are any. Lifted by: buying, renting or subscribing.
 """
-ERROR_REASON_ACCOUNT_LOCKED: ErrorReason.ValueType  # 14
+ERROR_REASON_VIEWER_LOCKED: ErrorReason.ValueType  # 14
 """The viewer's account is locked. Status PERMISSION_DENIED. No metadata."""
 ERROR_REASON_OUTSIDE_WINDOW: ErrorReason.ValueType  # 15
 """The asset may not be watched yet, or not any more. Status PERMISSION_DENIED. Metadata: `start_time` or `end_time`."""
