@@ -164,6 +164,7 @@ def settings_in(folder: Path, port: int) -> EdgeSettings:
         packaging=f"unix:{folder}/packaging.sock",
         drm=f"unix:{folder}/drm.sock",
         policy=f"unix:{folder}/policy.sock",
+        limits=f"unix:{folder}/limits.sock",
         tus=f"unix:{folder}/tus.sock",
         objects=folder / "objects",
         web=folder / "web",
