@@ -36,7 +36,9 @@ _TOLD_AGAIN: Final = timedelta(minutes=1)
 _TOLD_REMEMBERED: Final = 10_000
 _Code = RateLimitResponse.Code
 
-CHECKS: Final = Counter("reelmesh_limits_checks_total", "Calls counted, by limit and what became of them.", ["limit", "outcome"])
+CHECKS: Final = Counter(
+    "reelmesh_limits_checks_total", "Calls counted, by limit and what became of them.", ["limit", "outcome"]
+)
 
 
 class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[misc]  # the wheel brings no types

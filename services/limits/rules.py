@@ -26,7 +26,9 @@ _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600}
 _LARGEST_FILE: Final = 1024 * 1024
 _METHODS_REMEMBERED: Final = 4096
 
-FILE_REFUSED: Final = Gauge("reelmesh_limits_file_refused", "1 while the install's file of limits is wrong and not heeded.")
+FILE_REFUSED: Final = Gauge(
+    "reelmesh_limits_file_refused", "1 while the install's file of limits is wrong and not heeded."
+)
 
 Part = Literal["address", "caller", "organisation", "account", "method"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

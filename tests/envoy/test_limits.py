@@ -29,9 +29,7 @@ GRPC_WEB = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
 
 
 @contextlib.asynccontextmanager
-async def limited(
-    mesh: ProcessSettings, changes: object, **changed: Any
-) -> AsyncIterator[tuple[Scene, Edge]]:
+async def limited(mesh: ProcessSettings, changes: object, **changed: Any) -> AsyncIterator[tuple[Scene, Edge]]:
     """An edge that asks a service with these limits; `changed` are settings of the edge."""
     async with a_scene(mesh, changes) as scene:
         token, limits = service_token(scene.settings, "envoy"), scene.settings.peer("limits")
@@ -49,7 +47,9 @@ async def nets(tmp_path: Path, changes: object) -> AsyncIterator[Edge]:
 
 
 async def get_asset(channel: grpc.aio.Channel) -> Any:
-    call = assets_service_pb2_grpc.AssetsServiceStub(channel).GetAsset(assets_service_pb2.GetAssetRequest(asset_id=ASSET))
+    call = assets_service_pb2_grpc.AssetsServiceStub(channel).GetAsset(
+        assets_service_pb2.GetAssetRequest(asset_id=ASSET)
+    )
     await call
     return call
 
@@ -90,7 +90,11 @@ class TestByRest:
             scene.pass_time(15)
             refused = await edge.http.get(REST)
             info, retry = in_json(refused)
-            assert info["metadata"] | {"correlation_id": ""} == {"limit": "per-address", "per": "address", "correlation_id": ""}
+            assert info["metadata"] | {"correlation_id": ""} == {
+                "limit": "per-address",
+                "per": "address",
+                "correlation_id": "",
+            }
             assert (retry["retry_delay"], refused.headers["retry-after"]) == ("45s", "45")
             assert refused.headers["ratelimit"] == '"per-address";r=0;t=105'
             assert refused.headers["x-reelmesh-reason"] == "RATE_LIMITED"
@@ -225,7 +229,10 @@ class TestWithoutTheService:
 
     async def test_guesses_are_limited_all_the_same(self, tmp_path: Path) -> None:
         """By whatever protocol; other methods are not."""
-        async with nets(tmp_path, {"edge": {"guessing": {"rate": "1 per hour", "burst": 2}}}) as edge, edge.channel() as channel:
+        async with (
+            nets(tmp_path, {"edge": {"guessing": {"rate": "1 per hour", "burst": 2}}}) as edge,
+            edge.channel() as channel,
+        ):
             await redeem(channel)
             guess = {"code": "otc_" + "a" * 32}
             assert (await edge.http.post("/v1/playback:redeem", json=guess)).status_code == 200

@@ -68,7 +68,15 @@ _API_HEADERS: Final = (
     "x-grpc-web",
     "x-user-agent",
 )
-_API_EXPOSED: Final = ("grpc-status", "grpc-message", "grpc-status-details-bin", "x-correlation-id", "retry-after", "ratelimit", "ratelimit-policy")
+_API_EXPOSED: Final = (
+    "grpc-status",
+    "grpc-message",
+    "grpc-status-details-bin",
+    "x-correlation-id",
+    "retry-after",
+    "ratelimit",
+    "ratelimit-policy",
+)
 _TUS_HEADERS: Final = (
     "authorization",
     "content-type",
@@ -123,7 +131,9 @@ def render(settings: EdgeSettings) -> str:
         stream_window_bytes=STREAM_WINDOW_BYTES,
         connection_window_bytes=CONNECTION_WINDOW_BYTES,
         access_log=filled("access_log", access_log_path=settings.access_log),
-        local_replies=local_replies([of_net(net.status, net.wait_seconds) for net in (flood(written), guesses(written))]),
+        local_replies=local_replies(
+            [of_net(net.status, net.wait_seconds) for net in (flood(written), guesses(written))]
+        ),
         http_filters=_filters(settings, methods, written, sorted(clusters)),
         api_cors=_cors(
             [{"exact": origin} for origin in settings.allowed_origins],
