@@ -51,7 +51,7 @@ class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[
         self._clock = clock
         self._told: OrderedDict[bytes, datetime] = OrderedDict()
 
-    async def ShouldRateLimit(  # noqa: N802  # the contract's name
+    async def ShouldRateLimit(  # the contract's name
         self, request: RateLimitRequest, _context: grpc.aio.ServicerContext[Any, Any]
     ) -> RateLimitResponse:
         """Counts one call and says whether it may pass."""

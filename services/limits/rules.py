@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import structlog
-import yaml  # type: ignore[import-untyped]  # brings no types
+import yaml
 from prometheus_client import Gauge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 

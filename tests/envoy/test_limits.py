@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-import yaml  # type: ignore[import-untyped]  # brings no types
+import yaml
 from reelmesh.assets.v1 import assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 
@@ -122,7 +120,7 @@ class TestByGrpc:
     async def test_an_answer_says_what_is_left(self, mesh: ProcessSettings) -> None:
         async with limited(mesh, of_address("1 per minute", 2)) as (_, edge), edge.channel() as channel:
             answered = await get_asset(channel)
-            headers = dict(await answered.initial_metadata())
+            headers = {str(name): value for name, value in await answered.initial_metadata()}
         assert headers["ratelimit"] == '"per-address";r=1;t=60'
 
     async def test_a_call_too_many_is_a_refusal_with_its_details(self, mesh: ProcessSettings) -> None:
@@ -135,7 +133,11 @@ class TestByGrpc:
         assert refusal.retry_after == timedelta(seconds=60)
         assert refusal.metadata["limit"] == "per-address"
         assert refusal.message == "more than 1 call per 60 seconds for this address; try again in 60 s"
-        headers = dict(caught.value.initial_metadata() or ()) | dict(caught.value.trailing_metadata() or ())
+        headers = {
+            str(name): str(value)
+            for metadata in (caught.value.initial_metadata(), caught.value.trailing_metadata())
+            for name, value in metadata or ()
+        }
         assert (headers["retry-after"], headers["ratelimit"]) == ("60", '"per-address";r=0;t=60')
         assert refusal.metadata["correlation_id"] == headers["x-correlation-id"]
 
@@ -198,9 +200,11 @@ class TestWithoutTheService:
             assert (await web_call(edge)).status_code == 200
 
     async def test_calls_go_on_when_the_edge_is_not_recognised(self, mesh: ProcessSettings) -> None:
-        async with a_scene(mesh, of_address("1 per minute", 1)) as scene:
-            async with running_edge("wrong", limits=scene.settings.peer("limits")) as edge:
-                assert [(await edge.http.get(REST)).status_code for _ in range(3)] == [200, 200, 200]
+        async with (
+            a_scene(mesh, of_address("1 per minute", 1)) as scene,
+            running_edge("wrong", limits=scene.settings.peer("limits")) as edge,
+        ):
+            assert [(await edge.http.get(REST)).status_code for _ in range(3)] == [200, 200, 200]
 
     async def test_floods_meet_the_edges_own_net(self, tmp_path: Path) -> None:
         async with nets(tmp_path, {"edge": {"every_call": {"rate": "1 per hour", "burst": 2}}}) as edge:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped] # used in this one place
+import yaml
 
 from tests.envoy.edge import settings_in
 from tools.envoy_config import command, render, write_service_token

@@ -16,10 +16,10 @@ from prometheus_client import REGISTRY
 
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
+from services.limits.__main__ import LimitsSettings, wire
 from tests.limits.scene import ADDRESS, GUESS, METHOD, Edge, a_scene, an_edge, of_address, request, service_token
 from tests.support.keys import with_api_key
 from tests.support.running import running
-from services.limits.__main__ import LimitsSettings, wire
 from tests.support.stores import operator_key
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # brings no types
+import yaml
 from prometheus_client import REGISTRY
 
 from services.kit.settings import ProcessSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from services.limits.domain import MICROSECONDS, Limit
-from services.limits.rules import Quota, WrongLimits, Written, read
+from services.limits.rules import Quota, Written, WrongLimits, read
 from tools.envoy_config.templates import Block, filled
 
 _SHORTEST_FILL: Final = 50_000

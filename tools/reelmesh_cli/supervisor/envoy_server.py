@@ -77,15 +77,15 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         listen=f"127.0.0.1:{port}",
         access_log=str(access_log(layout)),
         allowed_origins=tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
-        limits_file=_limits_file(layout),
+        limits_file=limits_file(layout),
         trusted_hops=int(os.environ.get("REELMESH_TRUSTED_HOPS", "0")),
         # Whatever does not clearly say no means yes: that is the careful side.
         strict=os.environ.get("REELMESH_EDGE_STRICT", "").strip().lower() not in ("", "0", "false", "no", "off"),
     )
 
 
-def _limits_file(layout: Layout) -> Path:
-    """What the install changes of the limits; the same file that `limits` reads."""
+def limits_file(layout: Layout) -> Path:
+    """What the install changes of the limits; the same file that the service `limits` reads."""
     return Path(os.environ.get("REELMESH_LIMITS_FILE") or layout.data / "limits.yaml")
 
 
