@@ -133,11 +133,8 @@ class TestByGrpc:
         assert refusal.retry_after == timedelta(seconds=60)
         assert refusal.metadata["limit"] == "per-address"
         assert refusal.message == "more than 1 call per 60 seconds for this address; try again in 60 s"
-        headers = {
-            str(name): str(value)
-            for metadata in (caught.value.initial_metadata(), caught.value.trailing_metadata())
-            for name, value in metadata or ()
-        }
+        both: list[Any] = [*(caught.value.initial_metadata() or ()), *(caught.value.trailing_metadata() or ())]
+        headers = dict(both)
         assert (headers["retry-after"], headers["ratelimit"]) == ("60", '"per-address";r=0;t=60')
         assert refusal.metadata["correlation_id"] == headers["x-correlation-id"]
 
