@@ -49,7 +49,9 @@ function envoy_on_request(handle)
   local content_type = headers:get("content-type")
   local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil
   metadata:set("edge", "grpc", grpc)
-  metadata:set("edge", "form", not grpc and "http" or content_type:find("^application/grpc%-web") and "grpc-web" or "grpc")
+  if grpc then
+    metadata:set("edge", "form", content_type:find("^application/grpc%-web") and "grpc-web" or "grpc")
+  end
   local file = handle:metadata():get("file")
   if file ~= nil then
     headers:replace(":path", file)

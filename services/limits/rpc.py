@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -28,8 +30,9 @@ from services.limits.rules import Call, Rule, RulesFile
 log = structlog.stdlib.get_logger()
 
 SHOULD_RATE_LIMIT: Final = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
-RULES: Final = {SHOULD_RATE_LIMIT: AccessRule(callers=frozenset({"envoy"}))}
-"""Who may ask: another contract's method cannot carry our own option."""
+RULES: Final = {SHOULD_RATE_LIMIT: AccessRule(callers=frozenset({"envoy", "identity"}))}
+"""Who may ask: another contract's method cannot carry our own option. The edge cannot read which account a secret is tried for; whoever
+checks the secret asks for that itself, with the entries `method`, `masked_remote_address` and `account`."""
 
 MOST_DESCRIPTORS: Final = 4
 _TOLD_AGAIN: Final = timedelta(minutes=1)
@@ -49,6 +52,8 @@ class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[
         self._ledger = ledger
         self._callers = callers
         self._clock = clock
+        # There are few enough addresses to try them all: what is logged of a bucket must not tell whose it is.
+        self._salt = secrets.token_bytes(32)
         self._told: OrderedDict[bytes, datetime] = OrderedDict()
 
     async def ShouldRateLimit(  # the contract's name
@@ -106,7 +111,7 @@ class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[
             "limit reached",
             limit=rule.name,
             method=call.method[:128],
-            bucket=key.hex()[:12],
+            bucket=hmac.digest(self._salt, key, "sha256").hex()[:12],
             network=_network(call.address),
             tier=call.tier,
         )

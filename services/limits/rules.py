@@ -9,20 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import structlog
 import yaml
 from prometheus_client import Gauge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from services.limits.domain import Ask, Limit
+from services.limits.domain import MICROSECONDS, Ask, Limit
 
 log = structlog.stdlib.get_logger()
 
 DEFAULTS: Final = Path(__file__).with_name("limits.yaml")
 _RATE: Final = re.compile(r"(?P<count>[1-9]\d{0,8}) per (?:(?P<many>[1-9]\d{0,5}) )?(?P<unit>second|minute|hour)s?")
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600}
+_LONGEST_FILL_SECONDS: Final = 31 * 24 * 3600
 _LARGEST_FILE: Final = 1024 * 1024
 _METHODS_REMEMBERED: Final = 4096
 
@@ -77,6 +78,15 @@ class Quota(_Entry):
 
     rate: Annotated[tuple[int, int] | None, BeforeValidator(_rate)]
     burst: int = Field(default=1, ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _fills_in_time(self) -> Self:
+        limit = self.limit()
+        if limit is not None and limit.window > _LONGEST_FILL_SECONDS * MICROSECONDS:
+            raise ValueError(
+                "at this rate, the burst would take longer than 31 days to come back: raise the one or lower the other"
+            )
+        return self
 
     def limit(self) -> Limit | None:
         """The same as numbers to count with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,11 +16,13 @@ import yaml
 from reelmesh.assets.v1 import assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 
+from services.kit.clock import SystemClock
 from services.kit.errors import Refusal
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import FRIENDLY_ORIGIN, Edge, running_edge
 from tests.envoy.parts import ASSET, PACKAGE, TICKET
 from tests.limits.scene import Scene, a_scene, of_address, refusal_in, service_token
+from tools.reelmesh_sdk import Client
 
 GET_ASSET = "/reelmesh.assets.v1.AssetsService/GetAsset"
 REST = f"/v1/assets/{ASSET}"
@@ -156,6 +159,24 @@ class TestByGrpcWeb:
         assert refusal_in(answer.headers["grpc-status-details-bin"]).reason == "ROUTE_UNKNOWN"
 
 
+class TestTheClientLibrary:
+    async def test_waits_as_long_as_it_is_told(self, mesh: ProcessSettings) -> None:
+        async with a_scene(mesh, of_address("10 per second", 1), clock=SystemClock()) as scene:
+            token, limits = service_token(scene.settings, "envoy"), scene.settings.peer("limits")
+            async with running_edge(token, limits=limits) as edge, Client(f"http://{edge.address}", "rmk_x") as client:
+                seen = await asyncio.gather(*(client.get_asset(ASSET) for _ in range(4)))
+        assert len(seen) == 4
+
+    async def test_does_not_wait_beyond_its_deadline(self, mesh: ProcessSettings) -> None:
+        async with (
+            limited(mesh, of_address("1 per hour", 1)) as (_, edge),
+            Client(f"http://{edge.address}", "rmk_x") as client,
+        ):
+            await client.get_asset(ASSET)
+            with pytest.raises(Refusal, match="RATE_LIMITED"):
+                await client.get_asset(ASSET)
+
+
 class TestWhoIsCounted:
     async def test_rest_grpc_and_grpc_web_count_together(self, mesh: ProcessSettings) -> None:
         async with limited(mesh, of_address("1 per minute", 2)) as (_, edge), edge.channel() as channel:
@@ -230,8 +251,12 @@ class TestWithoutTheService:
 
     async def test_guesses_are_limited_all_the_same(self, tmp_path: Path) -> None:
         """By whatever protocol; other methods are not."""
+        guessing = {
+            "methods": {"guessing": ["reelmesh.policy.v1.PolicyService/Redeem*"]},
+            "edge": {"guessing": {"rate": "1 per hour", "burst": 2}},
+        }
         async with (
-            nets(tmp_path, {"edge": {"guessing": {"rate": "1 per hour", "burst": 2}}}) as edge,
+            nets(tmp_path, guessing) as edge,
             edge.channel() as channel,
         ):
             await redeem(channel)

@@ -18,14 +18,14 @@ from google.rpc.status_pb2 import Status
 
 from services.kit import client
 from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
-from services.kit.clock import FixedClock, SystemClock
+from services.kit.clock import Clock, FixedClock, SystemClock
 from services.kit.errors import STATUS_METADATA_KEY, Refusal
 from services.kit.settings import ProcessSettings
 from services.limits.__main__ import LimitsSettings, wire
 from tests.support.running import running
 
 METHOD = "reelmesh.assets.v1.AssetsService/GetAsset"
-GUESS = "reelmesh.policy.v1.PolicyService/RedeemPlaybackCode"
+GUESS = "reelmesh.identity.v1.IdentityService/LogIn"
 ADDRESS = "203.0.113.7/32"
 
 
@@ -91,7 +91,7 @@ class Scene:
 
     settings: LimitsSettings
     edge: Edge
-    clock: FixedClock
+    clock: Clock
     file: Path
 
     def write(self, changes: object) -> None:
@@ -101,6 +101,7 @@ class Scene:
         fresh.replace(self.file)
 
     def pass_time(self, seconds: float) -> None:
+        assert isinstance(self.clock, FixedClock)
         self.clock.advance(timedelta(seconds=seconds))
 
 
@@ -124,7 +125,7 @@ async def a_scene(
     mesh: ProcessSettings,
     changes: object = None,
     *,
-    clock: FixedClock | None = None,
+    clock: Clock | None = None,
     file: Path | None = None,
     **changed: Any,
 ) -> AsyncIterator[Scene]:

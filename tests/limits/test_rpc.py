@@ -88,6 +88,13 @@ class TestWhatIsCounted:
         assert [said.allowed for said in seen] == [True, True, True, False]
         assert seen[-1].refusal.metadata["limit"] == "per-organisation"
 
+    async def test_an_account_when_a_service_that_knows_it_asks(self, mesh: ProcessSettings) -> None:
+        async with (
+            a_scene(mesh) as scene,
+            an_edge(scene.settings, service_token(scene.settings, "identity")) as service,
+        ):
+            assert await service.passed(8, method=GUESS, account="a@example.org") == 5
+
     async def test_guesses_by_address_and_more_narrowly_by_account(self, mesh: ProcessSettings) -> None:
         """As shipped: 20 a minute from one address, 5 of them for one account. Other methods are not touched."""
         async with a_scene(mesh) as scene:

@@ -69,6 +69,7 @@ def test_no_two_callers_share_a_bucket_because_their_parts_run_together() -> Non
         ({"limits": {"per-address": {"rate": "many"}}}, "limits.per-address.rate: a rate is written"),
         ({"limits": {"per-address": {"rate": "0 per second"}}}, "limits.per-address.rate"),
         ({"limits": {"per-address": {"burst": 0}}}, "limits.per-address.burst"),
+        ({"limits": {"per-address": {"rate": "1 per 999999 hours", "burst": 1000}}}, "longer than 31 days"),
         ({"limits": {"per-address": {"per": ["colour"]}}}, "limits.per-address.per.0"),
         ({"limits": {"per-address": {"per": []}}}, "limits.per-address.per"),
         ({"limits": {"per-address": {"methods": "nothing"}}}, "there is no group 'nothing'"),

@@ -10,6 +10,7 @@ from services.limits.domain import MICROSECONDS, Limit
 from services.limits.rules import Quota, Written, WrongLimits, read
 from tools.envoy_config.templates import Block, filled
 
+# Microseconds; Envoy fills no bucket more often.
 _SHORTEST_FILL: Final = 50_000
 _ADDRESS: Final = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}}
 UNCOUNTED: Final = Limit(count=1_000_000, seconds=1, burst=1_000_000)
@@ -50,11 +51,11 @@ class Net:
 
     def filter(self) -> Block:
         """Configuration of a local rate limit."""
-        fill = max(self.limit.interval, _SHORTEST_FILL)
+        tokens = -(-_SHORTEST_FILL // self.limit.interval)
         bucket = {
             "max_tokens": self.limit.burst,
-            "tokens_per_fill": fill // self.limit.interval,
-            "fill_interval": f"{fill / MICROSECONDS:.6f}s",
+            "tokens_per_fill": tokens,
+            "fill_interval": f"{tokens * self.limit.interval / MICROSECONDS:.6f}s",
         }
         return filled(
             "limits_local", name=self.name, status=self.status, bucket=bucket, wait_seconds=str(self.wait_seconds)
@@ -82,7 +83,13 @@ def asked(method: str) -> list[dict[str, object]]:
         _ADDRESS,
         _header("authorization", "authorization"),
         _header("x-correlation-id", "correlation_id"),
-        {"metadata": {"descriptor_key": "form", "metadata_key": {"key": "edge", "path": [{"key": "form"}]}}},
+        {
+            "metadata": {
+                "descriptor_key": "form",
+                "metadata_key": {"key": "edge", "path": [{"key": "form"}]},
+                "default_value": "http",
+            }
+        },
     ]
     return [{"actions": said}]
 
