@@ -26,13 +26,20 @@ class LimitsSettings(ProcessSettings):
         default=None,
         description="Changes of `services/limits/limits.yaml`, read again when the file changes. None: `<data_dir>/limits.yaml`.",
     )
+    limits_store_patience_seconds: float = Field(
+        default=0.1,
+        gt=0,
+        description="Seconds that the database may take to count; then this replica counts by itself for a second. Envoy waits twice as long.",
+    )
     limits_upkeep_seconds: float = Field(default=60, gt=0, description="Seconds between two removals of full buckets.")
 
 
 async def wire(process: Process, settings: LimitsSettings) -> None:
     """Puts the service together and starts it. It serves without its database, and then counts by itself."""
     clock = process.clock
-    buckets, upkeep_buckets = PostgresBuckets(process.name, settings), PostgresBuckets(process.name, settings)
+    buckets = PostgresBuckets(process.name, settings, settings.limits_store_patience_seconds)
+    # A connection of its own, and no hurry: no call waits for it.
+    upkeep_buckets = PostgresBuckets(process.name, settings, patience=30)
     process.at_end(buckets.close)
     process.at_end(upkeep_buckets.close)
     ledger = Ledger(buckets, clock)
@@ -45,7 +52,6 @@ async def wire(process: Process, settings: LimitsSettings) -> None:
     def add(server: grpc.aio.Server) -> None:
         rls_pb2_grpc.add_RateLimitServiceServicer_to_server(servicer, server)
 
-    # A connection of its own: calls do not wait for it.
     process.in_background(Upkeep(upkeep_buckets, clock).run(settings.limits_upkeep_seconds), "upkeep")
     await process.serve([], add, RULES)
 

@@ -28,7 +28,6 @@ RETURNING bucket_key, granted, full_at
 """
 # Those that claim to be emptier than empty were left by a clock that was set back since.
 _FORGET: Final = "DELETE FROM buckets WHERE full_at < $1 OR full_at > $1 + span"
-_SLOWEST_SECONDS: Final = 0.1
 
 
 class PostgresBuckets:
@@ -36,9 +35,15 @@ class PostgresBuckets:
 
     It speaks to the driver without SQLAlchemy: one prepared statement, committed by itself, is one round trip instead of four, and every call
     through the edge waits for it.
+
+    Args:
+        service: the role.
+        settings: where the database is.
+        patience: seconds that a statement may take, connecting included.
     """
 
-    def __init__(self, service: str, settings: ProcessSettings) -> None:
+    def __init__(self, service: str, settings: ProcessSettings, patience: float) -> None:
+        self._patience = patience
         file = settings.database_password_file
         self._target: dict[str, Any] = {
             "host": settings.database_host,
@@ -46,7 +51,6 @@ class PostgresBuckets:
             "user": service,
             "password": file.read_text(encoding="utf-8").strip() if file else None,
             "database": settings.database_name,
-            "timeout": _SLOWEST_SECONDS * 10,
             "server_settings": {"application_name": f"reelmesh-{service}", "jit": "off"},
         }
         self._connection: Any = None
@@ -76,18 +80,18 @@ class PostgresBuckets:
     async def close(self) -> None:
         """Closes the connection."""
         if self._connection is not None:
-            self._connection.terminate()
+            with contextlib.suppress(Exception):
+                self._connection.terminate()
+            self._connection = None
 
     async def _ran(self, how: str, statement: str, *values: object) -> Any:
         async with self._one_at_a_time:
-            if self._connection is None or self._connection.is_closed():
-                self._connection = await asyncpg.connect(**self._target)
             try:
-                async with asyncio.timeout(_SLOWEST_SECONDS):
+                async with asyncio.timeout(self._patience):
+                    if self._connection is None or self._connection.is_closed():
+                        self._connection = await asyncpg.connect(**self._target)
                     return await getattr(self._connection, how)(statement, *values)
             except BaseException:
                 # What became of the statement is not known; a new connection starts clean.
-                with contextlib.suppress(Exception):
-                    self._connection.terminate()
-                self._connection = None
+                await self.close()
                 raise

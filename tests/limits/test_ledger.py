@@ -19,6 +19,7 @@ from services.kit.settings import ProcessSettings
 from services.limits.domain import MICROSECONDS, Ask, Limit, Taken, microseconds, taken
 from services.limits.ledger import Buckets, Ledger, MemoryBuckets
 from services.limits.store import PostgresBuckets
+from tests.limits.scene import PATIENCE
 
 NOW = microseconds(datetime(2026, 11, 28, tzinfo=UTC))
 FIVE = Limit(count=5, seconds=60, burst=5)
@@ -30,7 +31,7 @@ def key(name: object) -> bytes:
 
 @pytest.fixture
 async def stored(mesh: ProcessSettings) -> AsyncIterator[PostgresBuckets]:
-    buckets = PostgresBuckets("limits", mesh)
+    buckets = PostgresBuckets("limits", mesh, PATIENCE)
     yield buckets
     await buckets.close()
 
@@ -95,7 +96,7 @@ class TestThoseInPostgres:
         assert await rows(mesh) == 0
 
     async def test_many_replicas_at_once_take_no_more_than_there_is(self, mesh: ProcessSettings) -> None:
-        replicas = [PostgresBuckets("limits", mesh) for _ in range(4)]
+        replicas = [PostgresBuckets("limits", mesh, PATIENCE) for _ in range(4)]
         limit = Limit(count=1, seconds=3600, burst=100)
         names = [key(name) for name in range(10)]
 
@@ -107,6 +108,14 @@ class TestThoseInPostgres:
         for replica in replicas:
             await replica.close()
         assert sum(one.granted for batch in found for one in batch) == 100 * 10
+
+    async def test_one_that_takes_too_long_is_told_and_the_next_begins_anew(self, mesh: ProcessSettings) -> None:
+        hasty, patient = PostgresBuckets("limits", mesh, 0.000001), PostgresBuckets("limits", mesh, PATIENCE)
+        with pytest.raises(TimeoutError):
+            await hasty.take([Ask(key(1), FIVE, 1)], NOW)
+        assert (await patient.take([Ask(key(1), FIVE, 9)], NOW))[key(1)].granted == 5
+        await patient.close()
+        await hasty.close()
 
     async def test_a_lost_connection_is_made_anew(self, mesh: ProcessSettings, stored: PostgresBuckets) -> None:
         await stored.take([Ask(key(1), FIVE, 5)], NOW)

@@ -17,7 +17,18 @@ from prometheus_client import REGISTRY
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.limits.__main__ import LimitsSettings, wire
-from tests.limits.scene import ADDRESS, GUESS, METHOD, Edge, a_scene, an_edge, of_address, request, service_token
+from tests.limits.scene import (
+    ADDRESS,
+    GUESS,
+    METHOD,
+    PATIENCE,
+    Edge,
+    a_scene,
+    an_edge,
+    of_address,
+    request,
+    service_token,
+)
 from tests.support.keys import with_api_key
 from tests.support.running import running
 from tests.support.stores import operator_key
@@ -250,6 +261,7 @@ async def _until_killed(mesh: ProcessSettings, folder: Path, *, calls: int) -> i
         "REELMESH_LISTEN": address,
         "REELMESH_METRICS_LISTEN": f"unix:{folder}/metrics.sock",
         "REELMESH_LIMITS_FILE": str(folder / "limits.yaml"),
+        "REELMESH_LIMITS_STORE_PATIENCE_SECONDS": str(PATIENCE),
         "REELMESH_SECRETS_DIR": str(mesh.secrets_dir),
         "REELMESH_DATABASE_HOST": mesh.database_host,
         "PYTHONPATH": os.pathsep.join(sys.path),

@@ -151,6 +151,7 @@ def _filters(settings: EdgeSettings, methods: list[Method], written: Written, cl
         "filters",
         warm_lane=Block("") if settings.strict else _warm_lane(),
         flood=flood(written).filter(),
+        limits_patience=f"{settings.limits_patience:.3f}s",
         # An edge is ready without `limits`: calls go on when it is away.
         every_cluster_healthy={cluster: {"value": 100} for cluster in clusters if cluster != "limits"},
         edge_lua=(FOLDER / "edge.lua").read_text(encoding="utf-8"),

@@ -33,6 +33,7 @@ class EdgeSettings:
             Envoy finds good pass without it.
         workers: worker threads, 1 or more.
         limits_file: what the install changes of `services/limits/limits.yaml`; of it, Envoy itself needs `methods.guessing` and `edge`.
+        limits_patience: seconds for which a call waits to be counted; then it goes on uncounted.
         trusted_hops: proxies of the install's own in front of Envoy, each of which adds whom it heard to `X-Forwarded-For`. With none, the
             client is who opened the connection, and what the header says is not believed.
         max_heap_bytes: Envoy stops taking requests at 95 % of this.
@@ -58,6 +59,7 @@ class EdgeSettings:
     allowed_origins: tuple[str, ...] = ()
     strict: bool = False
     limits_file: Path | None = None
+    limits_patience: float = 0.2
     trusted_hops: int = 0
     workers: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     max_heap_bytes: int = 512 * 1024 * 1024
