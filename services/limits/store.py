@@ -60,7 +60,8 @@ class PostgresBuckets:
         """Takes calls out of several different buckets at once.
 
         Raises:
-            OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError: the database is away or too slow.
+            TimeoutError: the database is too slow.
+            Exception: it is away; the driver has many words for that.
         """
         rows = await self._ran(
             "fetch",

@@ -122,8 +122,8 @@ class TestThoseInPostgres:
         admin = await asyncpg.connect(host=mesh.database_host, user=mesh.database_admin, database=mesh.database_name)
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'limits'")
         await admin.close()
-        # The driver may have heard of it already; at the latest it does now.
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        # The driver may have heard of it already; at the latest it does now, in whatever words.
+        with contextlib.suppress(Exception):
             await stored.take([Ask(key(2), FIVE, 1)], NOW)
         assert (await stored.take([Ask(key(1), FIVE, 1)], NOW))[key(1)].granted == 0
 
