@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -54,8 +55,6 @@ class Said:
 
 def refusal_in(details: str) -> Refusal:
     """The refusal in a `grpc-status-details-bin` header."""
-    import base64
-
     return Refusal.from_status(Status.FromString(base64.b64decode(details + "=" * (-len(details) % 4))))
 
 
@@ -145,9 +144,5 @@ async def a_scene(
 
 
 def of_address(rate: str, burst: int) -> dict[str, object]:
-    """Limits that have one for addresses, and those for guesses."""
+    """Limits that have one for addresses and those for guesses only."""
     return {"limits": {"per-address": {"rate": rate, "burst": burst}, "per-caller": None, "uploads-per-caller": None}}
-
-
-def names(headers: Sequence[str]) -> set[str]:
-    return {name.lower() for name in headers}
