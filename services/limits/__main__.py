@@ -9,9 +9,10 @@ from envoy.service.ratelimit.v3 import rls_pb2_grpc
 from pydantic import Field
 
 from services.kit.access import API_KEYS_FILE, ApiKeys
-from services.kit.process import Process, run
+from services.kit.process import TRUST_CONTRACT, Process, run
 from services.kit.settings import ProcessSettings
-from services.limits.callers import ApiKeyCallers
+from services.kit.trust import RemoteTrust
+from services.limits.callers import CheckedCallers
 from services.limits.ledger import Ledger
 from services.limits.rpc import RULES, RateLimitServicer
 from services.limits.rules import RulesFile
@@ -45,15 +46,16 @@ async def wire(process: Process, settings: LimitsSettings) -> None:
     ledger = Ledger(buckets, clock)
     process.at_end(ledger.close)
     rules = RulesFile(settings.limits_file or settings.data_dir / "limits.yaml")
-    # The first that knows a credential says whose it is.
-    callers = [ApiKeyCallers(ApiKeys(settings.secrets_dir / API_KEYS_FILE))]
+    trust = RemoteTrust(process.peer("identity", TRUST_CONTRACT), clock)
+    process.at_end(trust.close)
+    callers = CheckedCallers(ApiKeys(settings.secrets_dir / API_KEYS_FILE), trust)
     servicer = RateLimitServicer(rules, ledger, callers, clock)
 
     def add(server: grpc.aio.Server) -> None:
         rls_pb2_grpc.add_RateLimitServiceServicer_to_server(servicer, server)
 
     process.in_background(Upkeep(upkeep_buckets, clock).run(settings.limits_upkeep_seconds), "upkeep")
-    await process.serve([], add, RULES)
+    await process.serve([], add, RULES, trust)
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ _OF: Final = {
     "address": "this address",
     "caller": "this caller",
     "organisation": "this organisation",
-    "account": "this account",
     "method": "this method",
 }
 

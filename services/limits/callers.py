@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from services.kit.access import ApiKeys
+from services.kit.access import ApiKeys, Principal, Trust
 from services.kit.errors import Refusal
 
 UNKNOWN: Final = "unknown"
+PATIENCE: Final = 0.05
+"""Seconds in which a credential is recognised, or counts as unknown."""
+_AWAY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +33,63 @@ class Caller:
 
 
 class Callers(Protocol):
-    """Recognises credentials of one kind. What only claims to be someone's is not recognised."""
+    """Recognises callers."""
 
-    def recognised(self, credential: str) -> Caller | None:
-        """Whose credential it is; None when that is not certain. The credential stands alone, without `Bearer`."""
+    async def of(self, header: str) -> Caller | None:
+        """The caller of an `authorization` header; None when it is empty."""
         ...
 
 
-class ApiKeyCallers:
-    """API keys, each of which counts by itself."""
+class CheckedCallers:
+    """Callers whose credential was checked: by the install's own file of API keys, or by whoever issued it.
 
-    def __init__(self, keys: ApiKeys) -> None:
-        self._keys = keys
+    One that nobody vouches for is counted by its hash: making up another gives another bucket, but the same address. So is one that cannot be
+    checked at once, because the issuer is away.
 
-    def recognised(self, credential: str) -> Caller | None:
-        """Whose API key it is."""
-        if not credential.startswith("rmk_"):
+    Args:
+        own: the install's API keys.
+        trust: recognises people and other API keys.
+        patience: seconds that `trust` may take.
+        now: a clock that only goes forward; the running loop's if None.
+    """
+
+    def __init__(
+        self, own: ApiKeys, trust: Trust, *, patience: float = PATIENCE, now: Callable[[], float] | None = None
+    ) -> None:
+        self._own = own
+        self._trust = trust
+        self._patience = patience
+        self._now = now or asyncio.get_running_loop().time
+        self._away_until = 0.0
+
+    async def of(self, header: str) -> Caller | None:
+        """The caller of an `authorization` header; None when it is empty."""
+        if not header:
+            return None
+        scheme, _, rest = header.partition(" ")
+        credential = rest.strip() if scheme.lower() == "bearer" else ""
+        principal = self._own.find(credential) if credential.startswith("rmk_") else None
+        if principal is None and credential:
+            principal = await self._vouched_for(credential)
+        digest = hashlib.sha256((credential or header).encode("utf-8", "surrogatepass")).hexdigest()
+        if principal is None:
+            return Caller(f"unknown/{digest}", UNKNOWN)
+        # Names of keys in the install's own file need not differ.
+        issued = principal.name.startswith(("user/", "api_key/"))
+        tier = principal.tier or ("staff" if principal.may("*") else "standard")
+        return Caller(principal.name if issued else f"own/{digest}", tier, principal.organisation_id)
+
+    async def _vouched_for(self, credential: str) -> Principal | None:
+        if self._now() < self._away_until:
             return None
         try:
-            principal = self._keys.check(credential)
-        except Refusal:
-            return None
-        tier = "staff" if principal.may("*") else "standard"
-        return Caller(f"key/{_digest(credential)}", tier, principal.organisation_id)
-
-
-def caller_of(header: str, kinds: Sequence[Callers]) -> Caller | None:
-    """The caller of an `authorization` header; None without one.
-
-    A credential that nobody recognises is counted by its hash: making up another gives another bucket, but the same address.
-    """
-    if not header:
+            async with asyncio.timeout(self._patience):
+                if credential.startswith("rmk_"):
+                    return await self._trust.api_key(credential)
+                return await self._trust.person(credential)
+        except Refusal as refusal:
+            if refusal.reason != "CREDENTIAL_INVALID":
+                self._away_until = self._now() + _AWAY_SECONDS
+        except TimeoutError:
+            self._away_until = self._now() + _AWAY_SECONDS
         return None
-    scheme, _, rest = header.partition(" ")
-    credential = rest.strip() if scheme.lower() == "bearer" else ""
-    if credential:
-        for kind in kinds:
-            caller = kind.recognised(credential)
-            if caller is not None:
-                return caller
-    return Caller(f"unknown/{_digest(credential or header)}", UNKNOWN)
-
-
-def _digest(credential: str) -> str:
-    return hashlib.sha256(credential.encode("utf-8", "surrogatepass")).hexdigest()

@@ -102,6 +102,11 @@ class Ledger:
                     self._give_back(ask)
         return found
 
+    def exhausted(self, asks: Sequence[Ask]) -> bool:
+        """Whether one of the buckets is known to be empty, so that `take` will refuse without asking."""
+        now = microseconds(self._clock.now())
+        return any(self._known_empty(ask, now) for ask in asks)
+
     async def close(self) -> None:
         """Lets the statement that is under way end."""
         if self._writing is not None:

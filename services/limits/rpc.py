@@ -8,6 +8,7 @@ import ipaddress
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -23,18 +24,19 @@ from services.kit.access import Rule as AccessRule
 from services.kit.clock import Clock
 from services.limits import answers
 from services.limits.answers import Counted
-from services.limits.callers import Callers, caller_of
+from services.limits.callers import Callers
+from services.limits.domain import Ask
 from services.limits.ledger import Ledger
 from services.limits.rules import Call, Rule, RulesFile
 
 log = structlog.stdlib.get_logger()
 
 SHOULD_RATE_LIMIT: Final = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
-RULES: Final = {SHOULD_RATE_LIMIT: AccessRule(callers=frozenset({"envoy", "identity"}))}
-"""Who may ask: another contract's method cannot carry our own option. The edge cannot read which account a secret is tried for; whoever
-checks the secret asks for that itself, with the entries `method`, `masked_remote_address` and `account`."""
+RULES: Final = {SHOULD_RATE_LIMIT: AccessRule(callers=frozenset({"envoy"}))}
+"""Who may ask: another contract's method cannot carry our own option."""
 
 MOST_DESCRIPTORS: Final = 4
+_LONGEST_METHOD: Final = 256
 _TOLD_AGAIN: Final = timedelta(minutes=1)
 _TOLD_REMEMBERED: Final = 10_000
 _Code = RateLimitResponse.Code
@@ -47,7 +49,7 @@ CHECKS: Final = Counter(
 class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[misc]  # the wheel brings no types
     """Serves `envoy.service.ratelimit.v3.RateLimitService`."""
 
-    def __init__(self, rules: RulesFile, ledger: Ledger, callers: Sequence[Callers], clock: Clock) -> None:
+    def __init__(self, rules: RulesFile, ledger: Ledger, callers: Callers, clock: Clock) -> None:
         self._rules = rules
         self._ledger = ledger
         self._callers = callers
@@ -61,14 +63,18 @@ class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[
     ) -> RateLimitResponse:
         """Counts one call and says whether it may pass."""
         rules, correlation_id, form = self._rules.current(), "", ""
-        asks = {}
+        asks: dict[bytes, tuple[Rule, Ask, Call]] = {}
         for descriptor in request.descriptors[:MOST_DESCRIPTORS]:
             entries = {entry.key: entry.value for entry in descriptor.entries}
             correlation_id = entries.get("correlation_id", correlation_id)
             form = entries.get("form", form)
-            call = self._call(entries)
-            for rule, ask in rules.asks(call):
-                asks[ask.key] = (rule, ask, call)
+            call = _unsigned(entries)
+            apply = rules.asks(call)
+            # Who is known to have had enough at this address is not worth finding out more about.
+            if not self._ledger.exhausted([ask for _, ask in apply]):
+                call = await self._signed(call, entries.get("authorization", ""))
+                apply = rules.asks(call)
+            asks |= {ask.key: (rule, ask, call) for rule, ask in apply}
         outcomes = await self._ledger.take([ask for _, ask, _ in asks.values()])
         counted = [
             Counted(rule, ask.limit.count, ask.limit.seconds, ask.limit.burst, ask.limit.window, outcome)
@@ -84,18 +90,11 @@ class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[
                 self._tell(rule, ask.key, call)
         return _refused(counted, len(request.descriptors), telemetry.accepted_correlation_id(correlation_id), form)
 
-    def _call(self, entries: dict[str, str]) -> Call:
-        caller = caller_of(entries.get("authorization", ""), self._callers)
-        method = entries.get("method", "").removeprefix("/")
-        account = entries.get("account", "")
-        return Call(
-            method=method if len(method) <= 256 else "",
-            address=_address(entries.get("masked_remote_address", "") or entries.get("remote_address", "")),
-            caller=caller.key if caller else "",
-            tier=caller.tier if caller else "",
-            organisation=caller.organisation if caller else "",
-            account=hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest() if account else "",
-        )
+    async def _signed(self, call: Call, authorization: str) -> Call:
+        caller = await self._callers.of(authorization)
+        if caller is None:
+            return call
+        return replace(call, caller=caller.key, tier=caller.tier, organisation=caller.organisation)
 
     def _tell(self, rule: Rule, key: bytes, call: Call) -> None:
         """Logs the first refusal of each bucket in a minute. Nobody can be found by what is written."""
@@ -115,6 +114,15 @@ class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[
             network=_network(call.address),
             tier=call.tier,
         )
+
+
+def _unsigned(entries: dict[str, str]) -> Call:
+    """A call as the edge tells of it, by whomever."""
+    method = entries.get("method", "").removeprefix("/")
+    return Call(
+        method=method if len(method) <= _LONGEST_METHOD else "",
+        address=_address(entries.get("masked_remote_address", "")),
+    )
 
 
 def _address(text: str) -> str:

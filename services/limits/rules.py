@@ -31,7 +31,7 @@ FILE_REFUSED: Final = Gauge(
     "reelmesh_limits_file_refused", "1 while the install's file of limits is wrong and not heeded."
 )
 
-Part = Literal["address", "caller", "organisation", "account", "method"]
+Part = Literal["address", "caller", "organisation", "method"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -49,7 +49,6 @@ class Call:
         caller: who calls, in a form that nothing can be done with.
         tier: the caller's.
         organisation: which one the caller acts for.
-        account: whose secret is tried.
     """
 
     method: str = ""
@@ -57,7 +56,6 @@ class Call:
     caller: str = ""
     tier: str = ""
     organisation: str = ""
-    account: str = ""
 
 
 def _rate(text: object) -> tuple[int, int] | None:

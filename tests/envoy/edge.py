@@ -27,7 +27,7 @@ from reelmesh.upload.v1 import upload_service_pb2_grpc
 from tests.envoy import parts
 from tools.envoy_config import EdgeSettings, command, render, write_service_token
 
-SERVICES = ("upload", "assets", "transcode", "packaging", "drm", "policy")
+SERVICES = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy")
 FRIENDLY_ORIGIN = "https://studio.example"
 # Buffers and windows of one stream in both directions, and what the allocator keeps around, in bytes.
 MEMORY_OF_ONE_STREAM = 24 * 1024 * 1024
@@ -158,6 +158,7 @@ class Growth:
 def settings_in(folder: Path, port: int) -> EdgeSettings:
     """Settings of an edge whose everything lies in one folder."""
     return EdgeSettings(
+        identity=f"unix:{folder}/identity.sock",
         upload=f"unix:{folder}/upload.sock",
         assets=f"unix:{folder}/assets.sock",
         transcode=f"unix:{folder}/transcode.sock",

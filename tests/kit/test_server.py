@@ -30,6 +30,7 @@ from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.server import Server, as_refusal, remaining_time
 from services.kit.uncancelled import uncancelled
+from tests.support.trust import NOBODY
 
 ASSETS = assets_service_pb2.DESCRIPTOR.services_by_name["AssetsService"]
 DRM = drm_service_pb2.DESCRIPTOR.services_by_name["DrmService"]
@@ -91,7 +92,7 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
     entries = [api_key_entry(key, key_id="k", name="operator", organisation_id="o", permissions=["*"])]
     # The hop calls as service `drm`, which holds no permission: it shows the operator's key in this test.
     (tmp_path / "api_keys.json").write_text(json.dumps(entries))
-    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), tokens)
+    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), tokens, NOBODY)
     async with contextlib.AsyncExitStack() as stack:
 
         async def served(contract: ServiceDescriptor, add: Callable[[grpc.aio.Server], None], name: str) -> str:

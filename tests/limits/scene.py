@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import tempfile
@@ -26,7 +27,7 @@ from services.limits.__main__ import LimitsSettings, wire
 from tests.support.running import running
 
 METHOD = "reelmesh.assets.v1.AssetsService/GetAsset"
-GUESS = "reelmesh.identity.v1.IdentityService/LogIn"
+GUESS = "reelmesh.identity.v1.AccountsService/LogIn"
 PATIENCE = 20.0
 """Seconds; a busy machine must not make a test count by other rules."""
 ADDRESS = "203.0.113.7/32"
@@ -100,6 +101,15 @@ class Scene:
         fresh = self.file.with_suffix(".new")
         fresh.write_text(changes if isinstance(changes, str) else yaml.safe_dump(changes), encoding="utf-8")
         fresh.replace(self.file)
+
+    async def until_known(self, token: str) -> None:
+        """Waits until the service has heard of the keys that access tokens are signed with."""
+        async with asyncio.timeout(30):
+            while (
+                '"per-caller";q=1;'
+                in (await self.edge.ask(authorization=f"Bearer {token}")).headers["ratelimit-policy"]
+            ):
+                await asyncio.sleep(0.1)
 
     def pass_time(self, seconds: float) -> None:
         assert isinstance(self.clock, FixedClock)

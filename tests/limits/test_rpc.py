@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.limits.__main__ import LimitsSettings, wire
+from tests.identity.scene import a_scene as identity_scene
 from tests.limits.scene import (
     ADDRESS,
     GUESS,
@@ -99,19 +100,32 @@ class TestWhatIsCounted:
         assert [said.allowed for said in seen] == [True, True, True, False]
         assert seen[-1].refusal.metadata["limit"] == "per-organisation"
 
-    async def test_an_account_when_a_service_that_knows_it_asks(self, mesh: ProcessSettings) -> None:
+    async def test_a_person_with_all_their_tokens_by_their_tier(self, mesh: ProcessSettings, tmp_path: Path) -> None:
+        """From the real identity service: two log-ins of one person, and another person. What is only claimed counts for nothing."""
+        few = {"rate": "1 per hour", "burst": 1}
+        tiers = {"free": {"rate": "1 per hour", "burst": 3}, "unknown": few}
+        changes = {"limits": {"per-caller": few | {"tiers": tiers}}}
+        # An address that nobody has called in vain yet: gRPC would not try it again at once.
+        address = f"unix:{tmp_path}/identity.sock"
+        at = {"identity": address}
         async with (
-            a_scene(mesh) as scene,
-            an_edge(scene.settings, service_token(scene.settings, "identity")) as service,
+            identity_scene(mesh, listen=address, peers=at) as identity,
+            a_scene(mesh, changes, clock=identity.clock, peers=at) as scene,
         ):
-            assert await service.passed(8, method=GUESS, account="a@example.org") == 5
+            one, other = await identity.register(), await identity.register()
+            again = await identity.log_in(one.email)
+            tokens = [one.tokens.access_token, again.access_token] * 3
+            await scene.until_known((await identity.register()).tokens.access_token)
+            seen = [await scene.edge.ask(authorization=f"Bearer {token}") for token in tokens]
+            assert [said.allowed for said in seen] == [True] * 3 + [False] * 3
+            assert await scene.edge.passed(5, authorization=f"Bearer {other.tokens.access_token}") == 3
+            forged = other.tokens.access_token[:-6] + "AAAAAA"
+            assert await scene.edge.passed(5, authorization=f"Bearer {forged}") == 1
 
-    async def test_guesses_by_address_and_more_narrowly_by_account(self, mesh: ProcessSettings) -> None:
-        """As shipped: 20 a minute from one address, 5 of them for one account. Other methods are not touched."""
+    async def test_guesses_by_address(self, mesh: ProcessSettings) -> None:
+        """As shipped: 40 at once from one address. Other methods are not touched."""
         async with a_scene(mesh) as scene:
-            assert await scene.edge.passed(8, method=GUESS, account="a@example.org") == 5
-            assert await scene.edge.passed(8, method=GUESS, account="b@example.org") == 5
-            assert await scene.edge.passed(30, method=GUESS) == 10
+            assert await scene.edge.passed(50, method=GUESS) == 40
             assert await scene.edge.passed(30) == 30
 
     async def test_uploads_by_streams(self, mesh: ProcessSettings) -> None:
@@ -161,7 +175,7 @@ class TestWhatIsSaid:
         secret = "rmk_" + "s" * 43
         async with a_scene(mesh, of_address("1 per hour", 1)) as scene:
             for _ in range(4):
-                await scene.edge.ask(authorization=f"Bearer {secret}", account="someone@example.org")
+                await scene.edge.ask(authorization=f"Bearer {secret}")
             first = capsys.readouterr().out
             scene.pass_time(61)
             await scene.edge.ask()
@@ -169,7 +183,7 @@ class TestWhatIsSaid:
         assert first.count("limit reached") == 1
         assert logged.count("limit reached") == 2
         assert "203.0.113.0/24" in logged
-        for hidden in (secret, ADDRESS.removesuffix("/32"), "someone@example.org"):
+        for hidden in (secret, ADDRESS.removesuffix("/32")):
             assert hidden not in logged
 
 
@@ -200,7 +214,7 @@ class TestWhatIsStrange:
             {"method": METHOD, "authorization": "Bearer " + "\x01\x7fé" * 100_000},
             {"method": METHOD, "authorization": "Bearer rmk_\x00"},
             {"method": METHOD, "correlation_id": "a\r\nset-cookie: x", "masked_remote_address": ADDRESS},
-            {"method": METHOD, "form": "\x00", "account": "\u2028" * 10_000},
+            {"method": METHOD, "form": "\x00", "\u2028" * 10_000: "x"},
         ],
     )
     async def test_is_counted_or_let_through_but_does_no_harm(

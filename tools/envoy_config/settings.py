@@ -15,7 +15,7 @@ class EdgeSettings:
     """Settings of one Envoy. An address is `unix:/path/of.sock` or `host:port`, as services take it too.
 
     Attributes:
-        upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
+        identity, upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
@@ -40,6 +40,7 @@ class EdgeSettings:
         max_connections: connections from outside at a time.
     """
 
+    identity: str
     upload: str
     assets: str
     transcode: str
@@ -68,6 +69,7 @@ class EdgeSettings:
     def services(self) -> dict[str, str]:
         """Address of each gRPC service by its name."""
         return {
+            "identity": self.identity,
             "upload": self.upload,
             "assets": self.assets,
             "transcode": self.transcode,

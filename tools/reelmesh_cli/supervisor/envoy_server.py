@@ -60,9 +60,10 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
     origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
     at = {
         name: f"unix:{layout.socket_of(name)}"
-        for name in ("upload", "assets", "transcode", "packaging", "drm", "policy", "limits", "tus")
+        for name in ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "limits", "tus")
     }
     return EdgeSettings(
+        identity=at["identity"],
         upload=at["upload"],
         assets=at["assets"],
         transcode=at["transcode"],

@@ -123,10 +123,10 @@ export enum ErrorReason {
   OVERLOADED = 13,
 
   /**
-   * The caller, its address, its organisation or an account made more calls than its limit allows; the same call may be sent again after
+   * The caller, its address or its organisation made more calls than its limit allows; the same call may be sent again after
    * the time in `google.rpc.RetryInfo` (`Retry-After` in HTTP). Sent by the edge. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`.
    * Metadata: `limit`, the name of the limit as in the `RateLimit-Policy` header, or `edge` for the edge's own; `per`, what is counted
-   * apart: one or more of `address`, `caller`, `organisation`, `account` and `method`, with spaces between.
+   * apart: one or more of `address`, `caller`, `organisation` and `method`, with spaces between.
    *
    * @generated from enum value: ERROR_REASON_RATE_LIMITED = 14;
    */
