@@ -165,6 +165,8 @@ def settings_in(folder: Path, port: int) -> EdgeSettings:
         packaging=f"unix:{folder}/packaging.sock",
         drm=f"unix:{folder}/drm.sock",
         policy=f"unix:{folder}/policy.sock",
+        limits=f"unix:{folder}/limits.sock",
+        limits_patience=20,
         tus=f"unix:{folder}/tus.sock",
         objects=folder / "objects",
         web=folder / "web",
