@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -13,10 +14,16 @@ from reelmesh.policy.v1 import (
     decisions_service_pb2_grpc,
     policy_service_pb2,
     policy_service_pb2_grpc,
+    revocations_service_pb2,
+    revocations_service_pb2_grpc,
+    ticket_keys_service_pb2,
+    ticket_keys_service_pb2_grpc,
 )
 
+from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from services.policy import edge
 from services.policy.beats import Beats
@@ -33,12 +40,20 @@ from services.policy.follower import Follower
 from services.policy.gate import Gate
 from services.policy.judge import Judge, Known
 from services.policy.opening import Opening
+from services.policy.revocations.rpc import RevocationsServicer
 from services.policy.rpc import PolicyServicer
+from services.policy.ticket_keys.keeping import POLICY_KEY_FILE, TicketKeys
+from services.policy.ticket_keys.rpc import TicketKeysServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
 from services.policy.upkeep import Upkeep
 
 CONTRACT = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
-CONTRACTS = [CONTRACT, decisions_service_pb2.DESCRIPTOR.services_by_name["DecisionsService"]]
+CONTRACTS = [
+    CONTRACT,
+    decisions_service_pb2.DESCRIPTOR.services_by_name["DecisionsService"],
+    revocations_service_pb2.DESCRIPTOR.services_by_name["RevocationsService"],
+    ticket_keys_service_pb2.DESCRIPTOR.services_by_name["TicketKeysService"],
+]
 
 
 class PolicySettings(ProcessSettings):
@@ -74,8 +89,26 @@ class PolicySettings(ProcessSettings):
         default=None,
         description="MaxMind database (GeoIP2 or GeoLite2 City or Country, `.mmdb`). None: no territory is known, and what depends on one is refused.",
     )
+    policy_ticket_key_days: float = Field(
+        default=90, gt=0, description="Days after which another key signs tickets. Nobody notices."
+    )
     policy_upkeep_seconds: float = Field(
         default=600, gt=0, description="Seconds between two removals of codes and answers that nobody needs any more."
+    )
+
+
+def _ticket_keys(
+    process: Process, settings: PolicySettings, database: Database, tickets: Tickets, control_plane: ControlPlane
+) -> TicketKeys:
+    file = settings.secrets_dir / TICKET_KEY_FILE
+    return TicketKeys(
+        database,
+        process.clock,
+        seal=Seal(settings.secret(POLICY_KEY_FILE), "policy"),
+        tickets=tickets,
+        born=datetime.fromtimestamp(file.stat().st_mtime, UTC),
+        every=timedelta(days=settings.policy_ticket_key_days),
+        changed=control_plane.wake,
     )
 
 
@@ -109,13 +142,19 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         public_url=settings.public_url,
     )
     decisions = DecisionsServicer(database, clock, opening, review)
+    revocations = RevocationsServicer(database, clock, known, follower)
     control_plane = ControlPlane(
         tickets, known, clock, most_barred=settings.policy_most_barred, lease=settings.policy_edge_lease_seconds
     )
+    ticket_keys = _ticket_keys(process, settings, database, tickets, control_plane)
+    await ticket_keys.listen(bus)
+    await ticket_keys.refresh()
 
     def add(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
         decisions_service_pb2_grpc.add_DecisionsServiceServicer_to_server(decisions, server)
+        revocations_service_pb2_grpc.add_RevocationsServiceServicer_to_server(revocations, server)
+        ticket_keys_service_pb2_grpc.add_TicketKeysServiceServicer_to_server(TicketKeysServicer(ticket_keys), server)
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower, gate), server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
@@ -125,6 +164,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     process.in_background(follower.run(settings.policy_follow_seconds), "follower")
     process.in_background(Upkeep(database, clock, territories).run(settings.policy_upkeep_seconds), "upkeep")
     process.in_background(review.run(), "review")
+    process.in_background(ticket_keys.run(), "ticket keys")
     process.in_background(recorder.run(), "recorder")
     process.in_background(beats.run(), "beats")
     await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})

@@ -6,7 +6,7 @@ The edge and the key service ask the same judge, so that a manifest, its segment
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +47,7 @@ class Known:
         self._withdrawn: dict[str, float] = {}
         self._revoked: dict[str, float] = {}
         self._displaced: dict[str, float] = {}
+        self._held: Mapping[str, str] = {}
         self.confirmed = 0.0
         self._changed: Callable[[], None] = lambda: None
 
@@ -84,6 +85,16 @@ class Known:
         if self._displaced.pop(session_id, None) is not None:
             self._changed()
 
+    def hold(self, packages: Mapping[str, str]) -> None:
+        """All packages whose asset or key is revoked, each with which of the two; in place of those before."""
+        if packages != self._held:
+            self._held = packages
+            self._changed()
+
+    def held(self, package_id: str) -> str:
+        """What of a package is revoked, `asset` or `key`; empty when nothing is."""
+        return self._held.get(package_id, "")
+
     def displaced(self) -> Sequence[str]:
         """Sessions without a place."""
         return list(self._displaced)
@@ -100,11 +111,12 @@ class Known:
             self._changed()
 
     def barred(self, now: float) -> tuple[Sequence[str], Sequence[str]]:
-        """Revoked sessions and those without a place, and packages of deleted assets for as long as a ticket for them may be about, in order."""
+        """Revoked sessions and those without a place, and packages that are held or of deleted assets, for as long as a ticket for
+        them may be about; in order."""
         since = now - (LONGEST_LIFETIME + CLOCKS_APART).total_seconds()
         withdrawn = {asset_id for asset_id, moment in self._withdrawn.items() if moment > since}
-        packages = [package_id for package_id, playable in self._packages.items() if playable.asset_id in withdrawn]
-        return sorted(self._revoked.keys() | self._displaced.keys()), sorted(packages)
+        packages = {package_id for package_id, playable in self._packages.items() if playable.asset_id in withdrawn}
+        return sorted(self._revoked.keys() | self._displaced.keys()), sorted(packages | self._held.keys())
 
     def package(self, package_id: str) -> Playable | None:
         """A published package; None when it is not known."""
@@ -212,6 +224,8 @@ class Judge:
         # That the film is gone says more than that its sessions were ended with it.
         if package is not None and self._known.is_withdrawn(package.asset_id):
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
+        if held := self._known.held(package_id):
+            raise refusals.playback_revoked(held)
         if self._known.is_revoked(ticket.session_id):
             raise refusals.session_revoked(ticket.session_id)
         if placed and self._known.is_displaced(ticket.session_id):

@@ -204,6 +204,25 @@ def rule_set_not_found(version: int) -> Refusal:
     )
 
 
+def playback_revoked(target: str) -> Refusal:
+    """Whoever or whatever is concerned was revoked."""
+    what = {"viewer": "you may not watch here any more", "device": "this device may not play any more"}
+    message = what.get(target, "this may not be watched any more")
+    return _denied("PLAYBACK_REVOKED", f"{message}; ask whoever runs this platform", target=target)
+
+
+def revocation_not_found(revocation_id: str) -> Refusal:
+    """None in the caller's organisation."""
+    message = f"there is no revocation {revocation_id}; ListRevocations shows those that there are"
+    return Refusal(
+        grpc.StatusCode.NOT_FOUND,
+        "REVOCATION_NOT_FOUND",
+        message,
+        domain=DOMAIN,
+        metadata={"revocation_id": revocation_id},
+    )
+
+
 def _moment(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 

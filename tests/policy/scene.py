@@ -18,7 +18,14 @@ from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
-from reelmesh.policy.v1 import decisions_pb2, decisions_service_pb2, decisions_service_pb2_grpc, policy_service_pb2_grpc
+from reelmesh.policy.v1 import (
+    decisions_pb2,
+    decisions_service_pb2,
+    decisions_service_pb2_grpc,
+    policy_service_pb2_grpc,
+    revocations_service_pb2_grpc,
+    ticket_keys_service_pb2_grpc,
+)
 from reelmesh.policy.v1 import policy_service_pb2 as api
 
 from services.kit import client
@@ -35,6 +42,8 @@ from tests.support.running import connected, running
 if TYPE_CHECKING:
     Stub = policy_service_pb2_grpc.PolicyServiceAsyncStub
     Decisions = decisions_service_pb2_grpc.DecisionsServiceAsyncStub
+    Revocations = revocations_service_pb2_grpc.RevocationsServiceAsyncStub
+    TicketKeys = ticket_keys_service_pb2_grpc.TicketKeysServiceAsyncStub
 
 AUDIO, HD = "a" * 32, "d" * 32
 
@@ -95,6 +104,21 @@ class Scene:
     bus: Bus
     clock: FixedClock
     organisation_id: str
+    channel: grpc.aio.Channel
+    drm_channel: grpc.aio.Channel
+
+    @property
+    def revocations(self) -> Revocations:
+        return revocations_service_pb2_grpc.RevocationsServiceStub(self.channel)
+
+    @property
+    def ticket_keys(self) -> TicketKeys:
+        return ticket_keys_service_pb2_grpc.TicketKeysServiceStub(self.channel)
+
+    @property
+    def as_drm(self) -> Stub:
+        """Calls as the service that gives keys out."""
+        return policy_service_pb2_grpc.PolicyServiceStub(self.drm_channel)
 
     async def publish(
         self,
@@ -212,8 +236,9 @@ async def a_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Scene]
         on_the_bus(settings) as bus,
         running("policy", settings, wire, clock=clock),
         connected(settings, "policy", CONTRACT) as channel,
+        connected(settings, "policy", CONTRACT, key=service_token(settings, "drm")) as drm,
         an_edge(settings) as edge,
     ):
         stub = policy_service_pb2_grpc.PolicyServiceStub(channel)
         decisions = decisions_service_pb2_grpc.DecisionsServiceStub(channel)
-        yield Scene(settings, stub, decisions, edge, bus, clock, organisation_of_operator(settings))
+        yield Scene(settings, stub, decisions, edge, bus, clock, organisation_of_operator(settings), channel, drm)

@@ -110,6 +110,9 @@ def _standing(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
     # That the film is gone says more than that its sessions were ended with it.
     if standing.withdrawn:
         return refusals.asset_withdrawn(facts.asset_id, grpc.StatusCode.PERMISSION_DENIED)
+    if standing.barred:
+        saw.note("barred", standing.barred)
+        return refusals.playback_revoked(standing.barred)
     if standing.revoked:
         return refusals.session_revoked(facts.session_id)
     if standing.expire_time is not None:

@@ -128,12 +128,14 @@ class Standing:
     Attributes:
         withdrawn: the asset was deleted.
         revoked: the session was revoked.
+        barred: what of viewer, device, asset and key was revoked, such as `viewer`; empty when none was.
         expire_time: when the session is over; None where there is none yet.
     """
 
     withdrawn: bool = False
     revoked: bool = False
     expire_time: datetime | None = None
+    barred: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from services.policy.decision.facts import Device, Facts, Kind, Place, Standing,
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.territories import Territories, read_address
 from services.policy.domain import SILENT_AFTER, Session, Wanted
+from services.policy.revocations.store import Target, standing
+from services.policy.store import packages as packages_table
 from services.policy.store import sessions
 
 _VIEWER_LOCK: Final = (
@@ -83,6 +85,7 @@ class Gathering:
             standing=Standing(
                 revoked=session is not None and session.revoke_time is not None,
                 expire_time=session.expire_time if session else None,
+                barred=await self._barred(tx, subject),
             ),
             viewer=viewer,
             device=Device(wanted.device_id),
@@ -97,6 +100,20 @@ class Gathering:
         """Where somebody is: where the address is, or where the session was opened."""
         read = read_address(address) if address else None
         return Place(read, self._territories.of(read) or territory or None)
+
+    async def _barred(self, tx: Tx, subject: Subject) -> str:
+        packages = sa.select(sa.func.unnest(packages_table.c.key_ids)).where(
+            packages_table.c.asset_id == subject.asset_id, packages_table.c.organisation_id == subject.organisation_id
+        )
+        asked: dict[Target, list[str]] = {
+            Target.ASSET: [subject.asset_id],
+            Target.KEY: [str(row[0]) for row in await tx.execute(packages)],
+        }
+        if subject.wanted.viewer_id:
+            asked[Target.VIEWER] = [subject.wanted.viewer_id]
+        if subject.wanted.device_id:
+            asked[Target.DEVICE] = [subject.wanted.device_id]
+        return await standing(tx, subject.organisation_id, asked)
 
     async def _viewer(self, tx: Tx, subject: Subject) -> Viewer:
         viewer_id, organisation_id = subject.wanted.viewer_id, subject.organisation_id

@@ -139,6 +139,7 @@ def facts_as_json(facts: Facts) -> dict[str, Any]:
             "withdrawn": facts.standing.withdrawn,
             "revoked": facts.standing.revoked,
             "expire_time": _text(facts.standing.expire_time),
+            "barred": facts.standing.barred,
         },
         "viewer": {
             "viewer_id": viewer.viewer_id,
@@ -168,7 +169,9 @@ def facts_from_json(kept: Mapping[str, Any]) -> Facts:
         session_id=kept["session_id"],
         terms=terms_from_json(kept["terms"]),
         consent=None if kept["consent"] is None else Consent(kept["consent"]),
-        standing=Standing(standing["withdrawn"], standing["revoked"], _moment(standing["expire_time"])),
+        standing=Standing(
+            standing["withdrawn"], standing["revoked"], _moment(standing["expire_time"]), standing.get("barred", "")
+        ),
         viewer=Viewer(
             viewer_id=viewer["viewer_id"],
             tier=viewer["tier"],

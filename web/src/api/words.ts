@@ -140,6 +140,11 @@ const policy: Table<typeof PolicyReason> = {
     advice: "Decisions are kept for 30 days. Look for it in the list.",
   },
   RULE_SET_NOT_FOUND: { title: "There is no such set of rules", advice: "Choose one from the list." },
+  PLAYBACK_REVOKED: {
+    title: "This may not be watched any more",
+    advice: "The operator ended it for this account, device or video. Ask them why.",
+  },
+  REVOCATION_NOT_FOUND: { title: "There is no such revocation", advice: "Choose one from the list." },
   RULE_SET_INVALID: {
     title: "These rules do not make sense together",
     advice: "See what is said about each of them, and mend it.",

@@ -118,6 +118,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such set of rules in the caller's organisation. Status NOT_FOUND. Metadata: `version`."""
     ERROR_REASON_RULE_SET_INVALID: _ErrorReason.ValueType  # 28
     """The rules contradict each other or say nothing. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_PLAYBACK_REVOKED: _ErrorReason.ValueType  # 29
+    """Whoever or whatever is concerned was revoked. Status PERMISSION_DENIED. Metadata: `target`: `viewer`, `device`, `asset` or `key`.
+    Lifted by: the operator.
+    """
+    ERROR_REASON_REVOCATION_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the policy service or at the edge. On the wire it stands in `google.rpc.ErrorInfo.reason` without
@@ -191,6 +197,12 @@ ERROR_REASON_RULE_SET_NOT_FOUND: ErrorReason.ValueType  # 27
 """There is no such set of rules in the caller's organisation. Status NOT_FOUND. Metadata: `version`."""
 ERROR_REASON_RULE_SET_INVALID: ErrorReason.ValueType  # 28
 """The rules contradict each other or say nothing. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_PLAYBACK_REVOKED: ErrorReason.ValueType  # 29
+"""Whoever or whatever is concerned was revoked. Status PERMISSION_DENIED. Metadata: `target`: `viewer`, `device`, `asset` or `key`.
+Lifted by: the operator.
+"""
+ERROR_REASON_REVOCATION_NOT_FOUND: ErrorReason.ValueType  # 30
+"""There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
