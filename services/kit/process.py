@@ -19,20 +19,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 from nats.aio.client import Client as NatsClient
 
 from services.kit import client, events, telemetry
-from services.kit.access import (
-    API_KEYS_FILE,
-    SERVICE_TOKEN_KEY_FILE,
-    ApiKeys,
-    Authenticator,
-    Rule,
-    ServiceTokens,
-    declared_rules,
-)
+from services.kit.access import API_KEYS_FILE, ApiKeys, Authenticator, Rule, declared_rules
+from services.kit.callers import callers_of
 from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
+from services.kit.tls import Certificates
 from services.kit.uncancelled import stopped
 
 log = structlog.stdlib.get_logger()
@@ -49,7 +43,7 @@ class Process:
         self.name = name
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
-        self.tokens = ServiceTokens(settings.secret(SERVICE_TOKEN_KEY_FILE), self.clock)
+        self.certificates = Certificates(settings.tls_folder(name))
         self.failed = asyncio.Event()
         self._stack = stack
 
@@ -70,10 +64,8 @@ class Process:
         return ObjectStore.at(self.settings.storage_location())
 
     def peer(self, service: str, contract: ServiceDescriptor) -> grpc.aio.Channel:
-        """A channel to another service, on which this one shows its own token."""
-        channel = client.connected(
-            self.settings.peer(service), [contract], client.service_credential(self.tokens, self.name)
-        )
+        """A channel to another service, on which both show their certificates."""
+        channel = client.connected(self.settings.peer(service), [contract], self.certificates, service)
         self._stack.push_async_callback(channel.close, None)
         return channel
 
@@ -102,11 +94,13 @@ class Process:
             add: adds the servicers.
             foreign: rules of methods of other people's contracts, which cannot carry our option.
         """
-        authenticator = Authenticator(ApiKeys(self.settings.secrets_dir / API_KEYS_FILE), self.tokens)
+        authenticator = Authenticator(ApiKeys(self.settings.secrets_dir / API_KEYS_FILE))
         server = Server(
             authenticator,
             {**declared_rules(contracts), **(foreign or {})},
             service_names=[contract.full_name for contract in contracts],
+            certificates=self.certificates,
+            callers=callers_of(self.name),
         )
         add(server.grpc)
         await server.start(self.settings.listen_address(self.name))

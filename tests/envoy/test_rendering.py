@@ -10,14 +10,16 @@ import pytest
 import yaml  # type: ignore[import-untyped] # used in this one place
 
 from tests.envoy.edge import settings_in
-from tools.envoy_config import command, render, write_service_token
+from tests.support import certificates
+from tools.envoy_config import command, render, write_certificate_source
 from tools.envoy_config.replies import REPLIES
 from tools.envoy_config.templates import Block, filled, joined
 
 
 def test_it_is_yaml_that_envoy_accepts(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 8080)
-    write_service_token(settings.service_token_file, "x")
+    certificates.made_in(tmp_path)
+    write_certificate_source(settings)
     config = tmp_path / "envoy.yaml"
     config.write_text(render(settings))
     checked = subprocess.run(

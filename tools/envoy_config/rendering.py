@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.envoy_config.credentials import credential
+from tools.envoy_config.credentials import mutual_tls
 from tools.envoy_config.methods import Method, public_methods
 from tools.envoy_config.replies import local_replies
 from tools.envoy_config.settings import EdgeSettings
@@ -230,23 +230,26 @@ def _cors(origins: list[dict[str, object]], methods: str, headers: tuple[str, ..
 
 
 def _clusters(settings: EdgeSettings) -> dict[str, Block]:
-    """Each cluster by its name. `policy-authz` is `policy` once more, with Envoy's own credential on each call."""
+    """Each cluster by its name. `policy-authz` is `policy` once more, so that people's calls take nothing from the edge's own."""
     grpc_health = Block("grpc_health_check: {}")
     http2 = Block(
         f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}"
     )
-    clusters = {name: _cluster(name, address, grpc_health, http2, []) for name, address in settings.services().items()}
+    clusters = {
+        name: _cluster(name, address, grpc_health, http2, mutual_tls(settings, name))
+        for name, address in settings.services().items()
+    }
     clusters["policy-authz"] = _cluster(
-        "policy-authz", settings.policy, grpc_health, http2, credential(settings.service_token_file)
+        "policy-authz", settings.policy, grpc_health, http2, mutual_tls(settings, "policy")
     )
-    clusters["gateway-tus"] = _cluster(
-        "gateway-tus", settings.tus, Block("tcp_health_check: {}"), Block("http_protocol_options: {}"), []
-    )
+    # A connection counts as made only when both have shown their certificates.
+    tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
+    clusters["gateway-tus"] = _cluster("gateway-tus", settings.tus, tcp_health, http1, mutual_tls(settings, "tus"))
     return clusters
 
 
 def _cluster(
-    name: str, address: str, health_check: Block, protocol: Block, upstream_filters: list[dict[str, object]]
+    name: str, address: str, health_check: Block, protocol: Block, transport_socket: dict[str, object]
 ) -> Block:
     return filled(
         "cluster",
@@ -255,7 +258,7 @@ def _cluster(
         buffer_bytes=BUFFER_BYTES,
         health_check=health_check,
         protocol=protocol,
-        upstream_filters=upstream_filters,
+        transport_socket=transport_socket,
         address=_address(address),
     )
 

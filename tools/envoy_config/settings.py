@@ -18,7 +18,9 @@ class EdgeSettings:
         upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
-        service_token_file: file with the token that shows `policy` who Envoy is, as `write_service_token` writes it.
+        tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
+        trust_domain: the install's name in the certificates of its services.
+        certificate_source: file that leads Envoy to `tls`, as `write_certificate_source` writes it.
         admin: address of Envoy's admin interface. It can stop Envoy and read its configuration: a unix socket in a private
             directory is the right place.
         listen: address for people.
@@ -43,7 +45,9 @@ class EdgeSettings:
     policy: str
     tus: str
     objects: Path
-    service_token_file: Path
+    tls: Path
+    trust_domain: str
+    certificate_source: Path
     admin: str
     listen: str = "127.0.0.1:8080"
     web: Path = REPOSITORY / "web/dist"
