@@ -27,7 +27,7 @@ from reelmesh.upload.v1 import upload_service_pb2_grpc
 from services.kit.tls import server_context, server_credentials
 from tests.envoy import parts
 from tests.support import certificates
-from tools.envoy_config import EdgeSettings, command, render, write_certificate_source
+from tools.envoy_config import EdgeSettings, command, render, write_certificate_sources
 
 SERVICES = ("upload", "assets", "transcode", "packaging", "drm", "policy")
 FRIENDLY_ORIGIN = "https://studio.example"
@@ -175,7 +175,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         web=folder / "web",
         tls=certificates.folder_of("envoy", secrets or folder),
         trust_domain=certificates.domain(secrets or folder),
-        certificate_source=folder / "envoy-certificate.json",
+        certificate_sources=folder / "envoy-certificate",
         admin=f"unix:{folder}/admin.sock",
         listen=f"127.0.0.1:{port}",
         access_log=str(folder / "access.log"),
@@ -202,7 +202,7 @@ async def running_edge(secrets: Path | None = None, **changes: Any) -> AsyncIter
     if secrets is None:
         certificates.made_in(folder)
     settings = replace(settings_in(folder, free_port(), secrets), **({"strict": True} | changes))
-    write_certificate_source(settings)
+    write_certificate_sources(settings)
     config = folder / "envoy.yaml"
     config.write_text(render(settings))
     backend = Parts(folder, secrets or folder)

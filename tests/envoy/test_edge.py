@@ -155,7 +155,7 @@ async def test_nothing_that_opens_a_door_gets_into_the_log(edge: Edge) -> None:
 
 
 async def test_what_envoy_is_configured_with_holds_no_secret(edge: Edge) -> None:
-    for file in (edge.parts.folder / "envoy.yaml", edge.settings.certificate_source):
+    for file in (edge.parts.folder / "envoy.yaml", *edge.settings.certificate_sources.iterdir()):
         assert "PRIVATE KEY" not in file.read_text()
 
 

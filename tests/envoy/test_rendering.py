@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped] # used in this one place
 
 from tests.envoy.edge import settings_in
 from tests.support import certificates
-from tools.envoy_config import command, render, write_certificate_source
+from tools.envoy_config import command, render, write_certificate_sources
 from tools.envoy_config.replies import REPLIES
 from tools.envoy_config.templates import Block, filled, joined
 
@@ -19,7 +19,7 @@ from tools.envoy_config.templates import Block, filled, joined
 def test_it_is_yaml_that_envoy_accepts(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 8080)
     certificates.made_in(tmp_path)
-    write_certificate_source(settings)
+    write_certificate_sources(settings)
     config = tmp_path / "envoy.yaml"
     config.write_text(render(settings))
     checked = subprocess.run(
@@ -68,6 +68,7 @@ def test_only_routes_to_playback_ask_policy(tmp_path: Path) -> None:
 
 def test_strange_paths_are_quoted(tmp_path: Path) -> None:
     folder = tmp_path / "a: ${b} 'c' \"d\" #e"
+    folder.mkdir()
     rendered = yaml.safe_load(render(settings_in(folder, 8080)))
     assert rendered["admin"]["address"] == {"pipe": {"path": f"{folder}/admin.sock"}}
 

@@ -236,15 +236,16 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
         f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}"
     )
     clusters = {
-        name: _cluster(name, address, grpc_health, http2, mutual_tls(settings, name))
+        name: _cluster(name, address, grpc_health, http2, mutual_tls(settings, name, "h2"))
         for name, address in settings.services().items()
     }
     clusters["policy-authz"] = _cluster(
-        "policy-authz", settings.policy, grpc_health, http2, mutual_tls(settings, "policy")
+        "policy-authz", settings.policy, grpc_health, http2, mutual_tls(settings, "policy", "h2")
     )
     # A connection counts as made only when both have shown their certificates.
     tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
-    clusters["gateway-tus"] = _cluster("gateway-tus", settings.tus, tcp_health, http1, mutual_tls(settings, "tus"))
+    tus = mutual_tls(settings, "tus", "http/1.1")
+    clusters["gateway-tus"] = _cluster("gateway-tus", settings.tus, tcp_health, http1, tus)
     return clusters
 
 

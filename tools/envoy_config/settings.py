@@ -20,7 +20,7 @@ class EdgeSettings:
         objects: root of the local object store; published packages lie in `published/` below it.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
         trust_domain: the install's name in the certificates of its services.
-        certificate_source: file that leads Envoy to `tls`, as `write_certificate_source` writes it.
+        certificate_sources: folder of files that lead Envoy to `tls`, as `write_certificate_sources` writes them. They hold no secret.
         admin: address of Envoy's admin interface. It can stop Envoy and read its configuration: a unix socket in a private
             directory is the right place.
         listen: address for people.
@@ -47,7 +47,7 @@ class EdgeSettings:
     objects: Path
     tls: Path
     trust_domain: str
-    certificate_source: Path
+    certificate_sources: Path
     admin: str
     listen: str = "127.0.0.1:8080"
     web: Path = REPOSITORY / "web/dist"

@@ -40,12 +40,12 @@ def admin_socket(layout: Layout) -> Path:
 def server_request(layout: Layout, addresses: MeshAddresses, environment: dict[str, str]) -> SpawnRequest:
     """How Envoy is started; writes its configuration first."""
     # They read every contract: not before the stores start.
-    from tools.envoy_config import command, render, write_certificate_source
+    from tools.envoy_config import command, render, write_certificate_sources
 
     settings = edge_settings(layout, addresses.port)
     file = layout.run / "envoy.yaml"
     _write_private(file, render(settings))
-    write_certificate_source(settings)
+    write_certificate_sources(settings)
     return SpawnRequest(name="envoy", command=tuple(command(file, settings)), environment=environment, directory="/")
 
 
@@ -70,7 +70,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         objects=layout.objects,
         tls=certificate_folder(layout.secrets, SERVICE_NAME),
         trust_domain=trust_domain(layout.secrets),
-        certificate_source=layout.run / "envoy-certificate.json",
+        certificate_sources=layout.run / "envoy-certificate",
         admin=f"unix:{admin_socket(layout)}",
         listen=f"127.0.0.1:{port}",
         access_log=str(access_log(layout)),
