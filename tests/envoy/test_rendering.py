@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped] # used in this one place
+import yaml
 
 from tests.envoy.edge import settings_in
 from tests.support import certificates

@@ -33,7 +33,7 @@ from tools.reelmesh_cli.supervisor.reaper import Reaper, described
 from tools.reelmesh_cli.supervisor.state import Identity, MeshRecord, MeshState, ProcessRecord
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
 
-RENEW_EVERY_SECONDS = 30.0
+RENEW_EVERY_SECONDS = 10.0
 """How often it is looked whether a certificate is to be renewed. A machine that slept past the end of one is well again that soon."""
 SERVICE_NAME = "supervisor"
 """By which the services know this process; see `services/callers.toml`."""
