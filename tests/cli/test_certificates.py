@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from services.kit.tls import Identity, read_identity
+from services.kit.tls import Identity as Certified
+from services.kit.tls import read_identity
+from tools.reelmesh_cli.commands.doctor import Finding, certificates
+from tools.reelmesh_cli.supervisor import linux
 from tools.reelmesh_cli.supervisor.certificates import (
     AUTHORITY_LIFETIME,
     AUTHORITY_RENEWAL,
@@ -20,21 +24,23 @@ from tools.reelmesh_cli.supervisor.certificates import (
     replace_authority,
     trust_domain,
 )
+from tools.reelmesh_cli.supervisor.layout import Layout
+from tools.reelmesh_cli.supervisor.state import Identity, MeshRecord
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SERVICES = ("assets", "envoy")
 SECOND = timedelta(seconds=1)
 
 
-def identity(secrets: Path, service: str = "assets") -> Identity:
+def identity(secrets: Path, service: str = "assets") -> Certified:
     return read_identity(certificate_folder(secrets, service))
 
 
-def issuer(found: Identity) -> x509.Name:
+def issuer(found: Certified) -> x509.Name:
     return x509.load_pem_x509_certificate(found.certificate).issuer
 
 
-def believed(found: Identity) -> list[x509.Name]:
+def believed(found: Certified) -> list[x509.Name]:
     return [authority.subject for authority in x509.load_pem_x509_certificates(found.trust)]
 
 
@@ -164,3 +170,34 @@ def test_an_authority_that_cannot_be_read_is_replaced(secrets: Path) -> None:
     renew(secrets, SERVICES, NOW + SECOND)
     (new,) = believed(identity(secrets))
     assert issuer(identity(secrets)) == new
+
+
+def test_doctor_warns_when_a_certificate_of_a_running_install_is_near_its_end(tmp_path: Path) -> None:
+    layout = Layout.of(tmp_path)
+    layout.prepare()
+    assert certificates(layout, NOW).found == "made at the first start"
+    renew(layout.secrets, SERVICES, NOW)
+    assert certificates(layout, NOW) == Finding("certificates", "2, good for 24 more hours", True)
+    late = NOW + LIFETIME - timedelta(hours=1)
+    assert certificates(layout, late).found.endswith("ends at 2026-11-29 12:00 UTC; the next start renews it")
+    running(layout)
+    for moment, word in ((late, "ends"), (NOW + LIFETIME, "ended")):
+        finding = certificates(layout, moment)
+        assert (finding.ok, finding.required) == (False, False)
+        assert f"that of assets {word} at" in finding.found
+
+
+def running(layout: Layout) -> None:
+    """Has this process pass for the supervisor of an install."""
+    record = MeshRecord(
+        data_dir=str(layout.data),
+        url="",
+        port=0,
+        run_dir=str(layout.sockets),
+        boot=linux.boot_id(),
+        supervisor=Identity.of(os.getpid()),
+        guardian=None,
+        started=0,
+        processes=[],
+    )
+    record.write(layout.state_file)
