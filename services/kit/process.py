@@ -26,7 +26,7 @@ from services.kit.database import Database
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
-from services.kit.tls import Certificates
+from services.kit.tls import Certificates, UnusableCertificate
 from services.kit.uncancelled import stopped
 
 log = structlog.stdlib.get_logger()
@@ -44,6 +44,8 @@ class Process:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.certificates = Certificates(settings.tls_folder(name))
+        if (shown := self.certificates.current().service) != name:
+            raise UnusableCertificate(f"{settings.tls_folder(name)} holds the certificate of {shown}, not of {name}")
         self.failed = asyncio.Event()
         self._stack = stack
 

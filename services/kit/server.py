@@ -50,6 +50,8 @@ SERVER_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    # A connection outlives neither its certificate nor an authority by much. Calls that are under way end where they are.
+    ("grpc.max_connection_age_ms", 3_600_000),
     # Two servers on one port would split callers between an old and a new process without anyone noticing.
     ("grpc.so_reuseport", 0),
 )
