@@ -12,9 +12,10 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
+import jwt
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from reelmesh.rpc.v1 import access_pb2
@@ -31,19 +32,33 @@ class Principal:
     """Who is calling.
 
     Attributes:
-        name: `service/<name>` for a service, the key's name for an API key.
+        name: `service/<name>` for a service, `user/usr_…` for a person, `api_key/key_…` for an API key, the entry's name for a key of
+            the install's own file.
         organisation_id: organisation that the caller acts for; empty for services.
         permissions: what the caller may do; `*` is everything.
+        session_id: session of a person; empty for everybody else.
+        tier: tier of the person or of the key's organisation, by which limits differ.
+        profile_id: profile that the person chose; empty when none.
+        client_id: OAuth client that the session was opened by; empty when none.
     """
 
     name: str
     organisation_id: str = ""
     permissions: frozenset[str] = frozenset()
+    session_id: str = ""
+    tier: str = ""
+    profile_id: str = ""
+    client_id: str = ""
 
     @property
     def service(self) -> str:
         """Name of the calling service; empty when it is not one."""
         return self.name.removeprefix("service/") if self.name.startswith("service/") else ""
+
+    @property
+    def account_id(self) -> str:
+        """Account of the calling person; empty when it is none."""
+        return self.name.removeprefix("user/") if self.name.startswith("user/") else ""
 
     def may(self, permission: str) -> bool:
         """Tells whether the caller holds a permission."""
@@ -59,6 +74,7 @@ class Rule:
     callers: frozenset[str] = frozenset()
     anyone: bool = False
     authenticated: bool = False
+    person: bool = False
 
     def check(self, principal: Principal | None) -> None:
         """Refuses a caller whom the rule does not let in.
@@ -72,6 +88,14 @@ class Rule:
             raise credential_invalid("no credential was presented; send `authorization: Bearer <API key>`")
         if self.authenticated:
             return
+        if self.person and not principal.account_id:
+            raise Refusal(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "PERMISSION_MISSING",
+                "this call is for a signed-in person, about what is their own; an API key cannot make it",
+                domain=RPC_DOMAIN,
+                metadata={"caller": "person"},
+            )
         if self.permission and not principal.may(self.permission):
             raise Refusal(
                 grpc.StatusCode.PERMISSION_DENIED,
@@ -113,6 +137,8 @@ def declared_rules(services: Iterable[ServiceDescriptor]) -> dict[str, Rule]:
                 permission=declared.permission,
                 bearer_in_request=declared.bearer_in_request,
                 callers=frozenset(declared.internal.callers),
+                anyone=declared.public,
+                person=declared.person,
             )
             if kind is None or rule == Rule():
                 raise UndeclaredMethod(f"{method.full_name} does not say who may call it")
@@ -126,7 +152,7 @@ def credential_invalid(message: str) -> Refusal:
 
 
 class ApiKeys:
-    """The API keys that an install knows, from a JSON file of `[{key_id, sha256, name, organisation_id, permissions}]`.
+    """The API keys of the install itself, such as its operator's, from a JSON file of `[{key_id, sha256, name, organisation_id, permissions}]`.
 
     The file is read again when it changes, so that a key can be added or taken away without a restart.
     """
@@ -136,17 +162,11 @@ class ApiKeys:
         self._version: tuple[int, int] = (0, 0)
         self._known: dict[bytes, Principal] = {}
 
-    def check(self, key: str) -> Principal:
-        """Tells who an API key belongs to. Keys are 256 random bits, so a plain SHA-256 look-up gives nothing away.
-
-        Raises:
-            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID`.
-        """
+    def find(self, key: str) -> Principal | None:
+        """Tells who an API key belongs to; None when it is not in the file. Keys are 256 random bits, so a plain SHA-256 look-up gives
+        nothing away."""
         self._read_if_changed()
-        principal = self._known.get(hashlib.sha256(key.encode()).digest())
-        if principal is None:
-            raise credential_invalid("the API key is not known; `reelmesh key` prints the operator's")
-        return principal
+        return self._known.get(hashlib.sha256(key.encode()).digest())
 
     def _read_if_changed(self) -> None:
         try:
@@ -171,13 +191,34 @@ class ApiKeys:
             log.exception("the file of API keys cannot be read", file=str(self._file))
 
 
+class Trust(Protocol):
+    """Whoever can tell who a credential belongs to that somebody was issued."""
+
+    async def person(self, token: str) -> Principal:
+        """Who an access token belongs to.
+
+        Raises:
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID`, or UNAVAILABLE `DEPENDENCY_UNAVAILABLE`.
+        """
+        ...
+
+    async def api_key(self, key: str) -> Principal:
+        """Who an API key belongs to.
+
+        Raises:
+            Refusal: as above.
+        """
+        ...
+
+
 class Authenticator:
     """Recognises callers by the credential in their metadata."""
 
-    def __init__(self, api_keys: ApiKeys) -> None:
+    def __init__(self, api_keys: ApiKeys, trust: Trust) -> None:
         self._api_keys = api_keys
+        self._trust = trust
 
-    def principal(self, metadata: Mapping[str, str]) -> Principal | None:
+    async def principal(self, metadata: Mapping[str, str]) -> Principal | None:
         """Who is calling; None when no credential was presented.
 
         Raises:
@@ -189,7 +230,18 @@ class Authenticator:
         scheme, _, credential = header.partition(" ")
         if scheme.lower() != "bearer" or not credential:
             raise credential_invalid("the credential must be sent as `authorization: Bearer <credential>`")
-        return self._api_keys.check(credential)
+        if credential.startswith("rmk_"):
+            return self._api_keys.find(credential) or await self._trust.api_key(credential)
+        if _is_access_token(credential):
+            return await self._trust.person(credential)
+        raise credential_invalid("the credential is neither an API key nor an access token")
+
+
+def _is_access_token(credential: str) -> bool:
+    try:
+        return jwt.get_unverified_header(credential).get("typ") == "at+jwt"
+    except jwt.InvalidTokenError:
+        return False
 
 
 def new_api_key() -> str:

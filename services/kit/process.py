@@ -10,16 +10,17 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 import structlog
 import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from nats.aio.client import Client as NatsClient
+from reelmesh.rpc.v1 import trust_service_pb2
 
 from services.kit import client, events, telemetry
-from services.kit.access import API_KEYS_FILE, ApiKeys, Authenticator, Rule, declared_rules
+from services.kit.access import API_KEYS_FILE, ApiKeys, Authenticator, Rule, Trust, declared_rules
 from services.kit.callers import callers_of
 from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
@@ -27,11 +28,13 @@ from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
 from services.kit.tls import Certificates, UnusableCertificate
+from services.kit.trust import RemoteTrust
 from services.kit.uncancelled import stopped
 
 log = structlog.stdlib.get_logger()
 
 AnySettings = TypeVar("AnySettings", bound=ProcessSettings)
+TRUST_CONTRACT: Final = trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"]
 
 
 class Process:
@@ -88,6 +91,7 @@ class Process:
         contracts: list[ServiceDescriptor],
         add: Callable[[grpc.aio.Server], None],
         foreign: dict[str, Rule] | None = None,
+        trust: Trust | None = None,
     ) -> Server:
         """Serves contracts.
 
@@ -95,8 +99,10 @@ class Process:
             contracts: our own services, whose access rules are read from their options.
             add: adds the servicers.
             foreign: rules of methods of other people's contracts, which cannot carry our option.
+            trust: recognises people and API keys. None: what the identity service says.
         """
-        authenticator = Authenticator(ApiKeys(self.settings.secrets_dir / API_KEYS_FILE))
+        api_keys = ApiKeys(self.settings.secrets_dir / API_KEYS_FILE)
+        authenticator = Authenticator(api_keys, trust or self._remote_trust())
         server = Server(
             authenticator,
             {**declared_rules(contracts), **(foreign or {})},
@@ -108,6 +114,11 @@ class Process:
         await server.start(self.settings.listen_address(self.name))
         self._stack.push_async_callback(server.drain, self.settings.drain_timeout.total_seconds())
         return server
+
+    def _remote_trust(self) -> Trust:
+        trust = RemoteTrust(self.peer("identity", TRUST_CONTRACT), self.clock)
+        self._stack.push_async_callback(trust.close)
+        return trust
 
 
 async def _live(name: str, settings: ProcessSettings, wire: Callable[[Process], Awaitable[None]], label: str) -> int:

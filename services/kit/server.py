@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -67,6 +68,34 @@ _DEADLINE_MARGIN: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """Where a call from outside comes from, as the edge tells. Personal data: to be kept as a network at most.
+
+    Attributes:
+        address: IP address of whoever called the edge; empty within the mesh.
+        user_agent: what its program calls itself, up to 256 characters.
+    """
+
+    address: str = ""
+    user_agent: str = ""
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, str]) -> Client:
+        """Reads what the edge adds. Only the last address is its own word; those before came with the request."""
+        address = metadata.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        return cls(address, metadata.get("x-user-agent", metadata.get("user-agent", ""))[:256])
+
+    @property
+    def network(self) -> str:
+        """The address cut to its network: /24 of IPv4, /48 of IPv6. Empty when there is none."""
+        try:
+            address = ipaddress.ip_address(self.address)
+        except ValueError:
+            return ""
+        return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """The call that is being served.
 
@@ -74,11 +103,13 @@ class Call:
         method: full method path, `/package.Service/Method`.
         principal: who calls; None where the contract says that the request itself is the credential.
         deadline: moment on `time.monotonic` at which the caller stops waiting; None when it waits for ever.
+        client: where the call comes from.
     """
 
     method: str
     principal: Principal | None
     deadline: float | None
+    client: Client = Client()
 
     @property
     def organisation_id(self) -> str:
@@ -245,7 +276,7 @@ class _GuardedMethod:
             async for answer in self._handler.stream_stream(_checked(requests), context):
                 yield answer
 
-    def admit(self, metadata: Mapping[str, str], peer: str) -> Principal | None:
+    async def admit(self, metadata: Mapping[str, str], peer: str) -> Principal | None:
         """Recognises the caller and applies the contract's rule: to the service at the other end of the connection where the method
         is for services, to whose credential the metadata carry where it is for people."""
         if self._rule is None:
@@ -262,7 +293,7 @@ class _GuardedMethod:
             # Where the request itself is the credential, another one in the metadata is not looked at: it may be anything.
             principal = None
         else:
-            principal = self._authenticator.principal(metadata)
+            principal = await self._authenticator.principal(metadata)
         self._rule.check(principal)
         return principal
 
@@ -307,8 +338,9 @@ class _Guard:
             if self._guarded.greets:  # else a write of its own on the wire, which nobody would read there
                 await self._context.send_initial_metadata(((telemetry.CORRELATION_HEADER, correlation_id),))
             remaining = self._context.time_remaining()
-            principal = self._guarded.admit(metadata, peer)
-            _call.set(Call(self._guarded.method, principal, None if remaining is None else self._started + remaining))
+            principal = await self._guarded.admit(metadata, peer)
+            deadline = None if remaining is None else self._started + remaining
+            _call.set(Call(self._guarded.method, principal, deadline, Client.of(metadata)))
         except BaseException as error:
             # `__aexit__` is not called when entering fails, so it is done here: a refused caller must hear why.
             await self.__aexit__(type(error), error, None)

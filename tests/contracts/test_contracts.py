@@ -13,16 +13,23 @@ from tools.openapi.contracts import Contracts, Field, Message, Method, Service
 OWN = "reelmesh."
 TYPE_ID = re.compile(r"^\^\(?(?P<prefix>[a-z]{3})_\[0-7\]\[0-9a-hjkmnp-tv-z\]\{25\}(\)\?)?\$$")
 PREFIXES = {
+    "account_id": "usr",
     "asset_id": "ast",
     "job_id": "job",
     "organisation_id": "org",
     "package_id": "pkg",
+    "registration_id": "reg",
+    "reset_id": "rst",
     "session_id": "pbs",
     "upload_id": "upl",
 }
-# Ids that are not ours to make: of the caller's own making, or of a standard's.
-OTHER_IDS = {"request_id", "viewer_id", "key_id", "key_ids"}
-PERMISSION = re.compile(r"[a-z]+\.[a-z]+")
+# Where a domain's ids are of its own kind.
+PREFIXES_OF = {"identity": {"session_id": "ses"}}
+# Ids that are not ours to make, of the caller's own making or of a standard's; and those of roles, of which some are words.
+OTHER_IDS = {"client_id", "device_id", "request_id", "role_id", "role_ids", "viewer_id", "key_id", "key_ids"}
+# What is not a service with a contract of its own, but calls services.
+GATEWAYS: set[str] = set()
+PERMISSION = re.compile(r"[a-z_]+\.[a-z_]+")
 CODES = {code.name for code in grpc.StatusCode}
 
 
@@ -41,14 +48,14 @@ def is_internal(method: Method) -> bool:
     return "internal" in method.access
 
 
-def test_there_are_six_services_each_in_the_package_of_its_name(contracts: Contracts) -> None:
+def test_each_service_is_in_the_package_of_its_domain(contracts: Contracts) -> None:
     services = [service for service in contracts.services.values() if service.name.startswith(OWN)]
-    assert sorted(service.package for service in services) == [
-        f"reelmesh.{domain}.v1" for domain in ("assets", "drm", "packaging", "policy", "transcode", "upload")
-    ]
+    assert {service.package for service in services} == {
+        f"reelmesh.{domain}.v1"
+        for domain in ("assets", "drm", "identity", "packaging", "policy", "rpc", "transcode", "upload")
+    }
     for service in services:
-        domain = service.package.split(".")[1]
-        assert service.name == f"{service.package}.{domain.capitalize()}Service"
+        assert re.fullmatch(re.escape(service.package) + r"\.[A-Z][A-Za-z]+Service", service.name)
 
 
 def test_every_method_says_who_may_call_it(contracts: Contracts) -> None:
@@ -65,6 +72,8 @@ def test_every_method_says_who_may_call_it(contracts: Contracts) -> None:
                 )
             case ("internal", internal):
                 assert internal["callers"], method.name
+            case ("public" | "person", said):
+                assert said is True, method.name
             case _:
                 pytest.fail(f"{method.name}: {rule}")
 
@@ -73,7 +82,7 @@ def test_only_services_that_exist_are_let_in_as_callers(contracts: Contracts) ->
     domains = {service.package.split(".")[1] for service in contracts.services.values()}
     for method in contracts.methods():
         if is_internal(method):
-            assert set(method.access["internal"]["callers"]) <= domains, method.name
+            assert set(method.access["internal"]["callers"]) <= domains | GATEWAYS, method.name
 
 
 def test_every_change_can_be_repeated_safely(contracts: Contracts) -> None:
@@ -115,7 +124,8 @@ def test_every_id_in_a_request_has_its_form(contracts: Contracts) -> None:
             continue
         form = TYPE_ID.match(field.rules.get("string", {}).get("pattern", ""))
         assert form, f"{method.name}: {field.name}"
-        assert form["prefix"] == PREFIXES[field.name], f"{method.name}: {field.name}"
+        prefixes = PREFIXES | PREFIXES_OF.get(method.service.split(".")[1], {})
+        assert form["prefix"] == prefixes[field.name], f"{method.name}: {field.name}"
 
 
 def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
@@ -128,7 +138,7 @@ def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
 
 def test_every_reason_tells_its_status_and_its_metadata(contracts: Contracts) -> None:
     domains = [name for name in contracts.enums if name.startswith(OWN) and name.endswith(".ErrorReason")]
-    assert len(domains) == 7
+    assert len(domains) == 8
     for name in domains:
         enum = contracts.enums[name]
         domain = f"{name.split('.')[1]}.reelmesh"
@@ -163,9 +173,8 @@ def test_rest_verbs_fit_what_methods_do(contracts: Contracts) -> None:
         if method.binding is None:
             continue
         verb, path = method.binding
-        assert path.startswith(
-            "/v1/" if not method.access.get("bearer_in_request") or method.name == "RedeemPlaybackCode" else "/p/"
-        )
+        ticket = method.access.get("bearer_in_request") and "{ticket}" in path
+        assert path.startswith("/p/" if ticket else "/v1/")
         assert (verb == "get") == (method.reads or method.name == "GetHlsKey"), method.name
         assert ("body" in method.http) == (verb in {"post", "put", "patch"}), method.name
 

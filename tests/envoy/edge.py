@@ -29,7 +29,7 @@ from tests.envoy import parts
 from tests.support import certificates
 from tools.envoy_config import EdgeSettings, command, render, write_certificate_sources
 
-SERVICES = ("upload", "assets", "transcode", "packaging", "drm", "policy")
+SERVICES = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy")
 FRIENDLY_ORIGIN = "https://studio.example"
 # Buffers and windows of one stream in both directions, and what the allocator keeps around, in bytes.
 MEMORY_OF_ONE_STREAM = 24 * 1024 * 1024
@@ -164,6 +164,7 @@ class Growth:
 def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSettings:
     """Settings of an edge whose everything lies in one folder, but for the install's secrets, which may lie elsewhere."""
     return EdgeSettings(
+        identity=f"unix:{folder}/identity.sock",
         upload=f"unix:{folder}/upload.sock",
         assets=f"unix:{folder}/assets.sock",
         transcode=f"unix:{folder}/transcode.sock",

@@ -30,6 +30,7 @@ from services.kit.server import Server, as_refusal, remaining_time
 from services.kit.tls import channel_credentials, host_name, server_credentials
 from services.kit.uncancelled import uncancelled
 from tests.support.certificates import certificates_of, domain
+from tests.support.trust import NOBODY
 
 ASSETS = assets_service_pb2.DESCRIPTOR.services_by_name["AssetsService"]
 DRM = drm_service_pb2.DESCRIPTOR.services_by_name["DrmService"]
@@ -90,7 +91,7 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
     entries = [api_key_entry(key, key_id="k", name="operator", organisation_id="o", permissions=["*"])]
     # A service holds no permission by its certificate: the hop shows the operator's key in this test.
     (tmp_path / "api_keys.json").write_text(json.dumps(entries))
-    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"))
+    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY)
     async with contextlib.AsyncExitStack() as stack:
 
         async def served(contract: ServiceDescriptor, add: Callable[[grpc.aio.Server], None], name: str) -> str:

@@ -26,6 +26,7 @@ from services.kit.ids import new_id
 from services.kit.server import Server, current_call
 from services.kit.tls import Certificates, UnusableCertificate, channel_credentials, read_identity
 from tests.support.certificates import certificates_of, folder_of, made_in
+from tests.support.trust import NOBODY
 from tools.reelmesh_cli.supervisor.certificates import LIFETIME, OVERLAP, replace_authority
 
 ASSETS = assets_service_pb2.DESCRIPTOR.services_by_name["AssetsService"]
@@ -90,7 +91,7 @@ async def install(tmp_path: Path) -> AsyncIterator[Install]:
     entries = [api_key_entry(key, key_id="k", name="service/packaging", organisation_id="o", permissions=["*"])]
     (tmp_path / "api_keys.json").write_text(json.dumps(entries))
     server = Server(
-        Authenticator(ApiKeys(tmp_path / "api_keys.json")),
+        Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY),
         declared_rules([ASSETS, DRM]),
         service_names=[ASSETS.full_name],
         certificates=certificates_of("far", tmp_path),

@@ -15,7 +15,7 @@ class EdgeSettings:
     """Settings of one Envoy. An address is `unix:/path/of.sock` or `host:port`, as services take it too.
 
     Attributes:
-        upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
+        identity, upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
@@ -37,6 +37,7 @@ class EdgeSettings:
         max_connections: connections from outside at a time.
     """
 
+    identity: str
     upload: str
     assets: str
     transcode: str
@@ -63,6 +64,7 @@ class EdgeSettings:
     def services(self) -> dict[str, str]:
         """Address of each gRPC service by its name."""
         return {
+            "identity": self.identity,
             "upload": self.upload,
             "assets": self.assets,
             "transcode": self.transcode,

@@ -45,6 +45,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("postgres", "postgres"),
     ProcessSpec("nats", "nats"),
     ProcessSpec("migrate", "job", "services.kit.migrate", needs=("postgres",)),
+    ProcessSpec("identity", "python", "services.identity", needs=_STORES),
     ProcessSpec("upload", "python", "services.upload", needs=_STORES),
     ProcessSpec("assets", "python", "services.assets", needs=_STORES),
     ProcessSpec("transcode", "python", "services.transcode", needs=_STORES),

@@ -57,9 +57,10 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
     origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
     at = {
         name: f"unix:{layout.socket_of(name)}"
-        for name in ("upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
+        for name in ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
     }
     return EdgeSettings(
+        identity=at["identity"],
         upload=at["upload"],
         assets=at["assets"],
         transcode=at["transcode"],

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/rpc/v1/access.proto\x12\x0freelmesh.rpc.v1\x1a google/protobuf/descriptor.proto\"\x99\x01\n\x06\x41\x63\x63\x65ss\x12 \n\npermission\x18\x01 \x01(\tH\x00R\npermission\x12,\n\x11\x62\x65\x61rer_in_request\x18\x02 \x01(\x08H\x00R\x0f\x62\x65\x61rerInRequest\x12\x37\n\x08internal\x18\x03 \x01(\x0b\x32\x19.reelmesh.rpc.v1.InternalH\x00R\x08internalB\x06\n\x04rule\"$\n\x08Internal\x12\x18\n\x07\x63\x61llers\x18\x01 \x03(\tR\x07\x63\x61llers:Q\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb9\xa4\x04 \x01(\x0b\x32\x17.reelmesh.rpc.v1.AccessR\x06\x61\x63\x63\x65ssb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/rpc/v1/access.proto\x12\x0freelmesh.rpc.v1\x1a google/protobuf/descriptor.proto\"\xcd\x01\n\x06\x41\x63\x63\x65ss\x12 \n\npermission\x18\x01 \x01(\tH\x00R\npermission\x12,\n\x11\x62\x65\x61rer_in_request\x18\x02 \x01(\x08H\x00R\x0f\x62\x65\x61rerInRequest\x12\x37\n\x08internal\x18\x03 \x01(\x0b\x32\x19.reelmesh.rpc.v1.InternalH\x00R\x08internal\x12\x18\n\x06public\x18\x04 \x01(\x08H\x00R\x06public\x12\x18\n\x06person\x18\x05 \x01(\x08H\x00R\x06personB\x06\n\x04rule\"$\n\x08Internal\x12\x18\n\x07\x63\x61llers\x18\x01 \x03(\tR\x07\x63\x61llers:Q\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb9\xa4\x04 \x01(\x0b\x32\x17.reelmesh.rpc.v1.AccessR\x06\x61\x63\x63\x65ssb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.rpc.v1.access_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCESS']._serialized_start=84
-  _globals['_ACCESS']._serialized_end=237
-  _globals['_INTERNAL']._serialized_start=239
-  _globals['_INTERNAL']._serialized_end=275
+  _globals['_ACCESS']._serialized_end=289
+  _globals['_INTERNAL']._serialized_start=291
+  _globals['_INTERNAL']._serialized_end=327
 # @@protoc_insertion_point(module_scope)

@@ -29,11 +29,21 @@ class Access(_message.Message):
     PERMISSION_FIELD_NUMBER: _builtins.int
     BEARER_IN_REQUEST_FIELD_NUMBER: _builtins.int
     INTERNAL_FIELD_NUMBER: _builtins.int
+    PUBLIC_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
     """The caller presents a credential that carries this permission, such as `assets.read`."""
     bearer_in_request: _builtins.bool
     """No credential is asked for in the metadata, because the request itself carries one (a one-time code, a playback
     ticket). The comment of the method says which.
+    """
+    public: _builtins.bool
+    """Anybody may call: no credential is asked for, and none is looked at. For what comes before a person can have one, such as
+    registering.
+    """
+    person: _builtins.bool
+    """Any signed-in person may call, whatever their roles, for what is their own: their account, sessions, profiles and devices. API
+    keys are refused: they act for an organisation, not for a person.
     """
     @_builtins.property
     def internal(self) -> Global___Internal:
@@ -45,12 +55,14 @@ class Access(_message.Message):
         permission: _builtins.str = ...,
         bearer_in_request: _builtins.bool = ...,
         internal: Global___Internal | None = ...,
+        public: _builtins.bool = ...,
+        person: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bearer_in_request", b"bearer_in_request", "internal", b"internal", "permission", b"permission", "rule", b"rule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bearer_in_request", b"bearer_in_request", "internal", b"internal", "permission", b"permission", "person", b"person", "public", b"public", "rule", b"rule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bearer_in_request", b"bearer_in_request", "internal", b"internal", "permission", b"permission", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bearer_in_request", b"bearer_in_request", "internal", b"internal", "permission", b"permission", "person", b"person", "public", b"public", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["permission", "bearer_in_request", "internal"]  # noqa: Y015
+    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["permission", "bearer_in_request", "internal", "public", "person"]  # noqa: Y015
     _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_rule) -> _WhichOneofReturnType_rule | None: ...
 

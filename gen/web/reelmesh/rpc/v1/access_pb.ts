@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/rpc/v1/access.proto.
  */
 export const file_reelmesh_rpc_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChxyZWVsbWVzaC9ycGMvdjEvYWNjZXNzLnByb3RvEg9yZWVsbWVzaC5ycGMudjEicgoGQWNjZXNzEhQKCnBlcm1pc3Npb24YASABKAlIABIbChFiZWFyZXJfaW5fcmVxdWVzdBgCIAEoCEgAEi0KCGludGVybmFsGAMgASgLMhkucmVlbG1lc2gucnBjLnYxLkludGVybmFsSABCBgoEcnVsZSIbCghJbnRlcm5hbBIPCgdjYWxsZXJzGAEgAygJYgZwcm90bzM");
+  fileDesc("ChxyZWVsbWVzaC9ycGMvdjEvYWNjZXNzLnByb3RvEg9yZWVsbWVzaC5ycGMudjEilgEKBkFjY2VzcxIUCgpwZXJtaXNzaW9uGAEgASgJSAASGwoRYmVhcmVyX2luX3JlcXVlc3QYAiABKAhIABItCghpbnRlcm5hbBgDIAEoCzIZLnJlZWxtZXNoLnJwYy52MS5JbnRlcm5hbEgAEhAKBnB1YmxpYxgEIAEoCEgAEhAKBnBlcnNvbhgFIAEoCEgAQgYKBHJ1bGUiGwoISW50ZXJuYWwSDwoHY2FsbGVycxgBIAMoCWIGcHJvdG8z");
 
 /**
  * Who may call a method. Exactly one member is set.
@@ -50,6 +50,24 @@ export type Access = Message<"reelmesh.rpc.v1.Access"> & {
      */
     value: Internal;
     case: "internal";
+  } | {
+    /**
+     * Anybody may call: no credential is asked for, and none is looked at. For what comes before a person can have one, such as
+     * registering.
+     *
+     * @generated from field: bool public = 4;
+     */
+    value: boolean;
+    case: "public";
+  } | {
+    /**
+     * Any signed-in person may call, whatever their roles, for what is their own: their account, sessions, profiles and devices. API
+     * keys are refused: they act for an organisation, not for a person.
+     *
+     * @generated from field: bool person = 5;
+     */
+    value: boolean;
+    case: "person";
   } | { case: undefined; value?: undefined };
 };
 

@@ -1,0 +1,135 @@
+"""`python -m services.identity`: serves accounts, organisations, API keys, and what others need to recognise them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import grpc
+from pydantic import Field
+from reelmesh.identity.v1 import accounts_service_pb2, accounts_service_pb2_grpc
+from reelmesh.rpc.v1 import trust_service_pb2, trust_service_pb2_grpc
+
+from services.identity.accounts.joining import Joining
+from services.identity.accounts.password_sign_in import PasswordSignIn
+from services.identity.accounts.rpc import AccountsServicer
+from services.identity.api_keys.recognition import ApiKeyRecognition
+from services.identity.codes import Codes
+from services.identity.messages import Messages
+from services.identity.organisations import store as organisations
+from services.identity.organisations.store import Organisation
+from services.identity.passwords import BreachedPasswords, Passwords
+from services.identity.sealing import IDENTITY_KEY_FILE, Seal
+from services.identity.sessions.keeping import Sessions
+from services.identity.trust.feed import TrustFeed
+from services.identity.trust.local import LocalTrust
+from services.identity.trust.rpc import TrustServicer
+from services.identity.trust.signing import Signer
+from services.identity.upkeep import Upkeep
+from services.kit.access import API_KEYS_FILE
+from services.kit.database import Database
+from services.kit.events import Relay, ensure_events
+from services.kit.process import Process, run
+from services.kit.settings import ProcessSettings
+
+CONTRACTS = [
+    accounts_service_pb2.DESCRIPTOR.services_by_name["AccountsService"],
+    trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"],
+]
+
+
+class IdentitySettings(ProcessSettings):
+    """What can be set about people and how they sign in."""
+
+    identity_registration_open: bool = Field(
+        default=True,
+        description="Whether anybody may register. Otherwise accounts come by invitation and single sign-on only.",
+    )
+    identity_home_organisation: str = Field(
+        default="",
+        description="Organisation that whoever registers joins as a viewer. Empty: the one of the operator's API key.",
+    )
+    identity_argon2_memory_kib: int = Field(
+        default=64 * 1024,
+        ge=8,
+        description="Memory of one password hash in KiB (RFC 9106 §4: 64 MiB is the second recommended choice).",
+    )
+    identity_argon2_passes: int = Field(default=3, ge=1, description="Passes over that memory.")
+    identity_argon2_workers: int = Field(
+        default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="Passwords that are hashed at a time."
+    )
+    identity_breached_passwords: Path | None = Field(
+        default=None,
+        description="Folder of SHA-1 range files of breached passwords, `<FIVE HEX DIGITS>.txt`. None: no such list.",
+    )
+    identity_upkeep_seconds: float = Field(
+        default=600, gt=0, description="Seconds between two removals of what nobody needs any more."
+    )
+
+
+async def _home(settings: IdentitySettings, database: Database, process: Process) -> str:
+    """The organisation that registered people join; it is made at the first start."""
+    organisation_id = settings.identity_home_organisation
+    if not organisation_id:
+        keys = json.loads((settings.secrets_dir / API_KEYS_FILE).read_text(encoding="utf-8"))
+        organisation_id = str(keys[0]["organisation_id"])
+    async with database.transaction() as tx:
+        home = Organisation(organisation_id, 1, "Home", "standard", process.clock.now())
+        await organisations.ensure(tx, home)
+    return organisation_id
+
+
+async def wire(process: Process, settings: IdentitySettings) -> None:
+    """Puts the service together and starts it. It serves only once keys and revocations are known."""
+    database, clock = process.database(), process.clock
+    bus = await process.bus()
+    await ensure_events(bus.jetstream())
+    seal = Seal(settings.secret(IDENTITY_KEY_FILE))
+    signer = Signer(seal, clock, settings.public_url.rstrip("/"))
+    feed = TrustFeed(database, clock, signer)
+    await feed.start(bus)
+    api_keys = ApiKeyRecognition(database, clock)
+    passwords = Passwords(
+        memory_kib=settings.identity_argon2_memory_kib,
+        passes=settings.identity_argon2_passes,
+        breached=BreachedPasswords(settings.identity_breached_passwords),
+        workers=settings.identity_argon2_workers,
+    )
+    sessions = Sessions(clock, signer, feed)
+    joining = Joining(
+        database,
+        clock,
+        codes=Codes(seal),
+        messages=Messages(seal),
+        passwords=passwords,
+        sessions=sessions,
+        home_organisation_id=await _home(settings, database, process),
+        registration_open=settings.identity_registration_open,
+    )
+    accounts = AccountsServicer(
+        database,
+        clock,
+        joining=joining,
+        password_sign_in=PasswordSignIn(database, clock, seal, passwords, sessions),
+        sessions=sessions,
+        feed=feed,
+    )
+
+    def add(server: grpc.aio.Server) -> None:
+        accounts_service_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, server)
+        trust_service_pb2_grpc.add_TrustServiceServicer_to_server(TrustServicer(feed, api_keys), server)
+
+    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
+    process.in_background(feed.run(), "trust feed")
+    process.in_background(Upkeep(database, clock).run(settings.identity_upkeep_seconds), "upkeep")
+    await process.serve(CONTRACTS, add, trust=LocalTrust(clock, signer, feed, api_keys))
+
+
+def main() -> None:
+    """Runs the service."""
+    run("identity", IdentitySettings, wire)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Credentials of an organisation's servers."""

@@ -1,0 +1,117 @@
+"""Guessing, made slow: wrong attempts are counted by whom they are about and by where they come from.
+
+An attempt is counted before it is looked at and forgiven when it was right, so a hundred guesses at the same moment count as a hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from services.identity.sealing import Seal
+from services.kit.database import Tx
+
+attempts: Final = sa.Table(
+    "attempts",
+    sa.MetaData(),
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("failures", sa.Integer),
+    sa.Column("blocked_until", sa.DateTime(timezone=True)),
+    sa.Column("forget_time", sa.DateTime(timezone=True)),
+)
+_FORGET_AFTER: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many wrong attempts cost nothing, and how long the next ones cost: `first`, doubling up to `longest`."""
+
+    free: int
+    first: timedelta
+    longest: timedelta
+
+    def wait(self, failures: int) -> timedelta:
+        """How long to wait after so many wrong attempts."""
+        over = failures - self.free
+        if over <= 0:
+            return timedelta()
+        return min(self.first * (1 << min(over - 1, 20)), self.longest)
+
+
+FROM_ONE_PLACE: Final = Limit(5, timedelta(seconds=15), timedelta(hours=1))
+"""About one account from one network. Somebody else's guesses do not lock a person out at home."""
+ABOUT_ONE_ACCOUNT: Final = Limit(50, timedelta(seconds=15), timedelta(minutes=15))
+"""About one account from anywhere: what a botnet can do."""
+OF_ONE_NETWORK: Final = Limit(200, timedelta(seconds=15), timedelta(minutes=15))
+"""About any account from one network, which may be a whole school."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What one attempt counts against.
+
+    Attributes:
+        account: keyed digest of the address, whether it has an account or not.
+        place: of the address and the network.
+        network: of the network.
+    """
+
+    account: bytes
+    place: bytes
+    network: bytes
+
+    @classmethod
+    def of(cls, seal: Seal, who: str, network: str) -> Guess:
+        """An attempt about `who` from `network`."""
+        return cls(seal.digest("account", who), seal.digest("place", who, network), seal.digest("network", network))
+
+    @property
+    def limits(self) -> Sequence[tuple[bytes, Limit]]:
+        """Each key with its limit, in one order for all, so that two attempts never wait for each other."""
+        pairs = [
+            (self.account, ABOUT_ONE_ACCOUNT),
+            (self.place, FROM_ONE_PLACE),
+            (self.network, OF_ONE_NETWORK),
+        ]
+        return sorted(pairs, key=lambda pair: pair[0])
+
+
+async def begin(tx: Tx, guess: Guess, now: datetime) -> timedelta:
+    """Counts an attempt. Returns how long to wait instead of making it; nothing when it may be made. An attempt that must wait counts
+    for nothing."""
+    counted: list[tuple[bytes, int, Limit]] = []
+    for key, limit in guess.limits:
+        blank = {"key": key, "failures": 0, "blocked_until": now, "forget_time": now + _FORGET_AFTER}
+        await tx.execute(insert(attempts).values(**blank).on_conflict_do_nothing())
+        row = (await tx.execute(sa.select(attempts).where(attempts.c.key == key).with_for_update())).one()
+        blocked_until: datetime = row.blocked_until
+        if blocked_until > now:
+            return blocked_until - now
+        counted.append((key, (row.failures if row.forget_time > now else 0) + 1, limit))
+    for key, failures, limit in counted:
+        await tx.execute(
+            sa.update(attempts)
+            .where(attempts.c.key == key)
+            .values(failures=failures, blocked_until=now + limit.wait(failures), forget_time=now + _FORGET_AFTER)
+        )
+    return timedelta()
+
+
+async def forgive(tx: Tx, guess: Guess) -> None:
+    """The attempt was right: what was counted about the account is forgotten, and the network gets its one back."""
+    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_([guess.account, guess.place])))
+    await tx.execute(
+        sa.update(attempts)
+        .where(attempts.c.key == guess.network, attempts.c.failures > 0)
+        .values(failures=attempts.c.failures - 1)
+    )
+
+
+async def forget_old(tx: Tx, now: datetime) -> None:
+    """Removes counts that nobody added to for a day."""
+    await tx.execute(sa.delete(attempts).where(attempts.c.forget_time < now))

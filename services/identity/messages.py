@@ -1,0 +1,71 @@
+"""Messages to people, written with the state that they tell of and sent afterwards: sealed, since they may hold a code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+
+from services.identity.sealing import Seal
+from services.kit.database import Tx
+from services.kit.ids import new_id
+
+GIVEN_UP_AFTER: Final = timedelta(minutes=15)
+"""A message that could not be sent for so long is of no use any more: what it holds has expired."""
+
+messages: Final = sa.Table(
+    "messages",
+    sa.MetaData(),
+    sa.Column("message_id", sa.Text, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary),
+    sa.Column("tries", sa.SmallInteger),
+    sa.Column("next_try_time", sa.DateTime(timezone=True)),
+    sa.Column("expire_time", sa.DateTime(timezone=True)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """One message.
+
+    Attributes:
+        channel: `email` or `sms`.
+        to: address or E.164 number.
+        template: which text, such as `verify-email`.
+        language: BCP 47 tag of the person's language.
+        parameters: what the text is filled with.
+    """
+
+    channel: str
+    to: str
+    template: str
+    language: str
+    parameters: dict[str, str]
+
+
+class Messages:
+    """The outgoing box."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+
+    async def put(self, tx: Tx, message: OutgoingMessage, now: datetime) -> str:
+        """Puts a message in the box; it is sent if and only if the transaction commits. Returns its id."""
+        message_id = new_id("msg")
+        await tx.execute(
+            sa.insert(messages).values(
+                message_id=message_id,
+                sealed=self._seal.seal(json.dumps(asdict(message)).encode(), message_id),
+                tries=0,
+                next_try_time=now,
+                expire_time=now + GIVEN_UP_AFTER,
+            )
+        )
+        return message_id
+
+    def opened(self, message_id: str, sealed: bytes) -> OutgoingMessage:
+        """What was put in the box."""
+        return OutgoingMessage(**json.loads(self._seal.open(sealed, message_id)))

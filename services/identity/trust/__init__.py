@@ -1,0 +1,1 @@
+"""What servers must know to recognise callers: signing keys, revocations, API keys."""
