@@ -62,7 +62,12 @@ _KIT_RULES: Final[Mapping[str, Rule]] = {
     "/grpc.health.v1.Health/List": ANYONE,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": AUTHENTICATED,
 }
-_QUIET: Final = ("/grpc.health.v1.", "/envoy.service.auth.v3.", "/envoy.service.extension.v3.")
+_QUIET: Final = (
+    "/grpc.health.v1.",
+    "/envoy.service.auth.v3.",
+    "/envoy.service.extension.v3.",
+    "/envoy.service.ratelimit.v3.",
+)
 # A handler must answer a little before its caller's deadline, so that the caller learns which call was slow.
 _DEADLINE_MARGIN: Final = 0.05
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.kit.callers import FILE, ServerNotListed, callers_of, everyone, listed
+from services.limits import rpc as limits
 from services.policy import control_plane, edge
 from tests.support import certificates
 from tools.envoy_config.methods import public_methods
@@ -19,7 +20,7 @@ from tools.reelmesh_cli.supervisor.envoy_server import SERVICE_NAME as ENVOY
 from tools.reelmesh_cli.supervisor.mesh import SERVICE_NAME as SUPERVISOR
 
 CODE = REPOSITORY / "services"
-FOREIGN_RULES = {"policy": {**edge.RULES, **control_plane.RULES}}
+FOREIGN_RULES = {"policy": {**edge.RULES, **control_plane.RULES}, "limits": limits.RULES}
 """Rules of methods of other people's contracts, by the server that has them."""
 
 
@@ -71,7 +72,10 @@ def test_every_call_that_the_code_makes_is_on_the_list() -> None:
 
 def test_nobody_is_listed_who_has_nothing_to_call() -> None:
     made = {(caller, server) for caller, server, _ in calls_between_services()}
-    public = {method.domain for method in public_methods(REPOSITORY / "gen/envoy/reelmesh.binpb")} | {"tus"}
+    public = {method.domain for method in public_methods(REPOSITORY / "gen/envoy/reelmesh.binpb")} | {
+        "tus",
+        *FOREIGN_RULES,
+    }
     for server, callers in listed().items():
         for caller in callers.calls:
             assert (caller, server) in made or (caller == ENVOY and server in public), f"{caller} on {server}'s list"

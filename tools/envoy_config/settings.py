@@ -16,6 +16,7 @@ class EdgeSettings:
 
     Attributes:
         identity, upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
+        limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
@@ -33,6 +34,10 @@ class EdgeSettings:
         strict: sends every playback request to `policy`, for those who want each one judged there. Otherwise segments whose ticket
             Envoy finds good pass without it.
         workers: worker threads, 1 or more.
+        limits_file: what the install changes of `services/limits/limits.yaml`; of it, Envoy itself needs `methods.guessing` and `edge`.
+        limits_patience: seconds for which a call waits to be counted; then it goes on uncounted.
+        trusted_hops: proxies of the install's own in front of Envoy, each of which adds whom it heard to `X-Forwarded-For`. With none, the
+            client is who opened the connection, and what the header says is not believed.
         max_heap_bytes: Envoy stops taking requests at 95 % of this.
         max_connections: connections from outside at a time.
     """
@@ -44,6 +49,7 @@ class EdgeSettings:
     packaging: str
     drm: str
     policy: str
+    limits: str
     tus: str
     objects: Path
     tls: Path
@@ -57,6 +63,9 @@ class EdgeSettings:
     access_log: str = "/dev/stdout"
     allowed_origins: tuple[str, ...] = ()
     strict: bool = False
+    limits_file: Path | None = None
+    limits_patience: float = 0.2
+    trusted_hops: int = 0
     workers: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     max_heap_bytes: int = 512 * 1024 * 1024
     max_connections: int = 4096

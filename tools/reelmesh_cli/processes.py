@@ -52,6 +52,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("packaging", "python", "services.packaging", needs=_STORES),
     ProcessSpec("drm", "python", "services.drm", needs=_STORES),
     ProcessSpec("policy", "python", "services.policy", needs=_STORES),
+    ProcessSpec("limits", "python", "services.limits", needs=("migrate",)),
     ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="metrics"),
     ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="metrics"),
     ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="tls"),

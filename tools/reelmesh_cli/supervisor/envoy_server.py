@@ -57,7 +57,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
     origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
     at = {
         name: f"unix:{layout.socket_of(name)}"
-        for name in ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
+        for name in ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "limits", "tus")
     }
     return EdgeSettings(
         identity=at["identity"],
@@ -67,6 +67,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         packaging=at["packaging"],
         drm=at["drm"],
         policy=at["policy"],
+        limits=at["limits"],
         tus=at["tus"],
         objects=layout.objects,
         tls=certificate_folder(layout.secrets, SERVICE_NAME),
@@ -76,9 +77,16 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         listen=f"127.0.0.1:{port}",
         access_log=str(access_log(layout)),
         allowed_origins=tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
+        limits_file=limits_file(layout),
+        trusted_hops=int(os.environ.get("REELMESH_TRUSTED_HOPS", "0")),
         # Whatever does not clearly say no means yes: that is the careful side.
         strict=os.environ.get("REELMESH_EDGE_STRICT", "").strip().lower() not in ("", "0", "false", "no", "off"),
     )
+
+
+def limits_file(layout: Layout) -> Path:
+    """What the install changes of the limits; the same file that the service `limits` reads."""
+    return Path(os.environ.get("REELMESH_LIMITS_FILE") or layout.data / "limits.yaml")
 
 
 def _write_private(file: Path, text: str) -> None:
