@@ -21,7 +21,7 @@ from services.kit.errors import Refusal
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import FRIENDLY_ORIGIN, Edge, running_edge
 from tests.envoy.parts import ASSET, PACKAGE, TICKET
-from tests.limits.scene import Scene, a_scene, of_address, refusal_in, service_token
+from tests.limits.scene import Scene, a_scene, of_address, refusal_in
 from tools.reelmesh_sdk import Client
 
 GET_ASSET = "/reelmesh.assets.v1.AssetsService/GetAsset"
@@ -33,8 +33,8 @@ GRPC_WEB = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
 async def limited(mesh: ProcessSettings, changes: object, **changed: Any) -> AsyncIterator[tuple[Scene, Edge]]:
     """An edge that asks a service with these limits; `changed` are settings of the edge."""
     async with a_scene(mesh, changes) as scene:
-        token, limits = service_token(scene.settings, "envoy"), scene.settings.peer("limits")
-        async with running_edge(token, limits=limits, **changed) as edge:
+        secrets, limits = scene.settings.secrets_dir, scene.settings.peer("limits")
+        async with running_edge(secrets, limits=limits, **changed) as edge:
             yield scene, edge
 
 
@@ -162,8 +162,11 @@ class TestByGrpcWeb:
 class TestTheClientLibrary:
     async def test_waits_as_long_as_it_is_told(self, mesh: ProcessSettings) -> None:
         async with a_scene(mesh, of_address("10 per second", 1), clock=SystemClock()) as scene:
-            token, limits = service_token(scene.settings, "envoy"), scene.settings.peer("limits")
-            async with running_edge(token, limits=limits) as edge, Client(f"http://{edge.address}", "rmk_x") as client:
+            secrets, limits = scene.settings.secrets_dir, scene.settings.peer("limits")
+            async with (
+                running_edge(secrets, limits=limits) as edge,
+                Client(f"http://{edge.address}", "rmk_x") as client,
+            ):
                 seen = await asyncio.gather(*(client.get_asset(ASSET) for _ in range(4)))
         assert len(seen) == 4
 
@@ -196,8 +199,8 @@ class TestWhoIsCounted:
 
     async def test_two_edges_share_one_limit(self, mesh: ProcessSettings) -> None:
         async with limited(mesh, of_address("1 per minute", 3)) as (scene, edge):
-            token, limits = service_token(scene.settings, "envoy"), scene.settings.peer("limits")
-            async with running_edge(token, limits=limits) as other:
+            secrets, limits = scene.settings.secrets_dir, scene.settings.peer("limits")
+            async with running_edge(secrets, limits=limits) as other:
                 seen = [(await one.http.get(REST)).status_code for one in (edge, other, edge, other, edge)]
         assert seen == [200, 200, 200, 429, 429]
 
@@ -220,7 +223,7 @@ class TestWithoutTheService:
     async def test_calls_go_on_when_the_edge_is_not_recognised(self, mesh: ProcessSettings) -> None:
         async with (
             a_scene(mesh, of_address("1 per minute", 1)) as scene,
-            running_edge("wrong", limits=scene.settings.peer("limits")) as edge,
+            running_edge(limits=scene.settings.peer("limits")) as edge,
         ):
             assert [(await edge.http.get(REST)).status_code for _ in range(3)] == [200, 200, 200]
 

@@ -11,7 +11,8 @@ import yaml
 
 from services.limits.rules import Quota
 from tests.envoy.edge import settings_in
-from tools.envoy_config import command, render, write_service_token
+from tests.support import certificates
+from tools.envoy_config import command, render, write_certificate_sources
 from tools.envoy_config.limits import Net
 from tools.envoy_config.replies import REPLIES
 from tools.envoy_config.templates import Block, filled, joined
@@ -19,7 +20,8 @@ from tools.envoy_config.templates import Block, filled, joined
 
 def test_it_is_yaml_that_envoy_accepts(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 8080)
-    write_service_token(settings.service_token_file, "x")
+    certificates.made_in(tmp_path)
+    write_certificate_sources(settings)
     config = tmp_path / "envoy.yaml"
     config.write_text(render(settings))
     checked = subprocess.run(
@@ -114,6 +116,7 @@ def test_a_wrong_file_of_limits_does_not_keep_an_edge_from_starting(tmp_path: Pa
 
 def test_strange_paths_are_quoted(tmp_path: Path) -> None:
     folder = tmp_path / "a: ${b} 'c' \"d\" #e"
+    folder.mkdir()
     rendered = yaml.safe_load(render(settings_in(folder, 8080)))
     assert rendered["admin"]["address"] == {"pipe": {"path": f"{folder}/admin.sock"}}
 

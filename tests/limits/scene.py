@@ -18,13 +18,11 @@ from envoy.service.ratelimit.v3 import rls_pb2_grpc
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
 from google.rpc.status_pb2 import Status
 
-from services.kit import client
-from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
 from services.kit.clock import Clock, FixedClock, SystemClock
 from services.kit.errors import STATUS_METADATA_KEY, Refusal
 from services.kit.settings import ProcessSettings
 from services.limits.__main__ import LimitsSettings, wire
-from tests.support.running import running
+from tests.support.running import connected, running
 
 METHOD = "reelmesh.assets.v1.AssetsService/GetAsset"
 GUESS = "reelmesh.identity.v1.AccountsService/LogIn"
@@ -116,19 +114,11 @@ class Scene:
         self.clock.advance(timedelta(seconds=seconds))
 
 
-def service_token(settings: ProcessSettings, service: str) -> str:
-    return ServiceTokens((settings.secrets_dir / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock()).mint(service)
-
-
 @contextlib.asynccontextmanager
-async def an_edge(settings: ProcessSettings, token: str | None = None) -> AsyncIterator[Edge]:
-    """An edge that shows Envoy's own token, or another."""
-    shown = service_token(settings, "envoy") if token is None else token
-    channel = client.connected(settings.peer("limits"), [], (lambda: shown) if shown else None)
-    try:
+async def an_edge(settings: ProcessSettings, caller: str = "envoy") -> AsyncIterator[Edge]:
+    """An edge that shows Envoy's own certificate, or another's."""
+    async with connected(settings, "limits", key="", caller=caller) as channel:
         yield Edge(rls_pb2_grpc.RateLimitServiceStub(channel))
-    finally:
-        await channel.close(None)
 
 
 @contextlib.asynccontextmanager

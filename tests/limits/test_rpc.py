@@ -28,7 +28,6 @@ from tests.limits.scene import (
     an_edge,
     of_address,
     request,
-    service_token,
 )
 from tests.support.keys import with_api_key
 from tests.support.running import running
@@ -190,16 +189,10 @@ class TestWhatIsSaid:
 class TestWhoMayAsk:
     @pytest.mark.parametrize("service", ["assets", "drm"])
     async def test_no_other_service(self, mesh: ProcessSettings, service: str) -> None:
-        async with a_scene(mesh) as scene, an_edge(scene.settings, service_token(scene.settings, service)) as other:
+        async with a_scene(mesh) as scene, an_edge(scene.settings, service) as other:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await other.ask()
         assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
-
-    async def test_nobody_without_a_credential(self, mesh: ProcessSettings) -> None:
-        async with a_scene(mesh) as scene, an_edge(scene.settings, "") as stranger:
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await stranger.ask()
-        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
 
 class TestWhatIsStrange:

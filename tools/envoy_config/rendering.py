@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.limits.rules import Written
-from tools.envoy_config.credentials import credential
+from tools.envoy_config.credentials import mutual_tls
 from tools.envoy_config.limits import asked, flood, guesses, limits_in
 from tools.envoy_config.methods import Method, public_methods
 from tools.envoy_config.replies import local_replies, of_net
@@ -257,26 +257,28 @@ def _cors(origins: list[dict[str, object]], methods: str, headers: tuple[str, ..
 
 
 def _clusters(settings: EdgeSettings) -> dict[str, Block]:
-    """Each cluster by its name. `policy-authz` is `policy` once more, with Envoy's own credential on each call, as on those to `limits`."""
+    """Each cluster by its name. `policy-authz` is `policy` once more, so that people's calls take nothing from the edge's own."""
     grpc_health = Block("grpc_health_check: {}")
     http2 = Block(
         f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}"
     )
-    clusters = {name: _cluster(name, address, grpc_health, http2, []) for name, address in settings.services().items()}
+    clusters = {
+        name: _cluster(name, address, grpc_health, http2, mutual_tls(settings, name, "h2"))
+        for name, address in settings.services().items()
+    }
     clusters["policy-authz"] = _cluster(
-        "policy-authz", settings.policy, grpc_health, http2, credential(settings.service_token_file)
+        "policy-authz", settings.policy, grpc_health, http2, mutual_tls(settings, "policy", "h2")
     )
-    clusters["limits"] = _cluster(
-        "limits", settings.limits, grpc_health, http2, credential(settings.service_token_file)
-    )
-    clusters["gateway-tus"] = _cluster(
-        "gateway-tus", settings.tus, Block("tcp_health_check: {}"), Block("http_protocol_options: {}"), []
-    )
+    clusters["limits"] = _cluster("limits", settings.limits, grpc_health, http2, mutual_tls(settings, "limits", "h2"))
+    # A connection counts as made only when both have shown their certificates.
+    tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
+    tus = mutual_tls(settings, "tus", "http/1.1")
+    clusters["gateway-tus"] = _cluster("gateway-tus", settings.tus, tcp_health, http1, tus)
     return clusters
 
 
 def _cluster(
-    name: str, address: str, health_check: Block, protocol: Block, upstream_filters: list[dict[str, object]]
+    name: str, address: str, health_check: Block, protocol: Block, transport_socket: dict[str, object]
 ) -> Block:
     return filled(
         "cluster",
@@ -285,7 +287,7 @@ def _cluster(
         buffer_bytes=BUFFER_BYTES,
         health_check=health_check,
         protocol=protocol,
-        upstream_filters=upstream_filters,
+        transport_socket=transport_socket,
         address=_address(address),
     )
 

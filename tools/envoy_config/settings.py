@@ -19,7 +19,9 @@ class EdgeSettings:
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
-        service_token_file: file with the token that shows `policy` who Envoy is, as `write_service_token` writes it.
+        tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
+        trust_domain: the install's name in the certificates of its services.
+        certificate_sources: folder of files that lead Envoy to `tls`, as `write_certificate_sources` writes them. They hold no secret.
         admin: address of Envoy's admin interface. It can stop Envoy and read its configuration: a unix socket in a private
             directory is the right place.
         listen: address for people.
@@ -50,7 +52,9 @@ class EdgeSettings:
     limits: str
     tus: str
     objects: Path
-    service_token_file: Path
+    tls: Path
+    trust_domain: str
+    certificate_sources: Path
     admin: str
     listen: str = "127.0.0.1:8080"
     web: Path = REPOSITORY / "web/dist"
