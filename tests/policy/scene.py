@@ -226,7 +226,7 @@ async def a_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Scene]
         on_the_bus(settings) as bus,
         running("policy", settings, wire, clock=clock),
         connected(settings, "policy", CONTRACT) as channel,
-        connected(settings, "policy", CONTRACT, key=service_token(settings, "drm")) as drm,
+        connected(settings, "policy", CONTRACT, key="", caller="drm") as drm,
         an_edge(settings) as edge,
     ):
         stub = policy_service_pb2_grpc.PolicyServiceStub(channel)

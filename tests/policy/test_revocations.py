@@ -48,20 +48,21 @@ async def licensed(scene: Scene, playback: policy_service_pb2.CreatePlaybackResp
 async def test_a_revoked_viewer_or_device_is_stopped_everywhere_and_opens_nothing(
     scene: Scene, target: api.RevocationTarget.ValueType, name: str
 ) -> None:
-    who = new_id("dev")
+    who: dict[str, Any] = {name: new_id("dev")}
+    somebody_else: dict[str, Any] = {name: new_id("dev")}
     films = [await scene.publish() for _ in range(2)]
-    playbacks = [await scene.play(film.asset_id, **{name: who}) for film in films]
-    other = await scene.play(films[0].asset_id, **{name: new_id("dev")})
-    made = await revoke(scene, target, who)
+    playbacks = [await scene.play(film.asset_id, **who) for film in films]
+    other = await scene.play(films[0].asset_id, **somebody_else)
+    made = await revoke(scene, target, who[name])
     assert made.ended_sessions == 2
     for playback in playbacks:
         assert (await scene.edge.check(playback.playback.dash_url)).reason == "SESSION_REVOKED"
         assert (await refused(licensed(scene, playback))).reason == "SESSION_REVOKED"
-    refusal = await refused(scene.play(films[0].asset_id, **{name: who}))
+    refusal = await refused(scene.play(films[0].asset_id, **who))
     assert (refusal.reason, refusal.metadata["target"]) == ("PLAYBACK_REVOKED", name.removesuffix("_id"))
     assert (await scene.edge.check(other.playback.dash_url)).reason == ""
     await lift(scene, made)
-    await scene.play(films[0].asset_id, **{name: who})
+    await scene.play(films[0].asset_id, **who)
 
 
 async def test_a_revoked_asset_is_held_for_everybody_and_goes_on_when_it_is_lifted(scene: Scene) -> None:
