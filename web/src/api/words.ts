@@ -125,7 +125,7 @@ const policy: Table<typeof PolicyReason> = {
   },
   TOO_MANY_STREAMS: {
     title: "You are watching on too many screens",
-    advice: "Stop one of them, wait half a minute, and try again.",
+    advice: "Stop one of them. This one goes on by itself within half a minute.",
   },
   RISK_TOO_HIGH: {
     title: "Playback was stopped because of unusual activity",
