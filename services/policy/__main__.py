@@ -16,6 +16,8 @@ from reelmesh.policy.v1 import (
     policy_service_pb2_grpc,
     revocations_service_pb2,
     revocations_service_pb2_grpc,
+    signals_service_pb2,
+    signals_service_pb2_grpc,
     ticket_keys_service_pb2,
     ticket_keys_service_pb2_grpc,
 )
@@ -42,6 +44,8 @@ from services.policy.judge import Judge, Known
 from services.policy.opening import Opening
 from services.policy.revocations.rpc import RevocationsServicer
 from services.policy.rpc import PolicyServicer
+from services.policy.signals.rpc import SignalsServicer
+from services.policy.signals.watching import Watch
 from services.policy.ticket_keys.keeping import POLICY_KEY_FILE, TicketKeys
 from services.policy.ticket_keys.rpc import TicketKeysServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
@@ -52,6 +56,7 @@ CONTRACTS = [
     CONTRACT,
     decisions_service_pb2.DESCRIPTOR.services_by_name["DecisionsService"],
     revocations_service_pb2.DESCRIPTOR.services_by_name["RevocationsService"],
+    signals_service_pb2.DESCRIPTOR.services_by_name["SignalsService"],
     ticket_keys_service_pb2.DESCRIPTOR.services_by_name["TicketKeysService"],
 ]
 
@@ -84,6 +89,11 @@ class PolicySettings(ProcessSettings):
         default=600,
         ge=1,
         description="Seconds for which open sessions go on while the database cannot be reached. Nothing new is opened meanwhile.",
+    )
+    policy_throttled_kib_per_second: int = Field(
+        default=96,
+        ge=1,
+        description="KiB a second that a playback gets which is slowed down because of unusual activity: enough for a small picture.",
     )
     policy_territory_database: Path | None = Field(
         default=None,
@@ -125,10 +135,13 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     judge = Judge(tickets, known, clock, longest_alone=settings.policy_longest_alone_seconds)
     territories = Territories(settings.policy_territory_database)
     gathering, recorder = Gathering(territories), Recorder(database)
-    gate = Gate(database, clock, gathering, recorder)
+    watch = Watch(database, clock, known, gathering=gathering, territories=territories, look=follower.catch_up)
+    await watch.listen(bus)
+    gate = Gate(database, clock, gathering=gathering, recorder=recorder, watch=watch)
+    watch.when_changed(gate.forget_all)
     review = Review(database, clock, known, gathering)
     review.when_changed(gate.forget_all)
-    opening, beats = Opening(clock, known, gathering), Beats(database, clock, known, gathering)
+    opening, beats = Opening(clock, known, gathering, watch), Beats(database, clock, known, gathering)
     policy = PolicyServicer(
         database,
         clock,
@@ -143,8 +156,15 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     )
     decisions = DecisionsServicer(database, clock, opening, review)
     revocations = RevocationsServicer(database, clock, known, follower)
+    signals = SignalsServicer(database, clock, gathering, watch, follower)
     control_plane = ControlPlane(
-        tickets, known, clock, most_barred=settings.policy_most_barred, lease=settings.policy_edge_lease_seconds
+        tickets,
+        known,
+        clock,
+        most_barred=settings.policy_most_barred,
+        lease=settings.policy_edge_lease_seconds,
+        longest_alone=settings.policy_longest_alone_seconds,
+        throttled_kib=settings.policy_throttled_kib_per_second,
     )
     ticket_keys = _ticket_keys(process, settings, database, tickets, control_plane)
     await ticket_keys.listen(bus)
@@ -154,8 +174,9 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
         decisions_service_pb2_grpc.add_DecisionsServiceServicer_to_server(decisions, server)
         revocations_service_pb2_grpc.add_RevocationsServiceServicer_to_server(revocations, server)
+        signals_service_pb2_grpc.add_SignalsServiceServicer_to_server(signals, server)
         ticket_keys_service_pb2_grpc.add_TicketKeysServiceServicer_to_server(TicketKeysServicer(ticket_keys), server)
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower, gate), server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower, gate, watch), server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
     projection = Projection(known, clock, FactProjection(review))
@@ -167,6 +188,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     process.in_background(ticket_keys.run(), "ticket keys")
     process.in_background(recorder.run(), "recorder")
     process.in_background(beats.run(), "beats")
+    process.in_background(watch.run(), "signals")
     await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})
     # Stopped before the server is drained.
     process.in_background(control_plane.until_stopped(), "control plane")

@@ -24,6 +24,7 @@ from services.policy.decision.facts import Kind
 from services.policy.follower import Follower
 from services.policy.gate import Gate
 from services.policy.judge import Admission, Judge, PackageUnknown
+from services.policy.signals.watching import Watch
 
 CHECK: Final = "/envoy.service.auth.v3.Authorization/Check"
 RULES: Final = {CHECK: Rule(callers=frozenset({"envoy"}))}
@@ -49,7 +50,8 @@ _ALLOWED: Final = DECISIONS.labels("ALLOWED")
 class EdgeServicer(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignore[misc]  # the wheel brings no types
     """Serves `envoy.service.auth.v3.Authorization`."""
 
-    def __init__(self, judge: Judge, follower: Follower, gate: Gate) -> None:
+    def __init__(self, judge: Judge, follower: Follower, gate: Gate, watch: Watch) -> None:
+        self._watch = watch
         self._judge = judge
         self._follower = follower
         self._gate = gate
@@ -82,7 +84,15 @@ class EdgeServicer(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignor
         if kind is not None and http.method != "OPTIONS":
             # Only the last address is Envoy's own word; those before came with the request.
             address = http.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-            await self._gate.admit(kind, admission.organisation_id, admission.session_id, address)
+            await self._gate.admit(
+                kind,
+                admission.organisation_id,
+                admission.session_id,
+                address=address,
+                user_agent=http.headers.get("user-agent", ""),
+            )
+        elif admission.kind is paths.Kind.MEDIA and http.method == "GET":
+            self._watch.segment(admission.organisation_id, admission.session_id)
         return admission
 
 

@@ -24,6 +24,7 @@ PREFIXES = {
     "registration_id": "reg",
     "reset_id": "rst",
     "revocation_id": "rvk",
+    "signal_id": "sig",
     "session_id": "pbs",
     "upload_id": "upl",
 }

@@ -131,6 +131,10 @@ const policy: Table<typeof PolicyReason> = {
     title: "Playback was stopped because of unusual activity",
     advice: "If that was you, ask whoever runs this platform to let you in again.",
   },
+  STEP_UP_REQUIRED: {
+    title: "Sign in again to go on watching",
+    advice: "There was unusual activity on your account. Sign in once more, then start again.",
+  },
   DOWNLOAD_REFUSED: {
     title: "This can not be kept for watching offline",
     advice: "Its owners allow it to be streamed only.",
