@@ -86,7 +86,9 @@ def test_keys_of_many_films_or_of_one_film_many_times() -> None:
         for count in range(findings.TITLES)
     ]
     assert [found for found in films if found] == [[SignalKind.KEY_SCRAPING]] == films[-1:]
-    again = [observed(windows, count * second, viewer_id="bob", session_id="pbs_bob") for count in range(findings.LICENCES)]
+    again = [
+        observed(windows, count * second, viewer_id="bob", session_id="pbs_bob") for count in range(findings.LICENCES)
+    ]
     assert [found for found in again if found] == [[SignalKind.KEY_SCRAPING]] == again[-1:]
     slowly = [
         observed(windows, count * timedelta(minutes=2), asset_id=f"ast_{count}", viewer_id="eve", session_id="pbs_9")
