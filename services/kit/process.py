@@ -61,7 +61,7 @@ class Process:
     async def bus(self) -> NatsClient:
         """A connection to NATS."""
         connection = await events.connect(self.settings, self.name)
-        self._stack.push_async_callback(connection.close)
+        self._stack.push_async_callback(events.disconnect, connection)
         return connection
 
     def store(self) -> ObjectStore:
