@@ -22,6 +22,7 @@ from reelmesh.policy.v1 import (
     ticket_keys_service_pb2_grpc,
 )
 
+from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
@@ -122,12 +123,23 @@ def _ticket_keys(
     )
 
 
+def _control_plane(settings: PolicySettings, tickets: Tickets, known: Known, clock: Clock) -> ControlPlane:
+    return ControlPlane(
+        tickets,
+        known,
+        clock,
+        most_barred=settings.policy_most_barred,
+        lease=settings.policy_edge_lease_seconds,
+        longest_alone=settings.policy_longest_alone_seconds,
+        throttled_kib=settings.policy_throttled_kib_per_second,
+    )
+
+
 async def wire(process: Process, settings: PolicySettings) -> None:
     """Puts the service together and starts it. It serves only once all revocations are known."""
     database, clock, known = process.database(), process.clock, Known()
     bus = await process.bus()
-    js = bus.jetstream()
-    await ensure_events(js)
+    await ensure_events(bus.jetstream())
     follower = Follower(database, known, clock)
     await follower.listen(bus)
     await follower.catch_up()
@@ -157,15 +169,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     decisions = DecisionsServicer(database, clock, opening, review)
     revocations = RevocationsServicer(database, clock, known, follower)
     signals = SignalsServicer(database, clock, gathering, watch, follower)
-    control_plane = ControlPlane(
-        tickets,
-        known,
-        clock,
-        most_barred=settings.policy_most_barred,
-        lease=settings.policy_edge_lease_seconds,
-        longest_alone=settings.policy_longest_alone_seconds,
-        throttled_kib=settings.policy_throttled_kib_per_second,
-    )
+    control_plane = _control_plane(settings, tickets, known, clock)
     ticket_keys = _ticket_keys(process, settings, database, tickets, control_plane)
     await ticket_keys.listen(bus)
     await ticket_keys.refresh()
@@ -179,9 +183,9 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower, gate, watch), server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
-    projection = Projection(known, clock, FactProjection(review))
-    process.in_background(Relay(database, js).run(), "relay")
-    process.in_background(projection.consumer(database, bus).run(), "consumer")
+    consumer = Projection(known, clock, FactProjection(review)).consumer(database, bus)
+    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
+    process.in_background(consumer.run(), "consumer")
     process.in_background(follower.run(settings.policy_follow_seconds), "follower")
     process.in_background(Upkeep(database, clock, territories).run(settings.policy_upkeep_seconds), "upkeep")
     process.in_background(review.run(), "review")
@@ -190,8 +194,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     process.in_background(beats.run(), "beats")
     process.in_background(watch.run(), "signals")
     await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})
-    # Stopped before the server is drained.
-    process.in_background(control_plane.until_stopped(), "control plane")
+    process.in_background(control_plane.until_stopped(), "control plane")  # ends before the server is drained
 
 
 def main() -> None:

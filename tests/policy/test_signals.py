@@ -17,6 +17,7 @@ from reelmesh.policy.v1 import signals_service_pb2 as api
 from services.kit.clock import timestamp
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
+from services.policy.signals.findings import LICENCES
 from tests.policy.scene import Scene, a_scene, eventually, refused
 from tests.support.places import place, write_places
 
@@ -162,12 +163,12 @@ async def test_without_the_rule_things_are_only_noted(scene: Scene) -> None:
 
 async def test_a_weight_of_nothing_keeps_nothing(scene: Scene) -> None:
     await weighing(scene, 0)
-    playback, seen = await scene.play(viewer_id="ada"), await scene.play(viewer_id="bob")
+    playback = await scene.play(viewer_id="ada")
     await share(scene, playback)
-    await scene.rules()
-    await share(scene, seen)
-    await risk(scene, "bob", 40)
-    assert not (await scene.signals.ListSignals(api.ListSignalsRequest(viewer_id="ada"))).signals
+    for _ in range(LICENCES):
+        await scene.edge.check(playback.playback.licence_url, "POST", headers={"x-forwarded-for": "198.51.1.7"})
+    found = await risk(scene, "ada", 40)
+    assert [signal.kind for signal in found.signals] == [api.SIGNAL_KIND_KEY_SCRAPING]
 
 
 @pytest.mark.parametrize("weights", [{"MIND_READING": 10}, {"TOKEN_SHARING": 101}])
