@@ -81,6 +81,10 @@ class Process:
         self._stack.push_async_callback(channel.close, None)
         return channel
 
+    def at_end(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Lets go of something when the process ends."""
+        self._stack.push_async_callback(act)
+
     def in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Runs something for as long as the process lives. If it ends by itself the process stops, to be started again clean."""
         task = asyncio.create_task(work, name=name)

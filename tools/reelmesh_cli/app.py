@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tools.reelmesh_cli.commands import demo, doctor, logs, mesh, playback, status, upload
+from tools.reelmesh_cli.commands import demo, doctor, logs, mesh, messages, playback, status, upload
 
 app = typer.Typer(
     name="reelmesh",
@@ -21,6 +21,7 @@ app.command("upload")(upload.upload)
 app.command("play")(playback.play)
 app.command("revoke")(playback.revoke)
 app.command("logs")(logs.logs)
+app.command("messages")(messages.messages)
 app.command("demo")(demo.demo)
 app.command("key")(status.key)
 app.command("doctor")(doctor.doctor)

@@ -114,6 +114,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
     ERROR_REASON_EMAIL_INVALID: _ErrorReason.ValueType  # 23
     """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_SENT_TOO_OFTEN: _ErrorReason.ValueType  # 30
+    """Codes were sent to the address or number, or from the caller's network, too often. Status RESOURCE_EXHAUSTED with
+    `google.rpc.RetryInfo`. No metadata.
+    """
+    ERROR_REASON_PHONE_INVALID: _ErrorReason.ValueType  # 31
+    """The text is not a phone number that an SMS can be sent to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_PHONE_TAKEN: _ErrorReason.ValueType  # 32
+    """Another account has the phone number. Status ALREADY_EXISTS. Only told to who has proved to have it. No metadata."""
+    ERROR_REASON_PROFILE_NOT_FOUND: _ErrorReason.ValueType  # 33
+    """The account has no such profile. Status NOT_FOUND. Metadata: `profile_id`."""
+    ERROR_REASON_PROFILE_LIMIT_REACHED: _ErrorReason.ValueType  # 34
+    """The account has as many profiles as it may have. Status FAILED_PRECONDITION. Lifted by: deleting one. Metadata: `limit`."""
+    ERROR_REASON_PIN_REQUIRED: _ErrorReason.ValueType  # 35
+    """The call needs the PIN of the profile, or of a grown-up's, and carries none. Status PERMISSION_DENIED. Metadata: `profile_id`, the
+    profile that the call is about; empty for a new one.
+    """
+    ERROR_REASON_PIN_INVALID: _ErrorReason.ValueType  # 36
+    """The PIN is wrong. Status PERMISSION_DENIED. Metadata: `profile_id`, the profile that the call is about; empty for a new one."""
+    ERROR_REASON_RATING_TOO_HIGH: _ErrorReason.ValueType  # 37
+    """A child's profile is limited to MATURITY_RATING_TWELVE. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_DEVICE_LIMIT_REACHED: _ErrorReason.ValueType  # 38
+    """The account has as many devices as its tier allows. Status FAILED_PRECONDITION. Lifted by: revoking one, or another tier. Metadata:
+    `limit`, `tier`.
+    """
+    ERROR_REASON_DEVICE_NOT_FOUND: _ErrorReason.ValueType  # 39
+    """The account has no such device. Status NOT_FOUND. Metadata: `device_id`."""
+    ERROR_REASON_SESSION_BOUND: _ErrorReason.ValueType  # 40
+    """The session is bound to another device already. Status FAILED_PRECONDITION. Lifted by: signing in anew. Metadata: `device_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the identity service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -172,6 +200,34 @@ ERROR_REASON_EMAIL_UNKNOWN: ErrorReason.ValueType  # 22
 """There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
 ERROR_REASON_EMAIL_INVALID: ErrorReason.ValueType  # 23
 """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_SENT_TOO_OFTEN: ErrorReason.ValueType  # 30
+"""Codes were sent to the address or number, or from the caller's network, too often. Status RESOURCE_EXHAUSTED with
+`google.rpc.RetryInfo`. No metadata.
+"""
+ERROR_REASON_PHONE_INVALID: ErrorReason.ValueType  # 31
+"""The text is not a phone number that an SMS can be sent to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_PHONE_TAKEN: ErrorReason.ValueType  # 32
+"""Another account has the phone number. Status ALREADY_EXISTS. Only told to who has proved to have it. No metadata."""
+ERROR_REASON_PROFILE_NOT_FOUND: ErrorReason.ValueType  # 33
+"""The account has no such profile. Status NOT_FOUND. Metadata: `profile_id`."""
+ERROR_REASON_PROFILE_LIMIT_REACHED: ErrorReason.ValueType  # 34
+"""The account has as many profiles as it may have. Status FAILED_PRECONDITION. Lifted by: deleting one. Metadata: `limit`."""
+ERROR_REASON_PIN_REQUIRED: ErrorReason.ValueType  # 35
+"""The call needs the PIN of the profile, or of a grown-up's, and carries none. Status PERMISSION_DENIED. Metadata: `profile_id`, the
+profile that the call is about; empty for a new one.
+"""
+ERROR_REASON_PIN_INVALID: ErrorReason.ValueType  # 36
+"""The PIN is wrong. Status PERMISSION_DENIED. Metadata: `profile_id`, the profile that the call is about; empty for a new one."""
+ERROR_REASON_RATING_TOO_HIGH: ErrorReason.ValueType  # 37
+"""A child's profile is limited to MATURITY_RATING_TWELVE. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_DEVICE_LIMIT_REACHED: ErrorReason.ValueType  # 38
+"""The account has as many devices as its tier allows. Status FAILED_PRECONDITION. Lifted by: revoking one, or another tier. Metadata:
+`limit`, `tier`.
+"""
+ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason.ValueType  # 39
+"""The account has no such device. Status NOT_FOUND. Metadata: `device_id`."""
+ERROR_REASON_SESSION_BOUND: ErrorReason.ValueType  # 40
+"""The session is bound to another device already. Status FAILED_PRECONDITION. Lifted by: signing in anew. Metadata: `device_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

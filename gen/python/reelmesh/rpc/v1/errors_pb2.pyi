@@ -56,6 +56,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The body, the path or the headers are larger than the edge takes. Status OUT_OF_RANGE. No metadata."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 13
     """There is more to do than the edge can. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
+    ERROR_REASON_PROOF_INVALID: _ErrorReason.ValueType  # 15
+    """The credential is bound to a key, or the call asks for one, and there is no good proof in the metadata `dpop` that the caller holds it
+    (RFC 9449). Status UNAUTHENTICATED. Metadata: `problem`: `missing`, `malformed`, `other_key`, `other_request`, `other_token`, `stale`
+    or `replayed`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal that is not particular to one domain. On the wire it stands in `google.rpc.ErrorInfo.reason`
@@ -95,4 +100,9 @@ ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 12
 """The body, the path or the headers are larger than the edge takes. Status OUT_OF_RANGE. No metadata."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 13
 """There is more to do than the edge can. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
+ERROR_REASON_PROOF_INVALID: ErrorReason.ValueType  # 15
+"""The credential is bound to a key, or the call asks for one, and there is no good proof in the metadata `dpop` that the caller holds it
+(RFC 9449). Status UNAUTHENTICATED. Metadata: `problem`: `missing`, `malformed`, `other_key`, `other_request`, `other_token`, `stale`
+or `replayed`.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
