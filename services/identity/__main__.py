@@ -16,10 +16,12 @@ from services.identity.accounts.password_sign_in import PasswordSignIn
 from services.identity.accounts.rpc import AccountsServicer
 from services.identity.api_keys.recognition import ApiKeyRecognition
 from services.identity.codes import Codes
+from services.identity.devices.domain import LIMITS
 from services.identity.messages import Messages
 from services.identity.organisations import store as organisations
 from services.identity.organisations.store import Organisation
 from services.identity.passwords import BreachedPasswords, Passwords
+from services.identity.people import PEOPLE_CONTRACTS, add_people
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
 from services.identity.sessions.keeping import Sessions
 from services.identity.trust.feed import TrustFeed
@@ -63,6 +65,13 @@ class IdentitySettings(ProcessSettings):
         default=None,
         description="Folder of SHA-1 range files of breached passwords, `<FIVE HEX DIGITS>.txt`. None: no such list.",
     )
+    identity_device_limits: dict[str, int] = Field(
+        default_factory=lambda: dict(LIMITS),
+        description="JSON map from tiers to the devices that an account may have. A tier not named has those of `free`.",
+    )
+    identity_post_seconds: float = Field(
+        default=10, gt=0, description="Seconds between two looks for messages that a process which died left to send."
+    )
     identity_upkeep_seconds: float = Field(
         default=600, gt=0, description="Seconds between two removals of what nobody needs any more."
     )
@@ -97,11 +106,13 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
         workers=settings.identity_argon2_workers,
     )
     sessions = Sessions(clock, signer, feed)
+    messages = Messages(seal)
+    password_sign_in = PasswordSignIn(database, clock, seal, passwords, sessions)
     joining = Joining(
         database,
         clock,
         codes=Codes(seal),
-        messages=Messages(seal),
+        messages=messages,
         passwords=passwords,
         sessions=sessions,
         home_organisation_id=await _home(settings, database, process),
@@ -111,19 +122,31 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
         database,
         clock,
         joining=joining,
-        password_sign_in=PasswordSignIn(database, clock, seal, passwords, sessions),
+        password_sign_in=password_sign_in,
         sessions=sessions,
         feed=feed,
+        proofs=process.proofs,
+    )
+    people = add_people(
+        process,
+        database,
+        seal=seal,
+        messages=messages,
+        sessions=sessions,
+        password_sign_in=password_sign_in,
+        device_limits=settings.identity_device_limits,
+        post_seconds=settings.identity_post_seconds,
     )
 
     def add(server: grpc.aio.Server) -> None:
+        people(server)
         accounts_service_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, server)
         trust_service_pb2_grpc.add_TrustServiceServicer_to_server(TrustServicer(feed, api_keys), server)
 
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
     process.in_background(feed.run(), "trust feed")
     process.in_background(Upkeep(database, clock).run(settings.identity_upkeep_seconds), "upkeep")
-    await process.serve(CONTRACTS, add, trust=LocalTrust(clock, signer, feed, api_keys))
+    await process.serve([*CONTRACTS, *PEOPLE_CONTRACTS], add, trust=LocalTrust(clock, signer, feed, api_keys))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -51,6 +51,25 @@ OF_ONE_NETWORK: Final = Limit(200, timedelta(seconds=15), timedelta(minutes=15))
 """About any account from one network, which may be a whole school."""
 
 
+TO_ONE_ADDRESS: Final = Limit(3, timedelta(minutes=1), timedelta(hours=1))
+"""Codes to one address or number, whether it has an account or not."""
+BY_ONE_ACCOUNT: Final = Limit(5, timedelta(minutes=1), timedelta(hours=1))
+"""Codes that one person has sent to numbers."""
+TO_ANYBODY: Final = Limit(50, timedelta(seconds=30), timedelta(minutes=15))
+"""Codes that were asked for from one network."""
+ABOUT_ONE_PIN: Final = Limit(4, timedelta(seconds=15), timedelta(minutes=15))
+"""PINs of one account: four wrong ones cost nothing, the fifth costs time."""
+
+
+class Counted(Protocol):
+    """Something that is counted, and limited by its counts."""
+
+    @property
+    def limits(self) -> Sequence[tuple[bytes, Limit]]:
+        """Each key with its limit, in one order for all, so that two attempts never wait for each other."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Guess:
     """What one attempt counts against.
@@ -81,7 +100,37 @@ class Guess:
         return sorted(pairs, key=lambda pair: pair[0])
 
 
-async def begin(tx: Tx, guess: Guess, now: datetime) -> timedelta:
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What one code that is sent counts against."""
+
+    limits: Sequence[tuple[bytes, Limit]]
+
+    @classmethod
+    def of(cls, seal: Seal, to: str, network: str, account_id: str) -> Sending:
+        """A code to an address or number, asked for from a network, by somebody who is signed in where `account_id` says so."""
+        pairs = [
+            (seal.digest("sent to", to), TO_ONE_ADDRESS),
+            (seal.digest("sent from", network), TO_ANYBODY),
+        ]
+        if account_id:
+            pairs.append((seal.digest("sent by", account_id), BY_ONE_ACCOUNT))
+        return cls(sorted(pairs, key=lambda pair: pair[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class PinGuess:
+    """What one PIN counts against."""
+
+    limits: Sequence[tuple[bytes, Limit]]
+
+    @classmethod
+    def of(cls, seal: Seal, account_id: str) -> PinGuess:
+        """A PIN of one of an account's profiles."""
+        return cls([(seal.digest("pin of", account_id), ABOUT_ONE_PIN)])
+
+
+async def begin(tx: Tx, guess: Counted, now: datetime) -> timedelta:
     """Counts an attempt. Returns how long to wait instead of making it; nothing when it may be made. An attempt that must wait counts
     for nothing."""
     counted: list[tuple[bytes, int, Limit]] = []
@@ -110,6 +159,11 @@ async def forgive(tx: Tx, guess: Guess) -> None:
         .where(attempts.c.key == guess.network, attempts.c.failures > 0)
         .values(failures=attempts.c.failures - 1)
     )
+
+
+async def forget(tx: Tx, counted: Counted) -> None:
+    """What was counted is forgotten."""
+    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_([key for key, _ in counted.limits])))
 
 
 async def forget_old(tx: Tx, now: datetime) -> None:

@@ -24,6 +24,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from reelmesh.rpc.v1 import access_pb2
 
 from services.kit.clock import Clock
+from services.kit.dpop import Proofs
 from services.kit.errors import RPC_DOMAIN, Refusal
 
 log = structlog.stdlib.get_logger()
@@ -47,6 +48,7 @@ class Principal:
         tier: tier of the person or of the key's organisation, by which limits differ.
         profile_id: profile that the person chose; empty when none.
         client_id: OAuth client that the session was opened by; empty when none.
+        key_thumbprint: key that the access token is bound to (RFC 9449), which the call has proved to hold; empty when none.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Principal:
     tier: str = ""
     profile_id: str = ""
     client_id: str = ""
+    key_thumbprint: str = ""
 
     @property
     def service(self) -> str:
@@ -281,27 +284,30 @@ class Trust(Protocol):
 class Authenticator:
     """Recognises callers by the credential in their metadata."""
 
-    def __init__(self, api_keys: ApiKeys, service_tokens: ServiceTokens, trust: Trust) -> None:
+    def __init__(self, api_keys: ApiKeys, service_tokens: ServiceTokens, trust: Trust, proofs: Proofs) -> None:
         self._api_keys = api_keys
         self._service_tokens = service_tokens
         self._trust = trust
+        self._proofs = proofs
 
-    async def principal(self, metadata: Mapping[str, str]) -> Principal | None:
-        """Who is calling; None when no credential was presented.
+    async def principal(self, metadata: Mapping[str, str], method: str) -> Principal | None:
+        """Who is calling a method; None when no credential was presented.
 
         Raises:
-            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` when one was presented and is not good.
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` or `PROOF_INVALID` when one was presented and is not good.
         """
         header = metadata.get("authorization")
         if header is None:
             return None
         scheme, _, credential = header.partition(" ")
+        if _is_access_token(credential) and scheme.lower() in {"bearer", "dpop"}:
+            principal = await self._trust.person(credential)
+            self._proofs.require(principal.key_thumbprint, scheme.lower(), credential, metadata, method)
+            return principal
         if scheme.lower() != "bearer" or not credential:
             raise credential_invalid("the credential must be sent as `authorization: Bearer <credential>`")
         if credential.startswith("rmk_"):
             return self._api_keys.find(credential) or await self._trust.api_key(credential)
-        if _is_access_token(credential):
-            return await self._trust.person(credential)
         return self._service_tokens.check(credential)
 
 

@@ -32,6 +32,7 @@ from services.kit.access import (
 )
 from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
+from services.kit.dpop import Proofs
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
@@ -54,6 +55,7 @@ class Process:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.tokens = ServiceTokens(settings.secret(SERVICE_TOKEN_KEY_FILE), self.clock)
+        self.proofs = Proofs(self.clock, settings.public_url)
         self.failed = asyncio.Event()
         self._stack = stack
 
@@ -113,7 +115,7 @@ class Process:
             trust: recognises people and API keys. None: what the identity service says.
         """
         api_keys = ApiKeys(self.settings.secrets_dir / API_KEYS_FILE)
-        authenticator = Authenticator(api_keys, self.tokens, trust or self._remote_trust())
+        authenticator = Authenticator(api_keys, self.tokens, trust or self._remote_trust(), self.proofs)
         server = Server(
             authenticator,
             {**declared_rules(contracts), **(foreign or {})},
