@@ -176,7 +176,7 @@ def _opened(proof: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise malformed
         if isinstance(claims["iat"], bool) or not isinstance(claims["iat"], int | float):
             raise malformed
-    except (jwt.InvalidTokenError, jwt.PyJWKError, ValueError, TypeError, KeyError):
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         raise malformed from None
     return jwk, claims
 

@@ -56,7 +56,17 @@ def test_each_service_is_in_the_package_of_its_domain(contracts: Contracts) -> N
     services = [service for service in contracts.services.values() if service.name.startswith(OWN)]
     assert {service.package for service in services} == {
         f"reelmesh.{domain}.v1"
-        for domain in ("assets", "drm", "identity", "notifications", "packaging", "policy", "rpc", "transcode", "upload")
+        for domain in (
+            "assets",
+            "drm",
+            "identity",
+            "notifications",
+            "packaging",
+            "policy",
+            "rpc",
+            "transcode",
+            "upload",
+        )
     }
     for service in services:
         assert re.fullmatch(re.escape(service.package) + r"\.[A-Z][A-Za-z]+Service", service.name)

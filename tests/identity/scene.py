@@ -93,6 +93,10 @@ class Scene:
         """Metadata of somebody who is not signed in, as the edge passes it on."""
         return (("x-forwarded-for", ADDRESS), ("user-agent", "a browser"))
 
+    async def begin_registration(self, email: str) -> api.RegisterResponse:
+        """Somebody registers."""
+        return await self.accounts.Register(api.RegisterRequest(email=email, password=PASSWORD), metadata=self.outside)
+
     async def register(self, email: str = "", password: str = PASSWORD, **fields: str) -> Person:
         """Somebody registers, reads the mail and types the code."""
         address = email or f"{secrets.token_hex(6)}@example.com"
