@@ -30,6 +30,11 @@ class KeyHolder:
         """Of the public key (RFC 7638)."""
         return self.key.thumbprint()
 
+    @property
+    def pem(self) -> bytes:
+        """The private key."""
+        return self.key.as_pem(private=True)
+
     def proof(
         self,
         now: datetime,
@@ -45,7 +50,7 @@ class KeyHolder:
         whole = {name: value for name, value in {**claims, **changed}.items() if value is not None}
         public = {"typ": "dpop+jwt", "alg": self._algorithm, "jwk": self.key.as_dict(private=False)}
         if self._algorithm == "EdDSA":  # whose name joserfc deprecates (RFC 9864), and clients use
-            return pyjwt.encode(whole, self.key.private_key, algorithm="EdDSA", headers=public)
+            return pyjwt.encode(whole, self.pem, algorithm="EdDSA", headers=public)
         return jwt.encode(public, whole, self.key, algorithms=[self._algorithm])
 
 
