@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -174,9 +175,10 @@ def _opened(proof: str) -> tuple[dict[str, Any], dict[str, Any]]:
         texts = [claims[name] for name in ("jti", "htm", "htu")]
         if not all(isinstance(text, str) and text for text in texts) or len(texts[0]) > _LONGEST_JTI:
             raise malformed
-        if isinstance(claims["iat"], bool) or not isinstance(claims["iat"], int | float):
+        if isinstance(claims["iat"], bool) or not math.isfinite(claims["iat"]):
             raise malformed
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        texts[0].encode()  # JSON can hold half a character
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise malformed from None
     return jwk, claims
 

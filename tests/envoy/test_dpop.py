@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import asyncpg
 import grpc
 import httpx
 import pytest
@@ -23,6 +24,7 @@ from tests.envoy.edge import FRIENDLY_ORIGIN, Edge, free_port, running_edge
 from tests.envoy.test_calls import framed, unframed
 from tests.identity.scene import Person, Scene, a_scene
 from tests.support.dpop import KeyHolder
+from tests.support.tus import BODY_TYPE, gateway, upload_service
 
 GET_ACCOUNT = "/reelmesh.identity.v1.AccountsService/GetAccount"
 REGISTER = "/reelmesh.identity.v1.DevicesService/RegisterDevice"
@@ -45,6 +47,17 @@ class Device:
         proof = self.holder.proof(self.scene.clock.now(), method, url, token)
         return {"authorization": f"{scheme} {token}", "dpop": proof}
 
+    async def register(self) -> None:
+        """Binds the session to the key."""
+        request = devices_service_pb2.RegisterDeviceRequest(
+            request_id=new_id("req"), display_name="TV", platform="android-tv"
+        )
+        async with self.edge.channel() as channel:
+            stub = devices_service_pb2_grpc.DevicesServiceStub(channel)
+            shown = tuple(self.headers("POST", REGISTER, scheme="Bearer").items())
+            answer = await stub.RegisterDevice(request, metadata=shown)
+        self.tokens.access_token = answer.tokens.access_token
+
 
 @pytest.fixture
 async def device(mesh: ProcessSettings) -> AsyncIterator[Device]:
@@ -55,14 +68,7 @@ async def device(mesh: ProcessSettings) -> AsyncIterator[Device]:
     ):
         person = await scene.register()
         device = Device(edge, scene, person, await scene.log_in(person.email))
-        request = devices_service_pb2.RegisterDeviceRequest(
-            request_id=new_id("req"), display_name="TV", platform="android-tv"
-        )
-        async with edge.channel() as channel:
-            stub = devices_service_pb2_grpc.DevicesServiceStub(channel)
-            shown = tuple(device.headers("POST", REGISTER, scheme="Bearer").items())
-            answer = await stub.RegisterDevice(request, metadata=shown)
-        device.tokens.access_token = answer.tokens.access_token
+        await device.register()
         yield device
 
 
@@ -165,3 +171,40 @@ async def test_proofs_are_not_in_the_log(device: Device, caplog: pytest.LogCaptu
         answer = await device.edge.http.get("/v1/account", headers=headers)
         line = await device.edge.log(answer.headers["x-correlation-id"])
     assert headers["dpop"] not in str(line) + caplog.text
+
+
+async def made_creator(scene: Scene, account_id: str) -> None:
+    """Somebody gave the person a role that may upload."""
+    connection = await asyncpg.connect(
+        host=scene.settings.database_host, user=scene.settings.database_admin, database=scene.settings.database_name
+    )
+    try:
+        query = "UPDATE identity.memberships SET role_ids = ARRAY['creator'] WHERE account_id = $1"
+        await connection.execute(query, account_id)
+    finally:
+        await connection.close()
+
+
+async def test_by_tus_too_where_one_request_leads_to_many_calls(mesh: ProcessSettings) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    settings = mesh.model_copy(update={"public_url": f"http://{address}"})
+    async with (
+        a_scene(mesh, public_url=settings.public_url) as scene,
+        upload_service(settings, scene.clock),
+        gateway(settings) as tus,
+        running_edge(listen=address, identity=scene.settings.peer("identity"), tus=f"unix:{tus.socket}") as edge,
+    ):
+        person = await scene.register()
+        await made_creator(scene, person.account.account_id)
+        device = Device(edge, scene, person, await scene.log_in(person.email))
+        await device.register()
+        about = {"tus-resumable": "1.0.0", "upload-length": "5"}
+        made = await edge.http.post("/files/", headers={**about, **device.headers("POST", "/files/")})
+        assert made.status_code == 201, made.text
+        path = made.headers["location"]
+        chunk = {"tus-resumable": "1.0.0", "upload-offset": "0", "content-type": BODY_TYPE}
+        stranger = {**device.headers("PATCH", path), "dpop": device.headers("PATCH", "/files/")["dpop"]}
+        refused = await edge.http.patch(path, headers={**chunk, **stranger}, content=b"12345")
+        assert (refused.status_code, problem(refused)) == (401, "other_request")
+        done = await edge.http.patch(path, headers={**chunk, **device.headers("PATCH", path)}, content=b"12345")
+        assert (done.status_code, done.headers["upload-offset"]) == (204, "5")

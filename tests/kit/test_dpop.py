@@ -61,9 +61,9 @@ def problem(proofs: Proofs, proof: str, *, token: str = "", bound_to: str = "", 
     return ""
 
 
-def strange(holder: KeyHolder, header: dict[str, Any]) -> str:
-    """A proof with a header that a decent library does not write."""
-    claims = {"jti": "1", "htm": "POST", "htu": EDGE + METHOD, "iat": int(NOW.timestamp())}
+def strange(holder: KeyHolder, header: dict[str, Any], jti: str = "1") -> str:
+    """A proof that a decent library does not write."""
+    claims = {"jti": jti, "htm": "POST", "htu": EDGE + METHOD, "iat": int(NOW.timestamp())}
     whole = {"typ": "dpop+jwt", "jwk": holder.key.as_dict(private=False), **header}
     return jwt.encode(claims, holder.pem, algorithm="ES256", headers=whole)
 
@@ -130,6 +130,8 @@ def test_a_proof_by_another_key_is_of_no_use(proofs: Proofs, holder: KeyHolder) 
         ({"iat": None}, "malformed"),
         ({"iat": "now"}, "malformed"),
         ({"iat": True}, "malformed"),
+        ({"iat": float("nan")}, "malformed"),
+        ({"iat": 10**400}, "malformed"),
         ({"jti": None}, "malformed"),
         ({"jti": ""}, "malformed"),
         ({"jti": "x" * 257}, "malformed"),
@@ -202,7 +204,9 @@ def test_neither_no_signature_nor_a_symmetric_one_is_taken(proofs: Proofs, holde
     broken = bytearray(base64.urlsafe_b64decode(signature + "=="))
     broken[0] ^= 1
     assert problem(proofs, f"{body}.{base64.urlsafe_b64encode(broken).decode().rstrip('=')}") == "malformed"
-    for garbage in ("a.b.c", "x", "….…", f"{good},{good}"):
+    assert problem(proofs, strange(holder, {}, "\ud800")) == "malformed"
+    deep = base64.urlsafe_b64encode(b"[" * 2500).decode().rstrip("=")
+    for garbage in (f"{deep}.e30.AA", f"{good.split('.')[0]}.{deep}.AA", "a.b.c", "x", "….…", f"{good},{good}"):
         assert problem(proofs, garbage) == "malformed"
 
 
