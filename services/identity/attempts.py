@@ -55,8 +55,8 @@ TO_ONE_ADDRESS: Final = Limit(3, timedelta(minutes=1), timedelta(hours=1))
 """Codes to one address or number, whether it has an account or not."""
 BY_ONE_ACCOUNT: Final = Limit(5, timedelta(minutes=1), timedelta(hours=1))
 """Codes that one person has sent to numbers."""
-TO_ANYBODY: Final = Limit(50, timedelta(seconds=30), timedelta(minutes=15))
-"""Codes that were asked for from one network."""
+TO_ANYBODY: Final = Limit(200, timedelta(seconds=15), timedelta(minutes=15))
+"""Codes that were asked for from one network, which may be a whole school, and not used."""
 ABOUT_ONE_PIN: Final = Limit(4, timedelta(seconds=15), timedelta(minutes=15))
 """PINs of one account: four wrong ones cost nothing, the fifth costs time."""
 
@@ -102,20 +102,31 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What one code that is sent counts against."""
+    """What one code that is sent counts against.
 
-    limits: Sequence[tuple[bytes, Limit]]
+    Attributes:
+        address: keyed digest of the address or number, whether it has an account or not.
+        network: of the network that it was asked for from.
+        account: of the account of who asks; empty when nobody is signed in.
+    """
+
+    address: bytes
+    network: bytes
+    account: bytes
 
     @classmethod
-    def of(cls, seal: Seal, to: str, network: str, account_id: str) -> Sending:
+    def of(cls, seal: Seal, to: str, network: str, account_id: str = "") -> Sending:
         """A code to an address or number, asked for from a network, by somebody who is signed in where `account_id` says so."""
-        pairs = [
-            (seal.digest("sent to", to), TO_ONE_ADDRESS),
-            (seal.digest("sent from", network), TO_ANYBODY),
-        ]
-        if account_id:
-            pairs.append((seal.digest("sent by", account_id), BY_ONE_ACCOUNT))
-        return cls(sorted(pairs, key=lambda pair: pair[0]))
+        account = seal.digest("sent by", account_id) if account_id else b""
+        return cls(seal.digest("sent to", to), seal.digest("sent from", network), account)
+
+    @property
+    def limits(self) -> Sequence[tuple[bytes, Limit]]:
+        """As above."""
+        pairs = [(self.address, TO_ONE_ADDRESS), (self.network, TO_ANYBODY)]
+        if self.account:
+            pairs.append((self.account, BY_ONE_ACCOUNT))
+        return sorted(pairs, key=lambda pair: pair[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +164,33 @@ async def begin(tx: Tx, guess: Counted, now: datetime) -> timedelta:
 
 async def forgive(tx: Tx, guess: Guess) -> None:
     """The attempt was right: what was counted about the account is forgotten, and the network gets its one back."""
-    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_([guess.account, guess.place])))
-    await tx.execute(
-        sa.update(attempts)
-        .where(attempts.c.key == guess.network, attempts.c.failures > 0)
-        .values(failures=attempts.c.failures - 1)
-    )
+    await _forget(tx, [guess.account, guess.place])
+    await _give_back(tx, guess.network)
+
+
+async def used(tx: Tx, sending: Sending) -> None:
+    """A code was asked for by whom it was sent to, as its use shows: it counts against nobody."""
+    await _forget(tx, [sending.address, sending.account])
+    await _give_back(tx, sending.network)
 
 
 async def forget(tx: Tx, counted: Counted) -> None:
     """What was counted is forgotten."""
-    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_([key for key, _ in counted.limits])))
+    await _forget(tx, [key for key, _ in counted.limits])
 
 
 async def forget_old(tx: Tx, now: datetime) -> None:
     """Removes counts that nobody added to for a day."""
     await tx.execute(sa.delete(attempts).where(attempts.c.forget_time < now))
+
+
+async def _forget(tx: Tx, keys: Sequence[bytes]) -> None:
+    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_(keys)))
+
+
+async def _give_back(tx: Tx, key: bytes) -> None:
+    await tx.execute(
+        sa.update(attempts)
+        .where(attempts.c.key == key, attempts.c.failures > 0)
+        .values(failures=attempts.c.failures - 1)
+    )

@@ -58,7 +58,9 @@ def add_people(
     )
     devices = DevicesServicer(database, clock, proofs=process.proofs, sessions=sessions, limits=device_limits)
     notifications = notifications_service_pb2.DESCRIPTOR.services_by_name["NotificationsService"]
-    postman = Postman(database, clock, messages, process.peer("notifications", notifications), idle=post_seconds)
+    # The postman has pauses of its own, which providers ask for.
+    channel = process.peer("notifications", notifications, repeats=False)
+    postman = Postman(database, clock, messages, channel, idle=post_seconds)
     process.in_background(postman.run(), "postman")
 
     def add(server: grpc.aio.Server) -> None:

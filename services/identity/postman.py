@@ -30,8 +30,8 @@ log = structlog.stdlib.get_logger()
 
 FIRST_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(minutes=2)
-_DEADLINE: Final = 40.0
-"""Seconds; a provider may take 30."""
+_DEADLINE: Final = 30.0
+"""Seconds. What becomes of a message after that is heard when it is asked for again."""
 _HOPELESS: Final = frozenset(
     {"ADDRESS_REFUSED", "ADDRESS_INVALID", "OUTCOME_UNKNOWN", "TEMPLATE_UNKNOWN", "PARAMETER_INVALID"}
 )

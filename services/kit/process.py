@@ -75,10 +75,12 @@ class Process:
         """The object store."""
         return ObjectStore.at(self.settings.storage_location())
 
-    def peer(self, service: str, contract: ServiceDescriptor) -> grpc.aio.Channel:
-        """A channel to another service, on which this one shows its own token."""
+    def peer(self, service: str, contract: ServiceDescriptor, *, repeats: bool = True) -> grpc.aio.Channel:
+        """A channel to another service, on which this one shows its own token. `repeats=False`: calls are not sent again by themselves."""
         channel = client.connected(
-            self.settings.peer(service), [contract], client.service_credential(self.tokens, self.name)
+            self.settings.peer(service),
+            [contract] if repeats else [],
+            client.service_credential(self.tokens, self.name),
         )
         self._stack.push_async_callback(channel.close, None)
         return channel

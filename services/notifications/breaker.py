@@ -34,10 +34,12 @@ class Breaker:
             raise NotTaken(self._closed_until - now)
         self._closed_until = now + PAUSE  # this one tries; the others wait for what it finds
 
-    def failed(self) -> None:
-        """It gave no answer, or said that it is in trouble."""
+    def failed(self, pause: timedelta | None = None) -> None:
+        """It gave no answer, or said that it is in trouble. Where it asks for a pause, it gets that at once."""
         self._failures += 1
-        if self._failures >= FAILURES:
+        if pause is not None:
+            self._closed_until = self._clock.now() + pause
+        elif self._failures >= FAILURES:
             self._closed_until = self._clock.now() + PAUSE
 
     def worked(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from reelmesh.notifications.v1 import events_pb2, notifications_pb2
@@ -28,8 +28,8 @@ from services.notifications.domain import (
     under_way,
 )
 
-LONGEST: Final = 30.0
-"""Seconds that a provider may take; less than a message is claimed for."""
+LONGEST: Final = 18.0
+"""Seconds that a provider may take each time; thrice that is less than a message is claimed for."""
 PAUSES: Final = (0.2, 0.6)
 """Seconds before the second and the third try of a message that was certainly not taken."""
 _CLOSING: Final[Mapping[str, type[Exception]]] = {"ADDRESS_REFUSED": AddressRefused, "OUTCOME_UNKNOWN": OutcomeUnknown}
@@ -90,32 +90,35 @@ class Deliveries:
         return now
 
     async def _tried(self, name: str, letter: Letter) -> None:
-        """Hands a message over, again only where it was certainly not taken and the provider does not ask to be left alone."""
-        for pause in (*PAUSES, None):
-            try:
-                return await self._once(name, letter)
-            except NotTaken as outcome:
-                if pause is None or (outcome.retry_after or timedelta()) > timedelta(seconds=pause):
-                    raise
-                await asyncio.sleep(pause)
-        return None
-
-    async def _once(self, name: str, letter: Letter) -> None:
+        """Hands a message over, unless its provider is to be left alone, and notes how the provider is."""
         breaker = self._breakers[name]
         breaker.check()
         try:
-            async with asyncio.timeout(LONGEST):
-                await self._channels[name].send(letter)
-        except (NotTaken, OutcomeUnknown):
+            await self._repeated(name, letter)
+        except NotTaken as outcome:
+            breaker.failed(outcome.retry_after)
+            raise
+        except OutcomeUnknown:
             breaker.failed()
             raise
-        except TimeoutError:
-            breaker.failed()
-            raise OutcomeUnknown from None
         except (AddressRefused, ProviderRefused):
             breaker.worked()
             raise
         breaker.worked()
+
+    async def _repeated(self, name: str, letter: Letter) -> None:
+        """Hands a message over, again only where it was certainly not taken and the provider does not ask to be left alone."""
+        for pause in (*PAUSES, None):
+            try:
+                async with asyncio.timeout(LONGEST):
+                    return await self._channels[name].send(letter)
+            except TimeoutError:
+                raise OutcomeUnknown from None
+            except NotTaken as outcome:
+                if pause is None or outcome.retry_after:
+                    raise
+                await asyncio.sleep(pause)
+        return None
 
     async def _failed(self, kind: int, letter: Letter, refusal: Refusal) -> None:
         now = self._clock.now()

@@ -120,6 +120,14 @@ async def test_codes_are_sent_to_one_address_only_so_often_whether_it_has_an_acc
     await codes.SendSignInCode(api.SendSignInCodeRequest(email="bob@example.com"), metadata=scene.outside)
 
 
+async def test_codes_that_are_used_count_against_nobody(scene: Scene, codes: Codes) -> None:
+    await scene.register("ada@example.com")
+    for _ in range(6):
+        begun = await codes.SendSignInCode(api.SendSignInCodeRequest(email="ada@example.com"), metadata=scene.outside)
+        request = sign_in(begun.sign_in_id, await sent_to(scene, "ada@example.com"))
+        await codes.SignInWithCode(request, metadata=scene.outside)
+
+
 async def test_a_person_cannot_have_codes_sent_to_one_number_after_another(scene: Scene, codes: Codes) -> None:
     person = await scene.register()
     for last in range(6):

@@ -146,6 +146,9 @@ async def test_what_was_certainly_not_taken_can_be_asked_for_again(scene: Scene)
     refusal = await refused(scene.deliver(message_id=message_id))
     assert (refusal.reason, refusal.retry_after) == ("PROVIDER_UNAVAILABLE", timedelta(seconds=7))
     scene.provider.mood = "takes"
+    waiting = await refused(scene.deliver())
+    assert (waiting.reason, scene.provider.asked) == ("PROVIDER_UNAVAILABLE", 1), "it asked for a pause"
+    scene.clock.advance(timedelta(seconds=7))
     await scene.deliver(message_id=message_id)
     assert len(scene.provider.taken) == 1
 

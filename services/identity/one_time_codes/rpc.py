@@ -98,6 +98,7 @@ class CodesServicer(codes_service_pb2_grpc.CodesServiceServicer):
             purpose = await self._codes.redeem(tx, request.phone_verification_id, request.code, self._clock.now())
             if purpose is not None and purpose["account_id"] == caller().account_id:
                 await self._set(tx, account, purpose["phone"])
+                await self._sending.used(tx, purpose["phone"], current_call().client.network, account.account_id)
                 answer = api.VerifyPhoneResponse(phone=purpose["phone"])
                 await remember(tx, account.account_id, request, answer)
         if answer is None:

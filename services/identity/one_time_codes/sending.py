@@ -76,3 +76,7 @@ class CodeSending:
         wait = await attempts.begin(tx, Sending.of(self._seal, to.address, network, account_id), now)
         if wait:
             raise sent_too_often(wait)
+
+    async def used(self, tx: Tx, address: str, network: str, account_id: str = "") -> None:
+        """A code was used by whom it was sent to, so that it does not count any more."""
+        await attempts.used(tx, Sending.of(self._seal, address, network, account_id))

@@ -72,6 +72,7 @@ class CodeSignIn:
         if account is None or purpose is None or purpose["to"] not in {account.email, account.phone}:
             return await self._refused(tx, None, code_invalid(), client)
         await attempts.forgive(tx, guess)
+        await self._sending.used(tx, purpose["to"], client.network)
         if account.lock_time:
             return await self._refused(tx, account, account_locked(), client)
         return await self._sessions.open(
