@@ -300,7 +300,7 @@ class Authenticator:
         if header is None:
             return None
         scheme, _, credential = header.partition(" ")
-        if _is_access_token(credential) and scheme.lower() in {"bearer", "dpop"}:
+        if scheme.lower() in {"bearer", "dpop"} and _is_access_token(credential):
             principal = await self._trust.person(credential)
             self._proofs.require(principal.key_thumbprint, scheme.lower(), credential, metadata, method)
             return principal
@@ -312,6 +312,8 @@ class Authenticator:
 
 
 def _is_access_token(credential: str) -> bool:
+    if not credential.startswith("eyJ"):  # spares API keys the attempt
+        return False
     try:
         return jwt.get_unverified_header(credential).get("typ") == "at+jwt"
     except jwt.InvalidTokenError:

@@ -96,6 +96,8 @@ async def test_the_token_and_the_session_know_the_profile(home: Home) -> None:
     assert claims(home.person.tokens.access_token)["profile"] == profile.profile_id
     assert home.person.tokens.refresh_token == ""
     assert [one.current for one in await home.all()] == [True]
+    listed = await home.scene.accounts.ListSessions(accounts_service_pb2.ListSessionsRequest(), metadata=home.shown)
+    assert [one.profile_id for one in listed.sessions] == [profile.profile_id]
     request = accounts_service_pb2.RefreshSessionRequest(request_id=new_id("req"), refresh_token=refresh_token)
     refreshed = await home.scene.accounts.RefreshSession(request)
     assert claims(refreshed.tokens.access_token)["profile"] == profile.profile_id

@@ -314,4 +314,5 @@ def _session(session: Session, current: str) -> identity_pb2.Session:
         expire_time=timestamp(session.expire_time),
         device_id=session.device_id,
         current=session.session_id == current,
+        profile_id=session.profile_id,
     )

@@ -358,6 +358,7 @@ class Session(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     CURRENT_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Id of the session, `ses_` and a TypeID suffix."""
     account_id: _builtins.str
@@ -376,6 +377,8 @@ class Session(_message.Message):
     """Registered device that it is bound to. Empty when it is bound to none."""
     current: _builtins.bool
     """Whether it is the session of the caller."""
+    profile_id: _builtins.str
+    """Profile that it is in. Empty when it is in none."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
@@ -403,10 +406,11 @@ class Session(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         device_id: _builtins.str = ...,
         current: _builtins.bool = ...,
+        profile_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "refresh_time", b"refresh_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "create_time", b"create_time", "current", b"current", "device_id", b"device_id", "expire_time", b"expire_time", "method", b"method", "network", b"network", "organisation_id", b"organisation_id", "refresh_time", b"refresh_time", "session_id", b"session_id", "user_agent", b"user_agent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "create_time", b"create_time", "current", b"current", "device_id", b"device_id", "expire_time", b"expire_time", "method", b"method", "network", b"network", "organisation_id", b"organisation_id", "profile_id", b"profile_id", "refresh_time", b"refresh_time", "session_id", b"session_id", "user_agent", b"user_agent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -427,7 +431,9 @@ class Tokens(_message.Message):
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
-    """Access token (JWT, ES256, RFC 9068), sent as `authorization: Bearer …`. Good for 15 minutes."""
+    """Access token (JWT, ES256, RFC 9068), sent as `authorization: Bearer …`; of a session that is bound to a device as
+    `authorization: DPoP …`, with a proof in `dpop` (RFC 9449). Good for 15 minutes.
+    """
     refresh_token: _builtins.str
     """Refresh token, good for one RefreshSession within 30 days."""
     session_id: _builtins.str
