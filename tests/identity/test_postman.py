@@ -19,7 +19,6 @@ from reelmesh.notifications.v1 import notifications_service_pb2_grpc
 from services.identity.messages import NOWHERE, Messages, OutgoingMessage
 from services.identity.postman import Found, Postman
 from services.identity.sealing import Seal
-from services.kit import client
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.database import Database
 from services.kit.errors import Refusal, unavailable
@@ -88,7 +87,7 @@ async def box(mesh: ProcessSettings) -> AsyncIterator[Box]:
     target = f"unix:{mesh.run_dir}/played-notifications.sock"
     server.add_insecure_port(target)
     await server.start()
-    channel = client.connected(target, [], None)
+    channel = grpc.aio.insecure_channel(target)
     database = Database.of("identity", mesh)
     try:
         yield Box(database, mesh, channel, notifications, FixedClock(SystemClock().now()))

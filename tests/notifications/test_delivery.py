@@ -17,17 +17,15 @@ import pytest
 from reelmesh.notifications.v1 import events_pb2, notifications_pb2, notifications_service_pb2_grpc
 from reelmesh.notifications.v1 import notifications_service_pb2 as api
 
-from services.kit import client
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.database import Database
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.notifications import store
-from services.notifications.__main__ import CONTRACT, wire
+from services.notifications.__main__ import wire
 from services.notifications.breaker import FAILURES, PAUSE
 from services.notifications.settings import NotificationsSettings
-from tests.identity.scene import service_token
 from tests.notifications.carriers import SECRET, Provider, serving, twilio
 from tests.support.bus import Bus, on_the_bus
 from tests.support.running import connected, running
@@ -81,11 +79,9 @@ async def scene(mesh: ProcessSettings) -> AsyncIterator[Scene]:
             notifications_twilio_sender="+15005550006",
         )
         clock = FixedClock(SystemClock().now())
-        token = service_token(settings, "identity")
         bus = await stack.enter_async_context(on_the_bus(settings))
         await stack.enter_async_context(running("notifications", settings, wire, clock=clock))
-        channel = client.connected(settings.peer("notifications"), [], lambda: token)
-        stack.push_async_callback(channel.close, None)
+        channel = await stack.enter_async_context(connected(settings, "notifications", key="", caller="identity"))
         stub = notifications_service_pb2_grpc.NotificationsServiceStub(channel)
         yield Scene(settings, stub, bus, clock, provider)
     for file in settings.messages_folder.glob("*"):
@@ -261,12 +257,10 @@ async def test_what_cannot_be_sent_is_refused_before_anything_is_noted(
     assert scene.provider.asked == 0
 
 
-async def test_only_services_that_the_contract_names_may_send(scene: Scene) -> None:
-    other = service_token(scene.settings, "drm")
-    for key in (other, None):
-        async with connected(scene.settings, "notifications", CONTRACT, key=key) as channel:
-            stub = notifications_service_pb2_grpc.NotificationsServiceStub(channel)
-            request = api.DeliverMessageRequest(
-                message_id=new_id("msg"), channel=SMS, to=NUMBER, template="sign-in-code"
-            )
-            assert (await refused(stub.DeliverMessage(request))).reason == "PERMISSION_MISSING"
+@pytest.mark.parametrize("caller", ["drm", "envoy"])
+async def test_only_services_that_the_contract_names_may_send(scene: Scene, caller: str) -> None:
+    async with connected(scene.settings, "notifications", caller=caller) as channel:
+        stub = notifications_service_pb2_grpc.NotificationsServiceStub(channel)
+        request = api.DeliverMessageRequest(message_id=new_id("msg"), channel=SMS, to=NUMBER, template="sign-in-code")
+        assert (await refused(stub.DeliverMessage(request))).reason == "PERMISSION_MISSING"
+    assert scene.provider.asked == 0

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from tools.reelmesh_cli.commands import demo, doctor, logs, mesh, messages, playback, status, upload
+from tools.reelmesh_cli.commands import (
+    certificates,
+    demo,
+    doctor,
+    limits,
+    logs,
+    mesh,
+    messages,
+    playback,
+    status,
+    upload,
+)
 
 app = typer.Typer(
     name="reelmesh",
@@ -24,6 +35,8 @@ app.command("logs")(logs.logs)
 app.command("messages")(messages.messages)
 app.command("demo")(demo.demo)
 app.command("key")(status.key)
+app.command("rotate-authority")(certificates.rotate_authority)
+app.command("limits")(limits.limits)
 app.command("doctor")(doctor.doctor)
 
 
