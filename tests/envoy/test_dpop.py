@@ -64,7 +64,7 @@ async def device(mesh: ProcessSettings) -> AsyncIterator[Device]:
     address = f"127.0.0.1:{free_port()}"
     async with (
         a_scene(mesh, public_url=f"http://{address}") as scene,
-        running_edge(listen=address, identity=scene.settings.peer("identity")) as edge,
+        running_edge(mesh.secrets_dir, listen=address, identity=scene.settings.peer("identity")) as edge,
     ):
         person = await scene.register()
         device = Device(edge, scene, person, await scene.log_in(person.email))
@@ -192,7 +192,12 @@ async def test_by_tus_too_where_one_request_leads_to_many_calls(mesh: ProcessSet
         a_scene(mesh, public_url=settings.public_url) as scene,
         upload_service(settings, scene.clock),
         gateway(settings) as tus,
-        running_edge(listen=address, identity=scene.settings.peer("identity"), tus=f"unix:{tus.socket}") as edge,
+        running_edge(
+            mesh.secrets_dir,
+            listen=address,
+            identity=scene.settings.peer("identity"),
+            tus=f"unix:{tus.socket}",
+        ) as edge,
     ):
         person = await scene.register()
         await made_creator(scene, person.account.account_id)
