@@ -17,6 +17,7 @@ from services.identity.accounts.rpc import AccountsServicer
 from services.identity.api_keys.recognition import ApiKeyRecognition
 from services.identity.codes import Codes
 from services.identity.messages import Messages
+from services.identity.oauth import assembly as oauth
 from services.identity.organisations import store as organisations
 from services.identity.organisations.store import Organisation
 from services.identity.passwords import BreachedPasswords, Passwords
@@ -31,15 +32,15 @@ from services.kit.access import API_KEYS_FILE
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
-from services.kit.settings import ProcessSettings
 
 CONTRACTS = [
     accounts_service_pb2.DESCRIPTOR.services_by_name["AccountsService"],
     trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"],
+    *oauth.CONTRACTS,
 ]
 
 
-class IdentitySettings(ProcessSettings):
+class IdentitySettings(oauth.OAuthSettings):
     """What can be set about people and how they sign in."""
 
     identity_registration_open: bool = Field(
@@ -115,15 +116,20 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
         sessions=sessions,
         feed=feed,
     )
+    trust = LocalTrust(clock, signer, feed, api_keys)
+    oauth_part = oauth.OAuthPart(
+        settings, database, clock, seal=seal, signer=signer, feed=feed, sessions=sessions, trust=trust
+    )
 
     def add(server: grpc.aio.Server) -> None:
         accounts_service_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, server)
         trust_service_pb2_grpc.add_TrustServiceServicer_to_server(TrustServicer(feed, api_keys), server)
+        oauth_part.add(server)
 
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
     process.in_background(feed.run(), "trust feed")
     process.in_background(Upkeep(database, clock).run(settings.identity_upkeep_seconds), "upkeep")
-    await process.serve(CONTRACTS, add, trust=LocalTrust(clock, signer, feed, api_keys))
+    await process.serve(CONTRACTS, add, trust=trust)
 
 
 def main() -> None:

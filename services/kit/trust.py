@@ -79,9 +79,8 @@ class AccessTokens:
         if self._clock.now().timestamp() >= known.expires:
             self._checked.pop(token, None)
             raise credential_invalid("the access token has expired; refresh the session")
-        if not self._stands(known.principal.account_id, known.issued) or not self._stands(
-            known.principal.session_id, known.issued
-        ):
+        who = known.principal
+        if not all(self._stands(name, known.issued) for name in (who.account_id, who.session_id, who.client_id)):
             raise credential_invalid("the access token was revoked; refresh the session, or sign in again")
         return known.principal
 
@@ -118,8 +117,10 @@ def _public(encoded: bytes) -> EllipticCurvePublicKey:
 
 
 def _known(claims: dict[str, Any]) -> _Known:
+    # An OAuth client that acts for itself is its own subject (RFC 9068 §2.2).
+    kind = "client" if claims["sub"] == claims.get("client_id") else "user"
     principal = Principal(
-        name=f"user/{claims['sub']}",
+        name=f"{kind}/{claims['sub']}",
         organisation_id=str(claims["org"]),
         permissions=frozenset(str(claims["scope"]).split()),
         session_id=str(claims["sid"]),

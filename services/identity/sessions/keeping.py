@@ -135,13 +135,18 @@ class Sessions:
         )
         return await self._with_refresh(tx, await self.access(tx, session, person.tier), session, now)
 
-    async def refreshed(self, tx: Tx, token: str, request_id: str) -> tuple[Session, RefreshToken] | Reused | None:
-        """Takes a refresh token out of use. Returns its session and itself; None when it is not good; `Reused` when it was used before, in
-        which case the session has ended and the caller must commit that before it refuses."""
+    async def refreshed(
+        self, tx: Tx, token: str, request_id: str, *, client_id: str = ""
+    ) -> tuple[Session, RefreshToken] | Reused | None:
+        """Takes a refresh token out of use. Returns its session and itself; None when it is not good, or of another OAuth client than the
+        one that shows it; `Reused` when it was used before, in which case the session has ended and the caller must commit that before it
+        refuses."""
         now, digest = self._clock.now(), _digest(token)
         found = await store.find_token(tx, digest)
         session = None if found is None else await store.find(tx, found.session_id, for_update=True)
         if found is None or session is None or not session.open(now) or found.expire_time <= now:
+            return None
+        if session.client_id != client_id:
             return None
         request = _digest(request_id)
         if found.use_time is not None:

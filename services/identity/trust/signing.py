@@ -112,7 +112,6 @@ class Signer:
 
     def mint(self, claims: Mapping[str, Any], now: datetime) -> str:
         """An access token. `iss`, `aud`, `iat`, `exp` and `jti` are added."""
-        key = max((key for key in self._keys if key.sign_from <= now), key=lambda key: key.sign_from)
         whole = {
             "iss": self.issuer,
             "aud": AUDIENCE,
@@ -122,7 +121,17 @@ class Signer:
             "jti": new_id("jti"),
             **claims,
         }
-        return jwt.encode(whole, key.private, algorithm="ES256", headers={"kid": key.key_id, "typ": "at+jwt"})
+        return self._signed(whole, "at+jwt", now)
+
+    def mint_id_token(self, claims: Mapping[str, Any], now: datetime) -> str:
+        """An ID token (OpenID Connect Core §2), which lives as long as the access token beside it. `iss`, `iat` and `exp` are added."""
+        seconds = math.floor(now.timestamp())
+        whole = {"iss": self.issuer, "iat": seconds, "exp": seconds + int(LIFETIME.total_seconds()), **claims}
+        return self._signed(whole, "JWT", now)
+
+    def _signed(self, claims: Mapping[str, Any], kind: str, now: datetime) -> str:
+        key = max((key for key in self._keys if key.sign_from <= now), key=lambda key: key.sign_from)
+        return jwt.encode(dict(claims), key.private, algorithm="ES256", headers={"kid": key.key_id, "typ": kind})
 
     async def _make(self, tx: Tx, now: datetime, sign_from: datetime) -> str:
         private = ec.generate_private_key(ec.SECP256R1())

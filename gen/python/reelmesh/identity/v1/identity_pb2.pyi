@@ -114,6 +114,48 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
     ERROR_REASON_EMAIL_INVALID: _ErrorReason.ValueType  # 23
     """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_OAUTH_CLIENT_NOT_FOUND: _ErrorReason.ValueType  # 50
+    """There is no such OAuth client in sight of the caller. Status NOT_FOUND. Metadata: `client_id`."""
+    ERROR_REASON_OAUTH_CLIENT_BUILT_IN: _ErrorReason.ValueType  # 51
+    """The OAuth client is built in and cannot be changed. Status FAILED_PRECONDITION. Metadata: `client_id`."""
+    ERROR_REASON_OAUTH_CLIENT_INVALID: _ErrorReason.ValueType  # 52
+    """The settings of an OAuth client are not possible, or not together. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`."""
+    ERROR_REASON_SCOPE_INVALID: _ErrorReason.ValueType  # 53
+    """There is no such scope, or the client may not have it. Status INVALID_ARGUMENT. Metadata: `scope`."""
+    ERROR_REASON_AUTHORIZATION_NOT_FOUND: _ErrorReason.ValueType  # 54
+    """There is no such request of a client, it expired, or it was answered. Status NOT_FOUND. Lifted by: beginning again in the app. No metadata."""
+    ERROR_REASON_SIGN_IN_TOO_OLD: _ErrorReason.ValueType  # 55
+    """The client wants a fresher sign-in than the caller's. Status FAILED_PRECONDITION. Lifted by: signing in. No metadata."""
+    ERROR_REASON_OAUTH_CLIENT_FOREIGN: _ErrorReason.ValueType  # 56
+    """The client is of an organisation that the caller does not belong to. Status PERMISSION_DENIED. Metadata: `client_id`."""
+    ERROR_REASON_USER_CODE_INVALID: _ErrorReason.ValueType  # 57
+    """No device shows this code now. Status NOT_FOUND. No metadata."""
+    ERROR_REASON_GRANT_INVALID: _ErrorReason.ValueType  # 58
+    """A code or token that a client shows is unknown, expired, used, or not its own. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_GRANT_PENDING: _ErrorReason.ValueType  # 59
+    """Nobody has answered the device's request yet. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_GRANT_POLLED_TOO_OFTEN: _ErrorReason.ValueType  # 60
+    """The device asks more often than it was told to. Status RESOURCE_EXHAUSTED. No metadata."""
+    ERROR_REASON_GRANT_EXPIRED: _ErrorReason.ValueType  # 61
+    """The device's codes have expired. Status FAILED_PRECONDITION. Lifted by: asking for new ones. No metadata."""
+    ERROR_REASON_GRANT_REFUSED: _ErrorReason.ValueType  # 62
+    """The person said no. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_SSO_PROVIDER_NOT_FOUND: _ErrorReason.ValueType  # 64
+    """There is no such outside provider in sight of the caller. Status NOT_FOUND. Metadata: `provider_id`."""
+    ERROR_REASON_SSO_PROVIDER_INVALID: _ErrorReason.ValueType  # 65
+    """The settings of an outside provider are not possible. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`."""
+    ERROR_REASON_SSO_EMAIL_UNVERIFIED: _ErrorReason.ValueType  # 66
+    """The outside provider does not say that the address is the person's. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_SSO_ACCOUNT_UNLINKED: _ErrorReason.ValueType  # 67
+    """There is an account with the address that is not linked with the provider, or the provider's person is linked with another account.
+    Status FAILED_PRECONDITION. Lifted by: signing in another way and linking. No metadata.
+    """
+    ERROR_REASON_SSO_ACCOUNT_UNKNOWN: _ErrorReason.ValueType  # 68
+    """The person has no account, and the provider may not make one for them. Status PERMISSION_DENIED. Lifted by: an invitation. No metadata."""
+    ERROR_REASON_SSO_FAILED: _ErrorReason.ValueType  # 69
+    """The sign-in at the outside provider did not come to its end, took too long, or was begun by another page. Status PERMISSION_DENIED.
+    Lifted by: beginning again. No metadata.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the identity service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -172,6 +214,48 @@ ERROR_REASON_EMAIL_UNKNOWN: ErrorReason.ValueType  # 22
 """There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
 ERROR_REASON_EMAIL_INVALID: ErrorReason.ValueType  # 23
 """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_OAUTH_CLIENT_NOT_FOUND: ErrorReason.ValueType  # 50
+"""There is no such OAuth client in sight of the caller. Status NOT_FOUND. Metadata: `client_id`."""
+ERROR_REASON_OAUTH_CLIENT_BUILT_IN: ErrorReason.ValueType  # 51
+"""The OAuth client is built in and cannot be changed. Status FAILED_PRECONDITION. Metadata: `client_id`."""
+ERROR_REASON_OAUTH_CLIENT_INVALID: ErrorReason.ValueType  # 52
+"""The settings of an OAuth client are not possible, or not together. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`."""
+ERROR_REASON_SCOPE_INVALID: ErrorReason.ValueType  # 53
+"""There is no such scope, or the client may not have it. Status INVALID_ARGUMENT. Metadata: `scope`."""
+ERROR_REASON_AUTHORIZATION_NOT_FOUND: ErrorReason.ValueType  # 54
+"""There is no such request of a client, it expired, or it was answered. Status NOT_FOUND. Lifted by: beginning again in the app. No metadata."""
+ERROR_REASON_SIGN_IN_TOO_OLD: ErrorReason.ValueType  # 55
+"""The client wants a fresher sign-in than the caller's. Status FAILED_PRECONDITION. Lifted by: signing in. No metadata."""
+ERROR_REASON_OAUTH_CLIENT_FOREIGN: ErrorReason.ValueType  # 56
+"""The client is of an organisation that the caller does not belong to. Status PERMISSION_DENIED. Metadata: `client_id`."""
+ERROR_REASON_USER_CODE_INVALID: ErrorReason.ValueType  # 57
+"""No device shows this code now. Status NOT_FOUND. No metadata."""
+ERROR_REASON_GRANT_INVALID: ErrorReason.ValueType  # 58
+"""A code or token that a client shows is unknown, expired, used, or not its own. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_GRANT_PENDING: ErrorReason.ValueType  # 59
+"""Nobody has answered the device's request yet. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_GRANT_POLLED_TOO_OFTEN: ErrorReason.ValueType  # 60
+"""The device asks more often than it was told to. Status RESOURCE_EXHAUSTED. No metadata."""
+ERROR_REASON_GRANT_EXPIRED: ErrorReason.ValueType  # 61
+"""The device's codes have expired. Status FAILED_PRECONDITION. Lifted by: asking for new ones. No metadata."""
+ERROR_REASON_GRANT_REFUSED: ErrorReason.ValueType  # 62
+"""The person said no. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_SSO_PROVIDER_NOT_FOUND: ErrorReason.ValueType  # 64
+"""There is no such outside provider in sight of the caller. Status NOT_FOUND. Metadata: `provider_id`."""
+ERROR_REASON_SSO_PROVIDER_INVALID: ErrorReason.ValueType  # 65
+"""The settings of an outside provider are not possible. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`."""
+ERROR_REASON_SSO_EMAIL_UNVERIFIED: ErrorReason.ValueType  # 66
+"""The outside provider does not say that the address is the person's. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_SSO_ACCOUNT_UNLINKED: ErrorReason.ValueType  # 67
+"""There is an account with the address that is not linked with the provider, or the provider's person is linked with another account.
+Status FAILED_PRECONDITION. Lifted by: signing in another way and linking. No metadata.
+"""
+ERROR_REASON_SSO_ACCOUNT_UNKNOWN: ErrorReason.ValueType  # 68
+"""The person has no account, and the provider may not make one for them. Status PERMISSION_DENIED. Lifted by: an invitation. No metadata."""
+ERROR_REASON_SSO_FAILED: ErrorReason.ValueType  # 69
+"""The sign-in at the outside provider did not come to its end, took too long, or was begun by another page. Status PERMISSION_DENIED.
+Lifted by: beginning again. No metadata.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
