@@ -42,6 +42,7 @@ class Parts:
     uploads: parts.Uploads = field(default_factory=parts.Uploads)
     authoriser: parts.Authoriser = field(default_factory=parts.Authoriser)
     tus: parts.Tus = field(default_factory=parts.Tus)
+    oauth: parts.Tus = field(default_factory=parts.Tus)
     servers: dict[str, grpc.aio.Server] = field(default_factory=dict)
 
     async def start(self, name: str) -> None:
@@ -70,10 +71,12 @@ class Parts:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All of them, for the length of the block."""
-        config = uvicorn.Config(self.tus, uds=f"{self.folder}/tus.sock", log_config=None, lifespan="off", ws="none")
-        gateway = uvicorn.Server(config)
+        gateways = [
+            uvicorn.Server(uvicorn.Config(app, uds=f"{self.folder}/{name}.sock", log_config=None, lifespan="off", ws="none"))
+            for name, app in (("tus", self.tus), ("oauth", self.oauth))
+        ]
         # `serve` would take the signal handlers of the test process over.
-        serving = asyncio.create_task(gateway._serve())
+        serving = [asyncio.create_task(gateway._serve()) for gateway in gateways]
         for name in SERVICES:
             await self.start(name)
         try:
@@ -81,8 +84,9 @@ class Parts:
         finally:
             for name in list(self.servers):
                 await self.stop(name)
-            gateway.should_exit = True
-            await serving
+            for gateway in gateways:
+                gateway.should_exit = True
+            await asyncio.gather(*serving)
 
 
 @dataclass
@@ -166,6 +170,7 @@ def settings_in(folder: Path, port: int) -> EdgeSettings:
         drm=f"unix:{folder}/drm.sock",
         policy=f"unix:{folder}/policy.sock",
         tus=f"unix:{folder}/tus.sock",
+        oauth=f"unix:{folder}/oauth.sock",
         objects=folder / "objects",
         web=folder / "web",
         service_token_file=folder / "envoy-token.json",

@@ -96,6 +96,8 @@ _TUS_EXPOSED: Final = (
     "upload-offset",
     "x-correlation-id",
 )
+_OAUTH_HEADERS: Final = ("authorization", "content-type", "x-correlation-id")
+_OAUTH_EXPOSED: Final = ("www-authenticate", "x-correlation-id")
 _PLAYBACK_EXPOSED: Final = ("content-length", "content-range", "x-correlation-id", "x-reelmesh-reason")
 
 
@@ -167,6 +169,7 @@ def _routes(settings: EdgeSettings, methods: list[Method]) -> Block:
         warm_route=Block("") if settings.strict else filled("warm_route", switched_on=_SWITCHED_ON),
         rpc_routes=joined([_rpc_route(method) for method in methods]),
         tus_cors=_cors(allowed, "POST, HEAD, PATCH, DELETE, OPTIONS", _TUS_HEADERS, _TUS_EXPOSED),
+        oauth_cors=_cors(allowed, "GET, POST, OPTIONS", _OAUTH_HEADERS, _OAUTH_EXPOSED),
         web_files=_web_files(settings.web.resolve()),
         openapi_files=_web_files(settings.openapi.resolve()),
     )
@@ -241,6 +244,9 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     )
     clusters["gateway-tus"] = _cluster(
         "gateway-tus", settings.tus, Block("tcp_health_check: {}"), Block("http_protocol_options: {}"), []
+    )
+    clusters["gateway-oauth"] = _cluster(
+        "gateway-oauth", settings.oauth, Block("tcp_health_check: {}"), Block("http_protocol_options: {}"), []
     )
     return clusters
 

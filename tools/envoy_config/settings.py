@@ -17,6 +17,7 @@ class EdgeSettings:
     Attributes:
         identity, upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
+        oauth: address of the OAuth gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
         service_token_file: file with the token that shows `policy` who Envoy is, as `write_service_token` writes it.
         admin: address of Envoy's admin interface. It can stop Envoy and read its configuration: a unix socket in a private
@@ -43,6 +44,7 @@ class EdgeSettings:
     drm: str
     policy: str
     tus: str
+    oauth: str
     objects: Path
     service_token_file: Path
     admin: str

@@ -58,6 +58,9 @@ class Use:
         )
 
 
+UNUSED: Final = Use()
+
+
 @dataclass(frozen=True, slots=True)
 class Authorization:
     """What a client asks a person, and what became of it (RFC 6749 §4.1).
@@ -96,7 +99,7 @@ class Authorization:
     network: str = ""
     code_sha256: bytes | None = None
     code_expire_time: datetime | None = None
-    use: Use = Use()
+    use: Use = UNUSED
 
     def answerable(self, now: datetime, account_id: str, *, approve: bool) -> bool:
         """Whether a person may answer so. The same answer may be given again by the same person, until the code was used."""
@@ -165,7 +168,7 @@ class DeviceAuthorization:
     approved: bool = False
     organisation_id: str = ""
     sign_in_time: datetime | None = None
-    use: Use = Use()
+    use: Use = UNUSED
 
     def waiting(self, now: datetime) -> bool:
         """Whether it can still be answered."""

@@ -64,7 +64,7 @@ class Issuing:
         if account is None:
             return code_refused
         where = Client(asked.network.partition("/")[0], asked.user_agent)
-        tokens = await self._opened(tx, client, account, asked.organisation_id, asked.scopes, where)
+        tokens = await self._opened(tx, client, account, asked.organisation_id, asked.scopes, where=where)
         used = Use(now, digest(request.request_id), tokens.session_id)
         await store.put(tx, replace(asked, use=used))
         return self._grant(client, tokens, asked.scopes, asked.sign_in_time, asked.nonce)
@@ -96,7 +96,7 @@ class Issuing:
         if account is None:
             return grant_invalid("device code")
         where = Client(device.network.partition("/")[0], device.user_agent)
-        tokens = await self._opened(tx, client, account, device.organisation_id, device.scopes, where)
+        tokens = await self._opened(tx, client, account, device.organisation_id, device.scopes, where=where)
         used = Use(now, digest(request.request_id), tokens.session_id)
         await store.put_device(tx, replace(device, use=used))
         return self._grant(client, tokens, device.scopes, device.sign_in_time, "")
@@ -124,7 +124,7 @@ class Issuing:
             unknown = set(request.scopes) - set(scopes)
             if unknown:
                 message = "a refresh token is good for what was granted, not for more"
-                raise refusal(grpc.StatusCode.INVALID_ARGUMENT, "SCOPE_INVALID", message, scope=sorted(unknown)[0])
+                raise refusal(grpc.StatusCode.INVALID_ARGUMENT, "SCOPE_INVALID", message, scope=min(unknown))
             scopes = tuple(request.scopes)
             narrow = replace(kept, organisation_id=tokens.organisation_id, scope=scopes)
             fewer = await self._sessions.access(tx, narrow, account.tier)
@@ -142,7 +142,7 @@ class Issuing:
         scopes = client.granted(asked) if asked else tuple(sorted(permissions))
         if about_people := set(scopes) - permissions:
             message = "a client that acts for itself has no person to tell about"
-            raise refusal(grpc.StatusCode.INVALID_ARGUMENT, "SCOPE_INVALID", message, scope=sorted(about_people)[0])
+            raise refusal(grpc.StatusCode.INVALID_ARGUMENT, "SCOPE_INVALID", message, scope=min(about_people))
         tier = await tx.execute(
             sa.select(organisations.organisations.c.tier).where(
                 organisations.organisations.c.organisation_id == client.organisation_id
@@ -173,6 +173,7 @@ class Issuing:
         account: Account,
         organisation_id: str,
         scopes: tuple[str, ...],
+        *,
         where: Client,
     ) -> identity_pb2.Tokens:
         """Opens the client's session. Without `offline_access` it ends with its one access token."""

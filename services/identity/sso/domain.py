@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from services.identity.oauth.domain import Use, challenge_of
+from services.identity.oauth.domain import UNUSED, Use, challenge_of
 from services.identity.refusals import IDENTITY_DOMAIN, field_not_updatable, refusal
 from services.kit.errors import RPC_DOMAIN, Refusal
 
@@ -139,7 +139,7 @@ class SignIn:
     display_name: str = ""
     code_sha256: bytes | None = None
     code_expire_time: datetime | None = None
-    use: Use = Use()
+    use: Use = UNUSED
 
     def takeable(self, provider_id: str, request: bytes, now: datetime) -> bool:
         """Whether it may be taken up: once, or again by the same request."""

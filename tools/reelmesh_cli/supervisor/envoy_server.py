@@ -60,7 +60,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
     origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
     at = {
         name: f"unix:{layout.socket_of(name)}"
-        for name in ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
+        for name in ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus", "oauth")
     }
     return EdgeSettings(
         identity=at["identity"],
@@ -71,6 +71,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         drm=at["drm"],
         policy=at["policy"],
         tus=at["tus"],
+        oauth=at["oauth"],
         objects=layout.objects,
         service_token_file=_token_file(layout),
         admin=f"unix:{admin_socket(layout)}",
