@@ -72,7 +72,9 @@ class Parts:
     async def running(self) -> AsyncIterator[None]:
         """All of them, for the length of the block."""
         gateways = [
-            uvicorn.Server(uvicorn.Config(app, uds=f"{self.folder}/{name}.sock", log_config=None, lifespan="off", ws="none"))
+            uvicorn.Server(
+                uvicorn.Config(app, uds=f"{self.folder}/{name}.sock", log_config=None, lifespan="off", ws="none")
+            )
             for name, app in (("tus", self.tus), ("oauth", self.oauth))
         ]
         # `serve` would take the signal handlers of the test process over.
