@@ -45,7 +45,10 @@ def asked(provider: Provider, message: Message) -> str:
         grant = provider.get_consent_grant(message)
         request = _request(provider, message, grant.redirect_uri)
         answer = provider.bridge.identity.oauth.BeginAuthorization
-        return f"{provider.public_url}/authorize#request={provider.bridge.ask((answer, request)).authorization_id}"
+        begun = provider.bridge.ask((answer, request))
+        # The page must know what the client wants before anybody is signed in.
+        silent = "&silent=1" if request.silent else ""
+        return f"{provider.public_url}/authorize#request={begun.authorization_id}{silent}"
     except OAuth2Error as error:
         if not error.redirect_uri:
             raise

@@ -143,7 +143,7 @@ class OutsideSignIn:
             )
         except Refusal as refusal:
             return self._landed(refused=refusal.reason)
-        return self._landed(code=completed.code)
+        return self._landed(sign_in=completed.code)
 
     async def _claims(self, request: Request, provider_id: str, taken: api.TakeSignInResponse) -> dict[str, Any]:
         """Whom the provider vouches for; nothing when it does not, or cannot be believed."""

@@ -66,9 +66,6 @@ async def test_a_secret_is_shown_once(scene: OAuthScene) -> None:
 )
 async def test_a_redirect_uri_that_is_not_safe_is_not_registered(scene: OAuthScene, uri: str) -> None:
     call = scene.clients.CreateOAuthClient(wanted(redirect_uris=[uri]), metadata=scene.identity.operator)
-    if uri == "https://*.example/back":
-        await call  # a star is a letter like any other: it stands for nothing
-        return
     assert (await refused(call)).reason == "OAUTH_CLIENT_INVALID"
 
 

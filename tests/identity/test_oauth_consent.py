@@ -13,7 +13,7 @@ from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.identity.scene import Person, refused
 from tests.support.keys import with_api_key
-from tests.support.oauth import CALLBACK, OAuthScene, Program, an_oauth_scene, answer_of, pkce
+from tests.support.oauth import CALLBACK, OAuthScene, Program, an_oauth_scene, answer_of, pkce, request_of
 
 WEB = Program("reelmesh-web")
 
@@ -26,8 +26,7 @@ async def scene(mesh: ProcessSettings) -> AsyncIterator[OAuthScene]:
 
 async def shown(scene: OAuthScene, person: Person, program: Program, **asked: str | None) -> oauth_pb2.Authorization:
     """What the page shows."""
-    location = (await scene.asks(program, **asked)).headers["location"]
-    request = api.GetAuthorizationRequest(authorization_id=location.partition("#request=")[2])
+    request = api.GetAuthorizationRequest(authorization_id=request_of(await scene.asks(program, **asked)))
     return (await scene.oauth.GetAuthorization(request, metadata=person.shown)).authorization
 
 
@@ -70,9 +69,7 @@ async def test_a_program_may_want_a_fresh_sign_in(scene: OAuthScene) -> None:
     scene.identity.clock.advance(timedelta(minutes=5))
     assert (await shown(scene, person, program, max_age="600")).sign_in_needed is False
     asked = await scene.asks(program, max_age="60")
-    request = api.AnswerAuthorizationRequest(
-        authorization_id=asked.headers["location"].partition("#request=")[2], approve=True
-    )
+    request = api.AnswerAuthorizationRequest(authorization_id=request_of(asked), approve=True)
     call = scene.oauth.AnswerAuthorization(request, metadata=person.shown)
     assert (await refused(call)).reason == "SIGN_IN_TOO_OLD"
     assert (await shown(scene, person, program, prompt="login")).sign_in_needed is True
@@ -84,8 +81,9 @@ async def test_a_program_that_wants_no_page_hears_what_one_was_needed_for(scene:
     person, program = await scene.identity.register(), await scene.register()
 
     async def refusal_without_anybody() -> str:
-        location = (await scene.asks(program, prompt="none")).headers["location"]
-        request = api.RefuseAuthorizationRequest(authorization_id=location.partition("#request=")[2])
+        asked = await scene.asks(program, prompt="none")
+        assert asked.headers["location"].endswith("&silent=1")
+        request = api.RefuseAuthorizationRequest(authorization_id=request_of(asked))
         return answer_of((await scene.oauth.RefuseAuthorization(request)).redirect_uri)["error"]
 
     async def refusal(**asked: str) -> str:
@@ -164,8 +162,6 @@ async def test_a_program_lets_no_other_program_in(scene: OAuthScene) -> None:
     person, program = await scene.identity.register(), await scene.register()
     tokens = await scene.let_in(program, person)
     asked = await scene.asks(program)
-    request = api.AnswerAuthorizationRequest(
-        authorization_id=asked.headers["location"].partition("#request=")[2], approve=True
-    )
+    request = api.AnswerAuthorizationRequest(authorization_id=request_of(asked), approve=True)
     shown = (("authorization", f"Bearer {tokens['access_token']}"),)
     assert (await refused(scene.oauth.AnswerAuthorization(request, metadata=shown))).reason == "PERMISSION_MISSING"

@@ -68,6 +68,12 @@ def answer_of(location: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(location).query))
 
 
+def request_of(asked: httpx.Response) -> str:
+    """Id of the request that the page is told."""
+    assert asked.status_code == 302, asked.text
+    return dict(parse_qsl(urlsplit(asked.headers["location"]).fragment))["request"]
+
+
 @dataclass(frozen=True)
 class OAuthScene:
     """Identity, the gateway, and a client of its HTTP side."""
@@ -123,10 +129,8 @@ class OAuthScene:
 
     async def answers(self, person: Person, asked: httpx.Response, *, approve: bool = True) -> str:
         """The person answers on the page. Returns where the browser goes."""
-        assert asked.status_code == 302, asked.text
-        authorization_id = asked.headers["location"].partition("#request=")[2]
         answer = await self.oauth.AnswerAuthorization(
-            oauth_service_pb2.AnswerAuthorizationRequest(authorization_id=authorization_id, approve=approve),
+            oauth_service_pb2.AnswerAuthorizationRequest(authorization_id=request_of(asked), approve=approve),
             metadata=person.shown,
         )
         return answer.redirect_uri

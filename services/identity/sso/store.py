@@ -99,7 +99,8 @@ def _sign_in(row: sa.Row[tuple[Any, ...]]) -> SignIn:
 
 def _sign_in_values(sign_in: SignIn) -> dict[str, Any]:
     values = {field.name: getattr(sign_in, field.name) for field in fields(sign_in)}
-    return {**values, **asdict(values.pop("use"))}
+    used = asdict(values.pop("use"))
+    return {**values, **used}
 
 
 async def add(tx: Tx, provider: Provider) -> None:

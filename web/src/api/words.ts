@@ -4,11 +4,14 @@
 
 import type { ErrorReason as AssetsReason } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { ErrorReason as DrmReason } from "@gen/reelmesh/drm/v1/drm_pb";
+import type { ErrorReason as IdentityReason } from "@gen/reelmesh/identity/v1/identity_pb";
 import type { ErrorReason as PackagingReason } from "@gen/reelmesh/packaging/v1/packaging_pb";
 import type { ErrorReason as PolicyReason } from "@gen/reelmesh/policy/v1/policy_pb";
 import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
 import type { ErrorReason as TranscodeReason } from "@gen/reelmesh/transcode/v1/transcode_pb";
 import type { ErrorReason as UploadReason } from "@gen/reelmesh/upload/v1/upload_pb";
+
+import { oauthWords } from "./oauthWords";
 
 /** What is wrong, and how to mend it. */
 export interface Words {
@@ -224,6 +227,102 @@ const packaging: Table<typeof PackagingReason> = {
   },
 };
 
+const identity: Table<typeof IdentityReason> = {
+  ...oauthWords,
+  SIGN_IN_REFUSED: {
+    title: "Address and password do not belong together",
+    advice: "Check both, or ask for a new password.",
+  },
+  TOO_MANY_ATTEMPTS: {
+    title: "There were too many wrong attempts",
+    advice: "Wait a while, then try again.",
+  },
+  ACCOUNT_LOCKED: {
+    title: "This account is locked",
+    advice: "Ask whoever runs this platform.",
+  },
+  PASSWORD_WEAK: {
+    title: "This password is too easy to guess",
+    advice: "Several unrelated words make a good one.",
+  },
+  CODE_INVALID: {
+    title: "The code is not right",
+    advice: "It may be mistyped, used or too old. Ask for a new one.",
+  },
+  REFRESH_TOKEN_INVALID: {
+    title: "Your session has ended",
+    advice: "Sign in again.",
+  },
+  REFRESH_TOKEN_REUSED: {
+    title: "Your session was ended to protect your account",
+    advice: "Somebody may have copied it. Sign in again.",
+  },
+  SESSION_NOT_FOUND: {
+    title: "There is no such session",
+    advice: "It may have ended already. Reload the page.",
+  },
+  ACCOUNT_NOT_FOUND: {
+    title: "There is no such account",
+    advice: "It may have been removed. Reload the page.",
+  },
+  FIELD_NOT_UPDATABLE: {
+    title: "This cannot be changed",
+    advice: "Reload the page to see what can.",
+  },
+  REGISTRATION_CLOSED: {
+    title: "Registration is closed here",
+    advice: "Ask for an invitation.",
+  },
+  ORGANISATION_NOT_FOUND: {
+    title: "There is no such organisation",
+    advice: "You may have left it. Reload the page.",
+  },
+  MEMBER_NOT_FOUND: {
+    title: "There is no such member",
+    advice: "They may have left. Reload the page.",
+  },
+  MEMBER_EXISTS: {
+    title: "This person is a member already",
+    advice: "Change their roles instead.",
+  },
+  LAST_ADMIN: {
+    title: "Somebody must be able to manage the members",
+    advice: "Give another member that role first.",
+  },
+  ROLE_NOT_FOUND: {
+    title: "There is no such role",
+    advice: "It may have been removed. Reload the page.",
+  },
+  ROLE_BUILT_IN: {
+    title: "This role is built in",
+    advice: "It cannot be changed. Make a role of your own.",
+  },
+  ROLE_IN_USE: {
+    title: "Somebody still has this role",
+    advice: "Take it from all members first.",
+  },
+  PERMISSION_UNKNOWN: {
+    title: "There is no such permission",
+    advice: "Choose from the list of permissions.",
+  },
+  PERMISSION_NOT_HELD: {
+    title: "You cannot give what you do not have",
+    advice: "Ask somebody with that permission.",
+  },
+  API_KEY_NOT_FOUND: {
+    title: "There is no such API key",
+    advice: "It may have been removed. Reload the page.",
+  },
+  EMAIL_UNKNOWN: {
+    title: "Nobody has an account with this address",
+    advice: "Check the address, or ask the person to register first.",
+  },
+  EMAIL_INVALID: {
+    title: "This is not an e-mail address",
+    advice: "Check it for slips.",
+  },
+};
+
 const drm: Table<typeof DrmReason> = {
   KEY_NOT_FOUND: {
     title: "The key of this video does not exist",
@@ -348,6 +447,7 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "transcode.reelmesh": transcode,
   "packaging.reelmesh": packaging,
   "drm.reelmesh": drm,
+  "identity.reelmesh": identity,
   "tus.reelmesh": tus,
   here,
 };
