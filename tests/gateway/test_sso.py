@@ -178,7 +178,6 @@ async def test_a_token_that_the_provider_did_not_sign_is_not_believed(visit: Vis
     visit.outside.header = {"alg": "none"}
     assert await visit.is_refused() == "SSO_FAILED"
     visit.outside.header = {"alg": "HS256"}
-    visit.outside.sign_with = visit.outside.public_key_as_secret
     assert await visit.is_refused() == "SSO_FAILED"
 
 

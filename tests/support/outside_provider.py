@@ -6,6 +6,8 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import hmac
+import json
 import secrets
 import socket
 import time
@@ -17,7 +19,7 @@ from urllib.parse import urlencode
 import uvicorn
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, OctKey
+from joserfc.jwk import ECKey, KeySet
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -25,6 +27,10 @@ from starlette.routing import Route
 
 CLIENT_ID = "reelmesh-at-acme"
 SECRET = "the-secret-of-reelmesh-at-acme"
+
+
+def _part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
 @dataclass
@@ -37,11 +43,8 @@ class OutsideProvider:
     claims: dict[str, Any] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)
     key: Any = None
-    sign_with: Any = None
     answer_error: str = ""
-    metadata: dict[str, Any] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
-    secrets_seen: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.key = ECKey.generate_key("P-256", {"kid": "k1", "use": "sig"})
@@ -61,7 +64,6 @@ class OutsideProvider:
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": ["ES256"],
             }
-            | self.metadata
         )
 
     async def jwks(self, _request: Request) -> Response:
@@ -100,20 +102,19 @@ class OutsideProvider:
             "name": "Ada Acme",
         } | self.claims
         header = {"alg": "ES256", "kid": self.key.kid} | self.header
-        if header["alg"] == "none":
-            parts = (
-                base64.urlsafe_b64encode(str(part).replace("'", '"').replace("True", "true").encode())
-                for part in (header, claims)
-            )
-            id_token = b".".join(part.rstrip(b"=") for part in parts).decode() + "."
+        if header["alg"] == "ES256":
+            id_token = jwt.encode(header, claims, self.key, ["ES256"])
         else:
-            id_token = jwt.encode(header, claims, self.sign_with or self.key, [header["alg"]])
+            id_token = self._forged(header, claims)
         return JSONResponse({"access_token": "at", "token_type": "Bearer", "expires_in": 60, "id_token": id_token})
 
-    @property
-    def public_key_as_secret(self) -> Any:
-        """What a careless verifier would take for a shared secret."""
-        return OctKey.import_key(self.key.as_pem(private=False))
+    def _forged(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
+        """Signed by nobody, or with the public key taken for a shared secret."""
+        signed = f"{_part(header)}.{_part(claims)}"
+        if header["alg"] == "none":
+            return f"{signed}."
+        mac = hmac.digest(self.key.as_pem(private=False), signed.encode(), "sha256")
+        return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
     def app(self) -> Starlette:
         return Starlette(

@@ -54,7 +54,9 @@ test("a reason is found by its bare name, as the edge's header sends it", () => 
 });
 
 test("no two domains use one name with different meanings, since the edge's header does not tell the domain", () => {
-  const names = Object.values(WORDS).flatMap((table) => Object.keys(table));
+  // What identity refuses never comes by that header: it has no part in playback.
+  const tables = Object.entries(WORDS).filter(([domain]) => domain !== "identity.reelmesh");
+  const names = tables.flatMap(([, table]) => Object.keys(table));
   expect(names.length).toBe(new Set(names).size);
 });
 
