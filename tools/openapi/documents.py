@@ -26,8 +26,9 @@ needs.
 
 **Repeating**: a call with a `request_id` may be sent again and gets its first answer.
 
-**Beside these operations** there are `/files/` (tus 1.0, for resumable uploads from browsers) and
-`/p/<ticket>/<package_id>/<file>` (manifests and segments)."""
+**Beside these operations** there are `/files/` (tus 1.0, for resumable uploads from browsers),
+`/p/<ticket>/<package_id>/<file>` (manifests and segments), and OAuth 2.1 with OpenID Connect, whose addresses
+`/.well-known/openid-configuration` lists."""
 _REFUSED: Final = (
     "Refused. The HTTP status follows from `code` as `google.rpc.Code` says; `details[0]` tells the reason."
 )

@@ -32,6 +32,7 @@ def upgrade() -> None:
     _authorizations()
     _devices()
     _providers()
+    _sign_ins()
     # When a client is removed, its sessions are.
     op.create_index("sessions_by_client", "sessions", ["client_id"], postgresql_where=sa.text("client_id <> ''"))
 
@@ -142,6 +143,9 @@ def _providers() -> None:
     )
     # A person has one identity at a provider.
     op.create_index("sso_identities_by_account", "sso_identities", ["account_id", "provider_id"], unique=True)
+
+
+def _sign_ins() -> None:
     op.create_table(
         "sso_sign_ins",
         sa.Column("sign_in_id", sa.Text, primary_key=True),
