@@ -93,8 +93,8 @@ class OAuthGateway:
         return Route(path, served, methods=methods)
 
     async def _authorize(self, request: Request) -> Response:
-        message = await message_of(request)
         try:
+            message = await message_of(request)
             location = await self._in_thread(request, lambda provider: authorizing.asked(provider, message))
         except OAuth2Error as error:
             return error_page(400, error.error, error.get_error_description(), telemetry.correlation_id())

@@ -12,6 +12,7 @@ from authlib.consts import default_json_headers
 from authlib.oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import (
     ClientMixin,
+    InvalidClientError,
     InvalidRequestError,
     UnauthorizedClientError,
     UnsupportedTokenTypeError,
@@ -139,7 +140,10 @@ class Provider(AuthorizationServer):  # type: ignore[misc]  # Authlib has no typ
         request.payload.check_single()
         if "authorization" in request.headers and "client_secret" in request.form:
             raise InvalidRequestError("Send the client secret in one way only.")
-        return super().authenticate_client(request, methods, endpoint)
+        try:
+            return super().authenticate_client(request, methods, endpoint)
+        except ValueError:  # what stands there is not base64, or not text
+            raise InvalidClientError("The credentials cannot be read.", status_code=401) from None
 
 
 def token_answer(grant: api.Grant) -> tuple[int, dict[str, object], list[tuple[str, str]]]:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from authlib.oauth2.base import invalid_error_characters
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Payload, OAuth2Request
 from starlette.requests import Request
 
 MOST_BYTES: Final = 64 * 1024
+_REPEATED: Final = {"client_id", "grant_type", "redirect_uri", "response_type"}
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -61,7 +63,7 @@ async def message_of(request: Request) -> Message:
     """Reads a request: the query of a GET, the form of a POST. Never both: a secret in a query would be logged by whoever sent it.
 
     Raises:
-        InvalidRequestError: the body is no form, too long, or not in UTF-8.
+        InvalidRequestError: the body is no form, too long, or not in UTF-8; or an identifier in it can be none.
     """
     if request.method == "GET":
         text = request.scope["query_string"].decode("latin-1")
@@ -73,6 +75,10 @@ async def message_of(request: Request) -> Message:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=200, errors="strict")
     except (ValueError, UnicodeDecodeError):
         raise InvalidRequestError("The parameters cannot be read.") from None
+    for name, value in pairs:
+        # Authlib repeats these in its errors, which must hold such characters only (RFC 6749 §5.2).
+        if name in _REPEATED and invalid_error_characters(value):
+            raise InvalidRequestError(f"Invalid '{name}' in request.")
     return Message(request.method, request.url.path, request.headers, Parameters(pairs))
 
 

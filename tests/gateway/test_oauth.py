@@ -417,3 +417,79 @@ async def test_a_client_gives_its_tokens_back(scene: OAuthScene) -> None:
     assert error(await scene.refreshed(program, tokens["refresh_token"])) == "invalid_grant"
     info = await scene.http.get("/oauth/userinfo", headers={"authorization": f"Bearer {tokens['access_token']}"})
     assert info.status_code == 401
+
+
+ODD = [
+    "%00",
+    "%ff%fe",
+    "%22%3E%3Cscript%3E",
+    "%F0%9F%8E%AC",
+    "a" * 3000,
+    "%0d%0aX-Evil:1",
+    "..%2f..%2f",
+    "%5c",
+    "&&==&",
+    "%",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_odd_requests_are_refused_and_break_nothing(scene: OAuthScene, odd: str) -> None:
+    program = await scene.register()
+    whole = f"response_type=code&client_id={program.client_id}&scope=openid&code_challenge={pkce()[1]}&code_challenge_method=S256"
+    right = f"&redirect_uri={CALLBACK}"
+    for query in (
+        f"client_id={odd}",
+        f"{whole}&redirect_uri={odd}",
+        f"{whole}{right}&state={odd}",
+        f"{whole}{right}&nonce={odd}&login_hint={odd}",
+        f"{whole}{right}&prompt={odd}&max_age={odd}",
+        f"{whole}{right}&{odd}={odd}",
+        f"response_type={odd}&client_id={program.client_id}{right}",
+        odd,
+    ):
+        answer = await scene.http.get(f"/oauth/authorize?{query}")
+        assert answer.status_code in {302, 400}, query
+        assert "x-evil" not in answer.headers
+        assert "<script>" not in answer.text
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for path in ("token", "device_authorization", "revoke", "introspect"):
+        for body in (
+            odd,
+            f"client_id={odd}&token={odd}&grant_type={odd}",
+            f"grant_type=refresh_token&client_id={program.client_id}&refresh_token={odd}&scope={odd}",
+        ):
+            answer = await scene.http.post(f"/oauth/{path}", content=body, headers=form)
+            assert answer.status_code in {200, 400, 401}, (path, body)
+        answer = await scene.http.post(f"/oauth/{path}", json={"grant_type": odd})
+        assert error(answer) == "invalid_request"
+        for shown in (f"Basic {odd}", "Basic /////w==", "Basic", f"Bearer {odd}"):
+            answer = await scene.http.post(
+                f"/oauth/{path}", content="grant_type=refresh_token&token=x", headers={**form, "authorization": shown}
+            )
+            assert answer.status_code in {400, 401}, (path, shown)
+
+
+async def test_a_body_that_is_too_long_is_refused(scene: OAuthScene) -> None:
+    answer = await scene.http.post("/oauth/token", data={"grant_type": "x" * 70_000})
+    assert (answer.status_code, error(answer)) == (400, "invalid_request")
+
+
+async def test_nothing_secret_is_written_to_the_log(scene: OAuthScene, capfd: pytest.CaptureFixture[str]) -> None:
+    person, program = await scene.identity.register(), await scene.register(confidential=True)
+    verifier, challenge = pkce()
+    code = await scene.code(program, person, challenge, state="a-secret-state")
+    tokens = (await scene.exchanged(program, code, verifier)).json()
+    fresh = (await scene.refreshed(program, tokens["refresh_token"])).json()
+    await scene.exchanged(program, code, verifier)
+    await scene.http.post("/oauth/revoke", data={"token": fresh["refresh_token"]}, headers=program.basic)
+    written = "".join(capfd.readouterr())
+    assert "ExchangeCode" in written
+    for secret in (
+        code,
+        verifier,
+        program.secret,
+        "a-secret-state",
+        *(tokens[name] for name in ("access_token", "refresh_token", "id_token")),
+    ):
+        assert secret not in written

@@ -50,7 +50,8 @@ class Visit:
 
     async def redeem(self, code: str, verifier: str) -> identity_pb2.Tokens:
         request = api.RedeemSignInRequest(request_id=new_id("req"), code=code, verifier=verifier)
-        return (await self.sso.RedeemSignIn(request, metadata=self.scene.identity.outside)).tokens
+        answer: api.RedeemSignInResponse = await self.sso.RedeemSignIn(request, metadata=self.scene.identity.outside)
+        return answer.tokens
 
     async def signs_in(self) -> identity_pb2.Tokens:
         verifier, challenge = pkce()
@@ -318,7 +319,7 @@ async def test_a_provider_on_this_machine_is_not_asked_unless_the_operator_says_
 def test_addresses_are_asked_where_the_operator_allows_it(address: str, least: str) -> None:
     ranks = {"public": 0, "private": 1, "loopback": 2, "never": 3}
     for networks in ("public", "private", "loopback"):
-        assert permitted(address, networks) == (ranks[networks] >= ranks[least]), networks  # type: ignore[arg-type]
+        assert permitted(address, networks) == (ranks[networks] >= ranks[least]), networks
 
 
 def test_only_https_is_asked() -> None:
