@@ -12,6 +12,7 @@ from reelmesh.policy.v1 import events_pb2, policy_pb2, policy_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2 as contract
 
 from services.kit import events, idempotency, pagination
+from services.kit.access import Principal
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx, after_commit
 from services.kit.errors import RPC_DOMAIN, Refusal
@@ -68,6 +69,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     ) -> contract.CreatePlaybackResponse:
         """Opens a session, or returns to the one that this request opened before. Ticket and code are new each time: neither is kept."""
         _storable("viewer_id", request.viewer_id)
+        request = _for_viewer(request, current_call().principal)
         give_up = time.monotonic() + _EVENT_GRACE
         while True:
             try:
@@ -221,6 +223,20 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             thumbnails_url=url(package.thumbnails_path),
             expire_time=timestamp(session.expire_time),
         )
+
+
+def _for_viewer(request: contract.CreatePlaybackRequest, caller: Principal | None) -> contract.CreatePlaybackRequest:
+    """The request with a person as its viewer. The name is in it before the request is looked up by its `request_id`, so that nobody gets
+    the session of somebody else who took the same id."""
+    account_id = caller.account_id if caller else ""
+    if not account_id:
+        return request
+    if request.viewer_id not in {"", account_id}:
+        raise refusals.viewer_not_self(account_id)
+    named = contract.CreatePlaybackRequest()
+    named.CopyFrom(request)
+    named.viewer_id = account_id
+    return named
 
 
 def _storable(field: str, text: str) -> None:

@@ -13,6 +13,7 @@ from services.identity.accounts.domain import Account, canonical_email
 from services.identity.accounts.joining import Joining
 from services.identity.accounts.password_sign_in import PasswordSignIn
 from services.identity.organisations import store as organisations
+from services.identity.organisations.authority import authority_of
 from services.identity.refusals import account_not_found, code_invalid, refusal
 from services.identity.sessions import store as session_store
 from services.identity.sessions.keeping import Reused, Sessions, refresh_token_invalid, refresh_token_reused
@@ -211,6 +212,7 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         async with self._database.transaction() as tx:
             before = await self._theirs(tx, request.account_id)
             after = before.locked(now) if request.locked else before.unlocked()
+            await self._check_above(tx, before)
             if request.locked:
                 await self._sessions.end_all(tx, after.account_id, events_pb2.SESSION_END_ACCOUNT_LOCKED)
                 await self._feed.revoke(tx, after.account_id)
@@ -255,6 +257,14 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
             raise account_not_found(account_id)
         return account
 
+    async def _check_above(self, tx: Tx, account: Account) -> None:
+        """Refuses to lock out, or to let in again, somebody who may do more than the caller."""
+        caller = _person(current_call())
+        member = await organisations.membership(tx, caller.organisation_id, account.account_id)
+        assert member is not None
+        authority = await authority_of(tx, caller, "accounts.manage")
+        authority.check(await organisations.permissions_of(tx, member))
+
     async def _resource(self, tx: Tx, account: Account) -> identity_pb2.Account:
         belongs = await organisations.memberships_of(tx, account.account_id)
         return identity_pb2.Account(
@@ -280,7 +290,7 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
 
 
 def _person(call: Call) -> Principal:
-    """The calling person; the contract lets nobody else in."""
+    """Who calls; the contract lets nobody in without a credential."""
     assert call.principal is not None
     return call.principal
 

@@ -49,7 +49,7 @@ class TrustFeed:
             self._news.set()
 
         await bus.subscribe(_SUBJECT, cb=hint)
-        await self._tidy()
+        await self.tidy()
         await self._look()
 
     async def revoke(self, tx: Tx, subject: str) -> None:
@@ -93,7 +93,7 @@ class TrustFeed:
             try:
                 await self._look()
                 if asyncio.get_running_loop().time() >= tidy_at:
-                    await self._tidy()
+                    await self.tidy()
                     tidy_at += _TIDY_EVERY
             except Exception as error:  # the database is away: what is known stays, and it is tried again
                 log.warning("trust is waiting", error=type(error).__name__)
@@ -105,7 +105,8 @@ class TrustFeed:
             if self._known.get(revocation.subject) != revocation:
                 self._take(revocation)
 
-    async def _tidy(self) -> None:
+    async def tidy(self) -> None:
+        """Rotates keys when it is time, takes over what another replica made, and forgets what expired."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await store.forget_old(tx, now)

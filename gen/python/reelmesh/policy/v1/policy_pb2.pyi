@@ -80,6 +80,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The path of the request is not one that the edge serves, by this HTTP method, for a package that is published. Status
     PERMISSION_DENIED. No metadata.
     """
+    ERROR_REASON_VIEWER_NOT_SELF: _ErrorReason.ValueType  # 13
+    """A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the policy service or at the edge. On the wire it stands in `google.rpc.ErrorInfo.reason` without
@@ -115,6 +117,8 @@ ERROR_REASON_PATH_INVALID: ErrorReason.ValueType  # 12
 """The path of the request is not one that the edge serves, by this HTTP method, for a package that is published. Status
 PERMISSION_DENIED. No metadata.
 """
+ERROR_REASON_VIEWER_NOT_SELF: ErrorReason.ValueType  # 13
+"""A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -142,7 +146,7 @@ class PlaybackSession(_message.Message):
     organisation_id: _builtins.str
     """Owning organisation."""
     viewer_id: _builtins.str
-    """Who watches, in the words of the system that asked; empty when it did not say."""
+    """Who watches: the account of the person who asked, else in the words of the system that asked; empty when it did not say."""
     state: Global___SessionState.ValueType
     """Where the session stands."""
     revoke_comment: _builtins.str

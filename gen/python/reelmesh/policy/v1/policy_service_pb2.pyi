@@ -36,7 +36,9 @@ class CreatePlaybackRequest(_message.Message):
     asset_id: _builtins.str
     """Asset to play; its newest package is used."""
     viewer_id: _builtins.str
-    """Who watches, in the words of the caller's own system, up to 128 characters. Optional."""
+    """Who watches. An API key says so in the words of the caller's own system, up to 128 characters; optional. A person watches as
+    themselves: empty means their account, and no other may be named.
+    """
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
         """How long the session lasts, 1 s to 24 h. Absent means 6 h."""

@@ -977,7 +977,8 @@ export const AccountsService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's.
+   * Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who may do
+   * nothing that the caller may not.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.SetAccountLock
    */

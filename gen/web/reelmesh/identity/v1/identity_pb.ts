@@ -697,7 +697,7 @@ export enum ErrorReason {
   MEMBER_EXISTS = 14,
 
   /**
-   * The organisation would be left without anybody who may manage its members. Status FAILED_PRECONDITION. No metadata.
+   * The organisation would be left without an admin who can sign in. Status FAILED_PRECONDITION. No metadata.
    *
    * @generated from enum value: ERROR_REASON_LAST_ADMIN = 15;
    */
@@ -746,7 +746,7 @@ export enum ErrorReason {
   API_KEY_NOT_FOUND = 21,
 
   /**
-   * There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`.
+   * There is no account with this address. Status NOT_FOUND. Only told to who may manage members or make organisations. Metadata: `email`.
    *
    * @generated from enum value: ERROR_REASON_EMAIL_UNKNOWN = 22;
    */

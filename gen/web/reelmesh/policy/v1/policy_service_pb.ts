@@ -39,7 +39,8 @@ export type CreatePlaybackRequest = Message<"reelmesh.policy.v1.CreatePlaybackRe
   assetId: string;
 
   /**
-   * Who watches, in the words of the caller's own system, up to 128 characters. Optional.
+   * Who watches. An API key says so in the words of the caller's own system, up to 128 characters; optional. A person watches as
+   * themselves: empty means their account, and no other may be named.
    *
    * @generated from field: string viewer_id = 3;
    */
