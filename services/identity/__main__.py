@@ -145,6 +145,8 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
     process.in_background(feed.run(), "trust feed")
     process.in_background(Upkeep(database, clock).run(settings.identity_upkeep_seconds), "upkeep")
     await process.serve(CONTRACTS, add, trust=LocalTrust(clock, signer, feed, api_keys))
+    # Stopped before the server is drained.
+    process.in_background(feed.until_stopped(), "trust watchers")
 
 
 def main() -> None:

@@ -72,6 +72,8 @@ async def test_nobody_takes_from_somebody_who_holds_more(home: Home) -> None:
     refusal = await refused(home.scene.accounts.SetAccountLock(lock, metadata=support.shown))
     assert refusal.reason == "PERMISSION_NOT_HELD"
     await home.calls.GetOrganisation(api.GetOrganisationRequest(), metadata=admin.shown)
+    lock.account_id = (await home.somebody("creator")).account.account_id
+    assert (await home.scene.accounts.SetAccountLock(lock, metadata=support.shown)).account.HasField("lock_time")
 
 
 async def test_the_last_admin_stays(home: Home) -> None:

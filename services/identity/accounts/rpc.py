@@ -258,12 +258,13 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         return account
 
     async def _check_above(self, tx: Tx, account: Account) -> None:
-        """Refuses to lock out, or to let in again, somebody who may do more than the caller."""
+        """Refuses to lock out, or to let in again, somebody who manages what the caller does not, such as an admin."""
         caller = _person(current_call())
         member = await organisations.membership(tx, caller.organisation_id, account.account_id)
         assert member is not None
         authority = await authority_of(tx, caller, "accounts.manage")
-        authority.check(await organisations.permissions_of(tx, member))
+        held = await organisations.permissions_of(tx, member)
+        authority.check(permission for permission in held if permission.endswith(".manage"))
 
     async def _resource(self, tx: Tx, account: Account) -> identity_pb2.Account:
         belongs = await organisations.memberships_of(tx, account.account_id)

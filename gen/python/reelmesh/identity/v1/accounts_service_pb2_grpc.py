@@ -222,8 +222,8 @@ class AccountsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetAccountLock(self, request, context):
-        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who may do
-        nothing that the caller may not.
+        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+        no managing permission (`….manage`) that the caller does not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,8 +66,8 @@ class AccountsServiceStub:
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.ListAccountsRequest, _accounts_service_pb2.ListAccountsResponse]
     """Lists accounts of people in the caller's organisation, newest first."""
     SetAccountLock: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountLockRequest, _accounts_service_pb2.SetAccountLockResponse]
-    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who may do
-    nothing that the caller may not.
+    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+    no managing permission (`….manage`) that the caller does not.
     """
     SetAccountTier: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountTierRequest, _accounts_service_pb2.SetAccountTierResponse]
     """Sets the tier of an account. Only for people whose only organisation is the caller's."""
@@ -110,8 +110,8 @@ class AccountsServiceAsyncStub(AccountsServiceStub):
     ListAccounts: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.ListAccountsRequest, _accounts_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """Lists accounts of people in the caller's organisation, newest first."""
     SetAccountLock: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountLockRequest, _accounts_service_pb2.SetAccountLockResponse]  # type: ignore[assignment]
-    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who may do
-    nothing that the caller may not.
+    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+    no managing permission (`….manage`) that the caller does not.
     """
     SetAccountTier: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountTierRequest, _accounts_service_pb2.SetAccountTierResponse]  # type: ignore[assignment]
     """Sets the tier of an account. Only for people whose only organisation is the caller's."""
@@ -241,8 +241,8 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_service_pb2.SetAccountLockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.SetAccountLockResponse, _abc.Awaitable[_accounts_service_pb2.SetAccountLockResponse]]:
-        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who may do
-        nothing that the caller may not.
+        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+        no managing permission (`….manage`) that the caller does not.
         """
 
     @_abc_1.abstractmethod

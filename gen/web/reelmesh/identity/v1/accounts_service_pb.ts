@@ -977,8 +977,8 @@ export const AccountsService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who may do
-   * nothing that the caller may not.
+   * Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+   * no managing permission (`….manage`) that the caller does not.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.SetAccountLock
    */
