@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from reelmesh.identity.v1 import (
     api_keys_service_pb2,
     api_keys_service_pb2_grpc,
@@ -69,10 +70,10 @@ class Home:
         return (await self.calls.CreateRole(request, metadata=by or self.scene.operator)).role
 
     async def key(
-        self, *permissions: str, by: Shown | None = None, **fields: object
+        self, *permissions: str, by: Shown | None = None, expire_time: Timestamp | None = None
     ) -> api_keys_service_pb2.CreateApiKeyResponse:
         """Makes an API key."""
         request = api_keys_service_pb2.CreateApiKeyRequest(
-            request_id=new_id("req"), display_name="A key", permissions=permissions, **fields
+            request_id=new_id("req"), display_name="A key", permissions=permissions, expire_time=expire_time
         )
         return await self.keys.CreateApiKey(request, metadata=by or self.scene.operator)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from reelmesh.identity.v1 import events_pb2, identity_pb2
+from reelmesh.identity.v1 import accounts_service_pb2, events_pb2, identity_pb2
 from reelmesh.identity.v1 import organisations_service_pb2 as api
 
 from services.identity.organisations.roles import built_in, methods_by_permission
@@ -79,7 +81,7 @@ async def test_roles_are_made_changed_and_removed(home: Home) -> None:
     person = await home.somebody(role.role_id)
     assert list(person.tokens.permissions) == ["assets.read", "uploads.write"]
 
-    async def updated(paths: list[str], **fields: object) -> identity_pb2.Role:
+    async def updated(paths: list[str], **fields: Any) -> identity_pb2.Role:
         wanted = identity_pb2.Role(**{"role_id": role.role_id, **fields})
         request = api.UpdateRoleRequest(request_id=new_id("req"), role=wanted, update_mask=FieldMask(paths=paths))
         return (await home.calls.UpdateRole(request, metadata=home.scene.operator)).role
@@ -132,8 +134,6 @@ async def test_a_role_of_another_organisation_cannot_be_given(home: Home) -> Non
     ada = await home.somebody("admin")
     theirs = await made(home, ada.shown)
     tokens = await home.scene.log_in(ada.email)
-    from reelmesh.identity.v1 import accounts_service_pb2
-
     switch = accounts_service_pb2.SwitchOrganisationRequest(organisation_id=theirs.organisation_id)
     moved = (await home.scene.accounts.SwitchOrganisation(switch, metadata=bearing(tokens.access_token))).tokens
     role = await home.role("assets.read", by=bearing(moved.access_token))

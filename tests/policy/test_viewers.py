@@ -23,8 +23,10 @@ async def home(mesh: ProcessSettings) -> AsyncIterator[Home]:
         yield Home(scene)
 
 
-async def play(scene: Scene, asset_id: str, shown: Shown, **fields: str) -> api.CreatePlaybackResponse:
-    request = api.CreatePlaybackRequest(**{"request_id": new_id("req"), "asset_id": asset_id, **fields})
+async def play(
+    scene: Scene, asset_id: str, shown: Shown, *, viewer_id: str = "", request_id: str = ""
+) -> api.CreatePlaybackResponse:
+    request = api.CreatePlaybackRequest(request_id=request_id or new_id("req"), asset_id=asset_id, viewer_id=viewer_id)
     return await scene.stub.CreatePlayback(request, metadata=shown)
 
 

@@ -92,7 +92,7 @@ def methods_by_permission() -> Mapping[str, tuple[str, ...]]:
                 permission = method.GetOptions().Extensions[access_pb2.access].permission
                 if permission:
                     found.setdefault(permission, []).append(method.full_name)
-    return {permission: tuple(sorted(methods)) for permission, methods in sorted(found.items())}
+    return {permission: tuple(sorted(set(methods))) for permission, methods in sorted(found.items())}
 
 
 def _contracts() -> Iterable[FileDescriptor]:
