@@ -4,6 +4,7 @@
 
 import type { ErrorReason as AssetsReason } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { ErrorReason as DrmReason } from "@gen/reelmesh/drm/v1/drm_pb";
+import type { ErrorReason as IdentityReason } from "@gen/reelmesh/identity/v1/identity_pb";
 import type { ErrorReason as PackagingReason } from "@gen/reelmesh/packaging/v1/packaging_pb";
 import type { ErrorReason as PolicyReason } from "@gen/reelmesh/policy/v1/policy_pb";
 import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
@@ -104,6 +105,10 @@ const policy: Table<typeof PolicyReason> = {
     advice: "It belongs to another organisation or never existed.",
   },
   PATH_INVALID: { title: "There is nothing at this address", advice: `The address of the video is wrong. ${NEW_LINK}` },
+  VIEWER_NOT_SELF: {
+    title: "You can watch as yourself only",
+    advice: "Start the playback without naming a viewer. For somebody else, an API key can start it.",
+  },
 };
 
 const assets: Table<typeof AssetsReason> = {
@@ -239,6 +244,77 @@ const drm: Table<typeof DrmReason> = {
   },
 };
 
+const identity: Table<typeof IdentityReason> = {
+  SIGN_IN_REFUSED: {
+    title: "Address and password do not belong together",
+    advice: "Check both and try again, or ask for a new password.",
+  },
+  TOO_MANY_ATTEMPTS: {
+    title: "There were too many wrong attempts",
+    advice: "Wait for the time that is shown, then try again. If you forgot your password, ask for a new one.",
+  },
+  ACCOUNT_LOCKED: { title: "This account is locked", advice: "Ask whoever runs this platform why." },
+  PASSWORD_WEAK: {
+    title: "This password is too easy to guess",
+    advice: "Take several words that do not belong together, or let a password manager make one.",
+  },
+  CODE_INVALID: {
+    title: "The code is not right, or not good any more",
+    advice: "Check it. A code works for a few minutes and a few tries; after that, ask for a new one.",
+  },
+  REFRESH_TOKEN_INVALID: { title: "You were signed out", advice: "Sign in again to go on." },
+  REFRESH_TOKEN_REUSED: {
+    title: "You were signed out to be safe",
+    advice: "Somebody may have used your session. Sign in again, and change your password if it was not you.",
+  },
+  SESSION_NOT_FOUND: { title: "This session has already ended", advice: "Reload the list to see those that are open." },
+  ACCOUNT_NOT_FOUND: {
+    title: "There is no such account",
+    advice: "It may belong to another organisation too, which you cannot change it for.",
+  },
+  FIELD_NOT_UPDATABLE: { title: "This detail cannot be changed", advice: "Reload the page to see what can be." },
+  REGISTRATION_CLOSED: {
+    title: "Registration is closed here",
+    advice: "Ask whoever runs this platform for an invitation.",
+  },
+  ORGANISATION_NOT_FOUND: {
+    title: "There is no such organisation",
+    advice: "You may not belong to it any more. Choose another one, or sign in again.",
+  },
+  MEMBER_NOT_FOUND: {
+    title: "This person is not a member",
+    advice: "They may have left in the meantime. Reload the list.",
+  },
+  MEMBER_EXISTS: {
+    title: "This person is a member already",
+    advice: "Find them in the list of members to change their roles.",
+  },
+  LAST_ADMIN: {
+    title: "Somebody has to stay admin",
+    advice: "Make somebody else an admin first, then try again.",
+  },
+  ROLE_NOT_FOUND: { title: "There is no such role", advice: "It may have been removed. Reload the list of roles." },
+  ROLE_BUILT_IN: { title: "This role cannot be changed", advice: "It is built in. Make a role of your own instead." },
+  ROLE_IN_USE: { title: "Somebody still has this role", advice: "Take it from its members first, then remove it." },
+  PERMISSION_UNKNOWN: {
+    title: "There is no such permission",
+    advice: "Reload the page and choose from the list of permissions.",
+  },
+  PERMISSION_NOT_HELD: {
+    title: "You cannot give or take what you do not have",
+    advice: "Ask somebody who has this permission, such as an admin.",
+  },
+  API_KEY_NOT_FOUND: {
+    title: "There is no such API key",
+    advice: "It may have been removed after it ended. Reload the list of keys.",
+  },
+  EMAIL_UNKNOWN: {
+    title: "Nobody has registered with this address",
+    advice: "Check the spelling, or ask them to register first.",
+  },
+  EMAIL_INVALID: { title: "This is not an e-mail address", advice: "Check the spelling and try again." },
+};
+
 /** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */
 const tus: Readonly<Record<string, Words>> = {
   VERSION_UNSUPPORTED: { title: "This page and the server do not fit together", advice: "Reload the page." },
@@ -348,11 +424,15 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "transcode.reelmesh": transcode,
   "packaging.reelmesh": packaging,
   "drm.reelmesh": drm,
+  "identity.reelmesh": identity,
   "tus.reelmesh": tus,
   here,
 };
 
-/** The words of a reason. The domain is a help only: names are unique over all tables, and the edge sends the bare name. */
+/**
+ * The words of a reason. The edge sends the bare name, so names are unique over all tables but the one of accounts, whose refusals always
+ * tell their domain.
+ */
 export function wordsOf(reason: string, domain = ""): Words | undefined {
   const first = WORDS[domain]?.[reason];
   if (first !== undefined) return first;
