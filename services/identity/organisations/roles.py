@@ -140,10 +140,10 @@ def check_known(permissions: Iterable[str]) -> None:
 
 
 def permission_not_held(permission: str) -> Refusal:
-    """Nobody can give what they do not have."""
+    """Nobody can give, or take from others, what they do not have."""
     return refusal(
         grpc.StatusCode.PERMISSION_DENIED,
         "PERMISSION_NOT_HELD",
-        f"you cannot give the permission {permission!r}, which you do not have yourself",
+        f"the permission {permission!r} is not yours to give or to take, because you do not have it yourself",
         permission=permission,
     )

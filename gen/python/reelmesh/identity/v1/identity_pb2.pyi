@@ -107,7 +107,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PERMISSION_UNKNOWN: _ErrorReason.ValueType  # 19
     """No contract declares the permission. Status INVALID_ARGUMENT. Metadata: `permission`."""
     ERROR_REASON_PERMISSION_NOT_HELD: _ErrorReason.ValueType  # 20
-    """Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks."""
+    """Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+    caller lacks.
+    """
     ERROR_REASON_API_KEY_NOT_FOUND: _ErrorReason.ValueType  # 21
     """There is no such API key in the organisation. Status NOT_FOUND. Metadata: `key_id`."""
     ERROR_REASON_EMAIL_UNKNOWN: _ErrorReason.ValueType  # 22
@@ -165,7 +167,9 @@ ERROR_REASON_ROLE_IN_USE: ErrorReason.ValueType  # 18
 ERROR_REASON_PERMISSION_UNKNOWN: ErrorReason.ValueType  # 19
 """No contract declares the permission. Status INVALID_ARGUMENT. Metadata: `permission`."""
 ERROR_REASON_PERMISSION_NOT_HELD: ErrorReason.ValueType  # 20
-"""Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks."""
+"""Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+caller lacks.
+"""
 ERROR_REASON_API_KEY_NOT_FOUND: ErrorReason.ValueType  # 21
 """There is no such API key in the organisation. Status NOT_FOUND. Metadata: `key_id`."""
 ERROR_REASON_EMAIL_UNKNOWN: ErrorReason.ValueType  # 22

@@ -732,7 +732,8 @@ export enum ErrorReason {
   PERMISSION_UNKNOWN = 19,
 
   /**
-   * Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks.
+   * Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+   * caller lacks.
    *
    * @generated from enum value: ERROR_REASON_PERMISSION_NOT_HELD = 20;
    */
