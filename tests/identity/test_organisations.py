@@ -141,6 +141,16 @@ async def test_a_role_of_another_organisation_cannot_be_given(home: Home) -> Non
     assert (await refused(home.set_roles(ada, "admin", role.role_id))).reason == "ROLE_NOT_FOUND"
 
 
+async def test_the_staff_of_one_organisation_does_not_see_where_else_a_person_belongs(home: Home) -> None:
+    person = await home.scene.register()
+    listing = accounts_service_pb2.ListAccountsRequest(email=person.email)
+    await made(home, home.scene.operator, admin_email=person.email)
+    (seen,) = (await home.scene.accounts.ListAccounts(listing, metadata=home.scene.operator)).accounts
+    assert [one.organisation_id for one in seen.memberships] == [home.scene.home]
+    own = await home.scene.accounts.GetAccount(accounts_service_pb2.GetAccountRequest(), metadata=person.shown)
+    assert len(own.account.memberships) == 2
+
+
 async def test_roles_and_permissions_are_listed_in_pages(home: Home) -> None:
     own = [(await home.role("assets.read")).role_id for _ in range(3)]
     found, token = [], ""

@@ -200,7 +200,9 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         async with self._database.transaction() as tx:
             found = await store.page(tx, current_call().organisation_id, email, part)
             shown = found[: part.size]
-            resources = [await self._resource(tx, account) for account in shown]
+            resources = [
+                _as_seen_from(current_call().organisation_id, await self._resource(tx, account)) for account in shown
+            ]
         return api.ListAccountsResponse(
             accounts=resources,
             next_page_token=part.next_token(shown[-1].account_id) if len(found) > part.size else "",
@@ -288,6 +290,17 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
             ],
             etag=account.etag,
         )
+
+
+def _as_seen_from(organisation_id: str, account: identity_pb2.Account) -> identity_pb2.Account:
+    """What the staff of an organisation sees of a person: not where else they belong, and of those who belong elsewhere too no number,
+    because anybody can be made a member by their address."""
+    others = [one for one in account.memberships if one.organisation_id != organisation_id]
+    if others:
+        account.phone = ""
+        for other in others:
+            account.memberships.remove(other)
+    return account
 
 
 def _person(call: Call) -> Principal:

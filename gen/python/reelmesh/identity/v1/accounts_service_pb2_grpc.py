@@ -215,7 +215,8 @@ class AccountsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
-        """Lists accounts of people in the caller's organisation, newest first.
+        """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+        the phone number of who belongs to another one too is left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

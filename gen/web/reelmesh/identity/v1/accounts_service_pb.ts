@@ -967,7 +967,8 @@ export const AccountsService: GenService<{
     output: typeof SwitchOrganisationResponseSchema;
   },
   /**
-   * Lists accounts of people in the caller's organisation, newest first.
+   * Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+   * the phone number of who belongs to another one too is left out.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.ListAccounts
    */
