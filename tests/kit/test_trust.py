@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import hmac
 import json
 import time
@@ -22,6 +23,7 @@ from reelmesh.assets.v1 import assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.identity.v1 import (
     accounts_service_pb2_grpc,
     api_keys_service_pb2,
+    organisations_service_pb2,
     signing_keys_service_pb2,
     signing_keys_service_pb2_grpc,
 )
@@ -149,6 +151,25 @@ async def test_an_api_key_is_recognised_elsewhere_and_refused_within_a_second_of
     await two.refused_soon(key)
     weak = await two.home.key("uploads.read")
     assert (await refused(two.list_assets(bearing(weak.secret)))).reason == "PERMISSION_MISSING"
+
+
+async def test_what_one_replica_revokes_is_refused_by_those_who_listen_to_another(two: Mesh) -> None:
+    made, person = await two.home.key("assets.read"), await two.home.somebody("creator")
+    listen = f"unix:{two.settings.run_dir}/identity-second.sock"
+    settings = two.settings.model_copy(update={"listen": listen})
+    async with running("identity", settings, identity.wire, clock=two.clock):
+        channel = client.connected(listen, [], None)
+        second = Home(dataclasses.replace(two.home.scene, channel=channel))
+        # Each recognises what the other made.
+        await second.calls.GetOrganisation(organisations_service_pb2.GetOrganisationRequest(), metadata=person.shown)
+        for shown in (bearing(made.secret), person.shown):
+            await two.list_assets(shown)
+        revoke = api_keys_service_pb2.RevokeApiKeyRequest(key_id=made.api_key.key_id)
+        await second.keys.RevokeApiKey(revoke, metadata=two.home.scene.operator)
+        await two.refused_soon(bearing(made.secret))
+        await second.set_roles(person, "viewer")
+        await two.refused_soon(person.shown)
+        await channel.close(None)
 
 
 async def test_a_key_is_revoked_even_where_the_clock_is_ahead(two: Mesh) -> None:
@@ -368,11 +389,11 @@ async def test_forged_expired_and_future_tokens_are_refused(two: Mesh) -> None:
 
 def _both(two: Mesh) -> list[Callable[[Shown], Any]]:
     """A call to the other service, and one to the identity service itself."""
-    from reelmesh.identity.v1 import organisations_service_pb2 as organisations
-
     return [
         two.list_assets,
-        lambda shown: two.home.calls.GetOrganisation(organisations.GetOrganisationRequest(), metadata=shown),
+        lambda shown: two.home.calls.GetOrganisation(
+            organisations_service_pb2.GetOrganisationRequest(), metadata=shown
+        ),
     ]
 
 
