@@ -15,8 +15,7 @@ from reelmesh.rpc.v1 import access_pb2, trust_service_pb2_grpc
 
 from services.identity.__main__ import IdentitySettings
 from services.identity.organisations.roles import built_in, methods_by_permission
-from services.kit import client
-from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
+from services.kit.callers import everyone
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.settings import ProcessSettings
 from tests.contracts.whole_interface import (
@@ -27,13 +26,13 @@ from tests.contracts.whole_interface import (
     contracts,
     everything,
     methods,
-    names_of_services,
     table,
 )
 from tests.identity.organisation import Home, bearing
 from tests.identity.scene import CHEAP, Person, Scene
 from tests.support.bus import on_the_bus
 from tests.support.keys import organisation_of_operator
+from tests.support.running import connected
 from tests.support.stores import emptied
 
 METHODS = methods()
@@ -47,7 +46,6 @@ class World:
 
     home: Home
     all: Everything
-    tokens: ServiceTokens
     people: dict[str, Person] = field(default_factory=dict)
     keys: dict[frozenset[str], Shown] = field(default_factory=dict)
 
@@ -69,16 +67,18 @@ class World:
 
     async def as_service(self, service: str, method: MethodDescriptor) -> Outcome:
         """Calls a method as another service of the mesh."""
-        return await self.all.outcome(method, bearing(self.tokens.current(service)))
+        return await self.all.outcome(method, (), caller=service)
 
 
 @pytest.fixture(scope="module")
 async def world(session_stores: ProcessSettings) -> AsyncIterator[World]:
     settings = IdentitySettings(**{**session_stores.model_dump(), **CHEAP})
     clock = FixedClock(SystemClock().now())
-    tokens = ServiceTokens(settings.secret(SERVICE_TOKEN_KEY_FILE), clock)
-    async with on_the_bus(settings) as bus, everything(session_stores, clock) as running:
-        channel = client.connected(settings.peer("identity"), [], None)
+    async with (
+        on_the_bus(settings) as bus,
+        everything(session_stores, clock) as running,
+        connected(settings, "identity", key="") as channel,
+    ):
         scene = Scene(
             settings,
             channel,
@@ -88,8 +88,7 @@ async def world(session_stores: ProcessSettings) -> AsyncIterator[World]:
             clock,
             organisation_of_operator(settings),
         )
-        yield World(Home(scene), running, tokens)
-        await channel.close(None)
+        yield World(Home(scene), running)
     await emptied(session_stores)
 
 
@@ -117,7 +116,8 @@ async def test_every_contract_is_served(world: World) -> None:
 
 @every_method
 async def test_nobody_gets_in_without_a_credential(world: World, method: MethodDescriptor) -> None:
-    expected = Outcome.LET_IN if row(method).open else Outcome.NOT_RECOGNISED
+    asked = row(method)
+    expected = Outcome.LET_IN if asked.open else Outcome.DENIED if asked.callers else Outcome.NOT_RECOGNISED
     assert await world.all.outcome(method, ()) is expected
     # Where none is looked for, anything may stand in the metadata.
     for credential in ("rmk_" + "x" * 43, "no.such.token"):
@@ -145,6 +145,11 @@ async def test_an_api_key_may_do_what_it_was_given(world: World, method: MethodD
 @every_method
 async def test_a_service_may_call_what_is_for_it_only(world: World, method: MethodDescriptor) -> None:
     asked = row(method)
-    for service in {*names_of_services(), *asked.callers, "envoy"}:
-        expected = Outcome.LET_IN if asked.open or service in asked.callers else Outcome.DENIED
+    assert all(world.all.admits(service, method) for service in asked.callers), "services/callers.toml keeps them out"
+    for service in everyone():
+        expected = Outcome.NOT_RECOGNISED
+        if not world.all.admits(service, method) or (asked.callers and service not in asked.callers):
+            expected = Outcome.DENIED
+        elif asked.callers or asked.open:
+            expected = Outcome.LET_IN
         assert await world.as_service(service, method) is expected, service

@@ -28,7 +28,7 @@ PREFIXES_OF = {"identity": {"session_id": "ses"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; and those of roles, of which some are words.
 OTHER_IDS = {"client_id", "device_id", "request_id", "role_id", "role_ids", "viewer_id", "key_id", "key_ids"}
 # What is not a service with a contract of its own, but calls services.
-GATEWAYS: set[str] = set()
+GATEWAYS: set[str] = {"limits"}
 PERMISSION = re.compile(r"[a-z_]+\.[a-z_]+")
 CODES = {code.name for code in grpc.StatusCode}
 

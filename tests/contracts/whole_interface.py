@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import reelmesh
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from services.kit import client
+from services.kit.callers import callers_of
 from services.kit.clock import FixedClock
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.settings import ProcessSettings
 from tests.identity.scene import CHEAP
-from tests.support.running import running
+from tests.support.running import connected, running
 from tests.support.stores import operator_key
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+GENERATED = REPOSITORY / "gen/python"
 TABLE = REPOSITORY / "docs/permissions.md"
 
 Shown = tuple[tuple[str, str], ...]
@@ -35,11 +35,10 @@ Shown = tuple[tuple[str, str], ...]
 def contracts() -> list[ServiceDescriptor]:
     """Every service that a contract describes."""
     found: dict[str, ServiceDescriptor] = {}
-    for root in map(Path, reelmesh.__path__):
-        for file in sorted(root.rglob("*_service_pb2.py")):
-            name = ".".join(("reelmesh", *file.relative_to(root).with_suffix("").parts))
-            for service in importlib.import_module(name).DESCRIPTOR.services_by_name.values():
-                found[service.full_name] = service
+    for file in sorted((GENERATED / "reelmesh").rglob("*_service_pb2.py")):
+        name = ".".join(file.relative_to(GENERATED).with_suffix("").parts)
+        for service in importlib.import_module(name).DESCRIPTOR.services_by_name.values():
+            found[service.full_name] = service
     return list(found.values())
 
 
@@ -104,23 +103,36 @@ class Outcome(Enum):
 
 
 class Everything:
-    """Calls any method of any running service with an empty request."""
+    """Calls any method of any running service with an empty request.
 
-    def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
-        self._channels = channels
+    Args:
+        settings: lead to the services.
+        servers: name of the service that serves a contract, by full name of the contract.
+        life: ends connections.
+    """
+
+    def __init__(self, settings: ProcessSettings, servers: Mapping[str, str], life: contextlib.AsyncExitStack) -> None:
+        self._settings = settings
+        self._servers = servers
+        self._life = life
+        self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
 
     def serves(self, service: str) -> bool:
-        return service in self._channels
+        return service in self._servers
 
-    async def outcome(self, method: MethodDescriptor, shown: Shown) -> Outcome:
-        """Calls a method with a credential.
+    def admits(self, service: str, method: MethodDescriptor) -> bool:
+        """Whether a service may connect to the server of a method at all."""
+        return service in callers_of(self._servers[method.containing_service.full_name]).calls
+
+    async def outcome(self, method: MethodDescriptor, shown: Shown, *, caller: str = "envoy") -> Outcome:
+        """Calls a method with a credential, over a connection of Envoy, as people do, or of another service.
 
         Raises:
             AssertionError: the server failed, is away, or does not know the method.
         """
         try:
             async with asyncio.timeout(10):
-                await self._call(method, shown)
+                await self._call(method, shown, caller)
         except grpc.aio.AioRpcError as error:
             refusal = Refusal.from_rpc_error(error)
         else:
@@ -136,8 +148,15 @@ class Everything:
         assert refusal.code not in ours | {grpc.StatusCode.UNAVAILABLE}, f"{method.full_name}: {refusal}"
         return Outcome.LET_IN
 
-    async def _call(self, method: MethodDescriptor, shown: Shown) -> None:
-        channel: Any = self._channels[method.containing_service.full_name]
+    async def _channel(self, caller: str, server: str) -> grpc.aio.Channel:
+        if (caller, server) not in self._channels:
+            self._channels[caller, server] = await self._life.enter_async_context(
+                connected(self._settings, server, key="", caller=caller)
+            )
+        return self._channels[caller, server]
+
+    async def _call(self, method: MethodDescriptor, shown: Shown, caller: str) -> None:
+        channel: Any = await self._channel(caller, self._servers[method.containing_service.full_name])
         request: Any = message_factory.GetMessageClass(method.input_type)()
         answer = message_factory.GetMessageClass(method.output_type)
 
@@ -169,17 +188,17 @@ async def everything(settings: ProcessSettings, clock: FixedClock) -> AsyncItera
     """Every service in this process, on the real stores, and channels to them by the contracts that they say they serve."""
     operator = (("authorization", f"Bearer {operator_key(settings)}"),)
     async with contextlib.AsyncExitStack() as stack:
-        channels: dict[str, grpc.aio.Channel] = {}
+        servers: dict[str, str] = {}
         # The one that recognises callers comes first, and goes last.
         for name in sorted(names_of_services(), key=lambda name: (name != "identity", name)):
             module = importlib.import_module(f"services.{name}.__main__")
             await stack.enter_async_context(running(name, _settings(module, settings), module.wire, clock=clock))
-            channel = client.connected(settings.peer(name), [], None)
-            stack.push_async_callback(channel.close, None)
-            for served in await _served(channel, operator):
-                assert served not in channels, f"two processes serve {served}"
-                channels[served] = channel
-        yield Everything(channels)
+            async with connected(settings, name, key="") as channel:
+                for served in await _served(channel, operator):
+                    assert served not in servers, f"two processes serve {served}"
+                    servers[served] = name
+        life = await stack.enter_async_context(contextlib.AsyncExitStack())
+        yield Everything(settings, servers, life)
 
 
 def _settings(module: Any, settings: ProcessSettings) -> ProcessSettings:

@@ -26,7 +26,7 @@ from services.kit.settings import ProcessSettings
 from services.policy.__main__ import CONTRACT as POLICY_CONTRACT
 from services.policy.__main__ import PolicySettings
 from tests.drm.scene import Film, Keys
-from tests.policy.scene import Scene, an_edge, refused, service_token
+from tests.policy.scene import Scene, an_edge, refused
 from tests.support.bus import on_the_bus
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected
@@ -126,7 +126,7 @@ async def test_no_log_line_holds_a_key_a_ticket_or_a_code(mesh: ProcessSettings,
         processes(settings, log),
         on_the_bus(settings) as bus,
         connected(settings, "policy", POLICY_CONTRACT) as to_policy,
-        connected(settings, "drm", CONTRACT, key=service_token(settings, "packaging")) as packager,
+        connected(settings, "drm", CONTRACT, key="", caller="packaging") as packager,
         connected(settings, "drm", CONTRACT, key="") as player,
         an_edge(settings) as edge,
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from services.kit.settings import ProcessSettings
-from tests.cli.command import free_port
+from services.kit.tls import Certificates, client_context, host_name
 from tests.identity.scene import Scene, a_scene
 from tests.support.stores import operator_key
 
@@ -73,9 +74,42 @@ class Command:
 
 @pytest.fixture
 async def command(mesh: ProcessSettings) -> AsyncIterator[Command]:
-    address = f"127.0.0.1:{free_port()}"
-    async with a_scene(mesh, listen=address, peers={"identity": address}) as scene:
-        yield Command(scene, f"http://{address}")
+    async with a_scene(mesh) as scene, _edge(mesh) as port:
+        yield Command(scene, f"http://127.0.0.1:{port}")
+
+
+@contextlib.asynccontextmanager
+async def _edge(settings: ProcessSettings) -> AsyncIterator[int]:
+    """What the edge is to the command: a port on which it speaks to the identity service without a certificate of its own. Bytes go on
+    as they come, over a connection with Envoy's certificate."""
+    envoy = Certificates(settings.tls_folder("envoy")).current()
+    context = client_context(envoy)
+    context.set_alpn_protocols(["h2"])
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pumped(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+        with contextlib.suppress(OSError):
+            await sink.wait_closed()
+
+    async def joined(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        far, on = await asyncio.open_unix_connection(
+            settings.peer("identity").removeprefix("unix:"),
+            ssl=context,
+            server_hostname=host_name(envoy.trust_domain, "identity"),
+        )
+        tasks.update({asyncio.create_task(pumped(near, on)), asyncio.create_task(pumped(far, back))})
+
+    server = await asyncio.start_server(joined, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.wait_for(asyncio.gather(*tasks), 10)
 
 
 async def test_the_first_human_admin_comes_to_be(command: Command) -> None:

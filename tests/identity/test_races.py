@@ -12,7 +12,6 @@ from reelmesh.identity.v1 import organisations_service_pb2 as api
 from reelmesh.rpc.v1 import trust_service_pb2_grpc
 
 from services.identity.__main__ import IdentitySettings, wire
-from services.kit import client
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
@@ -21,21 +20,23 @@ from tests.identity.organisation import Home, bearing
 from tests.identity.scene import CHEAP, Person, Scene
 from tests.support.bus import on_the_bus
 from tests.support.keys import organisation_of_operator
-from tests.support.running import running
+from tests.support.running import connected, running
 
 
 @pytest.fixture
 async def home(mesh: ProcessSettings) -> AsyncIterator[Home]:
     """The home organisation by a clock that goes, unlike that of other tests: it is about what comes before what."""
     settings = IdentitySettings(**{**mesh.model_dump(), **CHEAP})
-    async with on_the_bus(settings) as bus, running("identity", settings, wire):
-        channel = client.connected(settings.peer("identity"), [], None)
+    async with (
+        on_the_bus(settings) as bus,
+        running("identity", settings, wire),
+        connected(settings, "identity", key="") as channel,
+    ):
         accounts = accounts_service_pb2_grpc.AccountsServiceStub(channel)
         trust = trust_service_pb2_grpc.TrustServiceStub(channel)
         unused = FixedClock(SystemClock().now())
         scene = Scene(settings, channel, accounts, trust, bus, unused, organisation_of_operator(settings))
         yield Home(scene)
-        await channel.close(None)
 
 
 class Refreshing:

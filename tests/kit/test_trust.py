@@ -33,16 +33,14 @@ from services.assets import __main__ as assets
 from services.identity import __main__ as identity
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
 from services.identity.trust.signing import ANNOUNCED_FOR, LIFETIME, ROTATED_AFTER, Signer
-from services.kit import client
-from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.database import Database
 from services.kit.settings import ProcessSettings
 from tests.identity.organisation import Home, Shown, bearing
-from tests.identity.scene import CHEAP, Scene, refused, service_token
+from tests.identity.scene import CHEAP, Scene, refused
 from tests.support.bus import on_the_bus
 from tests.support.keys import organisation_of_operator
-from tests.support.running import running
+from tests.support.running import connected, running
 
 if TYPE_CHECKING:
     Assets = assets_service_pb2_grpc.AssetsServiceAsyncStub
@@ -113,11 +111,13 @@ async def two(mesh: ProcessSettings) -> AsyncIterator[Mesh]:
     clock = FixedClock(SystemClock().now())
     life = contextlib.AsyncExitStack()
     await life.enter_async_context(running("identity", settings, identity.wire, clock=clock))
-    to_identity = client.connected(settings.peer("identity"), [], None)
-    peer = service_token(settings, "policy")
-    trusted = client.connected(settings.peer("identity"), [], lambda: peer)
-    to_assets = client.connected(settings.peer("assets"), [], None)
-    async with on_the_bus(settings) as bus, running("assets", assets_settings, assets.wire, clock=clock):
+    async with (
+        on_the_bus(settings) as bus,
+        running("assets", assets_settings, assets.wire, clock=clock),
+        connected(settings, "identity", key="") as to_identity,
+        connected(settings, "identity", key="", caller="policy") as trusted,
+        connected(settings, "assets", key="") as to_assets,
+    ):
         scene = Scene(
             settings,
             to_identity,
@@ -137,8 +137,6 @@ async def two(mesh: ProcessSettings) -> AsyncIterator[Mesh]:
                 life,
             )
         finally:
-            for channel in (to_identity, trusted, to_assets):
-                await channel.close(None)
             await life.aclose()
 
 
@@ -157,8 +155,11 @@ async def test_what_one_replica_revokes_is_refused_by_those_who_listen_to_anothe
     made, person = await two.home.key("assets.read"), await two.home.somebody("creator")
     listen = f"unix:{two.settings.run_dir}/identity-second.sock"
     settings = two.settings.model_copy(update={"listen": listen})
-    async with running("identity", settings, identity.wire, clock=two.clock):
-        channel = client.connected(listen, [], None)
+    there = settings.model_copy(update={"peers": {"identity": listen}})
+    async with (
+        running("identity", settings, identity.wire, clock=two.clock),
+        connected(there, "identity", key="") as channel,
+    ):
         second = Home(dataclasses.replace(two.home.scene, channel=channel))
         # Each recognises what the other made.
         await second.calls.GetOrganisation(organisations_service_pb2.GetOrganisationRequest(), metadata=person.shown)
@@ -169,7 +170,6 @@ async def test_what_one_replica_revokes_is_refused_by_those_who_listen_to_anothe
         await two.refused_soon(bearing(made.secret))
         await second.set_roles(person, "viewer")
         await two.refused_soon(person.shown)
-        await channel.close(None)
 
 
 async def test_a_key_is_revoked_even_where_the_clock_is_ahead(two: Mesh) -> None:
@@ -193,12 +193,12 @@ async def running_ahead(two: Mesh, by: timedelta) -> AsyncIterator[Assets]:
         **{**two.settings.model_dump(), "listen": f"unix:{two.settings.run_dir}/assets-ahead.sock"}
     )
     clock = FixedClock(two.clock.now() + by)
-    async with running("assets", settings, assets.wire, clock=clock):
-        channel = client.connected(settings.listen, [], None)
-        try:
-            yield assets_service_pb2_grpc.AssetsServiceStub(channel)
-        finally:
-            await channel.close(None)
+    there = settings.model_copy(update={"peers": {"assets": settings.listen}})
+    async with (
+        running("assets", settings, assets.wire, clock=clock),
+        connected(there, "assets", key="") as channel,
+    ):
+        yield assets_service_pb2_grpc.AssetsServiceStub(channel)
 
 
 async def test_a_person_is_recognised_elsewhere_until_the_session_ends(two: Mesh) -> None:
@@ -256,10 +256,7 @@ async def test_an_unknown_key_is_refused(two: Mesh) -> None:
 
 async def test_nobody_is_refused_over_a_rotation_and_old_keys_vanish(two: Mesh) -> None:
     async def known() -> list[str]:
-        # The test's clock goes on by more than a service token lives.
-        tokens = ServiceTokens(two.settings.secret(SERVICE_TOKEN_KEY_FILE), two.clock)
-        request = trust_service_pb2.WatchTrustRequest()
-        call = two.home.scene.trust.WatchTrust(request, metadata=bearing(tokens.mint("policy")))
+        call = two.home.scene.trust.WatchTrust(trust_service_pb2.WatchTrustRequest())
         try:
             return [key.key_id for key in (await anext(aiter(call))).signing_keys]
         finally:

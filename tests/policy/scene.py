@@ -21,8 +21,6 @@ from reelmesh.packaging.v1 import packaging_pb2
 from reelmesh.policy.v1 import policy_service_pb2 as api
 from reelmesh.policy.v1 import policy_service_pb2_grpc
 
-from services.kit import client
-from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
 from services.kit.clock import FixedClock, SystemClock, timestamp
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
@@ -171,19 +169,11 @@ async def eventually(edge: Edge, url: str, reason: str, within: float = 5) -> No
             await asyncio.sleep(0.02)
 
 
-def service_token(settings: ProcessSettings, service: str) -> str:
-    return ServiceTokens((settings.secrets_dir / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock()).mint(service)
-
-
 @contextlib.asynccontextmanager
-async def an_edge(settings: ProcessSettings, token: str | None = None) -> AsyncIterator[Edge]:
-    """An edge that shows Envoy's own token, or another."""
-    shown = service_token(settings, "envoy") if token is None else token
-    channel = client.connected(settings.peer("policy"), [], (lambda: shown) if shown else None)
-    try:
+async def an_edge(settings: ProcessSettings, *, caller: str = "envoy", key: str = "") -> AsyncIterator[Edge]:
+    """An edge that shows Envoy's own certificate, or another's; and a bearer credential besides, if one is given."""
+    async with connected(settings, "policy", key=key, caller=caller) as channel:
         yield Edge(channel)
-    finally:
-        await channel.close(None)
 
 
 @contextlib.asynccontextmanager

@@ -21,7 +21,7 @@ from services.policy.domain import Package, Session
 from services.policy.follower import Follower
 from services.policy.judge import Known
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
-from tests.policy.scene import HD, Edge, Scene, a_scene, an_edge, eventually, refused, service_token
+from tests.policy.scene import HD, Edge, Scene, a_scene, an_edge, eventually, refused
 from tests.support.running import running
 from tests.support.stores import operator_key
 
@@ -174,12 +174,15 @@ class TestWhatIsRefused:
 class TestWhoMayAsk:
     async def test_only_envoy(self, scene: Scene) -> None:
         url = (await scene.play()).playback.dash_url
-        for token in (operator_key(scene.settings), service_token(scene.settings, "drm")):
-            async with an_edge(scene.settings, token) as edge:
-                assert (await refused(edge.check(url))).reason == "PERMISSION_MISSING"
-        for token in ("", "nonsense"):
-            async with an_edge(scene.settings, token) as edge:
-                assert (await refused(edge.check(url))).reason == "CREDENTIAL_INVALID"
+        for caller in ("drm", "packaging", "supervisor"):
+            for key in ("", "nonsense", operator_key(scene.settings)):
+                async with an_edge(scene.settings, caller=caller, key=key) as edge:
+                    assert (await refused(edge.check(url))).reason == "PERMISSION_MISSING"
+
+    async def test_by_its_certificate_alone(self, scene: Scene) -> None:
+        url = (await scene.play()).playback.dash_url
+        async with an_edge(scene.settings, key="nonsense") as edge:
+            assert (await edge.check(url)).allowed
 
 
 class TestWhatIsRemembered:

@@ -7,8 +7,10 @@ import typer
 from tools.reelmesh_cli.commands import (
     accounts,
     api_keys,
+    certificates,
     demo,
     doctor,
+    limits,
     logs,
     members,
     mesh,
@@ -35,6 +37,8 @@ app.command("revoke")(playback.revoke)
 app.command("logs")(logs.logs)
 app.command("demo")(demo.demo)
 app.command("key")(status.key)
+app.command("rotate-authority")(certificates.rotate_authority)
+app.command("limits")(limits.limits)
 app.command("doctor")(doctor.doctor)
 app.add_typer(accounts.app, name="account")
 app.add_typer(members.app, name="member")

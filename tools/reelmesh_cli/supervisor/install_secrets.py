@@ -12,7 +12,6 @@ from pathlib import Path
 def ensure(directory: Path) -> None:
     """Makes whatever is missing; never touches what is there."""
     directory.chmod(0o700)
-    _once(directory / "service_token_key.pem", _signing_key)
     _once(directory / "ticket_key.pem", _signing_key)
     _once(directory / "root_key", _root_key)
     _once(directory / "identity_key", _root_key)

@@ -75,6 +75,10 @@ const rpc: Table<typeof RpcReason> = {
     title: "The service is very busy",
     advice: "Try again in a few seconds.",
   },
+  RATE_LIMITED: {
+    title: "That was too much in a short time",
+    advice: "Wait a moment, then try again. Someone else at your address may have used up the limit.",
+  },
 };
 
 const policy: Table<typeof PolicyReason> = {
