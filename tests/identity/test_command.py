@@ -88,11 +88,12 @@ async def _edge(settings: ProcessSettings) -> AsyncIterator[int]:
     tasks: set[asyncio.Task[None]] = set()
 
     async def pumped(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while data := await source.read(65536):
                 sink.write(data)
                 await sink.drain()
-        sink.close()
+        # The command is gone, or the service is: nobody waits for what is still on its way.
+        sink.transport.abort()
         with contextlib.suppress(OSError):
             await sink.wait_closed()
 
