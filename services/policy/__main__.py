@@ -6,12 +6,13 @@ import grpc
 from envoy.service.auth.v3 import external_auth_pb2_grpc
 from envoy.service.extension.v3 import config_discovery_pb2_grpc
 from pydantic import Field
-from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
+from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc, tokens_service_pb2_grpc
 
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 from services.policy import edge
+from services.policy.cdn.settings import CdnSettings
 from services.policy.consumers import Projection
 from services.policy.control_plane import RULES, ControlPlane
 from services.policy.edge import EdgeServicer
@@ -19,6 +20,8 @@ from services.policy.follower import Follower
 from services.policy.judge import Judge, Known
 from services.policy.rpc import PolicyServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
+from services.policy.tokens.wiring import CONTRACT as TOKENS_CONTRACT
+from services.policy.tokens.wiring import credentials
 from services.policy.upkeep import Upkeep
 
 CONTRACT = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
@@ -48,6 +51,10 @@ class PolicySettings(ProcessSettings):
         ge=1,
         description="Seconds for which an edge that hears nothing goes by what it was told last; then it asks about every request.",
     )
+    policy_cdns: dict[str, CdnSettings] = Field(
+        default_factory=dict,
+        description="JSON map from name to outside CDN that CreateCdnUrls signs URLs for; `docs/edge-authoriser.md` shows one of each kind.",
+    )
     policy_upkeep_seconds: float = Field(
         default=600, gt=0, description="Seconds between two removals of codes and answers that nobody needs any more."
     )
@@ -68,20 +75,32 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         database, clock, judge=judge, known=known, follower=follower, tickets=tickets, public_url=settings.public_url
     )
 
+    others = credentials(
+        database,
+        clock,
+        judge=judge,
+        follower=follower,
+        tickets=tickets,
+        secret=settings.secret,
+        named_cdns=settings.policy_cdns,
+        remembered=settings.policy_tickets_remembered,
+        public_url=settings.public_url,
+    )
     control_plane = ControlPlane(
         tickets, known, clock, most_barred=settings.policy_most_barred, lease=settings.policy_edge_lease_seconds
     )
 
     def add(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower), server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(others.doors), server)
+        tokens_service_pb2_grpc.add_TokensServiceServicer_to_server(others.servicer, server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(Projection(known, clock).consumer(database, bus).run(), "consumer")
     process.in_background(follower.run(settings.policy_follow_seconds), "follower")
     process.in_background(Upkeep(database, clock).run(settings.policy_upkeep_seconds), "upkeep")
-    await process.serve([CONTRACT], add, {**edge.RULES, **RULES})
+    await process.serve([CONTRACT, TOKENS_CONTRACT], add, {**edge.RULES, **RULES})
     # Stopped before the server is drained.
     process.in_background(control_plane.until_stopped(), "control plane")
 

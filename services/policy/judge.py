@@ -15,6 +15,7 @@ from services.kit.clock import Clock
 from services.kit.errors import Refusal
 from services.policy import paths, refusals
 from services.policy.domain import CLOCKS_APART, LONGEST_LIFETIME, Package
+from services.policy.paths import PlaybackPath
 from services.policy.tickets import Ticket, Tickets
 
 PUBLISHED: Final = "/published"
@@ -131,7 +132,15 @@ class Judge:
             Refusal: whatever is wrong with it, as `policy.proto` lists; `PackageUnknown` is worth a second try.
         """
         asked = paths.read(path)
-        ticket, package = self._standing(asked.ticket, asked.package_id)
+        return self.admission(self._tickets.read(asked.ticket), asked, method)
+
+    def admission(self, ticket: Ticket, asked: PlaybackPath, method: str) -> Admission:
+        """Judges what the holder of a right, by whichever credential it was shown, may have.
+
+        Raises:
+            Refusal: as above.
+        """
+        package = self._standing(ticket, asked.package_id)
         asked.allows(method)
         self._same_owner(ticket, package)
         return Admission(
@@ -144,7 +153,8 @@ class Judge:
         Raises:
             Refusal: as above, and KEY_NOT_ENTITLED.
         """
-        ticket, package = self._standing(token, package_id)
+        ticket = self._tickets.read(token)
+        package = self._standing(ticket, package_id)
         entitled = self._same_owner(ticket, package).key_ids
         asked = list(dict.fromkeys(key_ids))
         granted = [key_id for key_id in asked if key_id in entitled]
@@ -152,8 +162,20 @@ class Judge:
             raise refusals.key_not_entitled(asked[0])
         return ticket, granted
 
-    def _standing(self, token: str, package_id: str) -> tuple[Ticket, Playable | None]:
-        ticket = self._tickets.read(token)
+    def published(self, package_id: str) -> Playable:
+        """A package that may be shown.
+
+        Raises:
+            Refusal: ASSET_WITHDRAWN; `PackageUnknown` is worth a second try.
+        """
+        package = self._known.package(package_id)
+        if package is None:
+            raise PackageUnknown(package_id)
+        if self._known.is_withdrawn(package.asset_id):
+            raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
+        return package
+
+    def _standing(self, ticket: Ticket, package_id: str) -> Playable | None:
         ticket.valid_at(self._clock.now().timestamp())
         if ticket.package_id != package_id:
             raise refusals.ticket_other_package(package_id)
@@ -163,7 +185,7 @@ class Judge:
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
         if self._known.is_revoked(ticket.session_id):
             raise refusals.session_revoked(ticket.session_id)
-        return ticket, package
+        return package
 
     @staticmethod
     def _same_owner(ticket: Ticket, package: Playable | None) -> Playable:
