@@ -31,7 +31,8 @@ RULES: Final[dict[str, Rule]] = {CHECK: EnvoyOrPermission(callers=frozenset({"en
 PREFIX: Final = "reelmesh.prefix"
 REWRITE: Final = "reelmesh.rewrite"
 """What a foreign Envoy says of itself in `context_extensions`: what stands before `/p/` in its paths, and whether it wants ours (`published`)."""
-PREFIX_METADATA: Final = "x-reelmesh-prefix"
+PREFIX_METADATA: Final = "reelmesh-prefix"
+"""The same, for an Envoy that can set metadata only. Never a header of the request it asks about, which would be its client's word."""
 
 SESSION_HEADER: Final = "x-reelmesh-session"
 REASON_HEADER: Final = "x-reelmesh-reason"

@@ -74,13 +74,26 @@ class Edge:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = external_auth_pb2_grpc.AuthorizationStub(channel)
 
-    async def check(self, url: str, method: str = "GET", headers: dict[str, str] | None = None) -> Verdict:
+    async def check(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        *,
+        address: str = "203.0.113.7",
+        extensions: dict[str, str] | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Verdict:
         parts = urlsplit(url)
         path = url.removeprefix(f"{parts.scheme}://{parts.netloc}") if parts.scheme else url
-        http = attribute_context_pb2.AttributeContext.HttpRequest(method=method, path=path, headers=headers or {})
+        http = attribute_context_pb2.AttributeContext.HttpRequest(
+            method=method, path=path, scheme=parts.scheme, host=parts.netloc, headers=headers or {}
+        )
         request = attribute_context_pb2.AttributeContext.Request(http=http)
-        attributes = attribute_context_pb2.AttributeContext(request=request)
-        return Verdict(await self._stub.Check(external_auth_pb2.CheckRequest(attributes=attributes)))
+        attributes = attribute_context_pb2.AttributeContext(request=request, context_extensions=extensions or {})
+        attributes.source.address.socket_address.address = address
+        asked = external_auth_pb2.CheckRequest(attributes=attributes)
+        return Verdict(await self._stub.Check(asked, metadata=tuple((metadata or {}).items())))
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from services.policy.follower import Follower
 from services.policy.judge import Known
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
 from tests.policy.scene import HD, Edge, Scene, a_scene, an_edge, eventually, refused, service_token
+from tests.support.keys import with_api_key
 from tests.support.running import running
-from tests.support.stores import operator_key
 
 
 class TestWhatGoesOn:
@@ -172,11 +172,15 @@ class TestWhatIsRefused:
 
 
 class TestWhoMayAsk:
-    async def test_only_envoy(self, scene: Scene) -> None:
+    async def test_only_envoy_and_edges_with_a_key_for_it(self, scene: Scene) -> None:
+        """Of the latter `test_foreign_edges` tells more."""
         url = (await scene.play()).playback.dash_url
-        for token in (operator_key(scene.settings), service_token(scene.settings, "drm")):
-            async with an_edge(scene.settings, token) as edge:
-                assert (await refused(edge.check(url))).reason == "PERMISSION_MISSING"
+        with with_api_key(
+            scene.settings, organisation_id=scene.organisation_id, permissions=["playback.create"]
+        ) as key:
+            for token in (key, service_token(scene.settings, "drm")):
+                async with an_edge(scene.settings, token) as edge:
+                    assert (await refused(edge.check(url))).reason == "PERMISSION_MISSING"
         for token in ("", "nonsense"):
             async with an_edge(scene.settings, token) as edge:
                 assert (await refused(edge.check(url))).reason == "CREDENTIAL_INVALID"

@@ -96,7 +96,13 @@ _TUS_EXPOSED: Final = (
     "upload-offset",
     "x-correlation-id",
 )
-_PLAYBACK_EXPOSED: Final = ("content-length", "content-range", "x-correlation-id", "x-reelmesh-reason")
+_PLAYBACK_EXPOSED: Final = (
+    "content-length",
+    "content-range",
+    "x-correlation-id",
+    "x-reelmesh-reason",
+    "cta-common-access-token",
+)
 
 
 def render(settings: EdgeSettings) -> str:
@@ -160,7 +166,7 @@ def _routes(settings: EdgeSettings, methods: list[Method]) -> Block:
             playback_cors=_cors(
                 [{"safe_regex": {"regex": ".*"}}],
                 "GET, HEAD, POST",
-                ("content-type", "range", "x-correlation-id"),
+                ("content-type", "range", "x-correlation-id", "cta-common-access-token"),
                 _PLAYBACK_EXPOSED,
             ),
         ),

@@ -112,9 +112,9 @@ class AccessTokens:
         if claims.reuse is Reuse.DETECTED:
             name, network = (key.key_id, claims.token_id), _network(asked.address)
             first = self._seen_from.get(name, network)
-            _keep(self._seen_from, name, first, self._remembered)
             if not network or first != network:
                 raise refusals.access_token_reused()
+            _keep(self._seen_from, name, first, self._remembered)
         elif not await self._uses.first(key.key_id, claims.token_id, claims.expires):
             raise refusals.access_token_reused()
 

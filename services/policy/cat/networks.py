@@ -36,8 +36,10 @@ def within(address: str, networks: Iterable[Network]) -> bool:
         found = ipaddress.ip_address(address)
     except ValueError:
         return False
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.scope_id is not None:  # good on one machine only
+            return False
+        found = found.ipv4_mapped or found
     return any(found in network for network in networks if network.version == found.version)
 
 

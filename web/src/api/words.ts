@@ -104,6 +104,54 @@ const policy: Table<typeof PolicyReason> = {
     advice: "It belongs to another organisation or never existed.",
   },
   PATH_INVALID: { title: "There is nothing at this address", advice: `The address of the video is wrong. ${NEW_LINK}` },
+  ACCESS_TOKEN_INVALID: { title: "This access token is not valid", advice: `It was damaged or changed. ${NEW_LINK}` },
+  ACCESS_TOKEN_EXPIRED: { title: "Your access has ended", advice: NEW_LINK },
+  ACCESS_TOKEN_EARLY: {
+    title: "Your access has not begun yet",
+    advice: "Try again later, and check that the clock of this device is right.",
+  },
+  ACCESS_TOKEN_CLAIM_UNMET: {
+    title: "Your access is for something else",
+    advice: `It may be bound to another place, network or video. ${NEW_LINK}`,
+  },
+  ACCESS_TOKEN_CLAIM_UNSUPPORTED: {
+    title: "This access token cannot be used here",
+    advice: "It asks for something that this server cannot check. Tell whoever gave it to you.",
+  },
+  ACCESS_TOKEN_REUSED: { title: "This access was already used", advice: NEW_LINK },
+  ACCESS_TOKEN_TOO_LONG: {
+    title: "The access token would be too long",
+    advice: "It has too many conditions. Leave some out.",
+  },
+  PREVIEW_URL_INVALID: {
+    title: "This preview link is not valid",
+    advice: "It was damaged or changed. Ask for a new one.",
+  },
+  PREVIEW_URL_EXPIRED: {
+    title: "This preview link is too old",
+    advice: "Preview links work for an hour at most. Ask for a new one.",
+  },
+  PREVIEW_URL_ELSEWHERE: {
+    title: "This preview link works elsewhere only",
+    advice: "It is bound to the network that it was made for. Open it there.",
+  },
+  PREVIEW_LIFETIME_INVALID: {
+    title: "A preview link cannot last that long",
+    advice: "Choose between one minute and one hour.",
+  },
+  PREVIEW_NOT_FOUND: {
+    title: "There is no such preview",
+    advice: "The video may have no poster or thumbnails, or belong to another organisation.",
+  },
+  NETWORK_INVALID: {
+    title: "This is not a network",
+    advice: "Enter an IP address, or a network such as 203.0.113.0/24.",
+  },
+  URI_CONDITION_INVALID: {
+    title: "This condition cannot be checked",
+    advice: "Simplify the expression, or give a digest of 64 hex digits.",
+  },
+  CDN_NOT_FOUND: { title: "There is no such CDN", advice: "Ask the operator which CDNs are set up." },
 };
 
 const assets: Table<typeof AssetsReason> = {
