@@ -134,7 +134,6 @@ async def test_a_bound_preview_is_served_to_its_network(lanes: Lanes) -> None:
 UNCLEAN = [
     "/../poster.jpg",
     "/%2e%2e/poster.jpg",
-    "//poster.jpg",
     "/a%2f..%2fposter.jpg",
     "/poster.jpg%00",
     "/..%5cposter.jpg",
@@ -166,6 +165,14 @@ async def test_no_credential_reaches_the_access_log(lanes: Lanes) -> None:
     assert token not in written
     assert shown.split("/")[2] not in written
     assert (await lanes.warm.log("credential-2"))["path"] == f"/v/-/{answer.session.package_id}/poster.jpg"
+
+
+async def test_two_slashes_are_one_before_anybody_judges(lanes: Lanes) -> None:
+    """Envoy merges them; what `policy` is asked about, and what is served, is the plain path."""
+    answer, _ = await film(lanes)
+    path = await preview(lanes, answer.session.package_id)
+    got = await Lanes.at(lanes.warm, path.replace("/poster.jpg", "//poster.jpg"))
+    assert got == await Lanes.at(lanes.warm, path)
 
 
 @contextlib.asynccontextmanager
