@@ -94,8 +94,8 @@ class TestCloudFront:
         assert len(signature) <= 72, "DER"
 
     def test_keys_that_cloudfront_does_not_take_are_refused_at_start(self) -> None:
-        assert private_key(pem(RSA))
-        assert private_key(pem(EC))
+        assert isinstance(private_key(pem(RSA)), rsa.RSAPrivateKey)
+        assert isinstance(private_key(pem(EC)), ec.EllipticCurvePrivateKey)
         for key in (rsa.generate_private_key(65537, 3072), ec.generate_private_key(ec.SECP384R1())):
             with pytest.raises(ValueError, match="CloudFront"):
                 private_key(pem(key))
