@@ -29,7 +29,7 @@ KEYS = KeyRing([MAC, SIGNATURE, MacKey("Symmetric256", SECRET), MacKey("akamai_k
 CLAIMS = {1: "issuer", 2: "subject", 4: 2_000_000_000, 7: b"id"}
 GOOD = {key.algorithm: sealed(CLAIMS, key) for key in (MAC, SIGNATURE)}
 
-# Of Eyevinn/node-cat (MIT), made by it, by cose-js and by Akamai's module.
+# Tokens that other implementations made, from public test vectors.
 TEXT_AS_PAYLOAD = "0YRDoQEFoQRMU3ltbWV0cmljMjU2eDZkOTAxMDNhMTAxNzU2MzZmNjE3MDNhMmYyZjYxNzMyZTY1Nzg2MTZkNzA2YzY1MmU2MzZmNmRYIDL8dIteq8pMXXX9oL4eo2NX1kQUaselV6p_JHSEVXWX"
 BY_OTHERS = {
     "2D3RhEOhAQWhBFBha2FtYWlfa2V5X2hzMjU2WCijAXgYY29hcDovL2pvbmFzLmV4YW1wbGUuY29tBhpn1JipBRpn1JipWCCX4nQb8SYQoa0SFLxE2Rh35DdTjoA9TzOSy1IP9O1BGQ": {
