@@ -67,7 +67,11 @@ function envoy_on_request(handle)
   metadata:set("edge", "path", loggable(path))
   -- Asked here, before the transcoder makes every call look like one.
   local content_type = headers:get("content-type")
-  metadata:set("edge", "grpc", content_type ~= nil and content_type:find("^application/grpc") ~= nil)
+  local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil
+  metadata:set("edge", "grpc", grpc)
+  if grpc then
+    metadata:set("edge", "form", content_type:find("^application/grpc%-web") and "grpc-web" or "grpc")
+  end
   if path:find("^/p/") then
     playback_cookies(headers)
   end

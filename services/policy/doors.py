@@ -6,15 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from services.kit.clock import Clock
-from services.policy import bearers
+from services.policy import bearers, paths
 from services.policy.bearers import EdgeRequest, Shown
 from services.policy.cat.admission import AccessTokens, Holder
+from services.policy.decision.facts import Kind
 from services.policy.follower import Follower
+from services.policy.gate import Gate
 from services.policy.judge import PUBLISHED, Admission, Judge, PackageUnknown
 from services.policy.previews import Previews
 from services.policy.tickets import Tickets
+
+_DECIDED: Final = {
+    (paths.Kind.MEDIA, True): Kind.MANIFEST,
+    (paths.Kind.LICENCE, False): Kind.LICENCE,
+    (paths.Kind.KEY, False): Kind.LICENCE,
+}
+"""What is decided by all rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +53,13 @@ class Doors:
         follower: Follower,
         clock: Clock,
         *,
+        gate: Gate,
         tickets: Tickets,
         tokens: AccessTokens,
         previews: Previews,
     ) -> None:
         self._judge = judge
+        self._gate = gate
         self._follower = follower
         self._clock = clock
         self._tickets = tickets
@@ -76,29 +88,41 @@ class Doors:
 
     async def _judged(self, request: EdgeRequest) -> Passage:
         if request.path.startswith("/v/"):
-            return self._preview(request)
+            return await self._preview(request)
         shown = bearers.shown(request)
         if shown is None:
-            return _passage(request.path.split("/")[3:4], self._judge.request(request.method, request.path))
+            admission = self._judge.request(request.method, request.path)
+            await self._decided(admission, request)
+            return _passage(request.path.split("/")[3:4], admission)
         if shown.is_ticket:
             ticket = self._tickets.read(shown.credential)
             admission = self._judge.admission(ticket, shown.playback, request.method)
+            await self._decided(admission, request)
             path = _with_ticket(shown, shown.credential) if bearers.leads_to_drm(shown.playback) else admission.path
             return Passage(admission.session_id, shown.playback.package_id, path)
-        return await self._by_token(shown, request.method)
+        return await self._by_token(shown, request)
 
-    async def _by_token(self, shown: Shown, method: str) -> Passage:
-        judged = partial(self._judge.admission, asked=shown.playback, method=method)
+    async def _decided(self, admission: Admission, request: EdgeRequest) -> None:
+        """Goes on when all rules let it through. Segments are judged by standing alone, and heartbeats when they arrive."""
+        kind = _DECIDED.get((admission.kind, admission.manifest))
+        if kind is not None and request.method != "OPTIONS":
+            await self._gate.admit(kind, admission.organisation_id, admission.session_id, request.address)
+
+    async def _by_token(self, shown: Shown, request: EdgeRequest) -> Passage:
+        judged = partial(self._judge.admission, asked=shown.playback, method=request.method)
         holder = await self._tokens.holder(shown.credential, shown.carrier, shown.asked, judged=judged)
-        path = judged(holder.ticket).path
+        admission = judged(holder.ticket)
+        await self._decided(admission, request)
+        path = admission.path
         if bearers.leads_to_drm(shown.playback):
             path = _with_ticket(shown, self._ticket_for(holder))
         renewed = [] if holder.renewed is None else [holder.renewed]
         return Passage(holder.ticket.session_id, shown.playback.package_id, path, renewed)
 
-    def _preview(self, request: EdgeRequest) -> Passage:
+    async def _preview(self, request: EdgeRequest) -> Passage:
         preview = self._previews.read(request.method, request.path, request.address)
-        self._judge.published(preview.package_id)
+        package = self._judge.published(preview.package_id)
+        await self._gate.show(package.organisation_id, package.asset_id, request.address)
         return Passage("", preview.package_id, f"{PUBLISHED}/{preview.package_id}/{preview.file}")
 
     def _ticket_for(self, holder: Holder) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final
 
 import grpc
@@ -16,7 +17,7 @@ from prometheus_client import Counter
 from services.kit import telemetry
 from services.kit.access import Rule
 from services.kit.errors import Refusal
-from services.kit.server import current_call
+from services.kit.server import as_refusal, current_call
 from services.policy import foreign
 from services.policy.bearers import COOKIES_HEADER, EdgeRequest
 from services.policy.cat.acceptance import NotFor
@@ -55,22 +56,30 @@ class EdgeServicer(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignor
         self, request: CheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> CheckResponse:
         """Judges one request."""
-        principal, extensions = current_call().principal, request.attributes.context_extensions
         headers = request.attributes.request.http.headers
-        try:
-            if principal is None or principal.service:
-                passage, rewrites = await self._doors.pass_through(asked(request)), True
-            else:
-                prefix = extensions.get(PREFIX, "") or _metadata(context, PREFIX_METADATA)
-                passage = await foreign.admitted(
-                    self._doors, asked(request), organisation_id=principal.organisation_id, prefix=prefix
-                )
-                rewrites = extensions.get(REWRITE, "") == "published"
-        except Refusal as refusal:
-            DECISIONS.labels(refusal.reason).inc()
-            return _denied(refusal, telemetry.accepted_correlation_id(headers.get(telemetry.CORRELATION_HEADER)))
+        correlation_id = telemetry.accepted_correlation_id(headers.get(telemetry.CORRELATION_HEADER))
+        with telemetry.correlated(correlation_id):
+            try:
+                passage, rewrites = await self._passed(request, context)
+            except Exception as error:
+                refusal = as_refusal(error)
+                if refusal is None:  # a defect: Envoy hears that nobody answers, and refuses
+                    raise
+                DECISIONS.labels(refusal.reason).inc()
+                return _denied(refusal, correlation_id)
         _ALLOWED.inc()
         return _allowed(passage, rewrites=rewrites)
+
+    async def _passed(self, request: CheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> tuple[Passage, bool]:
+        principal, extensions = current_call().principal, request.attributes.context_extensions
+        assert principal is not None  # the rule lets nobody else in
+        if principal.service:
+            return await self._doors.pass_through(asked(request)), True
+        prefix = extensions.get(PREFIX, "") or _metadata(context, PREFIX_METADATA)
+        passage = await foreign.admitted(
+            self._doors, asked(request), organisation_id=principal.organisation_id, prefix=prefix
+        )
+        return passage, extensions.get(REWRITE, "") == "published"
 
 
 def asked(request: CheckRequest) -> EdgeRequest:
@@ -116,11 +125,15 @@ def _denied(refusal: Refusal, correlation_id: str) -> CheckResponse:
         _header(REASON_HEADER, refusal.reason),
         _header(telemetry.CORRELATION_HEADER, correlation_id),
     ]
+    if refusal.retry_after is not None:
+        headers.append(_header("retry-after", str(math.ceil(refusal.retry_after.total_seconds()))))
+    if location:
+        headers.append(_header("location", location))
     return CheckResponse(
         status=Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0], message=refusal.reason),
         denied_response=DeniedHttpResponse(
             status=HttpStatus(code=status),
-            headers=[*headers, _header("location", location)] if location else headers,
+            headers=headers,
             body=json.dumps(refusal.as_json(correlation_id), separators=(",", ":")),
         ),
     )
@@ -129,4 +142,6 @@ def _denied(refusal: Refusal, correlation_id: str) -> CheckResponse:
 def answer_to(refusal: Refusal) -> tuple[int, str]:
     """HTTP status of a refusal, and where to go instead; the issuer of an access token may have said so (`catif`)."""
     otherwise = refusal.claims.otherwise.get(refusal.label) if isinstance(refusal, NotFor) else None
-    return (403, "") if otherwise is None else (otherwise.status, otherwise.location)
+    if otherwise is not None:
+        return otherwise.status, otherwise.location
+    return 503 if refusal.code is grpc.StatusCode.UNAVAILABLE else 403, ""

@@ -19,6 +19,7 @@ from services.kit.settings import ProcessSettings
 from services.policy.cat import cose
 from services.policy.cat.cose import Algorithm, KeyRing
 from services.policy.cat.keys import CAT_KEYS_FILE, ISSUER, key_ring
+from services.policy.decision.territories import Territories
 from services.policy.tokens.wiring import CONTRACT
 from services.policy.upkeep import Upkeep
 from tests.policy.scene import HD, Scene, eventually, refused
@@ -268,7 +269,7 @@ class TestUseOnce:
         try:
             for wait, left in ((0, 1), (6 * 60, 0)):
                 scene.clock.advance(timedelta(seconds=wait))
-                await Upkeep(database, scene.clock).once()
+                await Upkeep(database, scene.clock, Territories(None)).once()
                 async with database.transaction() as tx:
                     rows = (await tx.exec_driver_sql("SELECT count(*) FROM access_token_uses")).scalar_one()
                 assert rows == left

@@ -23,7 +23,7 @@ async def key(scene: Scene) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def foreign(scene: Scene, key: str) -> AsyncIterator[Edge]:
-    async with an_edge(scene.settings, key) as edge:
+    async with an_edge(scene.settings, key=key, outside=True) as edge:
         yield edge
 
 
@@ -69,7 +69,7 @@ class TestAForeignEnvoy:
     async def test_sees_packages_of_its_organisation_only(self, scene: Scene) -> None:
         url = (await scene.play()).playback.dash_url
         with with_api_key(scene.settings, organisation_id=new_id("org"), permissions=["edge.check"]) as key:
-            async with an_edge(scene.settings, key) as edge:
+            async with an_edge(scene.settings, key=key, outside=True) as edge:
                 assert (await edge.check(url)).reason == "PATH_INVALID"
 
     async def test_takes_every_credential_that_our_own_takes(self, scene: Scene, foreign: Edge) -> None:
@@ -166,3 +166,14 @@ class TestAFunctionOfACdn:
             assert (await refused(self.ask(scene, key, url))).reason == "PERMISSION_MISSING"
         with with_api_key(scene.settings, organisation_id=new_id("org"), permissions=["edge.check"]) as key:
             assert (await self.ask(scene, key, url)).reason == "PATH_INVALID"
+
+
+async def test_a_call_from_outside_is_not_taken_for_our_own_edges(scene: Scene) -> None:
+    """It comes by Envoy and shows Envoy's certificate; the mark that the edge puts on it makes it need a credential."""
+    url = (await scene.play()).playback.dash_url
+    for key, reason in (("", "CREDENTIAL_INVALID"), ("nonsense", "CREDENTIAL_INVALID")):
+        async with an_edge(scene.settings, key=key, outside=True) as edge:
+            assert (await refused(edge.check(url))).reason == reason
+    with with_api_key(scene.settings, organisation_id=scene.organisation_id, permissions=["playback.create"]) as weak:
+        async with an_edge(scene.settings, key=weak, outside=True) as edge:
+            assert (await refused(edge.check(url))).reason == "PERMISSION_MISSING"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tools.reelmesh_cli.commands import demo, doctor, logs, mesh, playback, status, upload
+from tools.reelmesh_cli.commands import certificates, demo, doctor, limits, logs, mesh, playback, status, upload
 
 app = typer.Typer(
     name="reelmesh",
@@ -23,6 +23,8 @@ app.command("revoke")(playback.revoke)
 app.command("logs")(logs.logs)
 app.command("demo")(demo.demo)
 app.command("key")(status.key)
+app.command("rotate-authority")(certificates.rotate_authority)
+app.command("limits")(limits.limits)
 app.command("doctor")(doctor.doctor)
 
 

@@ -34,7 +34,9 @@ PATIENCE_SECONDS = 120.0
 _BREAKS = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED}
 )
-_MENDABLE = frozenset({"OFFSET_MISMATCH", "CHUNK_CORRUPT", "WRITER_BUSY", "DEPENDENCY_UNAVAILABLE", "DRAINING"})
+_MENDABLE = frozenset(
+    {"OFFSET_MISMATCH", "CHUNK_CORRUPT", "WRITER_BUSY", "DEPENDENCY_UNAVAILABLE", "DRAINING", "RATE_LIMITED"}
+)
 _FINAL_UPLOADS = 50
 
 _RETRIES = json.dumps(
@@ -117,10 +119,17 @@ class Client:
     async def _call(
         self, call: Callable[..., Awaitable[Answer]], request: object, seconds: float = CALL_SECONDS
     ) -> Answer:
-        try:
-            return await call(request, metadata=self._metadata, timeout=seconds)
-        except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return await call(request, metadata=self._metadata, timeout=end - time.monotonic())
+            except grpc.aio.AioRpcError as error:
+                raised = _raised(error, self.url)
+                wait = _limited_for(raised)
+                # Nothing was done by a call that was one too many.
+                if not wait or time.monotonic() + wait >= end:
+                    raise raised from None
+            await asyncio.sleep(wait)
 
     # Uploads.
 
@@ -185,9 +194,11 @@ class Client:
             try:
                 offset = await self._write_from(upload.upload_id, offset, master, on_progress)
             except (Refusal, Unreachable) as error:
-                if (isinstance(error, Refusal) and error.reason not in _MENDABLE) or time.monotonic() > patience:
+                wait = max(pause, _limited_for(error))
+                mendable = isinstance(error, Unreachable) or error.reason in _MENDABLE
+                if not mendable or time.monotonic() + wait > patience + pause:
                     raise
-                await asyncio.sleep(pause)
+                await asyncio.sleep(wait)
                 pause = min(pause * 2, 2.0)
                 offset = await self._offset_after_break(upload.upload_id, patience)
         on_progress(master.size, master.size)
@@ -269,9 +280,12 @@ class Client:
                 raised = _raised(error, self.url)
                 timed_out = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
                 mendable = timed_out or isinstance(raised, Unreachable) or raised.reason in _MENDABLE
-                if not mendable or time.monotonic() > patience:
+                wait = max(0.5, _limited_for(raised))
+                if not mendable or time.monotonic() + wait > patience + 0.5:
                     raise raised from None
-            await asyncio.sleep(0.5)
+                await asyncio.sleep(wait)
+            else:
+                await asyncio.sleep(0.5)
 
     async def wait_for_asset(
         self, asset_id: str, on_change: Callable[[assets_pb2.Asset], None] | None = None
@@ -336,3 +350,10 @@ def _raised(error: grpc.aio.AioRpcError, url: str) -> Refusal | Unreachable:
     if not spoken and refusal.code in _BREAKS:
         return Unreachable(f"no answer from {url} ({(error.details() or refusal.reason).rsplit(': ')[-1]})")
     return refusal
+
+
+def _limited_for(error: Refusal | Unreachable) -> float:
+    """Seconds after which a call that was one too many may be made again; 0 for any other error."""
+    if isinstance(error, Refusal) and error.reason == "RATE_LIMITED" and error.retry_after is not None:
+        return max(error.retry_after.total_seconds(), 0.05)
+    return 0.0

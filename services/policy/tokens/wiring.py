@@ -17,6 +17,7 @@ from services.policy.cat.store import Sessions, Uses
 from services.policy.cdn.settings import CdnSettings, cdns
 from services.policy.doors import Doors
 from services.policy.follower import Follower
+from services.policy.gate import Gate
 from services.policy.judge import Judge
 from services.policy.previews import PREVIEW_KEYS_FILE, Previews
 from services.policy.tickets import Tickets
@@ -38,6 +39,7 @@ def credentials(
     clock: Clock,
     *,
     judge: Judge,
+    gate: Gate,
     follower: Follower,
     tickets: Tickets,
     secret: Callable[[str], bytes],
@@ -57,6 +59,6 @@ def credentials(
         keys, Sessions(database, remembered), Uses(database), acceptance, clock, remembered=remembered
     )
     previews = Previews(secret(PREVIEW_KEYS_FILE), clock)
-    doors = Doors(judge, follower, clock, tickets=tickets, tokens=tokens, previews=previews)
+    doors = Doors(judge, follower, clock, gate=gate, tickets=tickets, tokens=tokens, previews=previews)
     means = Means(tickets, keys, previews, cdns(named_cdns, secret), public_url)
     return Credentials(doors, TokensServicer(database, clock, means, doors))

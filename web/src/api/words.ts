@@ -74,6 +74,10 @@ const rpc: Table<typeof RpcReason> = {
     title: "The service is very busy",
     advice: "Try again in a few seconds.",
   },
+  RATE_LIMITED: {
+    title: "That was too much in a short time",
+    advice: "Wait a moment, then try again. Someone else at your address may have used up the limit.",
+  },
 };
 
 const policy: Table<typeof PolicyReason> = {
@@ -84,6 +88,66 @@ const policy: Table<typeof PolicyReason> = {
   SESSION_REVOKED: {
     title: "This playback was ended by the operator",
     advice: "The session cannot be resumed. Contact the operator if you think this is a mistake.",
+  },
+  ENTITLEMENT_REQUIRED: {
+    title: "Buy or rent this to watch it",
+    advice: "Your account does not include it. If you just paid, try again in a moment.",
+  },
+  VIEWER_LOCKED: { title: "This account is locked", advice: "Ask whoever runs this platform." },
+  OUTSIDE_WINDOW: {
+    title: "This can not be watched now",
+    advice: "It is available for a limited time, which has not begun or is over.",
+  },
+  NETWORK_REFUSED: {
+    title: "This can not be watched from your network",
+    advice: "Connect by the network that your organisation lets in, such as its VPN.",
+  },
+  TERRITORY_REFUSED: {
+    title: "This can not be watched where you are",
+    advice: "Its owners allow it in other countries only.",
+  },
+  TERRITORY_UNKNOWN: {
+    title: "It is not known where you are",
+    advice: "This can be watched in some countries only. Try again without a VPN or proxy.",
+  },
+  CONSENT_MISSING: {
+    title: "This can not be watched any more",
+    advice: "The consent of somebody who is seen in it is not on record.",
+  },
+  AGE_PROOF_REQUIRED: { title: "Prove your age to watch this", advice: "Verify your age once, and try again." },
+  MATURITY_EXCEEDED: {
+    title: "This is not for this profile",
+    advice: "It is rated for older viewers. Choose another profile.",
+  },
+  DEVICE_REFUSED: {
+    title: "This device may not play",
+    advice: "Register it in your account, or watch on a device that is registered.",
+  },
+  TOO_MANY_STREAMS: {
+    title: "You are watching on too many screens",
+    advice: "Stop one of them, wait half a minute, and try again.",
+  },
+  RISK_TOO_HIGH: {
+    title: "Playback was stopped because of unusual activity",
+    advice: "If that was you, ask whoever runs this platform to let you in again.",
+  },
+  DOWNLOAD_REFUSED: {
+    title: "This can not be kept for watching offline",
+    advice: "Its owners allow it to be streamed only.",
+  },
+  DECISION_NOT_FOUND: {
+    title: "There is no such decision",
+    advice: "Decisions are kept for 30 days. Look for it in the list.",
+  },
+  RULE_SET_NOT_FOUND: { title: "There is no such set of rules", advice: "Choose one from the list." },
+  PLAYBACK_REVOKED: {
+    title: "This may not be watched any more",
+    advice: "The operator ended it for this account, device or video. Ask them why.",
+  },
+  REVOCATION_NOT_FOUND: { title: "There is no such revocation", advice: "Choose one from the list." },
+  RULE_SET_INVALID: {
+    title: "These rules do not make sense together",
+    advice: "See what is said about each of them, and mend it.",
   },
   KEY_NOT_ENTITLED: {
     title: "You may not watch this version",

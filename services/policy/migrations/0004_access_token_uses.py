@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "policy_0002_tokens"
-down_revision = "policy_0001"
+revision = "policy_0004"
+down_revision = "policy_0003"
 branch_labels = None
 depends_on = None
 
