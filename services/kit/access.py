@@ -114,6 +114,9 @@ class Rule:
             )
 
 
+OUTSIDE_HEADER: Final = "x-reelmesh-outside"
+"""Set by the edge on calls from outside of methods that it calls itself too. There a credential counts, and its certificate does not."""
+
 ANYONE: Final = Rule(anyone=True)
 AUTHENTICATED: Final = Rule(authenticated=True)
 

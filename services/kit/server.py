@@ -33,7 +33,7 @@ from nats.errors import Error as NatsError
 from prometheus_client import Histogram
 
 from services.kit import telemetry, validation
-from services.kit.access import ANYONE, AUTHENTICATED, Authenticator, Principal, Rule
+from services.kit.access import ANYONE, AUTHENTICATED, OUTSIDE_HEADER, Authenticator, Principal, Rule
 from services.kit.callers import Callers
 from services.kit.errors import RPC_DOMAIN, Refusal, unavailable
 from services.kit.peers import Peers
@@ -292,7 +292,7 @@ class _GuardedMethod:
                 domain=RPC_DOMAIN,
             )
         principal: Principal | None
-        if self._rule.callers:
+        if self._rule.callers and not (self._rule.permission and OUTSIDE_HEADER in metadata):
             principal = Principal(f"service/{peer}")
         elif self._rule.bearer_in_request or self._rule.anyone:
             # Where the request itself is the credential, another one in the metadata is not looked at: it may be anything.

@@ -15,8 +15,8 @@ from typing import Any
 
 import asyncpg
 from reelmesh.drm.v1 import drm_service_pb2_grpc, events_pb2
+from reelmesh.policy.v1 import decisions_service_pb2_grpc, policy_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2 as policy_api
-from reelmesh.policy.v1 import policy_service_pb2_grpc
 
 from services.drm.__main__ import CONTRACT, DrmSettings
 from services.drm.domain import kid_of
@@ -132,7 +132,18 @@ async def test_no_log_line_holds_a_key_a_ticket_or_a_code(mesh: ProcessSettings,
     ):
         clock = FixedClock(SystemClock().now())
         stub = policy_service_pb2_grpc.PolicyServiceStub(to_policy)
-        scene = Scene(PolicySettings(**shared), stub, edge, bus, clock, organisation_of_operator(settings))
+        decisions = decisions_service_pb2_grpc.DecisionsServiceStub(to_policy)
+        scene = Scene(
+            PolicySettings(**shared),
+            stub,
+            decisions,
+            edge,
+            bus,
+            clock,
+            organisation_of_operator(settings),
+            to_policy,
+            to_policy,
+        )
         stubs = [drm_service_pb2_grpc.DrmServiceStub(channel) for channel in (packager, player)]
         film, credentials = await use(Keys(scene, settings, *stubs))
 

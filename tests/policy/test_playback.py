@@ -17,6 +17,7 @@ from services.kit.database import Database
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.policy.__main__ import CONTRACT
+from services.policy.decision.territories import Territories
 from services.policy.upkeep import CODES_KEPT, Upkeep
 from tests.policy.scene import Scene, eventually, refused
 from tests.support.keys import with_api_key
@@ -304,7 +305,7 @@ class TestOneTimeCodes:
         answer = await scene.play()
         database = Database.of("policy", scene.settings)
         try:
-            upkeep = Upkeep(database, scene.clock)
+            upkeep = Upkeep(database, scene.clock, Territories(None))
             scene.clock.advance(timedelta(minutes=6))
             await upkeep.once()
             assert (await refused(redeem(scene, answer.code))).reason == "CODE_EXPIRED"

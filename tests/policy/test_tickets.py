@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kit.errors import Refusal
-from services.policy.domain import Package, Session
+from services.policy.domain import Package, Session, Wanted
 from services.policy.tickets import Tickets, key_id_of
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -33,7 +33,7 @@ PACKAGE = Package(
     (),
     NOW,
 )
-SESSION = Session.opened(PACKAGE, "viewer", NOW, timedelta(hours=1))
+SESSION = Session.opened(PACKAGE, Wanted("viewer", lifetime=timedelta(hours=1)), NOW)
 KEY = ec.generate_private_key(ec.SECP256R1())
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 TICKETS = Tickets(PEM, 100)

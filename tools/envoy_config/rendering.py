@@ -108,7 +108,13 @@ _TUS_EXPOSED: Final = (
     "upload-offset",
     "x-correlation-id",
 )
-_PLAYBACK_EXPOSED: Final = ("content-length", "content-range", "x-correlation-id", "x-reelmesh-reason")
+_PLAYBACK_EXPOSED: Final = (
+    "content-length",
+    "content-range",
+    "x-correlation-id",
+    "x-reelmesh-reason",
+    "cta-common-access-token",
+)
 
 
 def render(settings: EdgeSettings) -> str:
@@ -179,7 +185,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
             playback_cors=_cors(
                 [{"safe_regex": {"regex": ".*"}}],
                 "GET, HEAD, POST",
-                ("content-type", "range", "x-correlation-id"),
+                ("content-type", "range", "x-correlation-id", "cta-common-access-token"),
                 _PLAYBACK_EXPOSED,
             ),
         ),
