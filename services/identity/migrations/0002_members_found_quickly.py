@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "identity_0005"
+revision = "identity_0002"
 down_revision = "identity_0001"
 branch_labels = None
 depends_on = None
