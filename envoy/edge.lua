@@ -14,11 +14,11 @@ local function correlation_id(headers)
   return id
 end
 
--- The path as it may be logged: without the query, without the ticket of a playback URL, and without anything that is too
+-- The path as it may be logged: without the query, without the ticket of a playback URL or the token of a preview, and without anything that is too
 -- long to be one of our ids, wherever it stands.
 local function loggable(path)
   local bare = path:match("^[^?#]*")
-  local playback, rest = bare:match("^(/[pP]/)[^/]*(.*)$")
+  local playback, rest = bare:match("^(/[pPvV]/)[^/]*(.*)$")
   if playback ~= nil then
     bare = playback .. "-" .. rest
   end
@@ -38,6 +38,26 @@ local function frame_status(handle)
   end
 end
 
+-- Cookies that `policy` may see: those that are credentials for playback. All others are nobody's business there.
+local OURS = { ["cta-common-access-token"] = true, ["reelmesh_ticket"] = true }
+
+local function playback_cookies(headers)
+  headers:remove("x-reelmesh-cookies")
+  local cookies = headers:get("cookie")
+  if cookies == nil then
+    return
+  end
+  local found = {}
+  for name, value in cookies:gmatch("%s*([^=;]+)=([^;]*)") do
+    if OURS[name:lower()] then
+      found[#found + 1] = name .. "=" .. value
+    end
+  end
+  if #found > 0 then
+    headers:replace("x-reelmesh-cookies", table.concat(found, "; "))
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata()
@@ -47,7 +67,14 @@ function envoy_on_request(handle)
   metadata:set("edge", "path", loggable(path))
   -- Asked here, before the transcoder makes every call look like one.
   local content_type = headers:get("content-type")
-  metadata:set("edge", "grpc", content_type ~= nil and content_type:find("^application/grpc") ~= nil)
+  local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil
+  metadata:set("edge", "grpc", grpc)
+  if grpc then
+    metadata:set("edge", "form", content_type:find("^application/grpc%-web") and "grpc-web" or "grpc")
+  end
+  if path:find("^/p/") then
+    playback_cookies(headers)
+  end
   local file = handle:metadata():get("file")
   if file ~= nil then
     headers:replace(":path", file)

@@ -12,6 +12,7 @@ from gateway.http_server import HttpServer
 from gateway.oauth.app import OAuthGateway
 from gateway.oauth.identity import CONTRACT, Identity
 from gateway.oauth.sign_in import OutsideSignIn
+from services.kit.callers import callers_of
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 
@@ -35,7 +36,7 @@ async def wire(process: Process, settings: OAuthGatewaySettings) -> None:
     identity = Identity(process.peer("identity", CONTRACT))
     sign_in = OutsideSignIn(identity, process.clock, public_url, settings.sso_networks)
     gateway = OAuthGateway(identity, public_url, sign_in, threads=settings.oauth_threads)
-    server = HttpServer(gateway.app)
+    server = HttpServer(gateway.app, process.certificates, callers_of("oauth"))
     await server.start(settings.listen_address("oauth"))
     begun = asyncio.Event()
 

@@ -17,12 +17,16 @@ PREFIXES = {
     "asset_id": "ast",
     "authorization_id": "aut",
     "device_authorization_id": "dva",
+    "decision_id": "dec",
+    "device_id": "dev",
+    "entitlement_id": "ent",
     "job_id": "job",
     "organisation_id": "org",
     "package_id": "pkg",
     "provider_id": "idp",
     "registration_id": "reg",
     "reset_id": "rst",
+    "revocation_id": "rvk",
     "session_id": "pbs",
     "sign_in_id": "sgn",
     "upload_id": "upl",
@@ -30,9 +34,19 @@ PREFIXES = {
 # Where a domain's ids are of its own kind.
 PREFIXES_OF = {"identity": {"session_id": "ses"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; and those of roles, of which some are words.
-OTHER_IDS = {"client_id", "device_id", "request_id", "role_id", "role_ids", "viewer_id", "key_id", "key_ids"}
+OTHER_IDS = {
+    "client_id",
+    "correlation_id",
+    "request_id",
+    "role_id",
+    "role_ids",
+    "target_id",
+    "viewer_id",
+    "key_id",
+    "key_ids",
+}
 # What is not a service with a contract of its own, but calls services.
-GATEWAYS = {"oauth"}
+GATEWAYS: set[str] = {"limits", "oauth"}
 PERMISSION = re.compile(r"[a-z_]+\.[a-z_]+")
 CODES = {code.name for code in grpc.StatusCode}
 

@@ -131,6 +131,7 @@ def test_refusals_are_described_with_all_their_reasons(described_api: dict[str, 
     for path in described_api["paths"].values():
         for made in path.values():
             assert made["responses"]["default"] == {"$ref": "#/components/responses/Refusal"}
+            assert made["responses"]["429"] == {"$ref": "#/components/responses/RateLimited"}
 
 
 def test_a_refusal_of_the_edge_is_as_described(described_api: dict[str, Any]) -> None:

@@ -23,11 +23,11 @@ from reelmesh.identity.v1 import (
 
 from gateway.oauth.__main__ import OAuthGatewaySettings
 from gateway.oauth.__main__ import wire as wire_gateway
-from services.kit import client
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.identity.scene import Person, Scene, a_scene, service_token
-from tests.support.running import running
+from services.kit.tls import client_context, host_name, read_identity
+from tests.identity.scene import Person, Scene, a_scene
+from tests.support.running import connected, running
 
 if TYPE_CHECKING:
     OAuth = oauth_service_pb2_grpc.OAuthServiceAsyncStub
@@ -169,22 +169,22 @@ async def an_oauth_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator
     async with a_scene(mesh, **changed) as identity:
         settings = OAuthGatewaySettings(**{**mesh.model_dump(), "drain_timeout": 2, **changed})
         socket = mesh.run_dir.resolve() / "oauth.sock"
-        peer = service_token(mesh, "oauth")
-        inside = client.connected(mesh.peer("identity"), [], lambda: peer)
-        try:
-            async with (
-                running("oauth", settings, wire_gateway, clock=identity.clock),
-                httpx.AsyncClient(
-                    transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url="http://edge", timeout=30
-                ) as http,
-            ):
-                yield OAuthScene(
-                    identity,
-                    oauth_service_pb2_grpc.OAuthServiceStub(identity.channel),
-                    oauth_service_pb2_grpc.OAuthServiceStub(inside),
-                    oauth_clients_service_pb2_grpc.OAuthClientsServiceStub(identity.channel),
-                    http,
-                    socket,
-                )
-        finally:
-            await inside.close(None)
+        seen = read_identity(mesh.tls_folder("envoy"))
+        gateway = f"https://{host_name(seen.trust_domain, 'oauth')}"
+        async with (
+            running("oauth", settings, wire_gateway, clock=identity.clock),
+            connected(mesh, "identity", key="", caller="oauth") as inside,
+            httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=str(socket), verify=client_context(seen)),
+                base_url=gateway,
+                timeout=30,
+            ) as http,
+        ):
+            yield OAuthScene(
+                identity,
+                oauth_service_pb2_grpc.OAuthServiceStub(identity.channel),
+                oauth_service_pb2_grpc.OAuthServiceStub(inside),
+                oauth_clients_service_pb2_grpc.OAuthClientsServiceStub(identity.channel),
+                http,
+                socket,
+            )

@@ -65,7 +65,11 @@ class Operations:
             made["parameters"] = parameters
         if body:
             made["requestBody"] = self._body(request, body, in_path)
-        made["responses"] = {"200": self._answer(method), "default": {"$ref": "#/components/responses/Refusal"}}
+        made["responses"] = {
+            "200": self._answer(method),
+            "429": {"$ref": "#/components/responses/RateLimited"},
+            "default": {"$ref": "#/components/responses/Refusal"},
+        }
         return made
 
     def _found(self, message: Message, path: str) -> Field:

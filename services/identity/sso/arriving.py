@@ -15,8 +15,8 @@ from services.identity.accounts import store as accounts
 from services.identity.accounts.domain import FIRST_TIER, Account, canonical_email
 from services.identity.oauth.domain import Use, challenge_of, digest
 from services.identity.organisations import store as organisations
+from services.identity.organisations.domain import Membership
 from services.identity.organisations.roles import VIEWER
-from services.identity.organisations.store import Membership
 from services.identity.refusals import account_locked
 from services.identity.sealing import Seal
 from services.identity.sessions import store as session_store

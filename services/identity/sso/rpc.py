@@ -12,8 +12,8 @@ from reelmesh.identity.v1 import sso_service_pb2 as api
 
 from services.identity.oauth.domain import only_our_pages
 from services.identity.organisations import store as organisations
+from services.identity.organisations.domain import Membership
 from services.identity.organisations.roles import built_in, permission_not_held
-from services.identity.organisations.store import Membership
 from services.identity.sealing import Seal
 from services.identity.sessions import store as session_store
 from services.identity.sso import store
