@@ -73,7 +73,7 @@ async def through(mesh: ProcessSettings) -> AsyncIterator[Through]:
     async with contextlib.AsyncExitStack() as stack:
         scene = await stack.enter_async_context(an_oauth_scene(mesh))
         edge = await stack.enter_async_context(
-            running_edge(oauth=f"unix:{scene.socket}", identity=mesh.peer("identity"))
+            running_edge(mesh.secrets_dir, oauth=f"unix:{scene.socket}", identity=mesh.peer("identity"))
         )
         yield Through(scene, edge)
 

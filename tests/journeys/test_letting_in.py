@@ -46,6 +46,7 @@ async def visit(mesh: ProcessSettings) -> AsyncIterator[Visit]:
         scene = await stack.enter_async_context(an_oauth_scene(mesh, public_url=f"http://127.0.0.1:{port}"))
         edge = await stack.enter_async_context(
             running_edge(
+                mesh.secrets_dir,
                 web=DIST,
                 listen=f"127.0.0.1:{port}",
                 oauth=f"unix:{scene.socket}",
