@@ -17,7 +17,7 @@ from services.policy.control_plane import RULES, ControlPlane
 from services.policy.edge import EdgeServicer
 from services.policy.follower import Follower
 from services.policy.judge import Judge, Known
-from services.policy.rpc import PolicyServicer
+from services.policy.rpc import EVENT_GRACE, PolicyServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
 from services.policy.upkeep import Upkeep
 
@@ -48,6 +48,11 @@ class PolicySettings(ProcessSettings):
         ge=1,
         description="Seconds for which an edge that hears nothing goes by what it was told last; then it asks about every request.",
     )
+    policy_event_grace_seconds: float = Field(
+        default=EVENT_GRACE,
+        ge=0,
+        description="Seconds that CreatePlayback waits for word of an asset that it does not know to be playable.",
+    )
     policy_upkeep_seconds: float = Field(
         default=600, gt=0, description="Seconds between two removals of codes and answers that nobody needs any more."
     )
@@ -65,7 +70,14 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     tickets = Tickets(settings.secret(TICKET_KEY_FILE), settings.policy_tickets_remembered)
     judge = Judge(tickets, known, clock)
     policy = PolicyServicer(
-        database, clock, judge=judge, known=known, follower=follower, tickets=tickets, public_url=settings.public_url
+        database,
+        clock,
+        judge=judge,
+        known=known,
+        follower=follower,
+        tickets=tickets,
+        public_url=settings.public_url,
+        event_grace=settings.policy_event_grace_seconds,
     )
 
     control_plane = ControlPlane(

@@ -25,8 +25,8 @@ from services.policy.tickets import Tickets
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-# Whoever was told by `assets` that an asset is ready may come here before the same event has: it is given a moment to arrive.
-_EVENT_GRACE: Final = 2.0
+EVENT_GRACE: Final = 2.0
+"""Seconds. Whoever was told by `assets` that an asset is ready may come here before the same event has: it is given a moment to arrive."""
 _LOOK_AGAIN: Final = 0.1
 
 
@@ -54,8 +54,10 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         follower: Follower,
         tickets: Tickets,
         public_url: str,
+        event_grace: float = EVENT_GRACE,
     ) -> None:
         self._database = database
+        self._event_grace = event_grace
         self._judge = judge
         self._known = known
         self._follower = follower
@@ -68,7 +70,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     ) -> contract.CreatePlaybackResponse:
         """Opens a session, or returns to the one that this request opened before. Ticket and code are new each time: neither is kept."""
         _storable("viewer_id", request.viewer_id)
-        give_up = time.monotonic() + _EVENT_GRACE
+        give_up = time.monotonic() + self._event_grace
         while True:
             try:
                 return await self._created(request)

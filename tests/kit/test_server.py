@@ -74,6 +74,7 @@ class Hops:
     far: Any
     far_address: str
     packaging: Any
+    credential: tuple[tuple[str, str], ...]
 
     async def get(self, **options: Any) -> Any:
         return await self.far.GetAsset(assets_service_pb2.GetAssetRequest(asset_id=new_id("ast")), **options)
@@ -126,6 +127,7 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
             assets_service_pb2_grpc.AssetsServiceStub(behind),
             far,
             drm_service_pb2_grpc.DrmServiceStub(as_packaging),
+            (("authorization", f"Bearer {key}"),),
         )
 
 
@@ -239,6 +241,17 @@ async def test_a_request_that_breaks_its_contract_never_reaches_the_handler(hops
     refusal = await refused(hops.far.GetAsset(assets_service_pb2.GetAssetRequest(asset_id="../../etc")))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
     assert refusal.fields[0][0] == "asset_id"
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_bytes_that_are_no_request_are_refused_and_are_no_defect(hops: Hops, kind: str) -> None:
+    method = "GetAsset" if kind == "unary_unary" else "WatchAsset"
+    async with grpc.aio.insecure_channel(hops.far_address) as channel:
+        for unreadable in (b"\0", b"\x0a\x02\xed\xa0"):
+            call: Any = getattr(channel, kind)(f"/{ASSETS.full_name}/{method}")(unreadable, metadata=hops.credential)
+            refusal = await refused(call if kind == "unary_unary" else call.read())
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+            assert refusal.metadata["correlation_id"]
 
 
 async def test_health_needs_no_credential_and_reflection_does(hops: Hops) -> None:

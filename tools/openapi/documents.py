@@ -18,8 +18,8 @@ The interface of Reelmesh by HTTP and JSON. The same methods are there by gRPC a
 **Names and values** are those of the contracts in proto3 JSON: field names in snake_case, 64-bit integers as strings, times by
 RFC 3339, spans of time as seconds with an `s`. Unknown query parameters are refused.
 
-**Credentials**: `Authorization: Bearer <API key>`, unless an operation says otherwise. Each operation names the permission that it
-needs.
+**Credentials**: `Authorization: Bearer <API key or access token>`, unless an operation says otherwise. Each operation names the
+permission that it needs.
 
 **Refusals** are a `google.rpc.Status` with a `google.rpc.ErrorInfo` whose `reason` is one of the `ErrorReason` values of its
 `domain`; its metadata always holds the `correlation_id`. Send `X-Correlation-Id` (8 to 64 letters, digits, `_` or `-`) to choose it.
@@ -63,7 +63,11 @@ def document(described: FileDescriptorSet) -> str:
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, `rmk_…`."},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, `rmk_…`, or a person's access token.",
+                },
             },
             "responses": {
                 "Refusal": {
