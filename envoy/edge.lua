@@ -38,6 +38,23 @@ local function frame_status(handle)
   end
 end
 
+-- gRPC takes fewer header names than HTTP (RFC 9110 section 5.6.2), and printable ASCII only as values; it would answer INTERNAL by itself.
+-- What it could not take goes no further. Callers who do not speak gRPC have no use for its own headers but the deadline.
+local function drop_what_grpc_cannot_take(headers, grpc)
+  local dropped = {}
+  for name, value in pairs(headers) do
+    if name:sub(1, 1) ~= ":" then
+      local own = name:find("^grpc%-") ~= nil and name ~= "grpc-timeout" or name:sub(-4) == "-bin"
+      if name:find("[^0-9a-z_.%-]") or value:find("[^ -~]") or (own and not grpc) then
+        dropped[#dropped + 1] = name
+      end
+    end
+  end
+  for _, name in ipairs(dropped) do
+    headers:remove(name)
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata()
@@ -47,7 +64,9 @@ function envoy_on_request(handle)
   metadata:set("edge", "path", loggable(path))
   -- Asked here, before the transcoder makes every call look like one.
   local content_type = headers:get("content-type")
-  metadata:set("edge", "grpc", content_type ~= nil and content_type:find("^application/grpc") ~= nil)
+  local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil
+  metadata:set("edge", "grpc", grpc)
+  drop_what_grpc_cannot_take(headers, grpc)
   local file = handle:metadata():get("file")
   if file ~= nil then
     headers:replace(":path", file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 
 def fuzzed(ordinary: int) -> settings:
@@ -13,5 +13,6 @@ def fuzzed(ordinary: int) -> settings:
         derandomize=not long,
         database=None,
         deadline=None,
+        phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )

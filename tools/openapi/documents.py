@@ -99,7 +99,8 @@ def _errors(contracts: Contracts, schemas: Schemas) -> dict[str, Any]:
             },
             metadata={
                 "type": "object",
-                "description": "The facts that the reason documents, and `correlation_id`: the id to quote to the operator.",
+                "description": "The facts that the reason documents, and `correlation_id`: the id to quote to the operator. Absent only "
+                "when what came could not be read as HTTP.",
                 "additionalProperties": {"type": "string"},
             },
         ),
@@ -154,5 +155,5 @@ def _detail(name: str, description: str, **properties: dict[str, Any]) -> dict[s
         "type": "object",
         "description": description,
         "properties": {"@type": kind, **properties},
-        "required": ["@type", *properties],
+        "required": ["@type", *(name for name in properties if name != "metadata")],
     }
