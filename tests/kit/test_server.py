@@ -243,6 +243,29 @@ async def test_a_request_that_breaks_its_contract_never_reaches_the_handler(hops
     assert refusal.fields[0][0] == "asset_id"
 
 
+async def test_a_refusal_that_says_too_much_still_arrives_whole(hops: Hops) -> None:
+    """A status travels in headers, and peers refuse those beyond 8 KiB with words of their own."""
+
+    async def refuse() -> str:
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "REQUEST_INVALID",
+            "ж" * 100_000,
+            domain="rpc.reelmesh",
+            metadata={"field": "x" * 100_000, "other": "ж" * 1000},
+            fields=[(f"names[{number}]" + "y" * 500, "ж" * 500) for number in range(5000)],
+        )
+
+    hops.servicer.answer = refuse
+    refusal = await refused(hops.get())
+    assert refusal.reason == "REQUEST_INVALID"
+    assert refusal.message.startswith("жжж")
+    assert refusal.message.endswith("…")
+    assert refusal.metadata["correlation_id"]
+    assert refusal.fields[0][0].startswith("names[0]")
+    assert refusal.status().ByteSize() < 4096
+
+
 @pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
 async def test_bytes_that_are_no_request_are_refused_and_are_no_defect(hops: Hops, kind: str) -> None:
     method = "GetAsset" if kind == "unary_unary" else "WatchAsset"

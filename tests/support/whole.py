@@ -10,6 +10,7 @@ import secrets
 import typing
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ QUICK: Final[dict[str, Any]] = {
     "identity_argon2_passes": 1,
     "assets_wait_for_commit": 0.05,
     "policy_event_grace_seconds": 0,
+    "drain_timeout": timedelta(seconds=0.5),
 }
 PASSWORD: Final = "seven lanterns over Aarhus"  # of nobody
 
