@@ -201,7 +201,8 @@ def streamed(scene: Scene, requests: list[bytes], shown: list[tuple[str, str]]) 
     writes to."""
     address = scene.whole.addresses[scene.method.containing_service.full_name]
     with grpc.insecure_channel(address) as channel:
-        call: Any = channel.stream_unary(path_of(scene.method))
+        connected: Any = channel
+        call = connected.stream_unary(path_of(scene.method))
         try:
             call(iter(requests), metadata=shown, timeout=PATIENCE)
         except grpc.RpcError as error:

@@ -31,7 +31,7 @@ def running_collector() -> Iterator[tuple[Collector, str]]:
     """Yields a running collector and its endpoint."""
     collector = Collector()
     server = grpc.server(futures.ThreadPoolExecutor(2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]  # untyped in its library
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

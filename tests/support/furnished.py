@@ -79,8 +79,8 @@ async def _upload(whole: Whole, memory: Memory) -> str:
         for part in parts:
             chunk = upload.WriteUploadRequest(upload_id=upload_id, offset=0)
             chunk.chunk.data = part
-            channel = whole.channels["reelmesh.upload.v1.UploadService"]
-            write: Any = channel.stream_unary("/reelmesh.upload.v1.UploadService/WriteUpload")
+            channel: Any = whole.channels["reelmesh.upload.v1.UploadService"]
+            write = channel.stream_unary("/reelmesh.upload.v1.UploadService/WriteUpload")
             await write(iter([chunk.SerializeToString()]), metadata=(("authorization", whole.operator),))
             complete = upload.CompleteUploadRequest(upload_id=upload_id, sha256=hashlib.sha256(FILM).hexdigest())
             await _called(whole, memory, complete, "upload.v1.UploadService/CompleteUpload")
@@ -106,8 +106,9 @@ async def _played(whole: Whole, memory: Memory, request: policy.CreatePlaybackRe
 async def _called(whole: Whole, memory: Memory, request: Message, method: str) -> Message:
     """A call by the operator, whose answer is remembered."""
     service, _, name = f"reelmesh.{method}".partition("/")
-    kind = request.DESCRIPTOR.file.pool.FindServiceByName(service).methods_by_name[name].output_type
-    call: Any = whole.channels[service].unary_unary(
+    channel: Any = whole.channels[service]
+    kind: Any = request.DESCRIPTOR.file.pool.FindServiceByName(service).methods_by_name[name].output_type
+    call = channel.unary_unary(
         f"/{service}/{name}", response_deserializer=message_factory.GetMessageClass(kind).FromString
     )
     answer: Message = await call(request.SerializeToString(), metadata=(("authorization", whole.operator),), timeout=10)

@@ -143,7 +143,8 @@ class _Maker:
     def _fill(self, made: Message, field: FieldDescriptor, rules: Any, depth: int) -> None:
         wild = self._wild()
         if _is_map(field):
-            key, value = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
+            entry: Any = field.message_type
+            key, value = entry.fields_by_name["key"], entry.fields_by_name["value"]
             for _ in range(self._draw(st.integers(0, 3))):
                 where = getattr(made, field.name)
                 if value.message_type is not None:
@@ -176,8 +177,8 @@ class _Maker:
             return list(dict.fromkeys(items))
         return items
 
-    def _whole(self, field: FieldDescriptor, rules: Any, wild: bool, depth: int) -> Message:
-        kind = field.message_type
+    def _whole(self, field: FieldDescriptor, rules: Any, wild: bool, depth: int) -> Any:
+        kind: Any = field.message_type
         match kind.full_name:
             case "google.protobuf.Timestamp":
                 near = int(time.time()) // 3600 * 3600
@@ -185,24 +186,26 @@ class _Maker:
                 return self._moment(kind, seconds, wild)
             case "google.protobuf.Duration":
                 low = rules.duration.gte.seconds or 1
-                seconds = hostile.SECONDS if wild else (low, rules.duration.lte.seconds or low + 3600)
-                return self._moment(kind, seconds, wild)
+                spans: tuple[int, ...] = hostile.SECONDS if wild else (low, rules.duration.lte.seconds or low + 3600)
+                return self._moment(kind, spans, wild)
             case "google.protobuf.FieldMask":
                 return self._mask(field, wild)
         return self.message(kind, depth + 1)
 
-    def _moment(self, kind: Descriptor, seconds: tuple[int, ...], wild: bool) -> Message:
+    def _moment(self, kind: Descriptor, seconds: tuple[int, ...], wild: bool) -> Any:
         made: Any = message_factory.GetMessageClass(kind)()
         made.seconds = self._draw(st.sampled_from(seconds))
         if wild:
             made.nanos = self._draw(st.sampled_from(hostile.NANOSECONDS))
         return made
 
-    def _mask(self, field: FieldDescriptor, wild: bool) -> Message:
-        made: Any = message_factory.GetMessageClass(field.message_type)()
-        beside = [other for other in field.containing_type.fields if other.message_type is not None]
+    def _mask(self, field: FieldDescriptor, wild: bool) -> Any:
+        kind: Any = field.message_type
+        around: Any = field.containing_type
+        made: Any = message_factory.GetMessageClass(kind)()
+        beside = [other for other in around.fields if other.message_type is not None]
         named = [item.name for other in beside for item in other.message_type.fields]
-        named += [item.name for item in field.containing_type.fields]
+        named += [item.name for item in around.fields]
         paths = list(hostile.FIELD_PATHS) if wild else named
         made.paths.extend(self._draw(st.lists(st.sampled_from(paths), min_size=0 if wild else 1, max_size=3)))
         return made
@@ -215,7 +218,8 @@ class _Maker:
         if field.type == FieldDescriptor.TYPE_BOOL:
             return self._draw(st.booleans())
         if field.type == FieldDescriptor.TYPE_ENUM:
-            known = [value.number for value in field.enum_type.values]
+            enum: Any = field.enum_type
+            known = [value.number for value in enum.values]
             return self._draw(st.sampled_from([*known, -1, 99, 2**31 - 1] if wild else known))
         if field.type in _FRACTIONS:
             return self._draw(st.sampled_from(hostile.FRACTIONS) if wild else st.floats(0, 1, width=32))
