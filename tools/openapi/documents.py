@@ -100,7 +100,7 @@ def _errors(contracts: Contracts, schemas: Schemas) -> dict[str, Any]:
             metadata={
                 "type": "object",
                 "description": "The facts that the reason documents, and `correlation_id`: the id to quote to the operator. Absent only "
-                "when what came could not be read as HTTP.",
+                "when what came could not be read as HTTP, or its headers were too large.",
                 "additionalProperties": {"type": "string"},
             },
         ),
