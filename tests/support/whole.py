@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import asyncpg
 import grpc
-import reelmesh
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -42,16 +41,16 @@ QUICK: Final[dict[str, Any]] = {
     "policy_event_grace_seconds": 0,
     "drain_timeout": timedelta(seconds=0.5),
 }
+GENERATED: Final = Path(__file__).resolve().parents[2] / "gen/python"
 PASSWORD: Final = "seven lanterns over Aarhus"  # of nobody
 
 
 def every_contract() -> list[ServiceDescriptor]:
     """All services of all contracts, as far as code was generated from them."""
     found: list[ServiceDescriptor] = []
-    for root in map(Path, reelmesh.__path__):
-        for file in root.rglob("*_pb2.py"):
-            name = ".".join(file.relative_to(root.parent).with_suffix("").parts)
-            found.extend(importlib.import_module(name).DESCRIPTOR.services_by_name.values())
+    for file in (GENERATED / "reelmesh").rglob("*_pb2.py"):
+        name = ".".join(file.relative_to(GENERATED).with_suffix("").parts)
+        found.extend(importlib.import_module(name).DESCRIPTOR.services_by_name.values())
     assert found
     return sorted(found, key=lambda service: str(service.full_name))
 
