@@ -47,7 +47,7 @@ breaking: setup
 	if [ -n "$$base" ] && git cat-file -e "$$base:buf.yaml" 2>/dev/null; then \
 		echo "$(BIN)/buf breaking, against $$base"; $(BIN)/buf breaking --against ".git#ref=$$base"; fi
 
-gen: setup  ## Writes gen/ from proto/.
+gen: setup  ## Writes gen/ and docs/permissions.md from proto/.
 	@$(PY) -m tools.gen
 
 bench: setup  ## Measures, and writes bench/results.json. ONLY=group for a part.

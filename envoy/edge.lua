@@ -14,11 +14,11 @@ local function correlation_id(headers)
   return id
 end
 
--- The path as it may be logged: without the query, without the ticket of a playback URL, and without anything that is too
+-- The path as it may be logged: without the query, without the ticket of a playback URL or the token of a preview, and without anything that is too
 -- long to be one of our ids, wherever it stands.
 local function loggable(path)
   local bare = path:match("^[^?#]*")
-  local playback, rest = bare:match("^(/[pP]/)[^/]*(.*)$")
+  local playback, rest = bare:match("^(/[pPvV]/)[^/]*(.*)$")
   if playback ~= nil then
     bare = playback .. "-" .. rest
   end
@@ -55,6 +55,26 @@ local function drop_what_grpc_cannot_take(headers, grpc)
   end
 end
 
+-- Cookies that `policy` may see: those that are credentials for playback. All others are nobody's business there.
+local OURS = { ["cta-common-access-token"] = true, ["reelmesh_ticket"] = true }
+
+local function playback_cookies(headers)
+  headers:remove("x-reelmesh-cookies")
+  local cookies = headers:get("cookie")
+  if cookies == nil then
+    return
+  end
+  local found = {}
+  for name, value in cookies:gmatch("%s*([^=;]+)=([^;]*)") do
+    if OURS[name:lower()] then
+      found[#found + 1] = name .. "=" .. value
+    end
+  end
+  if #found > 0 then
+    headers:replace("x-reelmesh-cookies", table.concat(found, "; "))
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata()
@@ -66,7 +86,14 @@ function envoy_on_request(handle)
   local content_type = headers:get("content-type")
   local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil
   metadata:set("edge", "grpc", grpc)
-  drop_what_grpc_cannot_take(headers, grpc)
+  if path:find("^/p/") then
+    playback_cookies(headers)
+  else
+    drop_what_grpc_cannot_take(headers, grpc)
+  end
+  if grpc then
+    metadata:set("edge", "form", content_type:find("^application/grpc%-web") and "grpc-web" or "grpc")
+  end
   local file = handle:metadata():get("file")
   if file ~= nil then
     headers:replace(":path", file)

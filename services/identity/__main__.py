@@ -8,23 +8,35 @@ from pathlib import Path
 
 import grpc
 from pydantic import Field
-from reelmesh.identity.v1 import accounts_service_pb2, accounts_service_pb2_grpc
+from reelmesh.identity.v1 import (
+    accounts_service_pb2,
+    accounts_service_pb2_grpc,
+    api_keys_service_pb2,
+    api_keys_service_pb2_grpc,
+    organisations_service_pb2,
+    organisations_service_pb2_grpc,
+    signing_keys_service_pb2,
+    signing_keys_service_pb2_grpc,
+)
 from reelmesh.rpc.v1 import trust_service_pb2, trust_service_pb2_grpc
 
 from services.identity.accounts.joining import Joining
 from services.identity.accounts.password_sign_in import PasswordSignIn
 from services.identity.accounts.rpc import AccountsServicer
 from services.identity.api_keys.recognition import ApiKeyRecognition
+from services.identity.api_keys.rpc import ApiKeysServicer
 from services.identity.codes import Codes
 from services.identity.messages import Messages
 from services.identity.organisations import store as organisations
-from services.identity.organisations.store import Organisation
+from services.identity.organisations.domain import Organisation
+from services.identity.organisations.members import Members
+from services.identity.organisations.rpc import OrganisationsServicer
 from services.identity.passwords import BreachedPasswords, Passwords
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
 from services.identity.sessions.keeping import Sessions
 from services.identity.trust.feed import TrustFeed
 from services.identity.trust.local import LocalTrust
-from services.identity.trust.rpc import TrustServicer
+from services.identity.trust.rpc import SigningKeysServicer, TrustServicer
 from services.identity.trust.signing import Signer
 from services.identity.upkeep import Upkeep
 from services.kit.access import API_KEYS_FILE
@@ -35,6 +47,9 @@ from services.kit.settings import ProcessSettings
 
 CONTRACTS = [
     accounts_service_pb2.DESCRIPTOR.services_by_name["AccountsService"],
+    api_keys_service_pb2.DESCRIPTOR.services_by_name["ApiKeysService"],
+    organisations_service_pb2.DESCRIPTOR.services_by_name["OrganisationsService"],
+    signing_keys_service_pb2.DESCRIPTOR.services_by_name["SigningKeysService"],
     trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"],
 ]
 
@@ -115,8 +130,14 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
         sessions=sessions,
         feed=feed,
     )
+    organisations_ = OrganisationsServicer(database, clock, Members(clock, sessions, feed), feed)
+    keys = ApiKeysServicer(database, clock, feed)
 
     def add(server: grpc.aio.Server) -> None:
+        api_keys_service_pb2_grpc.add_ApiKeysServiceServicer_to_server(keys, server)
+        organisations_service_pb2_grpc.add_OrganisationsServiceServicer_to_server(organisations_, server)
+        signing = SigningKeysServicer(database, signer, feed)
+        signing_keys_service_pb2_grpc.add_SigningKeysServiceServicer_to_server(signing, server)
         accounts_service_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, server)
         trust_service_pb2_grpc.add_TrustServiceServicer_to_server(TrustServicer(feed, api_keys), server)
 
@@ -124,6 +145,8 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
     process.in_background(feed.run(), "trust feed")
     process.in_background(Upkeep(database, clock).run(settings.identity_upkeep_seconds), "upkeep")
     await process.serve(CONTRACTS, add, trust=LocalTrust(clock, signer, feed, api_keys))
+    # Stopped before the server is drained.
+    process.in_background(feed.until_stopped(), "trust watchers")
 
 
 def main() -> None:

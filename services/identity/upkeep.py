@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from services.identity import attempts, codes
+from services.identity.api_keys import store as api_keys
 from services.identity.sessions import store as sessions
 from services.kit import telemetry
 from services.kit.clock import Clock
@@ -23,12 +24,13 @@ class Upkeep:
         self._clock = clock
 
     async def once(self) -> None:
-        """Removes expired codes, counts of attempts, refresh tokens and old sessions."""
+        """Removes expired codes, counts of attempts, refresh tokens, old sessions and ended API keys."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await attempts.forget_old(tx, now)
             await codes.forget_old(tx, now)
             await sessions.forget_old(tx, now)
+            await api_keys.forget_old(tx, now)
 
     async def run(self, every: float) -> None:
         """Cleans up every so many seconds, until cancelled. Trouble is waited out."""

@@ -15,20 +15,34 @@ TYPE_ID = re.compile(r"^\^\(?(?P<prefix>[a-z]{3})_\[0-7\]\[0-9a-hjkmnp-tv-z\]\{2
 PREFIXES = {
     "account_id": "usr",
     "asset_id": "ast",
+    "decision_id": "dec",
+    "device_id": "dev",
+    "entitlement_id": "ent",
     "job_id": "job",
     "organisation_id": "org",
     "package_id": "pkg",
     "registration_id": "reg",
     "reset_id": "rst",
+    "revocation_id": "rvk",
     "session_id": "pbs",
     "upload_id": "upl",
 }
 # Where a domain's ids are of its own kind.
 PREFIXES_OF = {"identity": {"session_id": "ses"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; and those of roles, of which some are words.
-OTHER_IDS = {"client_id", "device_id", "request_id", "role_id", "role_ids", "viewer_id", "key_id", "key_ids"}
+OTHER_IDS = {
+    "client_id",
+    "correlation_id",
+    "request_id",
+    "role_id",
+    "role_ids",
+    "target_id",
+    "viewer_id",
+    "key_id",
+    "key_ids",
+}
 # What is not a service with a contract of its own, but calls services.
-GATEWAYS: set[str] = set()
+GATEWAYS: set[str] = {"limits"}
 PERMISSION = re.compile(r"[a-z_]+\.[a-z_]+")
 CODES = {code.name for code in grpc.StatusCode}
 

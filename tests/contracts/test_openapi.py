@@ -133,6 +133,7 @@ def test_refusals_are_described_with_all_their_reasons(described_api: dict[str, 
         for made in path.values():
             refused = {status: answer for status, answer in made["responses"].items() if status != "200"}
             assert set(refused) >= {"400", "401", "403", "404", "413", "429", "431", "500", "503", "504"}
+            assert refused.pop("429") == {"$ref": "#/components/responses/RateLimited"}
             assert all(answer == {"$ref": "#/components/responses/Refusal"} for answer in refused.values())
 
 

@@ -61,7 +61,7 @@ async def test_a_refusal_reaches_a_grpc_caller_with_its_reason(edge: Edge) -> No
 
 
 async def test_methods_between_services_do_not_exist_at_the_edge(edge: Edge) -> None:
-    """A service token that got out is of no use outside."""
+    """Envoy would show its own certificate for whoever asks, so it hands on nothing that is meant for services."""
     async with edge.channel() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await drm_service_pb2_grpc.DrmServiceStub(channel).CreateContentKeys(

@@ -11,21 +11,18 @@ import httpx
 
 from gateway.tus.__main__ import TusSettings
 from gateway.tus.__main__ import wire as wire_tus
-from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
-from services.kit.clock import SystemClock
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import free_port, settings_in
 from tests.support.running import running
-from tools.envoy_config import command, render, write_service_token
+from tools.envoy_config import command, render, write_certificate_sources
 
 
 @contextlib.asynccontextmanager
 async def running_edge(settings: ProcessSettings) -> AsyncIterator[str]:
     """Runs the tus gateway and Envoy, and yields the URL for people once every part is well. Services must run already."""
     folder = settings.run_dir.resolve()
-    edge = replace(settings_in(folder, free_port()), objects=settings.data_dir / "objects")
-    tokens = ServiceTokens((settings.secrets_dir / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock())
-    write_service_token(edge.service_token_file, tokens.mint("envoy"))
+    edge = replace(settings_in(folder, free_port(), settings.secrets_dir), objects=settings.data_dir / "objects")
+    write_certificate_sources(edge)
     config, log = folder / "envoy.yaml", folder / "envoy.log"
     config.write_text(render(edge), encoding="utf-8")
     async with running("tus", TusSettings(**settings.model_dump()), wire_tus):

@@ -25,11 +25,10 @@ from reelmesh.rpc.v1 import access_pb2
 import services
 from services.identity.messages import Messages
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
-from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
-from services.kit.clock import SystemClock
 from services.kit.ids import new_id
 from services.kit.process import Process
 from services.kit.settings import ProcessSettings
+from services.kit.tls import Certificates, channel_credentials, host_name
 from tests.support.running import running
 from tests.support.stores import operator_key
 
@@ -117,18 +116,17 @@ class Whole:
     """The running services.
 
     Attributes:
-        addresses: gRPC target of whoever serves a contract, by the contract's full name.
-        channels: a channel without a credential to whoever serves a contract, by the same name.
+        servers: name of the service that serves a contract, by the contract's full name.
+        channels: a channel without a credential to whoever serves a contract, by the same name; it comes from Envoy, as people's calls do.
         processes: the running ones by name.
         heard: what they complain of.
     """
 
     settings: ProcessSettings
-    addresses: dict[str, str]
+    servers: dict[str, str]
     channels: dict[str, grpc.aio.Channel]
     processes: dict[str, Process]
     heard: Heard
-    _tokens: ServiceTokens
     _seal: Seal
 
     @property
@@ -136,9 +134,12 @@ class Whole:
         """What the operator shows."""
         return f"Bearer {operator_key(self.settings)}"
 
-    def service(self, name: str) -> str:
-        """What a service of the mesh shows."""
-        return f"Bearer {self._tokens.current(name)}"
+    @contextlib.asynccontextmanager
+    async def called_by(self, contract: str, caller: str) -> AsyncIterator[grpc.aio.Channel]:
+        """A channel to whoever serves a contract, with another service's certificate."""
+        target, credentials, options = way(self.settings, self.servers[contract], caller)
+        async with grpc.aio.secure_channel(target, credentials, options) as channel:
+            yield channel
 
     async def person(self) -> str:
         """What somebody shows who has just registered."""
@@ -177,14 +178,23 @@ def _modules() -> Iterator[tuple[str, Any]]:
             yield package.name, importlib.import_module(f"services.{package.name}.__main__")
 
 
-async def _served(address: str, key: str) -> list[str]:
+Way = tuple[str, grpc.ChannelCredentials, tuple[tuple[str, str], ...]]
+
+
+def way(settings: ProcessSettings, server: str, caller: str) -> Way:
+    """How `caller` reaches `server`: target, credentials and options of a channel."""
+    identity = Certificates(settings.tls_folder(caller)).current()
+    options = (("grpc.ssl_target_name_override", host_name(identity.trust_domain, server)),)
+    return settings.peer(server), channel_credentials(identity), options
+
+
+async def _served(channel: grpc.aio.Channel, key: str) -> list[str]:
     """Names of what a server says that it serves (gRPC server reflection)."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-        ask = reflection_pb2.ServerReflectionRequest(list_services="")
-        async for answer in stub.ServerReflectionInfo(iter([ask]), metadata=(("authorization", key),)):
-            return [service.name for service in answer.list_services_response.service]
-    raise AssertionError(f"{address} does not tell what it serves")
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    ask = reflection_pb2.ServerReflectionRequest(list_services="")
+    async for answer in stub.ServerReflectionInfo(iter([ask]), metadata=(("authorization", key),)):
+        return [service.name for service in answer.list_services_response.service]
+    raise AssertionError("a server does not tell what it serves")
 
 
 @contextlib.asynccontextmanager
@@ -201,14 +211,13 @@ async def all_running(settings: ProcessSettings, **changed: Any) -> AsyncIterato
             own = {item: value for item, value in (QUICK | changed).items() if item in kind.model_fields}
             made = kind(**{**settings.model_dump(), **own})
             processes[name] = await stack.enter_async_context(running(name, made, module.wire))
-        addresses: dict[str, str] = {}
+        servers: dict[str, str] = {}
         for name in processes:
-            address = settings.peer(name)
-            channel = grpc.aio.insecure_channel(address)
+            target, credentials, options = way(settings, name, "envoy")
+            channel = grpc.aio.secure_channel(target, credentials, options)
             stack.push_async_callback(channel.close, None)
-            for contract in await _served(address, operator):
+            for contract in await _served(channel, operator):
                 if contract.startswith("reelmesh."):
-                    channels[contract], addresses[contract] = channel, address
-        tokens = ServiceTokens((settings.secrets_dir / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock())
+                    channels[contract], servers[contract] = channel, name
         seal = Seal((settings.secrets_dir / IDENTITY_KEY_FILE).read_bytes())
-        yield Whole(settings, addresses, channels, processes, heard, tokens, seal)
+        yield Whole(settings, servers, channels, processes, heard, seal)

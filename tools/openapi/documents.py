@@ -24,12 +24,31 @@ permission that it needs.
 **Refusals** are a `google.rpc.Status` with a `google.rpc.ErrorInfo` whose `reason` is one of the `ErrorReason` values of its
 `domain`; its metadata always holds the `correlation_id`. Send `X-Correlation-Id` (8 to 64 letters, digits, `_` or `-`) to choose it.
 
+**Limits** are told by `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers); a call too many is refused with 429 and
+`Retry-After`.
+
 **Repeating**: a call with a `request_id` may be sent again and gets its first answer.
 
 **Beside these operations** there are `/files/` (tus 1.0, for resumable uploads from browsers) and
 `/p/<ticket>/<package_id>/<file>` (manifests and segments)."""
 _REFUSED: Final = (
     "Refused. The HTTP status follows from `code` as `google.rpc.Code` says; `details[0]` tells the reason."
+)
+
+_LIMITED: Final = (
+    "More calls than a limit allows: reason `RATE_LIMITED` of `rpc.reelmesh`. Nothing was done; the same call may be sent again after "
+    "the time in `Retry-After`, which `google.rpc.RetryInfo` tells to the nanosecond."
+)
+_LIMITS: Final = (
+    ("Retry-After", "Whole seconds to wait."),
+    (
+        "RateLimit-Policy",
+        "The limits that apply: for each, `q` calls may come at once and are refilled in `w` seconds.",
+    ),
+    (
+        "RateLimit",
+        "What is left of each: `r` calls, and all of them are back in `t` seconds. Answers that are not refusals have it too.",
+    ),
 )
 
 
@@ -73,7 +92,12 @@ def document(described: FileDescriptorSet) -> str:
                 "Refusal": {
                     "description": _REFUSED,
                     "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_STATUS}"}}},
-                }
+                },
+                "RateLimited": {
+                    "description": _LIMITED,
+                    "headers": {name: {"description": said, "schema": {"type": "string"}} for name, said in _LIMITS},
+                    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_STATUS}"}}},
+                },
             },
             "schemas": _errors(contracts, schemas) | schemas.components(),
         },

@@ -68,7 +68,8 @@ class Operations:
         if body:
             made["requestBody"] = self._body(request, body, in_path)
         refused = {status: {"$ref": "#/components/responses/Refusal"} for status in self._statuses.of(method)}
-        made["responses"] = {"200": self._answer(method), **refused}
+        limited = {"429": {"$ref": "#/components/responses/RateLimited"}}
+        made["responses"] = {"200": self._answer(method), **refused, **limited}
         return made
 
     def _found(self, message: Message, path: str) -> Field:

@@ -97,7 +97,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MEMBER_EXISTS: _ErrorReason.ValueType  # 14
     """The person is a member already. Status ALREADY_EXISTS. Metadata: `account_id`."""
     ERROR_REASON_LAST_ADMIN: _ErrorReason.ValueType  # 15
-    """The organisation would be left without anybody who may manage its members. Status FAILED_PRECONDITION. No metadata."""
+    """The organisation would be left without an admin who can sign in. Status FAILED_PRECONDITION. No metadata."""
     ERROR_REASON_ROLE_NOT_FOUND: _ErrorReason.ValueType  # 16
     """There is no such role in sight of the organisation. Status NOT_FOUND. Metadata: `role_id`."""
     ERROR_REASON_ROLE_BUILT_IN: _ErrorReason.ValueType  # 17
@@ -107,11 +107,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PERMISSION_UNKNOWN: _ErrorReason.ValueType  # 19
     """No contract declares the permission. Status INVALID_ARGUMENT. Metadata: `permission`."""
     ERROR_REASON_PERMISSION_NOT_HELD: _ErrorReason.ValueType  # 20
-    """Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks."""
+    """Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+    caller lacks.
+    """
     ERROR_REASON_API_KEY_NOT_FOUND: _ErrorReason.ValueType  # 21
     """There is no such API key in the organisation. Status NOT_FOUND. Metadata: `key_id`."""
     ERROR_REASON_EMAIL_UNKNOWN: _ErrorReason.ValueType  # 22
-    """There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
+    """There is no account with this address. Status NOT_FOUND. Only told to who may manage members or make organisations. Metadata: `email`."""
     ERROR_REASON_EMAIL_INVALID: _ErrorReason.ValueType  # 23
     """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
 
@@ -155,7 +157,7 @@ ERROR_REASON_MEMBER_NOT_FOUND: ErrorReason.ValueType  # 13
 ERROR_REASON_MEMBER_EXISTS: ErrorReason.ValueType  # 14
 """The person is a member already. Status ALREADY_EXISTS. Metadata: `account_id`."""
 ERROR_REASON_LAST_ADMIN: ErrorReason.ValueType  # 15
-"""The organisation would be left without anybody who may manage its members. Status FAILED_PRECONDITION. No metadata."""
+"""The organisation would be left without an admin who can sign in. Status FAILED_PRECONDITION. No metadata."""
 ERROR_REASON_ROLE_NOT_FOUND: ErrorReason.ValueType  # 16
 """There is no such role in sight of the organisation. Status NOT_FOUND. Metadata: `role_id`."""
 ERROR_REASON_ROLE_BUILT_IN: ErrorReason.ValueType  # 17
@@ -165,11 +167,13 @@ ERROR_REASON_ROLE_IN_USE: ErrorReason.ValueType  # 18
 ERROR_REASON_PERMISSION_UNKNOWN: ErrorReason.ValueType  # 19
 """No contract declares the permission. Status INVALID_ARGUMENT. Metadata: `permission`."""
 ERROR_REASON_PERMISSION_NOT_HELD: ErrorReason.ValueType  # 20
-"""Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks."""
+"""Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+caller lacks.
+"""
 ERROR_REASON_API_KEY_NOT_FOUND: ErrorReason.ValueType  # 21
 """There is no such API key in the organisation. Status NOT_FOUND. Metadata: `key_id`."""
 ERROR_REASON_EMAIL_UNKNOWN: ErrorReason.ValueType  # 22
-"""There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
+"""There is no account with this address. Status NOT_FOUND. Only told to who may manage members or make organisations. Metadata: `email`."""
 ERROR_REASON_EMAIL_INVALID: ErrorReason.ValueType  # 23
 """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

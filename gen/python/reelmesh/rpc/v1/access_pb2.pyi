@@ -77,7 +77,7 @@ class Internal(_message.Message):
     CALLERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of services as in their service tokens, without the `service/` prefix."""
+        """Names of services as in their certificates, the part after `/service/`."""
 
     def __init__(
         self,

@@ -697,7 +697,7 @@ export enum ErrorReason {
   MEMBER_EXISTS = 14,
 
   /**
-   * The organisation would be left without anybody who may manage its members. Status FAILED_PRECONDITION. No metadata.
+   * The organisation would be left without an admin who can sign in. Status FAILED_PRECONDITION. No metadata.
    *
    * @generated from enum value: ERROR_REASON_LAST_ADMIN = 15;
    */
@@ -732,7 +732,8 @@ export enum ErrorReason {
   PERMISSION_UNKNOWN = 19,
 
   /**
-   * Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks.
+   * Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+   * caller lacks.
    *
    * @generated from enum value: ERROR_REASON_PERMISSION_NOT_HELD = 20;
    */
@@ -746,7 +747,7 @@ export enum ErrorReason {
   API_KEY_NOT_FOUND = 21,
 
   /**
-   * There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`.
+   * There is no account with this address. Status NOT_FOUND. Only told to who may manage members or make organisations. Metadata: `email`.
    *
    * @generated from enum value: ERROR_REASON_EMAIL_UNKNOWN = 22;
    */

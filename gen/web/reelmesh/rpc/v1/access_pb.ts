@@ -85,7 +85,7 @@ export const AccessSchema: GenMessage<Access> = /*@__PURE__*/
  */
 export type Internal = Message<"reelmesh.rpc.v1.Internal"> & {
   /**
-   * Names of services as in their service tokens, without the `service/` prefix.
+   * Names of services as in their certificates, the part after `/service/`.
    *
    * @generated from field: repeated string callers = 1;
    */
