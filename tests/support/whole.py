@@ -59,7 +59,7 @@ def every_method() -> list[MethodDescriptor]:
     served = [
         contract.full_name
         for _, module in _modules()
-        for contract in getattr(module, "CONTRACTS", None) or [module.CONTRACT]
+        for contract in (module.CONTRACTS if hasattr(module, "CONTRACTS") else [module.CONTRACT])
     ]
     return [method for contract in every_contract() if contract.full_name in served for method in contract.methods]
 
