@@ -38,6 +38,23 @@ local function frame_status(handle)
   end
 end
 
+-- gRPC takes fewer header names than HTTP (RFC 9110 section 5.6.2), and printable ASCII only as values; it would answer INTERNAL by itself.
+-- What it could not take goes no further. Callers who do not speak gRPC have no use for its own headers but the deadline.
+local function drop_what_grpc_cannot_take(headers, grpc)
+  local dropped = {}
+  for name, value in pairs(headers) do
+    if name:sub(1, 1) ~= ":" then
+      local own = name:find("^grpc%-") ~= nil and name ~= "grpc-timeout" or name:sub(-4) == "-bin"
+      if name:find("[^0-9a-z_.%-]") or value:find("[^ -~]") or (own and not grpc) then
+        dropped[#dropped + 1] = name
+      end
+    end
+  end
+  for _, name in ipairs(dropped) do
+    headers:remove(name)
+  end
+end
+
 -- Cookies that `policy` may see: those that are credentials for playback. All others are nobody's business there.
 local OURS = { ["cta-common-access-token"] = true, ["reelmesh_ticket"] = true }
 
@@ -69,11 +86,13 @@ function envoy_on_request(handle)
   local content_type = headers:get("content-type")
   local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil
   metadata:set("edge", "grpc", grpc)
-  if grpc then
-    metadata:set("edge", "form", content_type:find("^application/grpc%-web") and "grpc-web" or "grpc")
-  end
   if path:find("^/p/") then
     playback_cookies(headers)
+  else
+    drop_what_grpc_cannot_take(headers, grpc)
+  end
+  if grpc then
+    metadata:set("edge", "form", content_type:find("^application/grpc%-web") and "grpc-web" or "grpc")
   end
   local file = handle:metadata():get("file")
   if file ~= nil then

@@ -43,6 +43,7 @@ from services.policy.decision.territories import Territories
 from services.policy.edge import EdgeServicer
 from services.policy.follower import Follower
 from services.policy.gate import Gate
+from services.policy.grace import GRACE, Grace
 from services.policy.judge import Judge, Known
 from services.policy.opening import Opening
 from services.policy.revocations.rpc import RevocationsServicer
@@ -87,6 +88,11 @@ class PolicySettings(ProcessSettings):
         default=10,
         ge=1,
         description="Seconds for which an edge that hears nothing goes by what it was told last; then it asks about every request.",
+    )
+    policy_event_grace_seconds: float = Field(
+        default=GRACE,
+        ge=0,
+        description="Seconds that is waited for word of an asset that is not known.",
     )
     policy_cdns: dict[str, CdnSettings] = Field(
         default_factory=dict,
@@ -167,8 +173,8 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     territories = Territories(settings.policy_territory_database)
     gathering, recorder = Gathering(territories), Recorder(database)
     gate = Gate(database, clock, gathering, recorder)
-    review = Review(database, clock, known, gathering)
-    review.when_changed(gate.forget_all)
+    review = Review(database, clock, known, gathering, forget=gate.forget_all)
+    grace = Grace(settings.policy_event_grace_seconds)
     opening, beats = Opening(clock, known, gathering), Beats(database, clock, known, gathering)
     policy = PolicyServicer(
         database,
@@ -180,12 +186,13 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         opening=opening,
         gate=gate,
         beats=beats,
+        grace=grace,
         public_url=settings.public_url,
     )
     others = _credentials(
         settings, database, clock, judge=judge, gate=gate, follower=follower, tickets=tickets, territories=territories
     )
-    decisions = DecisionsServicer(database, clock, opening, review)
+    decisions = DecisionsServicer(database, clock, opening, review, grace)
     revocations = RevocationsServicer(database, clock, known, follower)
     control_plane = _control_plane(settings, tickets, known, clock)
     ticket_keys = _ticket_keys(process, settings, database, tickets, control_plane)
@@ -211,8 +218,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         "recorder": recorder.run(),
         "beats": beats.run(),
     }
-    for name, work in works.items():
-        process.in_background(work, name)
+    process.all_in_background(works)
     await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})
     process.in_background(control_plane.until_stopped(), "control plane")  # stopped before the server is drained
 

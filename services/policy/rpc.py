@@ -21,7 +21,7 @@ from services.policy.decision.facts import Kind
 from services.policy.domain import BEAT_INTERVAL, DEFAULT_LIFETIME, Code, Session, Wanted
 from services.policy.follower import Follower
 from services.policy.gate import Gate
-from services.policy.grace import with_grace
+from services.policy.grace import Grace
 from services.policy.judge import Judge, Known, PackageUnknown
 from services.policy.opening import Opened, Opening
 from services.policy.tickets import Tickets
@@ -50,8 +50,10 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         gate: Gate,
         beats: Beats,
         public_url: str,
+        grace: Grace,
     ) -> None:
         self._database = database
+        self._grace = grace
         self._judge = judge
         self._opening = opening
         self._gate = gate
@@ -70,9 +72,9 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         _storable("viewer_id", request.viewer_id)
         request = _for_viewer(request, current_call().principal)
         if not request.viewer_id:
-            return await with_grace(lambda: self._created(request))
+            return await self._grace(lambda: self._created(request))
         async with self._turns.of(f"{current_call().organisation_id} {request.viewer_id}"):
-            return await with_grace(lambda: self._created(request))
+            return await self._grace(lambda: self._created(request))
 
     async def RedeemPlaybackCode(
         self, request: contract.RedeemPlaybackCodeRequest, context: Context
