@@ -2,6 +2,7 @@
 
 import type { ErrorReason as IdentityReason } from "@gen/reelmesh/identity/v1/identity_pb";
 
+import { oauthWords } from "./oauthWords";
 import type { Words } from "./words";
 
 /** Reasons of `identity.reelmesh`. */
@@ -106,4 +107,5 @@ export const identity: Readonly<Record<Exclude<keyof typeof IdentityReason, "UNS
     title: "You are signed in on another device with this session",
     advice: "Sign out and sign in again on this device.",
   },
+  ...oauthWords,
 };

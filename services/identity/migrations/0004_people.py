@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "identity_0003"
-down_revision = "identity_0001"
+revision = "identity_0004"
+down_revision = "identity_0003"
 branch_labels = None
 depends_on = None
 
