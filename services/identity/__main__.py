@@ -132,6 +132,29 @@ def _groups(
     return add
 
 
+def _joining(
+    settings: IdentitySettings,
+    database: Database,
+    clock: Clock,
+    *,
+    seal: Seal,
+    messages: Messages,
+    passwords: Passwords,
+    sessions: Sessions,
+    home: str,
+) -> Joining:
+    return Joining(
+        database,
+        clock,
+        codes=Codes(seal),
+        messages=messages,
+        passwords=passwords,
+        sessions=sessions,
+        home_organisation_id=home,
+        registration_open=settings.identity_registration_open,
+    )
+
+
 async def wire(process: Process, settings: IdentitySettings) -> None:
     """Puts the service together and starts it. It serves only once keys and revocations are known."""
     database, clock = process.database(), process.clock
@@ -145,15 +168,15 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
     passwords = _passwords(settings)
     sessions, messages = Sessions(clock, signer, feed), Messages(seal)
     password_sign_in = PasswordSignIn(database, clock, seal, passwords, sessions)
-    joining = Joining(
+    joining = _joining(
+        settings,
         database,
         clock,
-        codes=Codes(seal),
+        seal=seal,
         messages=messages,
         passwords=passwords,
         sessions=sessions,
-        home_organisation_id=await _home(settings, database, process),
-        registration_open=settings.identity_registration_open,
+        home=await _home(settings, database, process),
     )
     accounts = AccountsServicer(
         database,

@@ -7,7 +7,7 @@ import type { Words } from "./words";
 const NEW_LINK = "Ask for a new link, or start playback again if you are the operator.";
 
 /** Reasons of `policy.reelmesh`. */
-export const policy: Table<typeof PolicyReason> = {
+export const policy: Readonly<Record<Exclude<keyof typeof PolicyReason, "UNSPECIFIED">, Words>> = {
   TICKET_MISSING: { title: "This video needs a playback ticket", advice: NEW_LINK },
   TICKET_INVALID: { title: "This playback ticket is not valid", advice: `It was damaged or changed. ${NEW_LINK}` },
   TICKET_EXPIRED: { title: "Your time to watch is over", advice: `The playback session has expired. ${NEW_LINK}` },
