@@ -56,6 +56,7 @@ CONTRACTS = [
     signing_keys_service_pb2.DESCRIPTOR.services_by_name["SigningKeysService"],
     trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"],
     *oauth.CONTRACTS,
+    *PEOPLE_CONTRACTS,
 ]
 
 
@@ -221,7 +222,7 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
     process.in_background(feed.run(), "trust feed")
     process.in_background(Upkeep(database, clock).run(settings.identity_upkeep_seconds), "upkeep")
-    await process.serve([*CONTRACTS, *PEOPLE_CONTRACTS], add, trust=trust)
+    await process.serve(CONTRACTS, add, trust=trust)
     process.in_background(feed.until_stopped(), "trust watchers")  # stopped before the server is drained
 
 
