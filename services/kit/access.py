@@ -20,6 +20,7 @@ import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from reelmesh.rpc.v1 import access_pb2
 
+from services.kit.dpop import Proofs
 from services.kit.errors import RPC_DOMAIN, Refusal
 
 log = structlog.stdlib.get_logger()
@@ -32,14 +33,15 @@ class Principal:
     """Who is calling.
 
     Attributes:
-        name: `service/<name>` for a service, `user/usr_…` for a person, `api_key/key_…` for an API key, the entry's name for a key of
-            the install's own file.
+        name: `service/<name>` for a service, `user/usr_…` for a person, `client/cli_…` for an OAuth client that acts for its organisation,
+            `api_key/key_…` for an API key, the entry's name for a key of the install's own file.
         organisation_id: organisation that the caller acts for; empty for services.
         permissions: what the caller may do; `*` is everything.
-        session_id: session of a person; empty for everybody else.
+        session_id: session of a person, or the one token of an OAuth client; empty for everybody else.
         tier: tier of the person or of the key's organisation, by which limits differ.
         profile_id: profile that the person chose; empty when none.
-        client_id: OAuth client that the session was opened by; empty when none.
+        client_id: OAuth client that holds the token; `reelmesh` for our own pages and SDKs; empty when there is no token.
+        key_thumbprint: key that the access token is bound to (RFC 9449), which the call has proved to hold; empty when none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Principal:
     tier: str = ""
     profile_id: str = ""
     client_id: str = ""
+    key_thumbprint: str = ""
 
     @property
     def service(self) -> str:
@@ -59,6 +62,11 @@ class Principal:
     def account_id(self) -> str:
         """Account of the calling person; empty when it is none."""
         return self.name.removeprefix("user/") if self.name.startswith("user/") else ""
+
+    @property
+    def delegated(self) -> bool:
+        """Whether somebody else's program acts here, for a person or for itself: an OAuth client that an organisation registered."""
+        return self.client_id.startswith("cli_")
 
     def may(self, permission: str) -> bool:
         """Tells whether the caller holds a permission."""
@@ -88,11 +96,12 @@ class Rule:
             raise credential_invalid("no credential was presented; send `authorization: Bearer <API key>`")
         if self.authenticated:
             return
-        if self.person and not principal.account_id:
+        # What a person let an OAuth client do is said in permissions, and these calls ask for none.
+        if self.person and (not principal.account_id or principal.delegated):
             raise Refusal(
                 grpc.StatusCode.PERMISSION_DENIED,
                 "PERMISSION_MISSING",
-                "this call is for a signed-in person, about what is their own; an API key cannot make it",
+                "this call is for a signed-in person, about what is their own; an API key or an OAuth client cannot make it",
                 domain=RPC_DOMAIN,
                 metadata={"caller": "person"},
             )
@@ -113,6 +122,9 @@ class Rule:
                 metadata={"callers": ", ".join(sorted(self.callers))},
             )
 
+
+OUTSIDE_HEADER: Final = "x-reelmesh-outside"
+"""Set by the edge on calls from outside of methods that it calls itself too. There a credential counts, and its certificate does not."""
 
 ANYONE: Final = Rule(anyone=True)
 AUTHENTICATED: Final = Rule(authenticated=True)
@@ -214,30 +226,35 @@ class Trust(Protocol):
 class Authenticator:
     """Recognises callers by the credential in their metadata."""
 
-    def __init__(self, api_keys: ApiKeys, trust: Trust) -> None:
+    def __init__(self, api_keys: ApiKeys, trust: Trust, proofs: Proofs) -> None:
         self._api_keys = api_keys
         self._trust = trust
+        self._proofs = proofs
 
-    async def principal(self, metadata: Mapping[str, str]) -> Principal | None:
-        """Who is calling; None when no credential was presented.
+    async def principal(self, metadata: Mapping[str, str], method: str) -> Principal | None:
+        """Who is calling a method; None when no credential was presented.
 
         Raises:
-            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` when one was presented and is not good.
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` or `PROOF_INVALID` when one was presented and is not good.
         """
         header = metadata.get("authorization")
         if header is None:
             return None
         scheme, _, credential = header.partition(" ")
+        if scheme.lower() in {"bearer", "dpop"} and _is_access_token(credential):
+            principal = await self._trust.person(credential)
+            self._proofs.require(principal.key_thumbprint, scheme.lower(), credential, metadata, method)
+            return principal
         if scheme.lower() != "bearer" or not credential:
             raise credential_invalid("the credential must be sent as `authorization: Bearer <credential>`")
         if credential.startswith("rmk_"):
             return self._api_keys.find(credential) or await self._trust.api_key(credential)
-        if _is_access_token(credential):
-            return await self._trust.person(credential)
         raise credential_invalid("the credential is neither an API key nor an access token")
 
 
 def _is_access_token(credential: str) -> bool:
+    if not credential.startswith("eyJ"):  # spares API keys the attempt
+        return False
     try:
         return jwt.get_unverified_header(credential).get("typ") == "at+jwt"
     except jwt.InvalidTokenError:

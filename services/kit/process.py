@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -24,6 +24,7 @@ from services.kit.access import API_KEYS_FILE, ApiKeys, Authenticator, Rule, Tru
 from services.kit.callers import callers_of
 from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
+from services.kit.dpop import Proofs
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
@@ -49,6 +50,7 @@ class Process:
         self.certificates = Certificates(settings.tls_folder(name))
         if (shown := self.certificates.current().service) != name:
             raise UnusableCertificate(f"{settings.tls_folder(name)} holds the certificate of {shown}, not of {name}")
+        self.proofs = Proofs(self.clock, settings.public_url)
         self.failed = asyncio.Event()
         self._stack = stack
 
@@ -68,9 +70,10 @@ class Process:
         """The object store."""
         return ObjectStore.at(self.settings.storage_location())
 
-    def peer(self, service: str, contract: ServiceDescriptor) -> grpc.aio.Channel:
-        """A channel to another service, on which both show their certificates."""
-        channel = client.connected(self.settings.peer(service), [contract], self.certificates, service)
+    def peer(self, service: str, contract: ServiceDescriptor, *, repeats: bool = True) -> grpc.aio.Channel:
+        """A channel to another service, on which both show their certificates. `repeats=False`: calls are not sent again by themselves."""
+        repeated = [contract] if repeats else []
+        channel = client.connected(self.settings.peer(service), repeated, self.certificates, service)
         self._stack.push_async_callback(channel.close, None)
         return channel
 
@@ -90,6 +93,11 @@ class Process:
         task.add_done_callback(ended)
         self._stack.push_async_callback(stopped, task)
 
+    def all_in_background(self, works: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+        """As `in_background`, for several, each by its name."""
+        for name, work in works.items():
+            self.in_background(work, name)
+
     async def serve(
         self,
         contracts: list[ServiceDescriptor],
@@ -106,7 +114,7 @@ class Process:
             trust: recognises people and API keys. None: what the identity service says.
         """
         api_keys = ApiKeys(self.settings.secrets_dir / API_KEYS_FILE)
-        authenticator = Authenticator(api_keys, trust or self._remote_trust())
+        authenticator = Authenticator(api_keys, trust or self._remote_trust(), self.proofs)
         server = Server(
             authenticator,
             {**declared_rules(contracts), **(foreign or {})},

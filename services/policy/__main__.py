@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2_grpc
@@ -20,6 +23,7 @@ from reelmesh.policy.v1 import (
     signals_service_pb2_grpc,
     ticket_keys_service_pb2,
     ticket_keys_service_pb2_grpc,
+    tokens_service_pb2_grpc,
 )
 
 from services.kit.clock import Clock
@@ -30,6 +34,7 @@ from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from services.policy import edge
 from services.policy.beats import Beats
+from services.policy.cdn.settings import CdnSettings
 from services.policy.consumers import Projection
 from services.policy.control_plane import RULES, ControlPlane
 from services.policy.decision.consumers import FactProjection
@@ -41,6 +46,7 @@ from services.policy.decision.territories import Territories
 from services.policy.edge import EdgeServicer
 from services.policy.follower import Follower
 from services.policy.gate import Gate
+from services.policy.grace import GRACE, Grace
 from services.policy.judge import Judge, Known
 from services.policy.opening import Opening
 from services.policy.revocations.rpc import RevocationsServicer
@@ -50,6 +56,8 @@ from services.policy.signals.watching import Watch
 from services.policy.ticket_keys.keeping import POLICY_KEY_FILE, TicketKeys
 from services.policy.ticket_keys.rpc import TicketKeysServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
+from services.policy.tokens.wiring import CONTRACT as TOKENS_CONTRACT
+from services.policy.tokens.wiring import Credentials, credentials
 from services.policy.upkeep import Upkeep
 
 CONTRACT = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
@@ -59,6 +67,7 @@ CONTRACTS = [
     revocations_service_pb2.DESCRIPTOR.services_by_name["RevocationsService"],
     signals_service_pb2.DESCRIPTOR.services_by_name["SignalsService"],
     ticket_keys_service_pb2.DESCRIPTOR.services_by_name["TicketKeysService"],
+    TOKENS_CONTRACT,
 ]
 
 
@@ -85,6 +94,15 @@ class PolicySettings(ProcessSettings):
         default=10,
         ge=1,
         description="Seconds for which an edge that hears nothing goes by what it was told last; then it asks about every request.",
+    )
+    policy_event_grace_seconds: float = Field(
+        default=GRACE,
+        ge=0,
+        description="Seconds that is waited for word of an asset that is not known.",
+    )
+    policy_cdns: dict[str, CdnSettings] = Field(
+        default_factory=dict,
+        description="JSON map from name to outside CDN that CreateCdnUrls signs URLs for; `docs/edge-authoriser.md` shows one of each kind.",
     )
     policy_longest_alone_seconds: float = Field(
         default=600,
@@ -123,6 +141,63 @@ def _ticket_keys(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    """What decides, and what it goes by."""
+
+    judge: Judge
+    territories: Territories
+    gathering: Gathering
+    recorder: Recorder
+    watch: Watch
+    gate: Gate
+    review: Review
+    grace: Grace
+    opening: Opening
+    beats: Beats
+
+
+def _deciding(
+    settings: PolicySettings, database: Database, clock: Clock, *, known: Known, follower: Follower, tickets: Tickets
+) -> _Deciding:
+    territories = Territories(settings.policy_territory_database)
+    gathering, recorder = Gathering(territories), Recorder(database)
+    watch = Watch(database, clock, known, gathering=gathering, territories=territories, look=follower.catch_up)
+    gate = Gate(database, clock, gathering=gathering, recorder=recorder, watch=watch)
+    watch.when_changed(gate.forget_all)
+    return _Deciding(
+        judge=Judge(tickets, known, clock, longest_alone=settings.policy_longest_alone_seconds),
+        territories=territories,
+        gathering=gathering,
+        recorder=recorder,
+        watch=watch,
+        gate=gate,
+        review=Review(database, clock, known, gathering, forget=gate.forget_all),
+        grace=Grace(settings.policy_event_grace_seconds),
+        opening=Opening(clock, known, gathering, watch),
+        beats=Beats(database, clock, known, gathering),
+    )
+
+
+def _credentials(
+    settings: PolicySettings, database: Database, clock: Clock, by: _Deciding, *, follower: Follower, tickets: Tickets
+) -> Credentials:
+    return credentials(
+        database,
+        clock,
+        judge=by.judge,
+        gate=by.gate,
+        watch=by.watch,
+        follower=follower,
+        tickets=tickets,
+        secret=settings.secret,
+        named_cdns=settings.policy_cdns,
+        remembered=settings.policy_tickets_remembered,
+        public_url=settings.public_url,
+        territory=by.territories,
+    )
+
+
 def _control_plane(settings: PolicySettings, tickets: Tickets, known: Known, clock: Clock) -> ControlPlane:
     return ControlPlane(
         tickets,
@@ -141,38 +216,30 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     bus = await process.bus()
     await ensure_events(bus.jetstream())
     follower = Follower(database, known, clock)
-    await follower.listen(bus)
-    await follower.catch_up()
+    await follower.start(bus)
     tickets = Tickets(settings.secret(TICKET_KEY_FILE), settings.policy_tickets_remembered)
-    judge = Judge(tickets, known, clock, longest_alone=settings.policy_longest_alone_seconds)
-    territories = Territories(settings.policy_territory_database)
-    gathering, recorder = Gathering(territories), Recorder(database)
-    watch = Watch(database, clock, known, gathering=gathering, territories=territories, look=follower.catch_up)
-    await watch.listen(bus)
-    gate = Gate(database, clock, gathering=gathering, recorder=recorder, watch=watch)
-    watch.when_changed(gate.forget_all)
-    review = Review(database, clock, known, gathering)
-    review.when_changed(gate.forget_all)
-    opening, beats = Opening(clock, known, gathering, watch), Beats(database, clock, known, gathering)
+    by = _deciding(settings, database, clock, known=known, follower=follower, tickets=tickets)
+    await by.watch.listen(bus)
     policy = PolicyServicer(
         database,
         clock,
-        judge=judge,
+        judge=by.judge,
         known=known,
         follower=follower,
         tickets=tickets,
-        opening=opening,
-        gate=gate,
-        beats=beats,
+        opening=by.opening,
+        gate=by.gate,
+        beats=by.beats,
+        grace=by.grace,
         public_url=settings.public_url,
     )
-    decisions = DecisionsServicer(database, clock, opening, review)
+    others = _credentials(settings, database, clock, by, follower=follower, tickets=tickets)
+    decisions = DecisionsServicer(database, clock, by.opening, by.review, by.grace)
     revocations = RevocationsServicer(database, clock, known, follower)
-    signals = SignalsServicer(database, clock, gathering, watch, follower)
+    signals = SignalsServicer(database, clock, by.gathering, by.watch, follower)
     control_plane = _control_plane(settings, tickets, known, clock)
     ticket_keys = _ticket_keys(process, settings, database, tickets, control_plane)
-    await ticket_keys.listen(bus)
-    await ticket_keys.refresh()
+    await ticket_keys.start(bus)
 
     def add(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
@@ -180,21 +247,25 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         revocations_service_pb2_grpc.add_RevocationsServiceServicer_to_server(revocations, server)
         signals_service_pb2_grpc.add_SignalsServiceServicer_to_server(signals, server)
         ticket_keys_service_pb2_grpc.add_TicketKeysServiceServicer_to_server(TicketKeysServicer(ticket_keys), server)
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower, gate, watch), server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(others.doors), server)
+        tokens_service_pb2_grpc.add_TokensServiceServicer_to_server(others.servicer, server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
-    consumer = Projection(known, clock, FactProjection(review)).consumer(database, bus)
-    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
-    process.in_background(consumer.run(), "consumer")
-    process.in_background(follower.run(settings.policy_follow_seconds), "follower")
-    process.in_background(Upkeep(database, clock, territories).run(settings.policy_upkeep_seconds), "upkeep")
-    process.in_background(review.run(), "review")
-    process.in_background(ticket_keys.run(), "ticket keys")
-    process.in_background(recorder.run(), "recorder")
-    process.in_background(beats.run(), "beats")
-    process.in_background(watch.run(), "signals")
+    projection = Projection(known, clock, FactProjection(by.review))
+    works: dict[str, Coroutine[Any, Any, None]] = {
+        "relay": Relay(database, bus.jetstream()).run(),
+        "consumer": projection.consumer(database, bus).run(),
+        "follower": follower.run(settings.policy_follow_seconds),
+        "upkeep": Upkeep(database, clock, by.territories).run(settings.policy_upkeep_seconds),
+        "review": by.review.run(),
+        "ticket keys": ticket_keys.run(),
+        "recorder": by.recorder.run(),
+        "beats": by.beats.run(),
+        "watch": by.watch.run(),
+    }
+    process.all_in_background(works)
     await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})
-    process.in_background(control_plane.until_stopped(), "control plane")  # ends before the server is drained
+    process.in_background(control_plane.until_stopped(), "control plane")  # stopped before the server is drained
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Removes what nobody will ask for again: codes that ended, and old answers to repeated requests."""
+"""Removes what nobody will ask for again: codes and single uses that ended, and old answers to repeated requests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from services.kit import idempotency, telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database
 from services.policy import store
+from services.policy.cat.store import forget_uses
 from services.policy.decision.store import forget_decisions
 from services.policy.decision.territories import Territories
 from services.policy.signals.store import forget as forget_signals
@@ -51,6 +52,7 @@ class Upkeep:
         async with self._database.transaction() as tx:
             await store.forget_codes(tx, self._clock.now() - CODES_KEPT)
             now = self._clock.now()
+            await forget_uses(tx, now)
             await forget_decisions(tx, now - DECISIONS_KEPT)
             await forget_signals(tx, now, signals_before=now - DECISIONS_KEPT, sign_ins_before=now - SIGN_INS_KEPT)
             await idempotency.forget_old(tx)

@@ -24,6 +24,8 @@ from reelmesh.drm.v1 import drm_service_pb2, drm_service_pb2_grpc
 from services.kit import client, telemetry
 from services.kit.access import ApiKeys, Authenticator, api_key_entry, declared_rules, new_api_key
 from services.kit.callers import Callers
+from services.kit.clock import SystemClock
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.server import Server, as_refusal, remaining_time
@@ -74,6 +76,7 @@ class Hops:
     far: Any
     far_address: str
     packaging: Any
+    credential: tuple[tuple[str, str], ...]
 
     async def get(self, **options: Any) -> Any:
         return await self.far.GetAsset(assets_service_pb2.GetAssetRequest(asset_id=new_id("ast")), **options)
@@ -91,7 +94,7 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
     entries = [api_key_entry(key, key_id="k", name="operator", organisation_id="o", permissions=["*"])]
     # A service holds no permission by its certificate: the hop shows the operator's key in this test.
     (tmp_path / "api_keys.json").write_text(json.dumps(entries))
-    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY)
+    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY, Proofs(SystemClock(), "http://edge"))
     async with contextlib.AsyncExitStack() as stack:
 
         async def served(contract: ServiceDescriptor, add: Callable[[grpc.aio.Server], None], name: str) -> str:
@@ -131,6 +134,7 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
             assets_service_pb2_grpc.AssetsServiceStub(behind),
             far,
             drm_service_pb2_grpc.DrmServiceStub(as_packaging),
+            (("authorization", f"Bearer {key}"),),
         )
 
 
@@ -244,6 +248,40 @@ async def test_a_request_that_breaks_its_contract_never_reaches_the_handler(hops
     refusal = await refused(hops.far.GetAsset(assets_service_pb2.GetAssetRequest(asset_id="../../etc")))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
     assert refusal.fields[0][0] == "asset_id"
+
+
+async def test_a_refusal_that_says_too_much_still_arrives_whole(hops: Hops) -> None:
+    """A status travels in headers, and peers refuse those beyond 8 KiB with words of their own."""
+
+    async def refuse() -> str:
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "REQUEST_INVALID",
+            "ж" * 100_000,
+            domain="rpc.reelmesh",
+            metadata={"field": "x" * 100_000, "other": "ж" * 1000},
+            fields=[(f"names[{number}]" + "y" * 500, "ж" * 500) for number in range(5000)],
+        )
+
+    hops.servicer.answer = refuse
+    refusal = await refused(hops.get())
+    assert refusal.reason == "REQUEST_INVALID"
+    assert refusal.message.startswith("жжж")
+    assert refusal.message.endswith("…")
+    assert refusal.metadata["correlation_id"]
+    assert refusal.fields[0][0].startswith("names[0]")
+    assert refusal.status().ByteSize() < 4096
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_bytes_that_are_no_request_are_refused_and_are_no_defect(hops: Hops, kind: str) -> None:
+    method = "GetAsset" if kind == "unary_unary" else "WatchAsset"
+    async with grpc.aio.insecure_channel(hops.far_address) as channel:
+        for unreadable in (b"\0", b"\x0a\x02\xed\xa0"):
+            call: Any = getattr(channel, kind)(f"/{ASSETS.full_name}/{method}")(unreadable, metadata=hops.credential)
+            refusal = await refused(call if kind == "unary_unary" else call.read())
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+            assert refusal.metadata["correlation_id"]
 
 
 async def test_health_needs_no_credential_and_reflection_does(hops: Hops) -> None:

@@ -46,6 +46,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("nats", "nats"),
     ProcessSpec("migrate", "job", "services.kit.migrate", needs=("postgres",)),
     ProcessSpec("identity", "python", "services.identity", needs=_STORES),
+    ProcessSpec("notifications", "python", "services.notifications", needs=_STORES),
     ProcessSpec("upload", "python", "services.upload", needs=_STORES),
     ProcessSpec("assets", "python", "services.assets", needs=_STORES),
     ProcessSpec("transcode", "python", "services.transcode", needs=_STORES),
@@ -56,6 +57,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="metrics"),
     ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="metrics"),
     ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="tls"),
+    ProcessSpec("oauth", "python", "gateway.oauth", needs=_STORES, health="tls"),
     ProcessSpec("envoy", "envoy"),
 )
 """The mesh. Stopping goes through this list backwards: the edge first, the stores last."""

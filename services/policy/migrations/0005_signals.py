@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "policy_0005"
-down_revision = "policy_0003"
+down_revision = "policy_0004"
 branch_labels = None
 depends_on = None
 

@@ -5,10 +5,13 @@
 import type { ErrorReason as AssetsReason } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { ErrorReason as DrmReason } from "@gen/reelmesh/drm/v1/drm_pb";
 import type { ErrorReason as PackagingReason } from "@gen/reelmesh/packaging/v1/packaging_pb";
-import type { ErrorReason as PolicyReason } from "@gen/reelmesh/policy/v1/policy_pb";
 import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
 import type { ErrorReason as TranscodeReason } from "@gen/reelmesh/transcode/v1/transcode_pb";
 import type { ErrorReason as UploadReason } from "@gen/reelmesh/upload/v1/upload_pb";
+
+import { identity } from "./identityWords";
+import { notifications } from "./notificationsWords";
+import { policy } from "./policyWords";
 
 /** What is wrong, and how to mend it. */
 export interface Words {
@@ -19,9 +22,11 @@ export interface Words {
 type Names<Enum> = Exclude<keyof Enum, "UNSPECIFIED">;
 type Table<Enum> = Readonly<Record<Names<Enum>, Words>>;
 
-const NEW_LINK = "Ask for a new link, or start playback again if you are the operator.";
-
 const rpc: Table<typeof RpcReason> = {
+  PROOF_INVALID: {
+    title: "This device could not prove its key",
+    advice: "Check the clock of the device, then try again; if it lasts, sign in again.",
+  },
   CREDENTIAL_INVALID: {
     title: "Your key is not accepted",
     advice: "It is unknown or no longer valid. Sign in with the key that “reelmesh key” prints.",
@@ -78,100 +83,6 @@ const rpc: Table<typeof RpcReason> = {
     title: "That was too much in a short time",
     advice: "Wait a moment, then try again. Someone else at your address may have used up the limit.",
   },
-};
-
-const policy: Table<typeof PolicyReason> = {
-  TICKET_MISSING: { title: "This video needs a playback ticket", advice: NEW_LINK },
-  TICKET_INVALID: { title: "This playback ticket is not valid", advice: `It was damaged or changed. ${NEW_LINK}` },
-  TICKET_EXPIRED: { title: "Your time to watch is over", advice: `The playback session has expired. ${NEW_LINK}` },
-  TICKET_OTHER_PACKAGE: { title: "This ticket is for another video", advice: NEW_LINK },
-  SESSION_REVOKED: {
-    title: "This playback was ended by the operator",
-    advice: "The session cannot be resumed. Contact the operator if you think this is a mistake.",
-  },
-  ENTITLEMENT_REQUIRED: {
-    title: "Buy or rent this to watch it",
-    advice: "Your account does not include it. If you just paid, try again in a moment.",
-  },
-  VIEWER_LOCKED: { title: "This account is locked", advice: "Ask whoever runs this platform." },
-  OUTSIDE_WINDOW: {
-    title: "This can not be watched now",
-    advice: "It is available for a limited time, which has not begun or is over.",
-  },
-  NETWORK_REFUSED: {
-    title: "This can not be watched from your network",
-    advice: "Connect by the network that your organisation lets in, such as its VPN.",
-  },
-  TERRITORY_REFUSED: {
-    title: "This can not be watched where you are",
-    advice: "Its owners allow it in other countries only.",
-  },
-  TERRITORY_UNKNOWN: {
-    title: "It is not known where you are",
-    advice: "This can be watched in some countries only. Try again without a VPN or proxy.",
-  },
-  CONSENT_MISSING: {
-    title: "This can not be watched any more",
-    advice: "The consent of somebody who is seen in it is not on record.",
-  },
-  AGE_PROOF_REQUIRED: { title: "Prove your age to watch this", advice: "Verify your age once, and try again." },
-  MATURITY_EXCEEDED: {
-    title: "This is not for this profile",
-    advice: "It is rated for older viewers. Choose another profile.",
-  },
-  DEVICE_REFUSED: {
-    title: "This device may not play",
-    advice: "Register it in your account, or watch on a device that is registered.",
-  },
-  TOO_MANY_STREAMS: {
-    title: "You are watching on too many screens",
-    advice: "Stop one of them. This one goes on by itself within half a minute.",
-  },
-  RISK_TOO_HIGH: {
-    title: "Playback was stopped because of unusual activity",
-    advice: "If that was you, ask whoever runs this platform to let you in again.",
-  },
-  STEP_UP_REQUIRED: {
-    title: "Sign in again to go on watching",
-    advice: "There was unusual activity on your account. Sign in once more, then start again.",
-  },
-  DOWNLOAD_REFUSED: {
-    title: "This can not be kept for watching offline",
-    advice: "Its owners allow it to be streamed only.",
-  },
-  DECISION_NOT_FOUND: {
-    title: "There is no such decision",
-    advice: "Decisions are kept for 30 days. Look for it in the list.",
-  },
-  RULE_SET_NOT_FOUND: { title: "There is no such set of rules", advice: "Choose one from the list." },
-  PLAYBACK_REVOKED: {
-    title: "This may not be watched any more",
-    advice: "The operator ended it for this account, device or video. Ask them why.",
-  },
-  REVOCATION_NOT_FOUND: { title: "There is no such revocation", advice: "Choose one from the list." },
-  RULE_SET_INVALID: {
-    title: "These rules do not make sense together",
-    advice: "See what is said about each of them, and mend it.",
-  },
-  KEY_NOT_ENTITLED: {
-    title: "You may not watch this version",
-    advice: "Your session holds no right to its decryption key. Ask the operator for access.",
-  },
-  ASSET_NOT_PLAYABLE: {
-    title: "This video is not ready yet",
-    advice: "It is still being processed, or processing failed. Check its state in the library.",
-  },
-  ASSET_WITHDRAWN: {
-    title: "This video was withdrawn",
-    advice: "It was deleted and can no longer be watched.",
-  },
-  CODE_INVALID: { title: "This link was already used", advice: `Each link opens the video once. ${NEW_LINK}` },
-  CODE_EXPIRED: { title: "This link is too old", advice: `Links work for a few minutes only. ${NEW_LINK}` },
-  SESSION_NOT_FOUND: {
-    title: "There is no such playback session",
-    advice: "It belongs to another organisation or never existed.",
-  },
-  PATH_INVALID: { title: "There is nothing at this address", advice: `The address of the video is wrong. ${NEW_LINK}` },
 };
 
 const assets: Table<typeof AssetsReason> = {
@@ -416,11 +327,16 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "transcode.reelmesh": transcode,
   "packaging.reelmesh": packaging,
   "drm.reelmesh": drm,
+  "identity.reelmesh": identity,
+  "notifications.reelmesh": notifications,
   "tus.reelmesh": tus,
   here,
 };
 
-/** The words of a reason. The domain is a help only: names are unique over all tables, and the edge sends the bare name. */
+/**
+ * The words of a reason. The edge sends the bare name, so names are unique over all tables but the one of accounts, whose refusals always
+ * tell their domain.
+ */
 export function wordsOf(reason: string, domain = ""): Words | undefined {
   const first = WORDS[domain]?.[reason];
   if (first !== undefined) return first;
