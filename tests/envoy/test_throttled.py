@@ -64,8 +64,7 @@ async def test_a_viewer_who_looks_odd_is_slowed_down_in_both_lanes_and_nobody_el
     for edge in (lanes.warm, lanes.strict):
         assert not await served(lanes, edge, odd_segment)
     for number in range(3):
-        shown = {"x-forwarded-for": f"198.51.{number}.7"}
-        await lanes.scene.edge.check(odd.playback.dash_url, headers=shown)
+        await lanes.scene.edge.check(odd.playback.dash_url, address=f"198.51.{number}.7")
     for edge in (lanes.warm, lanes.strict):
         await until(lanes, edge, odd_segment, slow=True)
         assert not await served(lanes, edge, other_segment)

@@ -29,7 +29,7 @@ THROTTLE, REFUSE = api.RISK_ACTION_KIND_THROTTLE, api.RISK_ACTION_KIND_REFUSE
 async def share(scene: Scene, playback: playing.CreatePlaybackResponse, networks: int = 3) -> None:
     """Somebody gives the URL away."""
     for number in range(networks):
-        await scene.edge.check(playback.playback.dash_url, headers={"x-forwarded-for": f"198.51.{number}.7"})
+        await scene.edge.check(playback.playback.dash_url, address=f"198.51.{number}.7")
 
 
 async def risk(scene: Scene, viewer_id: str, score: int) -> api.ViewerRisk:
@@ -166,7 +166,7 @@ async def test_a_weight_of_nothing_keeps_nothing(scene: Scene) -> None:
     playback = await scene.play(viewer_id="ada")
     await share(scene, playback)
     for _ in range(LICENCES):
-        await scene.edge.check(playback.playback.licence_url, "POST", headers={"x-forwarded-for": "198.51.1.7"})
+        await scene.edge.check(playback.playback.licence_url, "POST", address="198.51.1.7")
     found = await risk(scene, "ada", 40)
     assert [signal.kind for signal in found.signals] == [api.SIGNAL_KIND_KEY_SCRAPING]
 
@@ -186,7 +186,7 @@ async def test_a_journey_that_nobody_makes_is_found_where_places_are_known(
     database = write_places(tmp_path / "places.mmdb", places)
     async with a_scene(mesh, policy_territory_database=database) as scene:
         playback = await scene.play(viewer_id="ada", client_address="192.0.2.9")
-        await scene.edge.check(playback.playback.dash_url, headers={"x-forwarded-for": "198.51.100.9"})
+        await scene.edge.check(playback.playback.dash_url, address="198.51.100.9")
         (signal,) = (await risk(scene, "ada", 30)).signals
         assert signal.kind == api.SIGNAL_KIND_IMPOSSIBLE_TRAVEL
         assert (signal.facts["from"], signal.facts["to"]) == ("GB", "PH")
