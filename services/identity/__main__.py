@@ -8,7 +8,12 @@ from pathlib import Path
 
 import grpc
 from pydantic import Field
-from reelmesh.identity.v1 import accounts_service_pb2, accounts_service_pb2_grpc
+from reelmesh.identity.v1 import (
+    accounts_service_pb2,
+    accounts_service_pb2_grpc,
+    passkeys_service_pb2,
+    passkeys_service_pb2_grpc,
+)
 from reelmesh.rpc.v1 import trust_service_pb2, trust_service_pb2_grpc
 
 from services.identity.accounts.joining import Joining
@@ -19,6 +24,8 @@ from services.identity.codes import Codes
 from services.identity.messages import Messages
 from services.identity.organisations import store as organisations
 from services.identity.organisations.store import Organisation
+from services.identity.passkeys.relying_party import RelyingParty
+from services.identity.passkeys.wiring import passkeys_servicer
 from services.identity.passwords import BreachedPasswords, Passwords
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
 from services.identity.sessions.keeping import Sessions
@@ -35,6 +42,7 @@ from services.kit.settings import ProcessSettings
 
 CONTRACTS = [
     accounts_service_pb2.DESCRIPTOR.services_by_name["AccountsService"],
+    passkeys_service_pb2.DESCRIPTOR.services_by_name["PasskeysService"],
     trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"],
 ]
 
@@ -62,6 +70,14 @@ class IdentitySettings(ProcessSettings):
     identity_breached_passwords: Path | None = Field(
         default=None,
         description="Folder of SHA-1 range files of breached passwords, `<FIVE HEX DIGITS>.txt`. None: no such list.",
+    )
+    identity_passkey_rp_id: str = Field(
+        default="",
+        description="Host that passkeys are bound to, for ever. Empty: that of the public URL; `localhost` for loopback.",
+    )
+    identity_passkey_origins: tuple[str, ...] = Field(
+        default=(),
+        description="JSON list of origins whose pages may ask for passkeys. Empty: that of the public URL.",
     )
     identity_upkeep_seconds: float = Field(
         default=600, gt=0, description="Seconds between two removals of what nobody needs any more."
@@ -116,7 +132,11 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
         feed=feed,
     )
 
+    party = RelyingParty.of(settings.public_url, settings.identity_passkey_rp_id, settings.identity_passkey_origins)
+    passkeys = passkeys_servicer(database, clock, sessions, party)
+
     def add(server: grpc.aio.Server) -> None:
+        passkeys_service_pb2_grpc.add_PasskeysServiceServicer_to_server(passkeys, server)
         accounts_service_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, server)
         trust_service_pb2_grpc.add_TrustServiceServicer_to_server(TrustServicer(feed, api_keys), server)
 

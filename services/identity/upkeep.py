@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from services.identity import attempts, codes
+from services.identity.passkeys import store as passkeys
 from services.identity.sessions import store as sessions
 from services.kit import telemetry
 from services.kit.clock import Clock
@@ -23,11 +24,12 @@ class Upkeep:
         self._clock = clock
 
     async def once(self) -> None:
-        """Removes expired codes, counts of attempts, refresh tokens and old sessions."""
+        """Removes expired codes, unanswered questions for passkeys, counts of attempts, refresh tokens and old sessions."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await attempts.forget_old(tx, now)
             await codes.forget_old(tx, now)
+            await passkeys.forget_old(tx, now)
             await sessions.forget_old(tx, now)
 
     async def run(self, every: float) -> None:

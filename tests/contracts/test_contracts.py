@@ -18,6 +18,7 @@ PREFIXES = {
     "job_id": "job",
     "organisation_id": "org",
     "package_id": "pkg",
+    "passkey_id": "pky",
     "registration_id": "reg",
     "reset_id": "rst",
     "session_id": "pbs",

@@ -114,6 +114,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
     ERROR_REASON_EMAIL_INVALID: _ErrorReason.ValueType  # 23
     """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_PASSKEY_REFUSED: _ErrorReason.ValueType  # 70
+    """The passkey is unknown or was removed, belongs to another site, or did not sign what it was asked. Status UNAUTHENTICATED. No metadata."""
+    ERROR_REASON_PASSKEY_INVALID: _ErrorReason.ValueType  # 71
+    """What the device made is not a passkey that can be taken. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_PASSKEY_CHALLENGE_INVALID: _ErrorReason.ValueType  # 72
+    """The answer is to a question that was never asked, was answered before, or is older than five minutes. Status FAILED_PRECONDITION.
+    Lifted by: beginning again. No metadata.
+    """
+    ERROR_REASON_PASSKEY_NOT_FOUND: _ErrorReason.ValueType  # 73
+    """There is no such passkey of the caller. Status NOT_FOUND. Metadata: `passkey_id`."""
+    ERROR_REASON_PASSKEY_EXISTS: _ErrorReason.ValueType  # 74
+    """The passkey was added before. Status ALREADY_EXISTS. No metadata."""
+    ERROR_REASON_TOO_MANY_PASSKEYS: _ErrorReason.ValueType  # 75
+    """The person has as many passkeys as one may have. Status FAILED_PRECONDITION. Lifted by: removing one. Metadata: `limit`."""
+    ERROR_REASON_PASSKEYS_UNAVAILABLE: _ErrorReason.ValueType  # 76
+    """This install has no host name that passkeys could be bound to, only an IP address. Status FAILED_PRECONDITION. Lifted by: whoever runs
+    the install. No metadata.
+    """
+    ERROR_REASON_PASSKEY_COPIED: _ErrorReason.ValueType  # 77
+    """The passkey's counter of signatures went back, so somebody may have copied its key. Status UNAUTHENTICATED. Lifted by: signing in by
+    other means and removing the passkey. No metadata.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the identity service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -172,6 +194,28 @@ ERROR_REASON_EMAIL_UNKNOWN: ErrorReason.ValueType  # 22
 """There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
 ERROR_REASON_EMAIL_INVALID: ErrorReason.ValueType  # 23
 """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_PASSKEY_REFUSED: ErrorReason.ValueType  # 70
+"""The passkey is unknown or was removed, belongs to another site, or did not sign what it was asked. Status UNAUTHENTICATED. No metadata."""
+ERROR_REASON_PASSKEY_INVALID: ErrorReason.ValueType  # 71
+"""What the device made is not a passkey that can be taken. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_PASSKEY_CHALLENGE_INVALID: ErrorReason.ValueType  # 72
+"""The answer is to a question that was never asked, was answered before, or is older than five minutes. Status FAILED_PRECONDITION.
+Lifted by: beginning again. No metadata.
+"""
+ERROR_REASON_PASSKEY_NOT_FOUND: ErrorReason.ValueType  # 73
+"""There is no such passkey of the caller. Status NOT_FOUND. Metadata: `passkey_id`."""
+ERROR_REASON_PASSKEY_EXISTS: ErrorReason.ValueType  # 74
+"""The passkey was added before. Status ALREADY_EXISTS. No metadata."""
+ERROR_REASON_TOO_MANY_PASSKEYS: ErrorReason.ValueType  # 75
+"""The person has as many passkeys as one may have. Status FAILED_PRECONDITION. Lifted by: removing one. Metadata: `limit`."""
+ERROR_REASON_PASSKEYS_UNAVAILABLE: ErrorReason.ValueType  # 76
+"""This install has no host name that passkeys could be bound to, only an IP address. Status FAILED_PRECONDITION. Lifted by: whoever runs
+the install. No metadata.
+"""
+ERROR_REASON_PASSKEY_COPIED: ErrorReason.ValueType  # 77
+"""The passkey's counter of signatures went back, so somebody may have copied its key. Status UNAUTHENTICATED. Lifted by: signing in by
+other means and removing the passkey. No metadata.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

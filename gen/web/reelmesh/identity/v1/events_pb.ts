@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/identity/v1/events.proto.
  */
 export const file_reelmesh_identity_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiFyZWVsbWVzaC9pZGVudGl0eS92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLmlkZW50aXR5LnYxInwKDkFjY291bnRDcmVhdGVkEhIKCmFjY291bnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEgwKBHRpZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoIBCg5BY2NvdW50Q2hhbmdlZBISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSDgoGbG9ja2VkGAMgASgIEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlCg9QYXNzd29yZENoYW5nZWQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVyZXNldBgCIAEoCBIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wEKDVNlc3Npb25PcGVuZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIyCgZtZXRob2QYBCABKA4yIi5yZWVsbWVzaC5pZGVudGl0eS52MS5TaWduSW5NZXRob2QSEQoJY2xpZW50X2lkGAUgASgJEg8KB25ldHdvcmsYBiABKAkSLQoJb3Blbl90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKpAQoNU2lnbkluUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEjIKBm1ldGhvZBgCIAEoDjIiLnJlZWxtZXNoLmlkZW50aXR5LnYxLlNpZ25Jbk1ldGhvZBIOCgZyZWFzb24YAyABKAkSDwoHbmV0d29yaxgEIAEoCRIvCgtyZWZ1c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilQEKDFNlc3Npb25FbmRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSLwoFY2F1c2UYAyABKA4yIC5yZWVsbWVzaC5pZGVudGl0eS52MS5TZXNzaW9uRW5kEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChNPcmdhbmlzYXRpb25DcmVhdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRINCgVhY3RvchgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikwEKEk1lbWJlclJvbGVzQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRINCgVhY3RvchgEIAEoCRIvCgtjaGFuZ2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC1JvbGVDaGFuZ2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIPCgdyb2xlX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoNQXBpS2V5Q3JlYXRlZBIOCgZrZXlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJjCgpBcGlLZXlVc2VkEg4KBmtleV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIdXNlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIngKDUFwaUtleVJldm9rZWQSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIvCgtyZXZva2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiVAoRU2lnbmluZ0tleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi8KC3JvdGF0ZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqjAgoKU2Vzc2lvbkVuZBIbChdTRVNTSU9OX0VORF9VTlNQRUNJRklFRBAAEhoKFlNFU1NJT05fRU5EX0xPR0dFRF9PVVQQARIXChNTRVNTSU9OX0VORF9SRVZPS0VEEAISHAoYU0VTU0lPTl9FTkRfVE9LRU5fUkVVU0VEEAMSIAocU0VTU0lPTl9FTkRfUEFTU1dPUkRfQ0hBTkdFRBAEEh4KGlNFU1NJT05fRU5EX0FDQ09VTlRfTE9DS0VEEAUSIAocU0VTU0lPTl9FTkRfTUVNQkVSU0hJUF9FTkRFRBAGEh4KGlNFU1NJT05fRU5EX0RFVklDRV9SRVZPS0VEEAcSIQodU0VTU0lPTl9FTkRfQ09OU0VOVF9XSVRIRFJBV04QCGIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_identity_v1_identity]);
+  fileDesc("CiFyZWVsbWVzaC9pZGVudGl0eS92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLmlkZW50aXR5LnYxInwKDkFjY291bnRDcmVhdGVkEhIKCmFjY291bnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEgwKBHRpZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoIBCg5BY2NvdW50Q2hhbmdlZBISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSDgoGbG9ja2VkGAMgASgIEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlCg9QYXNzd29yZENoYW5nZWQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVyZXNldBgCIAEoCBIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wEKDVNlc3Npb25PcGVuZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIyCgZtZXRob2QYBCABKA4yIi5yZWVsbWVzaC5pZGVudGl0eS52MS5TaWduSW5NZXRob2QSEQoJY2xpZW50X2lkGAUgASgJEg8KB25ldHdvcmsYBiABKAkSLQoJb3Blbl90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKpAQoNU2lnbkluUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEjIKBm1ldGhvZBgCIAEoDjIiLnJlZWxtZXNoLmlkZW50aXR5LnYxLlNpZ25Jbk1ldGhvZBIOCgZyZWFzb24YAyABKAkSDwoHbmV0d29yaxgEIAEoCRIvCgtyZWZ1c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilQEKDFNlc3Npb25FbmRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSLwoFY2F1c2UYAyABKA4yIC5yZWVsbWVzaC5pZGVudGl0eS52MS5TZXNzaW9uRW5kEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChNPcmdhbmlzYXRpb25DcmVhdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRINCgVhY3RvchgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikwEKEk1lbWJlclJvbGVzQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRINCgVhY3RvchgEIAEoCRIvCgtjaGFuZ2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC1JvbGVDaGFuZ2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIPCgdyb2xlX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoNQXBpS2V5Q3JlYXRlZBIOCgZrZXlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJjCgpBcGlLZXlVc2VkEg4KBmtleV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIdXNlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIngKDUFwaUtleVJldm9rZWQSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIvCgtyZXZva2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiVAoRU2lnbmluZ0tleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi8KC3JvdGF0ZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJkCgxQYXNza2V5QWRkZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpwYXNza2V5X2lkGAIgASgJEiwKCGFkZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJpCg5QYXNza2V5UmVtb3ZlZBISCgphY2NvdW50X2lkGAEgASgJEhIKCnBhc3NrZXlfaWQYAiABKAkSLwoLcmVtb3ZlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoEBChRQYXNza2V5Q29weVN1c3BlY3RlZBISCgphY2NvdW50X2lkGAEgASgJEhIKCnBhc3NrZXlfaWQYAiABKAkSDwoHbmV0d29yaxgDIAEoCRIwCgxzdXNwZWN0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKqMCCgpTZXNzaW9uRW5kEhsKF1NFU1NJT05fRU5EX1VOU1BFQ0lGSUVEEAASGgoWU0VTU0lPTl9FTkRfTE9HR0VEX09VVBABEhcKE1NFU1NJT05fRU5EX1JFVk9LRUQQAhIcChhTRVNTSU9OX0VORF9UT0tFTl9SRVVTRUQQAxIgChxTRVNTSU9OX0VORF9QQVNTV09SRF9DSEFOR0VEEAQSHgoaU0VTU0lPTl9FTkRfQUNDT1VOVF9MT0NLRUQQBRIgChxTRVNTSU9OX0VORF9NRU1CRVJTSElQX0VOREVEEAYSHgoaU0VTU0lPTl9FTkRfREVWSUNFX1JFVk9LRUQQBxIhCh1TRVNTSU9OX0VORF9DT05TRU5UX1dJVEhEUkFXThAIYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_identity_v1_identity]);
 
 /**
  * A person registered and proved the address. Subject `reelmesh.identity.v1.AccountCreated`.
@@ -585,6 +585,119 @@ export type SigningKeyRotated = Message<"reelmesh.identity.v1.SigningKeyRotated"
  */
 export const SigningKeyRotatedSchema: GenMessage<SigningKeyRotated> = /*@__PURE__*/
   messageDesc(file_reelmesh_identity_v1_events, 12);
+
+/**
+ * A person added a passkey. Subject `reelmesh.identity.v1.PasskeyAdded`.
+ *
+ * @generated from message reelmesh.identity.v1.PasskeyAdded
+ */
+export type PasskeyAdded = Message<"reelmesh.identity.v1.PasskeyAdded"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The passkey.
+   *
+   * @generated from field: string passkey_id = 2;
+   */
+  passkeyId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp add_time = 3;
+   */
+  addTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.PasskeyAdded.
+ * Use `create(PasskeyAddedSchema)` to create a new message.
+ */
+export const PasskeyAddedSchema: GenMessage<PasskeyAdded> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 13);
+
+/**
+ * A person removed a passkey. Subject `reelmesh.identity.v1.PasskeyRemoved`.
+ *
+ * @generated from message reelmesh.identity.v1.PasskeyRemoved
+ */
+export type PasskeyRemoved = Message<"reelmesh.identity.v1.PasskeyRemoved"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The passkey.
+   *
+   * @generated from field: string passkey_id = 2;
+   */
+  passkeyId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp remove_time = 3;
+   */
+  removeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.PasskeyRemoved.
+ * Use `create(PasskeyRemovedSchema)` to create a new message.
+ */
+export const PasskeyRemovedSchema: GenMessage<PasskeyRemoved> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 14);
+
+/**
+ * A passkey's counter of signatures went back, so somebody may have copied its key (WebAuthn Level 3 §6.1.1). Nobody was let in.
+ * Subject `reelmesh.identity.v1.PasskeyCopySuspected`.
+ *
+ * @generated from message reelmesh.identity.v1.PasskeyCopySuspected
+ */
+export type PasskeyCopySuspected = Message<"reelmesh.identity.v1.PasskeyCopySuspected"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The passkey.
+   *
+   * @generated from field: string passkey_id = 2;
+   */
+  passkeyId: string;
+
+  /**
+   * Address of the caller, cut to its network.
+   *
+   * @generated from field: string network = 3;
+   */
+  network: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp suspect_time = 4;
+   */
+  suspectTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.PasskeyCopySuspected.
+ * Use `create(PasskeyCopySuspectedSchema)` to create a new message.
+ */
+export const PasskeyCopySuspectedSchema: GenMessage<PasskeyCopySuspected> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 15);
 
 /**
  * Why a session ended.
