@@ -4,6 +4,7 @@
 
 import type { ErrorReason as AssetsReason } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { ErrorReason as DrmReason } from "@gen/reelmesh/drm/v1/drm_pb";
+import type { ErrorReason as IdentityReason } from "@gen/reelmesh/identity/v1/identity_pb";
 import type { ErrorReason as PackagingReason } from "@gen/reelmesh/packaging/v1/packaging_pb";
 import type { ErrorReason as PolicyReason } from "@gen/reelmesh/policy/v1/policy_pb";
 import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
@@ -23,12 +24,13 @@ const NEW_LINK = "Ask for a new link, or start playback again if you are the ope
 
 const rpc: Table<typeof RpcReason> = {
   CREDENTIAL_INVALID: {
-    title: "Your key is not accepted",
-    advice: "It is unknown or no longer valid. Sign in with the key that “reelmesh key” prints.",
+    title: "Your sign-in is not accepted",
+    advice: "It is unknown or no longer valid. Sign in again; operators find their key by “reelmesh key”.",
   },
   PERMISSION_MISSING: {
-    title: "Your key may not do this",
-    advice: "Use a key that carries the permission, or ask the operator to grant it.",
+    title: "You may not do this",
+    advice:
+      "Your roles do not allow it. Ask an administrator of your organisation for one that does, or use a key that carries the permission.",
   },
   REQUEST_INVALID: {
     title: "The request was not understood",
@@ -239,6 +241,103 @@ const drm: Table<typeof DrmReason> = {
   },
 };
 
+const identity: Table<typeof IdentityReason> = {
+  SIGN_IN_REFUSED: {
+    title: "E-mail address and password do not belong together",
+    advice: "Check both and try again, or set a new password.",
+  },
+  TOO_MANY_ATTEMPTS: {
+    title: "There were too many wrong attempts",
+    advice: "Wait a little before you try again. If you forgot your password, set a new one.",
+  },
+  ACCOUNT_LOCKED: {
+    title: "Your account is locked",
+    advice: "Nobody can sign in to it. Ask whoever runs this platform.",
+  },
+  PASSWORD_WEAK: {
+    title: "This password is too easy to guess",
+    advice: "Choose another one. Several unrelated words make a good password.",
+  },
+  CODE_INVALID: {
+    title: "The code is not right",
+    advice: "It may be mistyped, used or too old. Check the newest message, or ask for another code.",
+  },
+  REFRESH_TOKEN_INVALID: {
+    title: "You are signed out",
+    advice: "Your session has ended: it was not used for a long time, or ended from another device. Sign in again.",
+  },
+  REFRESH_TOKEN_REUSED: {
+    title: "You were signed out for your safety",
+    advice: "Your session was used from two places at once, so somebody may have copied it. Sign in again.",
+  },
+  SESSION_NOT_FOUND: { title: "This session has ended", advice: "Reload the page to see which are still open." },
+  ACCOUNT_NOT_FOUND: {
+    title: "There is no such account",
+    advice: "It may have been removed, or belongs to another organisation.",
+  },
+  FIELD_NOT_UPDATABLE: { title: "This detail cannot be changed", advice: "Only name and language can be changed." },
+  REGISTRATION_CLOSED: {
+    title: "New accounts cannot be made here",
+    advice: "Ask whoever runs this platform for an invitation.",
+  },
+  ORGANISATION_NOT_FOUND: {
+    title: "There is no such organisation",
+    advice: "Check the address, or ask to be made a member of it.",
+  },
+  MEMBER_NOT_FOUND: {
+    title: "This person is not a member",
+    advice: "Reload the page: somebody may have removed them meanwhile.",
+  },
+  MEMBER_EXISTS: { title: "This person is a member already", advice: "Change their roles instead." },
+  LAST_ADMIN: {
+    title: "Nobody would be left to manage this organisation",
+    advice: "Give somebody else a role that manages members first.",
+  },
+  ROLE_NOT_FOUND: { title: "There is no such role", advice: "Reload the page: it may have been removed meanwhile." },
+  ROLE_BUILT_IN: { title: "This role is built in", advice: "It cannot be changed. Make one of your own instead." },
+  ROLE_IN_USE: { title: "Somebody still has this role", advice: "Take it from everybody first." },
+  PERMISSION_UNKNOWN: { title: "There is no such permission", advice: "Check its name in the list of permissions." },
+  PERMISSION_NOT_HELD: {
+    title: "You cannot give what you do not have",
+    advice: "Ask somebody who has this permission to give it.",
+  },
+  API_KEY_NOT_FOUND: { title: "There is no such key", advice: "It may have been revoked meanwhile. Reload the page." },
+  EMAIL_UNKNOWN: {
+    title: "Nobody has an account with this e-mail address",
+    advice: "Check the address, or ask the person to create an account first.",
+  },
+  EMAIL_INVALID: {
+    title: "This is not an e-mail address",
+    advice: "Check it for typing errors: it looks like name@example.com.",
+  },
+  PASSKEY_REFUSED: {
+    title: "This passkey is not accepted",
+    advice: "It may have been removed from your account. Use another one, or sign in by password.",
+  },
+  PASSKEY_INVALID: {
+    title: "This passkey cannot be taken",
+    advice: "It must check who you are, by a PIN, a finger or your face. Try another device or key ring.",
+  },
+  PASSKEY_CHALLENGE_INVALID: {
+    title: "That took too long",
+    advice: "Try again, and answer your device within five minutes.",
+  },
+  PASSKEY_NOT_FOUND: { title: "There is no such passkey", advice: "It was removed meanwhile. Reload the page." },
+  PASSKEY_EXISTS: { title: "This passkey was added before", advice: "There is nothing more to do." },
+  TOO_MANY_PASSKEYS: {
+    title: "You have as many passkeys as one may have",
+    advice: "Remove one that you do not need any more, then add the new one.",
+  },
+  PASSKEYS_UNAVAILABLE: {
+    title: "There are no passkeys on this install",
+    advice: "They need a host name, and it has an IP address only. Sign in by password.",
+  },
+  PASSKEY_COPIED: {
+    title: "This passkey may have been copied",
+    advice: "It is not accepted any more. Sign in by password, remove it from your account, and add a new one.",
+  },
+};
+
 /** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */
 const tus: Readonly<Record<string, Words>> = {
   VERSION_UNSUPPORTED: { title: "This page and the server do not fit together", advice: "Reload the page." },
@@ -316,7 +415,7 @@ const here = {
   },
   PLAYBACK_NEEDED: {
     title: "You need a link to watch this",
-    advice: "Open the link that you were given, or sign in with an operator key to start playback yourself.",
+    advice: "Open the link that you were given, or sign in to start playback yourself.",
   },
   PLAYER_FAILED: {
     title: "The player stopped",
@@ -329,6 +428,22 @@ const here = {
   FILE_UNREADABLE: {
     title: "The file can no longer be read",
     advice: "It was moved, changed or removed since you chose it. Choose it again.",
+  },
+  PASSKEY_CANCELLED: {
+    title: "No passkey was used",
+    advice: "You closed the question, or it took too long. Try again when you are ready.",
+  },
+  PASSKEY_HELD: {
+    title: "This device has a passkey of yours already",
+    advice: "You can sign in with it. To add another one, use another device or key ring.",
+  },
+  PASSKEY_UNSUPPORTED: {
+    title: "This browser cannot use passkeys here",
+    advice: "It is too old, or this page did not come over a secure connection. Sign in by password.",
+  },
+  PASSKEY_ELSEWHERE: {
+    title: "Passkeys do not work at this address",
+    advice: "They are bound to the name of the site. Open it by its name, then try again.",
   },
   UNKNOWN: {
     title: "Something went wrong",
@@ -348,11 +463,12 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "transcode.reelmesh": transcode,
   "packaging.reelmesh": packaging,
   "drm.reelmesh": drm,
+  "identity.reelmesh": identity,
   "tus.reelmesh": tus,
   here,
 };
 
-/** The words of a reason. The domain is a help only: names are unique over all tables, and the edge sends the bare name. */
+/** The words of a reason. The edge sends the bare name, without its domain: then what `rpc` and `policy` mean by it counts first. */
 export function wordsOf(reason: string, domain = ""): Words | undefined {
   const first = WORDS[domain]?.[reason];
   if (first !== undefined) return first;

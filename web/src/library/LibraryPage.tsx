@@ -1,7 +1,10 @@
 import type { ReactElement } from "react";
 
+import type { Refusal } from "../api/refusal";
 import { Link } from "../app/navigation";
 import { PageHead } from "../app/PageHead";
+import { useSignedIn } from "../session/current";
+import { may } from "../session/signedIn";
 import { Button } from "../ui/Button";
 import { plural } from "../ui/format";
 import { Icon } from "../ui/icons";
@@ -31,20 +34,49 @@ function Empty(): ReactElement {
   );
 }
 
+/** For people who are signed in and whose roles do not open the library: most viewers. */
+function NotForYou({ refusal }: { refusal: Refusal }): ReactElement {
+  return (
+    <div className="empty" data-testid="no-library" data-reason={refusal.reason}>
+      <Icon name="film" />
+      <h2>The library is not open to you</h2>
+      <p>
+        You are signed in, but your roles here let you watch, not browse. Open the link of a video that you were given,
+        or ask an administrator of your organisation for a role that sees the library.
+      </p>
+      <Link href="/account" className="button plain">
+        <Icon name="person" />
+        Your account
+      </Link>
+    </div>
+  );
+}
+
 /** What has come in, and how far it is. */
 export function LibraryPage(): ReactElement {
+  const signedIn = useSignedIn();
   const list = useAssets();
   const { assets, refusal, hasMore, loading, loadMore, reload } = list;
+  if (signedIn.who === "person" && refusal?.reason === "PERMISSION_MISSING") {
+    return (
+      <>
+        <PageHead title="Library" />
+        <NotForYou refusal={refusal} />
+      </>
+    );
+  }
   return (
     <>
       <PageHead
         title="Library"
         lead={lead(list)}
         actions={
-          <Link href="/upload" className="button primary">
-            <Icon name="upload" />
-            Upload
-          </Link>
+          may(signedIn, "uploads.write") ? (
+            <Link href="/upload" className="button primary">
+              <Icon name="upload" />
+              Upload
+            </Link>
+          ) : undefined
         }
       />
       {refusal === null ? null : (

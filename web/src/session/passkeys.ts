@@ -1,0 +1,113 @@
+// Passkeys in this browser (W3C Web Authentication, Level 3): the browser asks the device, the server judges the answer.
+
+import { freshId } from "../api/correlation";
+import { passkeyEntrance, passkeys as own } from "../api/clients";
+import { ownRefusal, Refused } from "../api/refusal";
+import { credential } from "./current";
+
+/** Whether this browser can use passkeys at all, on this connection. */
+export function passkeysWork(): boolean {
+  return (
+    window.isSecureContext &&
+    typeof PublicKeyCredential === "function" &&
+    "parseRequestOptionsFromJSON" in PublicKeyCredential
+  );
+}
+
+/** Whether passkeys bound to a site work on a page of this host. */
+export function belongsTo(host: string, rpId: string): boolean {
+  return host === rpId || host.endsWith(`.${rpId}`);
+}
+
+/** The same page by the name that passkeys are bound to. */
+export function sameAt(rpId: string, location: { protocol: string; port: string; pathname: string }): string {
+  const port = location.port === "" ? "" : `:${location.port}`;
+  return `${location.protocol}//${rpId}${port}${location.pathname}`;
+}
+
+function elsewhere(rpId: string): Refused {
+  const detail = `Passkeys work at ${sameAt(rpId, window.location)} only: open this page there.`;
+  return new Refused(ownRefusal("PASSKEY_ELSEWHERE", { detail }));
+}
+
+/** What a device's refusal means. */
+function refusedByDevice(error: unknown): Refused {
+  switch (error instanceof DOMException ? error.name : "") {
+    case "InvalidStateError":
+      return new Refused(ownRefusal("PASSKEY_HELD"));
+    case "NotSupportedError":
+    case "SecurityError":
+      return new Refused(ownRefusal("PASSKEY_UNSUPPORTED"));
+    default:
+      return new Refused(ownRefusal("PASSKEY_CANCELLED"));
+  }
+}
+
+async function asked(work: () => Promise<Credential | null>): Promise<string> {
+  let answer: Credential | null;
+  try {
+    answer = await work();
+  } catch (error) {
+    throw refusedByDevice(error);
+  }
+  if (!(answer instanceof PublicKeyCredential)) throw new Refused(ownRefusal("PASSKEY_UNSUPPORTED"));
+  return JSON.stringify(answer.toJSON());
+}
+
+async function signInOptions(): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  const { options } = await passkeyEntrance.beginPasskeySignIn({});
+  return JSON.parse(options) as PublicKeyCredentialRequestOptionsJSON;
+}
+
+async function finishSignIn(answer: string): Promise<void> {
+  const { tokens } = await passkeyEntrance.finishPasskeySignIn({ requestId: freshId(), credential: answer });
+  if (tokens === undefined) throw new Error("the answer holds no tokens");
+  credential.signIn(tokens);
+}
+
+/** Signs in with a passkey that the person chooses. Throws what `refusalOfCall` understands. */
+export async function signInByPasskey(signal: AbortSignal): Promise<void> {
+  const options = await signInOptions();
+  const rpId = options.rpId ?? window.location.hostname;
+  if (!belongsTo(window.location.hostname, rpId)) throw elsewhere(rpId);
+  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+  await finishSignIn(await asked(() => navigator.credentials.get({ publicKey, signal })));
+}
+
+const RENEWED_AFTER_MS = 240_000;
+
+/**
+ * Offers passkeys among the addresses that the browser fills in (conditional mediation), for as long as the page is there. A question is good
+ * for five minutes, so it is asked anew before that. Ends when somebody signed in, or the signal fires, or the browser does not do this.
+ */
+export async function offerPasskeys(signal: AbortSignal): Promise<void> {
+  if (!passkeysWork() || !(await PublicKeyCredential.isConditionalMediationAvailable())) return;
+  const over = (): boolean => signal.aborted;
+  while (!over()) {
+    const options = await signInOptions();
+    if (!belongsTo(window.location.hostname, options.rpId ?? "") || over()) return;
+    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+    const round = AbortSignal.any([signal, AbortSignal.timeout(RENEWED_AFTER_MS)]);
+    let answer: Credential | null;
+    try {
+      answer = await navigator.credentials.get({ publicKey, signal: round, mediation: "conditional" });
+    } catch (error) {
+      if (round.aborted && !over()) continue;
+      throw error;
+    }
+    if (!(answer instanceof PublicKeyCredential)) return;
+    await finishSignIn(JSON.stringify(answer.toJSON()));
+    return;
+  }
+}
+
+/** Adds a passkey to the account of whoever is signed in. Throws what `refusalOfCall` understands. */
+export async function addPasskey(displayName: string): Promise<void> {
+  const begun = await own.beginPasskeyRegistration({});
+  const options = JSON.parse(begun.options) as PublicKeyCredentialCreationOptionsJSON;
+  const rpId = options.rp.id ?? window.location.hostname;
+  if (!belongsTo(window.location.hostname, rpId)) throw elsewhere(rpId);
+  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+  const made = await asked(() => navigator.credentials.create({ publicKey }));
+  await own.finishPasskeyRegistration({ requestId: freshId(), credential: made, displayName });
+}
