@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import pytest
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, expect
 
 from tests.journeys.pages import AXE, RULES
+from tests.support.counted_films import film
 from tests.support.mailbox import messages_to, newest_code
 from tests.support.mesh import Mesh
 
@@ -228,6 +230,7 @@ async def test_a_person_sees_to_their_account(whole_mesh: Mesh, browser: Browser
         await signed_in(page, "Countess Lovelace")
         sessions = page.get_by_test_id("session")
         await expect(sessions).to_have_count(2)
+        await expect(sessions.first).to_contain_text("Chrome on Linux")
         await expect(page.locator('[data-testid="session"][data-current="true"]')).to_contain_text("This one")
         await page.get_by_test_id("end-session").click()
         await expect(sessions).to_have_count(1)
@@ -242,6 +245,49 @@ async def test_a_person_sees_to_their_account(whole_mesh: Mesh, browser: Browser
         await page.get_by_test_id("change-password").click()
         await expect(page.get_by_text("Changed", exact=True)).to_be_visible()
         assert [message.language for message in await messages_to(whole_mesh, address)][-1] == "fr"
+
+
+async def test_a_creator_brings_a_film_in_with_tokens_that_are_renewed_on_the_way(
+    whole_mesh: Mesh, browser: Browser
+) -> None:
+    async with somebody(browser) as context:
+        page = await context.new_page()
+        await registered(page, whole_mesh)
+        await signed_in(page)
+        await page.goto(f"{named(whole_mesh)}/upload")
+        await expect(page.get_by_test_id("no-uploads")).to_be_visible()
+        account_id = str(json.loads(await page.evaluate("localStorage.getItem('reelmesh.session')"))["accountId"])
+        await made_creator(whole_mesh, account_id)
+        # All access tokens of an account are taken back when its tier changes, so the page has to get another one, and learns of the role.
+        await tier_set(whole_mesh, account_id, "standard")
+        await page.get_by_role("navigation").get_by_text("Library").click()
+        await expect(page.get_by_role("navigation").get_by_text("Upload")).to_be_visible()
+        await page.get_by_role("navigation").get_by_text("Upload").click()
+        await page.get_by_test_id("file-input").set_input_files(film())
+        await tier_set(whole_mesh, account_id, "premium")
+        await page.get_by_test_id("start-upload").click()
+        await page.get_by_test_id("upload").get_by_test_id("watch").click(timeout=120_000)
+        await expect(page.get_by_test_id("player")).to_have_attribute("data-state", "playing")
+        await page.goto(f"{named(whole_mesh)}/")
+        await expect(page.get_by_test_id("asset").first).to_be_visible()
+
+
+async def made_creator(mesh: Mesh, account_id: str) -> None:
+    """Gives a person a creator's roles, as an administrator does."""
+    layout = mesh.installation.layout
+    connection = await asyncpg.connect(host=str(layout.postgres_socket), user="identity", database="reelmesh")
+    try:
+        await connection.execute(
+            "UPDATE identity.memberships SET role_ids = '{creator}' WHERE account_id = $1", account_id
+        )
+    finally:
+        await connection.close()
+
+
+async def tier_set(mesh: Mesh, account_id: str, tier: str) -> None:
+    async with mesh.http() as http:
+        answer = await http.post(f"/v1/accounts/{account_id}:setTier", json={"tier": tier})
+        assert answer.status_code == 200, answer.text
 
 
 async def test_passkeys_at_an_ip_address_lead_to_the_name(whole_mesh: Mesh, browser: Browser) -> None:

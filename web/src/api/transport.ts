@@ -18,10 +18,12 @@ async function* observed<T>(messages: AsyncIterable<T>, annotate: Annotate): Asy
   }
 }
 
-/** Gives each call an id that can be found again in every log of the mesh. */
+/** Gives each call an id that can be found again in every log of the mesh, and lets the browser say who it is. */
 const correlated: Interceptor = (next) => async (request) => {
   const id = freshId();
   request.header.set("x-correlation-id", id);
+  // The library's own name stands there, and people who look through their sessions know browsers: `user-agent` tells.
+  request.header.delete("x-user-agent");
   const annotate: Annotate = (thrown) => {
     if (!thrown.metadata.has("x-correlation-id")) thrown.metadata.set("x-correlation-id", id);
   };

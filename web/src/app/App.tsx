@@ -5,13 +5,16 @@ import { LibraryPage } from "../library/LibraryPage";
 import { useSignedIn } from "../session/current";
 import { ForgotPasswordPage } from "../session/ForgotPasswordPage";
 import { safeNext } from "../session/next";
+import { may } from "../session/signedIn";
 import { RegisterPage } from "../session/RegisterPage";
 import { SignInPage } from "../session/SignInPage";
 import { UploadPage } from "../upload/UploadPage";
 import { Frame } from "./Frame";
 import { MissingPage } from "./MissingPage";
 import { goOn, usePlace } from "./navigation";
+import { NotForYou } from "./NotForYou";
 import { OnlyPeople } from "./OnlyPeople";
+import { PageHead } from "./PageHead";
 import { routeOf, type Route, type SessionPage } from "./routes";
 
 // The player is large; it is fetched only by those who watch.
@@ -37,14 +40,28 @@ function Entrance({ page, next }: { page: SessionPage; next: string }): ReactEle
   return done ? <GoOn next={next} /> : <Shown next={next} />;
 }
 
+function NoUploads(): ReactElement {
+  return (
+    <>
+      <PageHead title="Upload" />
+      <NotForYou title="You may not upload here" testId="no-uploads">
+        You are signed in, but none of your roles brings videos in. Ask an administrator of your organisation to make
+        you a creator.
+      </NotForYou>
+    </>
+  );
+}
+
 function Page({ route, code, next }: { route: Route; code: string; next: string }): ReactElement {
-  const { who, id } = useSignedIn();
+  const signedIn = useSignedIn();
+  const { who, id } = signedIn;
   const { pathname, search } = usePlace();
   const entrance = <SignInPage next={pathname + search} />;
   switch (route.page) {
     case "library":
       return who === "nobody" ? entrance : <LibraryPage key={id} />;
     case "upload":
+      if (who === "person" && !may(signedIn, "uploads.write")) return <NoUploads />;
       return who === "nobody" ? entrance : <UploadPage key={id} />;
     case "account":
       if (who === "key") return <OnlyPeople />;

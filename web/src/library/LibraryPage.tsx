@@ -1,7 +1,7 @@
 import type { ReactElement } from "react";
 
-import type { Refusal } from "../api/refusal";
 import { Link } from "../app/navigation";
+import { NotForYou } from "../app/NotForYou";
 import { PageHead } from "../app/PageHead";
 import { useSignedIn } from "../session/current";
 import { may } from "../session/signedIn";
@@ -34,24 +34,6 @@ function Empty(): ReactElement {
   );
 }
 
-/** For people who are signed in and whose roles do not open the library: most viewers. */
-function NotForYou({ refusal }: { refusal: Refusal }): ReactElement {
-  return (
-    <div className="empty" data-testid="no-library" data-reason={refusal.reason}>
-      <Icon name="film" />
-      <h2>The library is not open to you</h2>
-      <p>
-        You are signed in, but your roles here let you watch, not browse. Open the link of a video that you were given,
-        or ask an administrator of your organisation for a role that sees the library.
-      </p>
-      <Link href="/account" className="button plain">
-        <Icon name="person" />
-        Your account
-      </Link>
-    </div>
-  );
-}
-
 /** What has come in, and how far it is. */
 export function LibraryPage(): ReactElement {
   const signedIn = useSignedIn();
@@ -61,7 +43,10 @@ export function LibraryPage(): ReactElement {
     return (
       <>
         <PageHead title="Library" />
-        <NotForYou refusal={refusal} />
+        <NotForYou title="The library is not open to you" testId="no-library">
+          You are signed in, but your roles here let you watch, not browse. Open the link of a video that you were
+          given, or ask an administrator of your organisation for a role that sees the library.
+        </NotForYou>
       </>
     );
   }

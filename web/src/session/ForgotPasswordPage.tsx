@@ -9,6 +9,7 @@ import { Button } from "../ui/Button";
 import { Field, PasswordField } from "../ui/Field";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { CodeField, isCode } from "./CodeField";
+import { NEW_PASSWORD_HELP } from "./newPassword";
 import { credential } from "./current";
 import { withNext } from "./next";
 import { useSending, type Sending } from "./useSending";
@@ -122,7 +123,7 @@ function ResetStep({ resetId, email, sending, onAgain }: ResetProps): ReactEleme
           autoComplete="new-password"
           value={password}
           hint={sending.wrong("new_password")}
-          help="10 characters or more. Several unrelated words are easy to remember and hard to guess."
+          help={sending.wrong("new_password") === "" ? NEW_PASSWORD_HELP : undefined}
           data-testid="new-password"
           onChange={setPassword}
         />

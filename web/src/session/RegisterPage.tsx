@@ -9,6 +9,7 @@ import { Button } from "../ui/Button";
 import { Field, PasswordField } from "../ui/Field";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { CodeField, isCode } from "./CodeField";
+import { NEW_PASSWORD_HELP } from "./newPassword";
 import { credential } from "./current";
 import { withNext } from "./next";
 import { useSending, type Sending } from "./useSending";
@@ -110,7 +111,7 @@ function PersonForm({ person, sending, onChange, onSubmit }: FormProps): ReactEl
         autoComplete="new-password"
         value={person.password}
         hint={sending.wrong("password")}
-        help="10 characters or more. Several unrelated words are easy to remember and hard to guess."
+        help={sending.wrong("password") === "" ? NEW_PASSWORD_HELP : undefined}
         data-testid="password"
         onChange={(password) => {
           onChange({ ...person, password });

@@ -4,6 +4,7 @@ import { freshId } from "../api/correlation";
 import { passkeyEntrance, passkeys as own } from "../api/clients";
 import { ownRefusal, Refused } from "../api/refusal";
 import { credential } from "./current";
+import { belongsTo, sameAt } from "./relyingParty";
 
 /** Whether this browser can use passkeys at all, on this connection. */
 export function passkeysWork(): boolean {
@@ -12,17 +13,6 @@ export function passkeysWork(): boolean {
     typeof PublicKeyCredential === "function" &&
     "parseRequestOptionsFromJSON" in PublicKeyCredential
   );
-}
-
-/** Whether passkeys bound to a site work on a page of this host. */
-export function belongsTo(host: string, rpId: string): boolean {
-  return host === rpId || host.endsWith(`.${rpId}`);
-}
-
-/** The same page by the name that passkeys are bound to. */
-export function sameAt(rpId: string, location: { protocol: string; port: string; pathname: string }): string {
-  const port = location.port === "" ? "" : `:${location.port}`;
-  return `${location.protocol}//${rpId}${port}${location.pathname}`;
 }
 
 function elsewhere(rpId: string): Refused {
