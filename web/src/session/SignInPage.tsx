@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type ReactElement, type SyntheticEvent } from "react";
+import { useEffect, useState, type ReactElement, type SyntheticEvent } from "react";
 
 import { entrance } from "../api/clients";
 import { Link } from "../app/navigation";
@@ -8,14 +8,20 @@ import { Field, PasswordField } from "../ui/Field";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { credential, useSignedIn } from "./current";
 import { withNext } from "./next";
-import { offerPasskeys, passkeysWork, signInByPasskey } from "./passkeys";
+import { PasskeyOffer, passkeysWork } from "./passkeys";
 import { useSending, type Sending } from "./useSending";
 
 /** Asks who somebody is: by e-mail address and password, by passkey, or by an operator's key. */
 export function SignInPage({ next }: { next: string }): ReactElement {
   const { refused } = useSignedIn();
   const sending = useSending("email", "password");
-  const offer = useOfferedPasskeys();
+  const [offer] = useState(() => new PasskeyOffer(sending.send));
+  useEffect(() => {
+    offer.start();
+    return () => {
+      offer.stop();
+    };
+  }, [offer]);
   const shown = sending.refusal ?? refused;
   return (
     <div className="narrow" data-testid="sign-in">
@@ -29,7 +35,7 @@ export function SignInPage({ next }: { next: string }): ReactElement {
             icon="passkey"
             disabled={sending.busy}
             data-testid="passkey-sign-in"
-            onClick={() => void sending.send(() => offer.instead(signInByPasskey))}
+            onClick={() => void sending.send(() => offer.choose())}
           >
             Sign in with a passkey
           </Button>
@@ -44,27 +50,6 @@ export function SignInPage({ next }: { next: string }): ReactElement {
       </details>
     </div>
   );
-}
-
-/** Offers passkeys in the field for the address, until another way is taken. */
-function useOfferedPasskeys(): { instead: (way: (signal: AbortSignal) => Promise<void>) => Promise<void> } {
-  const offered = useRef(new AbortController());
-  useEffect(() => {
-    const gone = new AbortController();
-    offered.current = gone;
-    // Nobody asked for this: what goes wrong with it is told when somebody does.
-    offerPasskeys(gone.signal).catch(() => undefined);
-    return () => {
-      gone.abort();
-    };
-  }, []);
-  return {
-    instead: (way) => {
-      offered.current.abort(); // browsers ask one question at a time
-      offered.current = new AbortController();
-      return way(offered.current.signal);
-    },
-  };
 }
 
 function PasswordForm({ sending, next }: { sending: Sending; next: string }): ReactElement {

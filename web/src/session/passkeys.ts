@@ -55,8 +55,7 @@ async function finishSignIn(answer: string): Promise<void> {
   credential.signIn(tokens);
 }
 
-/** Signs in with a passkey that the person chooses. Throws what `refusalOfCall` understands. */
-export async function signInByPasskey(signal: AbortSignal): Promise<void> {
+async function chosen(signal: AbortSignal): Promise<void> {
   const options = await signInOptions();
   const rpId = options.rpId ?? window.location.hostname;
   if (!belongsTo(window.location.hostname, rpId)) throw elsewhere(rpId);
@@ -64,13 +63,12 @@ export async function signInByPasskey(signal: AbortSignal): Promise<void> {
   await finishSignIn(await asked(() => navigator.credentials.get({ publicKey, signal })));
 }
 
+/** Sends an answer, and tells what comes of it. */
+export type Send = (work: () => Promise<void>) => Promise<unknown>;
+
 const RENEWED_AFTER_MS = 240_000;
 
-/**
- * Offers passkeys among the addresses that the browser fills in (conditional mediation), for as long as the page is there. A question is good
- * for five minutes, so it is asked anew before that. Ends when somebody signed in, or the signal fires, or the browser does not do this.
- */
-export async function offerPasskeys(signal: AbortSignal): Promise<void> {
+async function offered(signal: AbortSignal, send: Send): Promise<void> {
   if (!passkeysWork() || !(await PublicKeyCredential.isConditionalMediationAvailable())) return;
   const over = (): boolean => signal.aborted;
   while (!over()) {
@@ -86,8 +84,51 @@ export async function offerPasskeys(signal: AbortSignal): Promise<void> {
       throw error;
     }
     if (!(answer instanceof PublicKeyCredential)) return;
-    await finishSignIn(JSON.stringify(answer.toJSON()));
+    const made = JSON.stringify(answer.toJSON());
+    await send(() => finishSignIn(made));
     return;
+  }
+}
+
+/** What a page offers while nobody is signed in. Browsers ask one question at a time, so one way ends the other. */
+export class PasskeyOffer {
+  readonly #send: Send;
+  #round = new AbortController();
+
+  constructor(send: Send) {
+    this.#send = send;
+  }
+
+  /**
+   * Offers passkeys among the addresses that the browser fills in (conditional mediation). A question is good for five minutes, so it is
+   * asked anew before that. Ends when somebody signed in, or `stop` is called, or where the browser does not do this.
+   */
+  start(): void {
+    const { signal } = this.#next();
+    // What goes wrong before a person chose a passkey is told when somebody asks for one.
+    offered(signal, this.#send).catch(() => undefined);
+  }
+
+  /** Signs in with a passkey that the person chooses now. Throws what `refusalOfCall` understands; then passkeys are offered again. */
+  async choose(): Promise<void> {
+    const round = this.#next();
+    try {
+      await chosen(round.signal);
+    } catch (error) {
+      if (!round.signal.aborted) this.start();
+      throw error;
+    }
+  }
+
+  /** Takes the offer back. */
+  stop(): void {
+    this.#round.abort();
+  }
+
+  #next(): AbortController {
+    this.#round.abort();
+    this.#round = new AbortController();
+    return this.#round;
   }
 }
 

@@ -69,7 +69,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_MANY_ATTEMPTS: _ErrorReason.ValueType  # 2
     """There were too many wrong attempts. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
     ERROR_REASON_ACCOUNT_LOCKED: _ErrorReason.ValueType  # 3
-    """The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password."""
+    """The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password or holds a passkey."""
     ERROR_REASON_PASSWORD_WEAK: _ErrorReason.ValueType  # 4
     """The password is too easy to guess or known from a breach. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `score`, 0
     to 4 (zxcvbn), and `breached`, `true` when it is in a list of breached passwords.
@@ -149,7 +149,7 @@ ERROR_REASON_SIGN_IN_REFUSED: ErrorReason.ValueType  # 1
 ERROR_REASON_TOO_MANY_ATTEMPTS: ErrorReason.ValueType  # 2
 """There were too many wrong attempts. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
 ERROR_REASON_ACCOUNT_LOCKED: ErrorReason.ValueType  # 3
-"""The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password."""
+"""The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password or holds a passkey."""
 ERROR_REASON_PASSWORD_WEAK: ErrorReason.ValueType  # 4
 """The password is too easy to guess or known from a breach. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `score`, 0
 to 4 (zxcvbn), and `breached`, `true` when it is in a list of breached passwords.

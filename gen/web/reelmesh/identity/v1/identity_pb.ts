@@ -611,7 +611,7 @@ export enum ErrorReason {
   TOO_MANY_ATTEMPTS = 2,
 
   /**
-   * The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password.
+   * The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password or holds a passkey.
    *
    * @generated from enum value: ERROR_REASON_ACCOUNT_LOCKED = 3;
    */
