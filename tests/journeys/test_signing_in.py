@@ -161,6 +161,21 @@ async def _refresh_token(page: Page) -> str:
     return str(kept["refreshToken"])
 
 
+async def test_a_page_that_is_reloaded_before_it_is_there_stays_signed_in(whole_mesh: Mesh, browser: Browser) -> None:
+    """Each load exchanges the refresh token, and the answer gets lost when the next load comes too early."""
+    async with somebody(browser) as context:
+        page = await context.new_page()
+        await registered(page, whole_mesh)
+        await signed_in(page)
+        for _ in range(6):
+            async with page.expect_request("**/RefreshSession"):
+                await page.goto(f"{named(whole_mesh)}/account", wait_until="commit")
+        await signed_in(page)
+        await expect(page.get_by_test_id("session")).to_have_count(1)
+        await page.reload()
+        await signed_in(page)
+
+
 async def test_a_stolen_session_is_ended_and_the_person_is_told(whole_mesh: Mesh, browser: Browser) -> None:
     async with somebody(browser) as context:
         page = await context.new_page()

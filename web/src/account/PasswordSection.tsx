@@ -4,7 +4,7 @@ import { account as client } from "../api/clients";
 import { announce } from "../app/announcer";
 import { useSending } from "../session/useSending";
 import { Button } from "../ui/Button";
-import { PasswordField } from "../ui/Field";
+import { PasswordField, UsernameAnchor } from "../ui/Field";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { Section } from "./Section";
 
@@ -30,7 +30,7 @@ export function PasswordSection({ email }: { email: string }): ReactElement {
     <Section title="Password" lead="Changing it signs you out everywhere else.">
       {sending.refusal === null ? null : <RefusalPanel refusal={sending.refusal} />}
       <form className="form" onSubmit={(event) => void submit(event)} noValidate>
-        <input type="hidden" name="email" autoComplete="username" value={email} readOnly />
+        <UsernameAnchor value={email} />
         <PasswordField
           label="Password as it is"
           autoComplete="current-password"

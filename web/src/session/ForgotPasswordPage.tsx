@@ -6,7 +6,7 @@ import { announce } from "../app/announcer";
 import { Link } from "../app/navigation";
 import { PageHead } from "../app/PageHead";
 import { Button } from "../ui/Button";
-import { Field, PasswordField } from "../ui/Field";
+import { Field, PasswordField, UsernameAnchor } from "../ui/Field";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { CodeField, isCode } from "./CodeField";
 import { NEW_PASSWORD_HELP } from "./newPassword";
@@ -115,8 +115,7 @@ function ResetStep({ resetId, email, sending, onAgain }: ResetProps): ReactEleme
       />
       {sending.refusal === null ? null : <RefusalPanel refusal={sending.refusal} />}
       <form className="form" onSubmit={submit} noValidate>
-        {/* Password managers keep the new password under this name. */}
-        <input type="hidden" name="email" autoComplete="username" value={email} readOnly />
+        <UsernameAnchor value={email} />
         <CodeField value={code} hint={sending.wrong("code")} onChange={setCode} />
         <PasswordField
           label="New password"

@@ -40,6 +40,22 @@ export function Field({ label, hint = "", help, onChange, ...rest }: Props): Rea
   );
 }
 
+/** Whose password a form is about, for password managers; people know. */
+export function UsernameAnchor({ value }: { value: string }): ReactElement {
+  return (
+    <input
+      type="text"
+      className="visually-hidden"
+      name="email"
+      autoComplete="username"
+      tabIndex={-1}
+      aria-hidden="true"
+      value={value}
+      readOnly
+    />
+  );
+}
+
 interface PasswordProps {
   readonly label: string;
   readonly value: string;
