@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from playwright.async_api import Browser, BrowserContext, CDPSession, Page, expect
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Route, expect
 
 from tests.journeys.pages import AXE, RULES
 from tests.support.counted_films import film
@@ -19,6 +19,7 @@ from tests.support.mailbox import messages_to, newest_code
 from tests.support.mesh import Mesh
 
 PASSWORD = "seven lanterns over Aarhus"  # of nobody
+BEGIN = "**/BeginPasskeySignIn"
 OTHER_PASSWORD = "nine quiet herons by the mill"  # as above
 
 
@@ -93,6 +94,27 @@ async def with_authenticator(page: Page) -> Device:
     return Device(session, str(answer["authenticatorId"]))
 
 
+async def signed_out(page: Page, device: Device) -> None:
+    """Signs out. The page offers passkeys by itself then, among the addresses that the browser fills in: the owner says nothing to that."""
+    await device.owner_agrees(agrees=False)
+    async with page.expect_request(BEGIN):
+        await page.get_by_test_id("account-sign-out").click()
+    await expect(page.get_by_test_id("sign-in")).to_be_visible()
+
+
+async def passkey_chosen(page: Page, device: Device) -> None:
+    """Asks to sign in by passkey. The owner says yes, which a virtual authenticator must know before it is asked."""
+
+    async def agree(route: Route) -> None:
+        await device.owner_agrees(agrees=True)
+        await route.continue_()
+
+    await page.route(BEGIN, agree)
+    async with page.expect_request("**/FinishPasskeySignIn"):
+        await page.get_by_test_id("passkey-sign-in").click()
+    await page.unroute(BEGIN)
+
+
 async def test_a_person_registers_stays_signed_in_and_comes_back_by_passkey(whole_mesh: Mesh, browser: Browser) -> None:
     async with somebody(browser) as context:
         page = await context.new_page()
@@ -112,13 +134,9 @@ async def test_a_person_registers_stays_signed_in_and_comes_back_by_passkey(whol
         await page.get_by_test_id("save-passkey-name").click()
         await expect(passkey).to_contain_text("My laptop")
 
-        # The page offers passkeys by itself, among the addresses that the browser fills in; so the owner must not say yes too early.
-        await device.owner_agrees(agrees=False)
-        await page.get_by_test_id("account-sign-out").click()
-        await expect(page.get_by_test_id("sign-in")).to_be_visible()
+        await signed_out(page, device)
         assert await page.evaluate("localStorage.getItem('reelmesh.session')") is None
-        await page.get_by_test_id("passkey-sign-in").click()
-        await device.owner_agrees(agrees=True)
+        await passkey_chosen(page, device)
         await signed_in(page)
         await expect(page.get_by_test_id("session").filter(has_text="by passkey")).to_have_count(1)
         await expect(page.get_by_test_id("passkey")).to_contain_text("used just now")
@@ -126,10 +144,8 @@ async def test_a_person_registers_stays_signed_in_and_comes_back_by_passkey(whol
         await page.get_by_test_id("remove-passkey").click()
         await page.get_by_test_id("remove-passkey-sure").click()
         await expect(page.get_by_test_id("passkey")).to_have_count(0)
-        await device.owner_agrees(agrees=False)
-        await page.get_by_test_id("account-sign-out").click()
-        await page.get_by_test_id("passkey-sign-in").click()
-        await device.owner_agrees(agrees=True)
+        await signed_out(page, device)
+        await passkey_chosen(page, device)
         await expect(page.get_by_test_id("refusal")).to_have_attribute("data-reason", "PASSKEY_REFUSED")
         assert address not in await page.content()
 

@@ -32,7 +32,7 @@ export function AccountPage(): ReactElement {
           </Button>
         }
       />
-      {refusal === null ? null : <RefusalPanel refusal={refusal} />}
+      {refusal === null ? null : <RefusalPanel look="person" refusal={refusal} />}
       {account === null ? null : <ProfileSection key={account.accountId} account={account} />}
       <PasskeysSection />
       <PasswordSection email={account?.email ?? ""} />

@@ -31,7 +31,7 @@ export function PasskeysSection(): ReactElement {
   const shown = adding.refusal ?? refusal;
   return (
     <Section title="Passkeys" lead="Sign in by your device's PIN, finger or face. Nobody can guess or phish a passkey.">
-      {shown === null ? null : <RefusalPanel refusal={shown} />}
+      {shown === null ? null : <RefusalPanel look="person" refusal={shown} />}
       {items === undefined || items.length === 0 ? null : (
         <ul className="rows" data-testid="passkeys">
           {items.map((passkey) => (
@@ -83,7 +83,7 @@ function PasskeyRow({ passkey, onChanged }: { passkey: Passkey; onChanged: () =>
           <span>{useTime === undefined ? "never used" : `used ${ago(timestampDate(useTime))}`}</span>
           {backedUp ? <span>in a key ring that your devices share</span> : null}
         </p>
-        {refusal === null ? null : <RefusalPanel refusal={refusal} />}
+        {refusal === null ? null : <RefusalPanel look="person" refusal={refusal} />}
       </div>
       {doing === "remove" ? (
         <div className="controls">

@@ -28,7 +28,7 @@ export function PasswordSection({ email }: { email: string }): ReactElement {
   };
   return (
     <Section title="Password" lead="Changing it signs you out everywhere else.">
-      {sending.refusal === null ? null : <RefusalPanel refusal={sending.refusal} />}
+      {sending.refusal === null ? null : <RefusalPanel look="person" refusal={sending.refusal} />}
       <form className="form" onSubmit={(event) => void submit(event)} noValidate>
         <UsernameAnchor value={email} />
         <PasswordField

@@ -39,7 +39,7 @@ export function ProfileSection({ account }: { account: Account }): ReactElement 
   };
   return (
     <Section title="Profile">
-      {sending.refusal === null ? null : <RefusalPanel refusal={sending.refusal} />}
+      {sending.refusal === null ? null : <RefusalPanel look="person" refusal={sending.refusal} />}
       <form className="form" onSubmit={(event) => void submit(event)} noValidate>
         <Field
           label="Name"

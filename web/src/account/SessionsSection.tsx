@@ -31,7 +31,7 @@ export function SessionsSection(): ReactElement {
   const { items, refusal, hasMore, more, reload } = usePages(fetchPage);
   return (
     <Section title="Where you are signed in" lead="End what you do not know, and change your password.">
-      {refusal === null ? null : <RefusalPanel refusal={refusal} />}
+      {refusal === null ? null : <RefusalPanel look="person" refusal={refusal} />}
       <ul className="rows" data-testid="sessions">
         {items?.map((session) => (
           <SessionRow key={session.sessionId} session={session} onEnded={reload} />
@@ -68,7 +68,7 @@ function SessionRow({ session, onEnded }: { session: Session; onEnded: () => voi
           {session.refreshTime === undefined ? null : <span>used {ago(timestampDate(session.refreshTime))}</span>}
           {session.network === "" ? null : <span>from {session.network}</span>}
         </p>
-        {refusal === null ? null : <RefusalPanel refusal={refusal} />}
+        {refusal === null ? null : <RefusalPanel look="person" refusal={refusal} />}
       </div>
       {session.current ? null : (
         <Button

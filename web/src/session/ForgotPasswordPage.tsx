@@ -44,7 +44,7 @@ export function ForgotPasswordPage({ next }: { next: string }): ReactElement {
   return (
     <div className="narrow" data-testid="forgot-password">
       <PageHead title="Set a new password" lead="We send a code to your e-mail address, with which you can." />
-      {sending.refusal === null ? null : <RefusalPanel refusal={sending.refusal} />}
+      {sending.refusal === null ? null : <RefusalPanel look="person" refusal={sending.refusal} />}
       <form className="form" onSubmit={submit} noValidate>
         <Field
           label="E-mail address"
@@ -113,7 +113,7 @@ function ResetStep({ resetId, email, sending, onAgain }: ResetProps): ReactEleme
           </>
         }
       />
-      {sending.refusal === null ? null : <RefusalPanel refusal={sending.refusal} />}
+      {sending.refusal === null ? null : <RefusalPanel look="person" refusal={sending.refusal} />}
       <form className="form" onSubmit={submit} noValidate>
         <UsernameAnchor value={email} />
         <CodeField value={code} hint={sending.wrong("code")} onChange={setCode} />

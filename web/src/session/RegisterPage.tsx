@@ -38,7 +38,7 @@ export function RegisterPage({ next }: { next: string }): ReactElement {
   return registrationId === "" ? (
     <div className="narrow" data-testid="register">
       <PageHead title="Create an account" />
-      {sending.refusal === null ? null : <RefusalPanel refusal={sending.refusal} />}
+      {sending.refusal === null ? null : <RefusalPanel look="person" refusal={sending.refusal} />}
       <PersonForm person={person} sending={sending} onChange={setPerson} onSubmit={() => void register()} />
       <p>
         You have an account? <Link href={withNext("/sign-in", next)}>Sign in</Link>
@@ -162,7 +162,7 @@ function VerifyStep({ registrationId, person, sending, onAgain, onBack }: Verify
           </>
         }
       />
-      {sending.refusal === null ? null : <RefusalPanel refusal={sending.refusal} />}
+      {sending.refusal === null ? null : <RefusalPanel look="person" refusal={sending.refusal} />}
       <form className="form" onSubmit={submit} noValidate>
         <CodeField value={code} hint={sending.wrong("code")} onChange={setCode} />
         <Button look="primary" type="submit" disabled={sending.busy} data-testid="verify-submit">

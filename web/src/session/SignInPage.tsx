@@ -26,7 +26,7 @@ export function SignInPage({ next }: { next: string }): ReactElement {
   return (
     <div className="narrow" data-testid="sign-in">
       <PageHead title="Sign in" />
-      {shown === null ? null : <RefusalPanel refusal={shown} />}
+      {shown === null ? null : <RefusalPanel look="person" refusal={shown} />}
       <PasswordForm sending={sending} next={next} />
       {/* Other ways in come here: one-time codes, and outside providers (ListSignInOptions). */}
       <div className="ways">
