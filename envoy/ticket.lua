@@ -15,9 +15,10 @@ function envoy_on_request(handle)
     return
   end
   local ticket, package, file = path:match("^[^?]*"):match(WHOLE)
-  -- No empty segments, none that begins with a dot; licences and keys are for others to judge.
+  -- No empty segments, none that begins with a dot; manifests, licences, keys and heartbeats are for others to judge.
   if ticket == nil or #ticket > LONGEST_TICKET or file:find("//", 1, true) or file:find("/.", 1, true) or file:find("/$")
-    or file:find("^key/") or file:find("^licence/") then
+    or file:find("%.mpd$") or file:find("%.m3u8$")
+    or file:find("^key/") or file:find("^licence/") or file == "heartbeat" then
     return
   end
   headers:replace("x-reelmesh-ticket", ticket)

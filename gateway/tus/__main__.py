@@ -9,10 +9,10 @@ from typing import Final
 from pydantic import Field
 from reelmesh.upload.v1 import upload_service_pb2
 
+from gateway.http_server import HttpServer
 from gateway.tus.app import Options, Tus
-from gateway.tus.server import HttpServer
 from gateway.tus.uploads import Service
-from services.kit import client
+from services.kit.callers import callers_of
 from services.kit.memory import keep_freed_memory
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
@@ -47,8 +47,8 @@ class TusSettings(ProcessSettings):
 async def wire(process: Process, settings: TusSettings) -> None:
     """Puts the gateway together and starts it."""
     keep_freed_memory()
-    # Each request brings its own credential; the gateway has none.
-    channel = client.connected(settings.peer("upload"), [CONTRACT], None)
+    # Each request brings its own credential; the gateway shows but its certificate.
+    channel = process.peer("upload", CONTRACT)
     options = Options(
         path=settings.tus_path,
         limit_bytes=settings.upload_limit_bytes,
@@ -57,7 +57,7 @@ async def wire(process: Process, settings: TusSettings) -> None:
         most_bodies=settings.tus_most_bodies,
     )
     tus = Tus(Service(channel), options)
-    server = HttpServer(tus)
+    server = HttpServer(tus, process.certificates, callers_of("tus"))
     await server.start(settings.listen_address("tus"))
     begun = asyncio.Event()
 
@@ -69,7 +69,6 @@ async def wire(process: Process, settings: TusSettings) -> None:
             # Bodies end where they are, what they brought is counted, and their clients are told to go on in a moment.
             tus.drain()
             await server.drain(settings.drain_timeout.total_seconds())
-            await channel.close(None)
 
     process.in_background(until_stopped(), "http")
     # A task that is cancelled before its first step never comes to its `finally`.

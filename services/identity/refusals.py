@@ -7,7 +7,7 @@ from typing import Final
 
 import grpc
 
-from services.kit.errors import Refusal
+from services.kit.errors import RPC_DOMAIN, Refusal
 
 IDENTITY_DOMAIN: Final = "identity.reelmesh"
 
@@ -30,6 +30,18 @@ def too_many_attempts(wait: timedelta) -> Refusal:
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "TOO_MANY_ATTEMPTS",
         f"there were too many wrong attempts; try again in {seconds} s",
+        domain=IDENTITY_DOMAIN,
+        retry_after=timedelta(seconds=seconds),
+    )
+
+
+def sent_too_often(wait: timedelta) -> Refusal:
+    """Codes, to one address or from one network."""
+    seconds = max(1, round(wait.total_seconds()))
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "SENT_TOO_OFTEN",
+        f"too many codes were sent; look for the last one, or ask for another in {seconds} s",
         domain=IDENTITY_DOMAIN,
         retry_after=timedelta(seconds=seconds),
     )
@@ -71,4 +83,26 @@ def field_not_updatable(field: str, updatable: str) -> Refusal:
         "FIELD_NOT_UPDATABLE",
         f"{field!r} cannot be changed; these can: {updatable}",
         field=field,
+    )
+
+
+def etag_mismatch(what: str, etag: str) -> Refusal:
+    """Somebody was quicker."""
+    return Refusal(
+        grpc.StatusCode.ABORTED,
+        "ETAG_MISMATCH",
+        f"{what} changed since you read it; read it again",
+        domain=RPC_DOMAIN,
+        metadata={"etag": etag},
+    )
+
+
+def invalid_field(field: str, message: str) -> Refusal:
+    """A field breaks a rule that the contract tells in words."""
+    return Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "REQUEST_INVALID",
+        f"{field}: {message}",
+        domain=RPC_DOMAIN,
+        fields=[(field, message)],
     )

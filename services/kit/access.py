@@ -1,7 +1,7 @@
 """Who is calling, and may they? The answer to the second question stands in the contract.
 
-Two kinds of credential are taken, both as `authorization: Bearer …` metadata: API keys (`rmk_…`, of which only the SHA-256 is
-known here) and service tokens (JSON Web Tokens, ES256, RFC 7519), which the services of one mesh show each other.
+A person's credential is taken as `authorization: Bearer …` metadata: an API key (`rmk_…`), of which only the SHA-256 is known here.
+A service is known by the certificate of its connection (`services.kit.peers`), whatever its metadata say.
 """
 
 from __future__ import annotations
@@ -11,27 +11,21 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
 import grpc
 import jwt
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.protobuf.descriptor import ServiceDescriptor
 from reelmesh.rpc.v1 import access_pb2
 
-from services.kit.clock import Clock
+from services.kit.dpop import Proofs
 from services.kit.errors import RPC_DOMAIN, Refusal
 
 log = structlog.stdlib.get_logger()
 
-SERVICE_TOKEN_KEY_FILE: Final = "service_token_key.pem"  # noqa: S105  # a file name
 API_KEYS_FILE: Final = "api_keys.json"
-_ISSUER: Final = "reelmesh"
-_AUDIENCE: Final = "reelmesh-services"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +33,15 @@ class Principal:
     """Who is calling.
 
     Attributes:
-        name: `service/<name>` for a service, `user/usr_…` for a person, `api_key/key_…` for an API key, the entry's name for a key of
-            the install's own file.
+        name: `service/<name>` for a service, `user/usr_…` for a person, `client/cli_…` for an OAuth client that acts for its organisation,
+            `api_key/key_…` for an API key, the entry's name for a key of the install's own file.
         organisation_id: organisation that the caller acts for; empty for services.
         permissions: what the caller may do; `*` is everything.
-        session_id: session of a person; empty for everybody else.
+        session_id: session of a person, or the one token of an OAuth client; empty for everybody else.
         tier: tier of the person or of the key's organisation, by which limits differ.
         profile_id: profile that the person chose; empty when none.
-        client_id: OAuth client that the session was opened by; empty when none.
+        client_id: OAuth client that holds the token; `reelmesh` for our own pages and SDKs; empty when there is no token.
+        key_thumbprint: key that the access token is bound to (RFC 9449), which the call has proved to hold; empty when none.
     """
 
     name: str
@@ -56,6 +51,7 @@ class Principal:
     tier: str = ""
     profile_id: str = ""
     client_id: str = ""
+    key_thumbprint: str = ""
 
     @property
     def service(self) -> str:
@@ -66,6 +62,11 @@ class Principal:
     def account_id(self) -> str:
         """Account of the calling person; empty when it is none."""
         return self.name.removeprefix("user/") if self.name.startswith("user/") else ""
+
+    @property
+    def delegated(self) -> bool:
+        """Whether somebody else's program acts here, for a person or for itself: an OAuth client that an organisation registered."""
+        return self.client_id.startswith("cli_")
 
     def may(self, permission: str) -> bool:
         """Tells whether the caller holds a permission."""
@@ -95,11 +96,12 @@ class Rule:
             raise credential_invalid("no credential was presented; send `authorization: Bearer <API key>`")
         if self.authenticated:
             return
-        if self.person and not principal.account_id:
+        # What a person let an OAuth client do is said in permissions, and these calls ask for none.
+        if self.person and (not principal.account_id or principal.delegated):
             raise Refusal(
                 grpc.StatusCode.PERMISSION_DENIED,
                 "PERMISSION_MISSING",
-                "this call is for a signed-in person, about what is their own; an API key cannot make it",
+                "this call is for a signed-in person, about what is their own; an API key or an OAuth client cannot make it",
                 domain=RPC_DOMAIN,
                 metadata={"caller": "person"},
             )
@@ -120,6 +122,9 @@ class Rule:
                 metadata={"callers": ", ".join(sorted(self.callers))},
             )
 
+
+OUTSIDE_HEADER: Final = "x-reelmesh-outside"
+"""Set by the edge on calls from outside of methods that it calls itself too. There a credential counts, and its certificate does not."""
 
 ANYONE: Final = Rule(anyone=True)
 AUTHENTICATED: Final = Rule(authenticated=True)
@@ -156,66 +161,6 @@ def declared_rules(services: Iterable[ServiceDescriptor]) -> dict[str, Rule]:
 def credential_invalid(message: str) -> Refusal:
     """The caller could not be recognised."""
     return Refusal(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID", message, domain=RPC_DOMAIN)
-
-
-class ServiceTokens:
-    """Mints and checks the tokens that the services of one mesh show each other."""
-
-    LIFETIME: Final = timedelta(hours=1)
-
-    def __init__(self, private_key_pem: bytes, clock: Clock) -> None:
-        key = load_pem_private_key(private_key_pem, password=None)
-        if not isinstance(key, EllipticCurvePrivateKey):
-            raise ValueError(f"{SERVICE_TOKEN_KEY_FILE} must hold an EC P-256 private key")  # noqa: TRY004  # the value of a setting is wrong, not a type
-        self._private: EllipticCurvePrivateKey = key
-        self._public: EllipticCurvePublicKey = key.public_key()
-        self._clock = clock
-        self._minted: dict[str, tuple[str, float]] = {}
-        self._checked: dict[str, tuple[Principal, float]] = {}
-
-    def mint(self, service: str, lifetime: timedelta = LIFETIME) -> str:
-        """A token with which `service` shows who it is."""
-        now = self._clock.now()
-        claims = {"iss": _ISSUER, "aud": _AUDIENCE, "sub": f"service/{service}", "iat": now, "exp": now + lifetime}
-        return jwt.encode(claims, self._private, algorithm="ES256")
-
-    def current(self, service: str) -> str:
-        """A token that is good for at least half its lifetime; minted anew only when the last one ages."""
-        now = self._clock.now().timestamp()
-        token, renew_at = self._minted.get(service, ("", 0.0))
-        if now >= renew_at:
-            token, renew_at = self.mint(service), now + self.LIFETIME.total_seconds() / 2
-            self._minted[service] = (token, renew_at)
-        return token
-
-    def check(self, token: str) -> Principal:
-        """Tells which service a token belongs to. A token seen before costs a look-up, not a signature check.
-
-        Raises:
-            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID`.
-        """
-        now = self._clock.now().timestamp()
-        known = self._checked.get(token)
-        if known is not None and now < known[1]:
-            return known[0]
-        try:
-            claims = jwt.decode(
-                token,
-                self._public,
-                algorithms=["ES256"],
-                audience=_AUDIENCE,
-                issuer=_ISSUER,
-                options={"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False},
-            )
-        except jwt.InvalidTokenError as error:
-            raise credential_invalid("the service token is not valid") from error
-        if now >= claims["exp"] or not str(claims["sub"]).startswith("service/"):
-            raise credential_invalid("the service token has expired")
-        if len(self._checked) > 1000:
-            self._checked.clear()
-        principal = Principal(name=str(claims["sub"]))
-        self._checked[token] = (principal, float(claims["exp"]))
-        return principal
 
 
 class ApiKeys:
@@ -281,31 +226,35 @@ class Trust(Protocol):
 class Authenticator:
     """Recognises callers by the credential in their metadata."""
 
-    def __init__(self, api_keys: ApiKeys, service_tokens: ServiceTokens, trust: Trust) -> None:
+    def __init__(self, api_keys: ApiKeys, trust: Trust, proofs: Proofs) -> None:
         self._api_keys = api_keys
-        self._service_tokens = service_tokens
         self._trust = trust
+        self._proofs = proofs
 
-    async def principal(self, metadata: Mapping[str, str]) -> Principal | None:
-        """Who is calling; None when no credential was presented.
+    async def principal(self, metadata: Mapping[str, str], method: str) -> Principal | None:
+        """Who is calling a method; None when no credential was presented.
 
         Raises:
-            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` when one was presented and is not good.
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` or `PROOF_INVALID` when one was presented and is not good.
         """
         header = metadata.get("authorization")
         if header is None:
             return None
         scheme, _, credential = header.partition(" ")
+        if scheme.lower() in {"bearer", "dpop"} and _is_access_token(credential):
+            principal = await self._trust.person(credential)
+            self._proofs.require(principal.key_thumbprint, scheme.lower(), credential, metadata, method)
+            return principal
         if scheme.lower() != "bearer" or not credential:
             raise credential_invalid("the credential must be sent as `authorization: Bearer <credential>`")
         if credential.startswith("rmk_"):
             return self._api_keys.find(credential) or await self._trust.api_key(credential)
-        if _is_access_token(credential):
-            return await self._trust.person(credential)
-        return self._service_tokens.check(credential)
+        raise credential_invalid("the credential is neither an API key nor an access token")
 
 
 def _is_access_token(credential: str) -> bool:
+    if not credential.startswith("eyJ"):  # spares API keys the attempt
+        return False
     try:
         return jwt.get_unverified_header(credential).get("typ") == "at+jwt"
     except jwt.InvalidTokenError:

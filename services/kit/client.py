@@ -1,4 +1,4 @@
-"""Calls to other services: credential, correlation id, deadline and retries are added here, so that a caller writes none of them."""
+"""Calls to other services: certificate, correlation id, deadline and retries are added here, so that a caller writes none of them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from services.kit import telemetry
-from services.kit.access import ServiceTokens
+from services.kit.channel import RenewedChannel
 from services.kit.server import MAX_MESSAGE_BYTES, remaining_time
+from services.kit.tls import Certificates, host_name
 
 DEFAULT_DEADLINE: Final = 10.0
 """Seconds that a call waits when neither its caller nor the call being served sets a nearer deadline."""
 
 Credential = Callable[[], str]
-
-
-def service_credential(tokens: ServiceTokens, service: str) -> Credential:
-    """Shows the service's own token."""
-    return lambda: tokens.current(service)
 
 
 def retry_policy(services: Iterable[ServiceDescriptor]) -> str:
@@ -102,15 +98,25 @@ class _ClientStream(_Context, grpc.aio.StreamUnaryClientInterceptor):  # type: i
         return await continuation(self.details(client_call_details), request_iterator)
 
 
-def connected(target: str, services: Iterable[ServiceDescriptor], credential: Credential | None) -> grpc.aio.Channel:
-    """A channel to `unix:/path` or `host:port`.
+def connected(
+    target: str,
+    services: Iterable[ServiceDescriptor],
+    certificates: Certificates,
+    server: str,
+    credential: Credential | None = None,
+) -> grpc.aio.Channel:
+    """A channel to `unix:/path` or `host:port`. No call goes over it to anyone but the server that is meant.
 
     Args:
         target: where the services are.
         services: contracts that are called over the channel, from which it is read what may be retried.
-        credential: makes the bearer token of each call; None where each call brings its own.
+        certificates: who calls.
+        server: name of the service that is called, such as `upload`; its certificate must say so.
+        credential: makes the bearer token of each call; None where each call brings its own, or needs none.
     """
     options = (
+        # What is at the other end of a socket is not known by the socket's name.
+        ("grpc.ssl_target_name_override", host_name(certificates.current().trust_domain, server)),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.service_config", retry_policy(services)),
@@ -123,4 +129,4 @@ def connected(target: str, services: Iterable[ServiceDescriptor], credential: Cr
         _ServerStream(credential),
         _ClientStream(credential),
     ]
-    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    return RenewedChannel(target, certificates, options, interceptors)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -20,21 +20,15 @@ from nats.aio.client import Client as NatsClient
 from reelmesh.rpc.v1 import trust_service_pb2
 
 from services.kit import client, events, telemetry
-from services.kit.access import (
-    API_KEYS_FILE,
-    SERVICE_TOKEN_KEY_FILE,
-    ApiKeys,
-    Authenticator,
-    Rule,
-    ServiceTokens,
-    Trust,
-    declared_rules,
-)
+from services.kit.access import API_KEYS_FILE, ApiKeys, Authenticator, Rule, Trust, declared_rules
+from services.kit.callers import callers_of
 from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
+from services.kit.dpop import Proofs
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
+from services.kit.tls import Certificates, UnusableCertificate
 from services.kit.trust import RemoteTrust
 from services.kit.uncancelled import stopped
 
@@ -53,7 +47,10 @@ class Process:
         self.name = name
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
-        self.tokens = ServiceTokens(settings.secret(SERVICE_TOKEN_KEY_FILE), self.clock)
+        self.certificates = Certificates(settings.tls_folder(name))
+        if (shown := self.certificates.current().service) != name:
+            raise UnusableCertificate(f"{settings.tls_folder(name)} holds the certificate of {shown}, not of {name}")
+        self.proofs = Proofs(self.clock, settings.public_url)
         self.failed = asyncio.Event()
         self._stack = stack
 
@@ -73,13 +70,16 @@ class Process:
         """The object store."""
         return ObjectStore.at(self.settings.storage_location())
 
-    def peer(self, service: str, contract: ServiceDescriptor) -> grpc.aio.Channel:
-        """A channel to another service, on which this one shows its own token."""
-        channel = client.connected(
-            self.settings.peer(service), [contract], client.service_credential(self.tokens, self.name)
-        )
+    def peer(self, service: str, contract: ServiceDescriptor, *, repeats: bool = True) -> grpc.aio.Channel:
+        """A channel to another service, on which both show their certificates. `repeats=False`: calls are not sent again by themselves."""
+        repeated = [contract] if repeats else []
+        channel = client.connected(self.settings.peer(service), repeated, self.certificates, service)
         self._stack.push_async_callback(channel.close, None)
         return channel
+
+    def at_end(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Closes something of the service's own when the process ends."""
+        self._stack.push_async_callback(close)
 
     def in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Runs something for as long as the process lives. If it ends by itself the process stops, to be started again clean."""
@@ -92,6 +92,11 @@ class Process:
 
         task.add_done_callback(ended)
         self._stack.push_async_callback(stopped, task)
+
+    def all_in_background(self, works: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+        """As `in_background`, for several, each by its name."""
+        for name, work in works.items():
+            self.in_background(work, name)
 
     async def serve(
         self,
@@ -109,11 +114,13 @@ class Process:
             trust: recognises people and API keys. None: what the identity service says.
         """
         api_keys = ApiKeys(self.settings.secrets_dir / API_KEYS_FILE)
-        authenticator = Authenticator(api_keys, self.tokens, trust or self._remote_trust())
+        authenticator = Authenticator(api_keys, trust or self._remote_trust(), self.proofs)
         server = Server(
             authenticator,
             {**declared_rules(contracts), **(foreign or {})},
             service_names=[contract.full_name for contract in contracts],
+            certificates=self.certificates,
+            callers=callers_of(self.name),
         )
         add(server.grpc)
         await server.start(self.settings.listen_address(self.name))

@@ -1,6 +1,6 @@
 """The gRPC server of a service, and the one choke point through which every call goes.
 
-`CallGuard` wraps each method of each servicer: correlation id, credential, contract-declared access, request validation, errors,
+`CallGuard` wraps each method of each servicer: the caller's certificate, correlation id, credential, contract-declared access, request validation, errors,
 metrics and the log line. A handler only ever sees a checked request from a permitted caller, and nothing but a `Refusal` ever
 reaches the caller.
 """
@@ -13,7 +13,7 @@ import ipaddress
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -24,7 +24,7 @@ from asyncpg.exceptions import (
     OperatorInterventionError,
     PostgresConnectionError,
 )
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -33,8 +33,11 @@ from nats.errors import Error as NatsError
 from prometheus_client import Histogram
 
 from services.kit import telemetry, validation
-from services.kit.access import ANYONE, AUTHENTICATED, Authenticator, Principal, Rule
+from services.kit.access import ANYONE, AUTHENTICATED, OUTSIDE_HEADER, Authenticator, Principal, Rule
+from services.kit.callers import Callers
 from services.kit.errors import RPC_DOMAIN, Refusal, unavailable
+from services.kit.peers import Peers
+from services.kit.tls import Certificates, server_credentials
 
 Handler: TypeAlias = Any
 """A `grpc.RpcMethodHandler`; its stubs know the synchronous kind only."""
@@ -48,6 +51,8 @@ SERVER_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    # A connection outlives neither its certificate nor an authority by much. Calls that are under way end where they are.
+    ("grpc.max_connection_age_ms", 3_600_000),
     # Two servers on one port would split callers between an old and a new process without anyone noticing.
     ("grpc.so_reuseport", 0),
 )
@@ -57,7 +62,12 @@ _KIT_RULES: Final[Mapping[str, Rule]] = {
     "/grpc.health.v1.Health/List": ANYONE,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": AUTHENTICATED,
 }
-_QUIET: Final = ("/grpc.health.v1.", "/envoy.service.auth.v3.", "/envoy.service.extension.v3.")
+_QUIET: Final = (
+    "/grpc.health.v1.",
+    "/envoy.service.auth.v3.",
+    "/envoy.service.extension.v3.",
+    "/envoy.service.ratelimit.v3.",
+)
 # A handler must answer a little before its caller's deadline, so that the caller learns which call was slow.
 _DEADLINE_MARGIN: Final = 0.05
 
@@ -99,12 +109,14 @@ class Call:
         principal: who calls; None where the contract says that the request itself is the credential.
         deadline: moment on `time.monotonic` at which the caller stops waiting; None when it waits for ever.
         client: where the call comes from.
+        metadata: what came with it.
     """
 
     method: str
     principal: Principal | None
     deadline: float | None
     client: Client = Client()
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def organisation_id(self) -> str:
@@ -183,7 +195,8 @@ def _lost_the_database(error: BaseException) -> bool:
 class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only, not when it runs
     """Wraps every method; refuses those that no rule names."""
 
-    def __init__(self, authenticator: Authenticator, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, peers: Peers, authenticator: Authenticator, rules: Mapping[str, Rule]) -> None:
+        self._peers = peers
         self._authenticator = authenticator
         self._rules = {**_KIT_RULES, **rules}
         self._guarded: dict[str, Handler] = {}
@@ -200,15 +213,28 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
             return known
         handler = await continuation(handler_call_details)
         if handler is None:
-            return handler
-        self._guarded[method] = _GuardedMethod(self._authenticator, self._rules.get(method), method, handler).wrapped()
+            return grpc.stream_stream_rpc_method_handler(self._unknown)
+        rule = self._rules.get(method)
+        self._guarded[method] = _GuardedMethod(self._peers, self._authenticator, rule, method, handler).wrapped()
         return self._guarded[method]
+
+    async def _unknown(self, _requests: object, context: Any) -> AsyncIterator[bytes]:
+        """What is not here is said to nobody who may not be here."""
+        try:
+            self._peers.admitted(context, "")
+        except Refusal as refusal:
+            await context.abort_with_status(rpc_status.to_status(refusal.status("")))
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "there is no such method here")
+        yield b""
 
 
 class _GuardedMethod:
     """One method with the guard around it."""
 
-    def __init__(self, authenticator: Authenticator, rule: Rule | None, method: str, handler: Handler) -> None:
+    def __init__(
+        self, peers: Peers, authenticator: Authenticator, rule: Rule | None, method: str, handler: Handler
+    ) -> None:
+        self.peers = peers
         self._authenticator = authenticator
         self._rule = rule
         self._method = method
@@ -220,7 +246,7 @@ class _GuardedMethod:
 
     def wrapped(self) -> Handler:
         codec = {
-            "request_deserializer": self._handler.request_deserializer,
+            "request_deserializer": _readable(self._handler.request_deserializer),
             "response_serializer": self._handler.response_serializer,
         }
         match self._handler.request_streaming, self._handler.response_streaming:
@@ -235,7 +261,7 @@ class _GuardedMethod:
 
     async def _unary(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         async with _Guard(self, context):
-            validation.check(request)
+            _check(request)
             return await self._handler.unary_unary(request, context)
 
     async def _client_stream(
@@ -246,7 +272,7 @@ class _GuardedMethod:
 
     async def _server_stream(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         async with _Guard(self, context):
-            validation.check(request)
+            _check(request)
             async for answer in self._handler.unary_stream(request, context):
                 yield answer
 
@@ -257,8 +283,9 @@ class _GuardedMethod:
             async for answer in self._handler.stream_stream(_checked(requests), context):
                 yield answer
 
-    async def admit(self, metadata: Mapping[str, str]) -> Principal | None:
-        """Recognises the caller and applies the contract's rule."""
+    async def admit(self, metadata: Mapping[str, str], peer: str) -> Principal | None:
+        """Recognises the caller and applies the contract's rule: to the service at the other end of the connection where the method
+        is for services, to whose credential the metadata carry where it is for people."""
         if self._rule is None:
             raise Refusal(
                 grpc.StatusCode.PERMISSION_DENIED,
@@ -266,10 +293,14 @@ class _GuardedMethod:
                 "no contract says who may call this method",
                 domain=RPC_DOMAIN,
             )
-        # Where the request itself is the credential, another one in the metadata is not looked at: it may be anything.
-        principal = (
-            None if self._rule.bearer_in_request or self._rule.anyone else await self._authenticator.principal(metadata)
-        )
+        principal: Principal | None
+        if self._rule.callers and not (self._rule.permission and OUTSIDE_HEADER in metadata):
+            principal = Principal(f"service/{peer}")
+        elif self._rule.bearer_in_request or self._rule.anyone:
+            # Where the request itself is the credential, another one in the metadata is not looked at: it may be anything.
+            principal = None
+        else:
+            principal = await self._authenticator.principal(metadata, self._method)
         self._rule.check(principal)
         return principal
 
@@ -284,9 +315,36 @@ class _GuardedMethod:
         return self._method
 
 
+class _Unreadable:
+    """Stands in for a request whose bytes are no message of its type."""
+
+
+def _readable(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | _Unreadable]:
+    """Reads requests without raising: gRPC would answer by itself, outside the guard, and as if the fault were ours."""
+
+    def read(data: bytes) -> Message | _Unreadable:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _Unreadable()
+
+    return read
+
+
+def _check(request: Message | _Unreadable) -> None:
+    if isinstance(request, _Unreadable):
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "REQUEST_INVALID",
+            "the request cannot be read as the message that the contract says; its texts must be UTF-8",
+            domain=RPC_DOMAIN,
+        )
+    validation.check(request)
+
+
 async def _checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
     async for request in requests:
-        validation.check(request)
+        _check(request)
         yield request
 
 
@@ -310,12 +368,13 @@ class _Guard:
             telemetry.correlated(metadata.get(telemetry.CORRELATION_HEADER))
         )
         try:
+            peer = self._guarded.peers.admitted(self._context, self._guarded.method)
             if self._guarded.greets:  # else a write of its own on the wire, which nobody would read there
                 await self._context.send_initial_metadata(((telemetry.CORRELATION_HEADER, correlation_id),))
             remaining = self._context.time_remaining()
-            principal = await self._guarded.admit(metadata)
+            principal = await self._guarded.admit(metadata, peer)
             deadline = None if remaining is None else self._started + remaining
-            _call.set(Call(self._guarded.method, principal, deadline, Client.of(metadata)))
+            _call.set(Call(self._guarded.method, principal, deadline, Client.of(metadata), metadata))
         except BaseException as error:
             # `__aexit__` is not called when entering fails, so it is done here: a refused caller must hear why.
             await self.__aexit__(type(error), error, None)
@@ -358,9 +417,19 @@ class _Guard:
 class Server:
     """A gRPC server with health, reflection and drain. Servicers are added to `grpc` before `start`."""
 
-    def __init__(self, authenticator: Authenticator, rules: Mapping[str, Rule], *, service_names: list[str]) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        rules: Mapping[str, Rule],
+        *,
+        service_names: list[str],
+        certificates: Certificates,
+        callers: Callers,
+    ) -> None:
+        self._certificates = certificates
         # The guard is innermost: a refusal is part of what a trace tells.
-        interceptors = [*telemetry.server_interceptors(), CallGuard(authenticator, rules)]
+        guard = CallGuard(Peers(certificates, callers), authenticator, rules)
+        interceptors = [*telemetry.server_interceptors(), guard]
         self.grpc = grpc.aio.server(interceptors=interceptors, options=SERVER_OPTIONS)
         self._health = HealthServicer()
         self._names = ["", *service_names]
@@ -369,8 +438,8 @@ class Server:
         reflection.enable_server_reflection(names, self.grpc)
 
     async def start(self, address: str) -> None:
-        """Listens on `unix:/path` or `host:port`, and says that it serves."""
-        self.grpc.add_insecure_port(address)
+        """Listens on `unix:/path` or `host:port` with mutual TLS, and says that it serves."""
+        self.grpc.add_secure_port(address, server_credentials(self._certificates))
         await self.grpc.start()
         await self._tell(health_pb2.HealthCheckResponse.SERVING)
 

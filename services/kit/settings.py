@@ -17,6 +17,10 @@ class ProcessSettings(BaseSettings):
     data_dir: Path = Field(default=Path(".reelmesh"), description="Folder for everything that is kept on local disk.")
     run_dir: Path = Field(default=Path(".reelmesh/run"), description="Folder of unix sockets.")
     secrets_dir: Path = Field(default=Path(".reelmesh/secrets"), description="Folder of key files; mode 0700.")
+    tls_dir: Path | None = Field(
+        default=None,
+        description="Folder with one folder for each service that runs here, which holds its certificate `tls.crt`, its key `tls.key`, and `ca.crt`, the authorities that it believes. Renewed files are taken up at once. None: `<secrets_dir>/tls`.",
+    )
     listen: str = Field(
         default="", description="`unix:/path` or `host:port` to serve gRPC on. Empty: `<run_dir>/<service>.sock`."
     )
@@ -66,6 +70,10 @@ class ProcessSettings(BaseSettings):
     def peer(self, service: str) -> str:
         """The gRPC target at which another service is found."""
         return self.peers.get(service) or f"unix:{self.run_dir.resolve()}/{service}.sock"
+
+    def tls_folder(self, service: str) -> Path:
+        """Where the certificate of `service` lies."""
+        return (self.tls_dir or self.secrets_dir / "tls") / service
 
     def storage_location(self) -> str:
         """The object store's URL."""

@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2_grpc
 from envoy.service.extension.v3 import config_discovery_pb2_grpc
 from pydantic import Field
-from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
+from reelmesh.policy.v1 import (
+    decisions_service_pb2,
+    decisions_service_pb2_grpc,
+    policy_service_pb2,
+    policy_service_pb2_grpc,
+    revocations_service_pb2,
+    revocations_service_pb2_grpc,
+    ticket_keys_service_pb2,
+    ticket_keys_service_pb2_grpc,
+    tokens_service_pb2_grpc,
+)
 
+from services.kit.clock import Clock
+from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from services.policy import edge
+from services.policy.beats import Beats
+from services.policy.cdn.settings import CdnSettings
 from services.policy.consumers import Projection
 from services.policy.control_plane import RULES, ControlPlane
+from services.policy.decision.consumers import FactProjection
+from services.policy.decision.gathering import Gathering
+from services.policy.decision.recorder import Recorder
+from services.policy.decision.review import Review
+from services.policy.decision.rpc import DecisionsServicer
+from services.policy.decision.territories import Territories
 from services.policy.edge import EdgeServicer
 from services.policy.follower import Follower
+from services.policy.gate import Gate
+from services.policy.grace import GRACE, Grace
 from services.policy.judge import Judge, Known
+from services.policy.opening import Opening
+from services.policy.revocations.rpc import RevocationsServicer
 from services.policy.rpc import PolicyServicer
+from services.policy.ticket_keys.keeping import POLICY_KEY_FILE, TicketKeys
+from services.policy.ticket_keys.rpc import TicketKeysServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
+from services.policy.tokens.wiring import CONTRACT as TOKENS_CONTRACT
+from services.policy.tokens.wiring import Credentials, credentials
 from services.policy.upkeep import Upkeep
 
 CONTRACT = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
+CONTRACTS = [
+    CONTRACT,
+    decisions_service_pb2.DESCRIPTOR.services_by_name["DecisionsService"],
+    revocations_service_pb2.DESCRIPTOR.services_by_name["RevocationsService"],
+    ticket_keys_service_pb2.DESCRIPTOR.services_by_name["TicketKeysService"],
+    TOKENS_CONTRACT,
+]
 
 
 class PolicySettings(ProcessSettings):
@@ -48,42 +89,138 @@ class PolicySettings(ProcessSettings):
         ge=1,
         description="Seconds for which an edge that hears nothing goes by what it was told last; then it asks about every request.",
     )
+    policy_event_grace_seconds: float = Field(
+        default=GRACE,
+        ge=0,
+        description="Seconds that is waited for word of an asset that is not known.",
+    )
+    policy_cdns: dict[str, CdnSettings] = Field(
+        default_factory=dict,
+        description="JSON map from name to outside CDN that CreateCdnUrls signs URLs for; `docs/edge-authoriser.md` shows one of each kind.",
+    )
+    policy_longest_alone_seconds: float = Field(
+        default=600,
+        ge=1,
+        description="Seconds for which open sessions go on while the database cannot be reached. Nothing new is opened meanwhile.",
+    )
+    policy_territory_database: Path | None = Field(
+        default=None,
+        description="MaxMind database (GeoIP2 or GeoLite2 City or Country, `.mmdb`). None: no territory is known, and what depends on one is refused.",
+    )
+    policy_ticket_key_days: float = Field(
+        default=90, gt=0, description="Days after which another key signs tickets. Nobody notices."
+    )
     policy_upkeep_seconds: float = Field(
         default=600, gt=0, description="Seconds between two removals of codes and answers that nobody needs any more."
     )
+
+
+def _ticket_keys(
+    process: Process, settings: PolicySettings, database: Database, tickets: Tickets, control_plane: ControlPlane
+) -> TicketKeys:
+    file = settings.secrets_dir / TICKET_KEY_FILE
+    return TicketKeys(
+        database,
+        process.clock,
+        seal=Seal(settings.secret(POLICY_KEY_FILE), "policy"),
+        tickets=tickets,
+        born=datetime.fromtimestamp(file.stat().st_mtime, UTC),
+        every=timedelta(days=settings.policy_ticket_key_days),
+        changed=control_plane.wake,
+    )
+
+
+def _credentials(
+    settings: PolicySettings,
+    database: Database,
+    clock: Clock,
+    *,
+    judge: Judge,
+    gate: Gate,
+    follower: Follower,
+    tickets: Tickets,
+    territories: Territories,
+) -> Credentials:
+    return credentials(
+        database,
+        clock,
+        judge=judge,
+        gate=gate,
+        follower=follower,
+        tickets=tickets,
+        secret=settings.secret,
+        named_cdns=settings.policy_cdns,
+        remembered=settings.policy_tickets_remembered,
+        public_url=settings.public_url,
+        territory=territories,
+    )
+
+
+def _control_plane(settings: PolicySettings, tickets: Tickets, known: Known, clock: Clock) -> ControlPlane:
+    most, lease = settings.policy_most_barred, settings.policy_edge_lease_seconds
+    return ControlPlane(tickets, known, clock, most_barred=most, lease=lease)
 
 
 async def wire(process: Process, settings: PolicySettings) -> None:
     """Puts the service together and starts it. It serves only once all revocations are known."""
     database, clock, known = process.database(), process.clock, Known()
     bus = await process.bus()
-    js = bus.jetstream()
-    await ensure_events(js)
+    await ensure_events(bus.jetstream())
     follower = Follower(database, known, clock)
-    await follower.listen(bus)
-    await follower.catch_up()
+    await follower.start(bus)
     tickets = Tickets(settings.secret(TICKET_KEY_FILE), settings.policy_tickets_remembered)
-    judge = Judge(tickets, known, clock)
+    judge = Judge(tickets, known, clock, longest_alone=settings.policy_longest_alone_seconds)
+    territories = Territories(settings.policy_territory_database)
+    gathering, recorder = Gathering(territories), Recorder(database)
+    gate = Gate(database, clock, gathering, recorder)
+    review = Review(database, clock, known, gathering, forget=gate.forget_all)
+    grace = Grace(settings.policy_event_grace_seconds)
+    opening, beats = Opening(clock, known, gathering), Beats(database, clock, known, gathering)
     policy = PolicyServicer(
-        database, clock, judge=judge, known=known, follower=follower, tickets=tickets, public_url=settings.public_url
+        database,
+        clock,
+        judge=judge,
+        known=known,
+        follower=follower,
+        tickets=tickets,
+        opening=opening,
+        gate=gate,
+        beats=beats,
+        grace=grace,
+        public_url=settings.public_url,
     )
-
-    control_plane = ControlPlane(
-        tickets, known, clock, most_barred=settings.policy_most_barred, lease=settings.policy_edge_lease_seconds
+    others = _credentials(
+        settings, database, clock, judge=judge, gate=gate, follower=follower, tickets=tickets, territories=territories
     )
+    decisions = DecisionsServicer(database, clock, opening, review, grace)
+    revocations = RevocationsServicer(database, clock, known, follower)
+    control_plane = _control_plane(settings, tickets, known, clock)
+    ticket_keys = _ticket_keys(process, settings, database, tickets, control_plane)
+    await ticket_keys.start(bus)
 
     def add(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower), server)
+        decisions_service_pb2_grpc.add_DecisionsServiceServicer_to_server(decisions, server)
+        revocations_service_pb2_grpc.add_RevocationsServiceServicer_to_server(revocations, server)
+        ticket_keys_service_pb2_grpc.add_TicketKeysServiceServicer_to_server(TicketKeysServicer(ticket_keys), server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(others.doors), server)
+        tokens_service_pb2_grpc.add_TokensServiceServicer_to_server(others.servicer, server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
-    process.in_background(Relay(database, js).run(), "relay")
-    process.in_background(Projection(known, clock).consumer(database, bus).run(), "consumer")
-    process.in_background(follower.run(settings.policy_follow_seconds), "follower")
-    process.in_background(Upkeep(database, clock).run(settings.policy_upkeep_seconds), "upkeep")
-    await process.serve([CONTRACT], add, {**edge.RULES, **RULES})
-    # Stopped before the server is drained.
-    process.in_background(control_plane.until_stopped(), "control plane")
+    projection = Projection(known, clock, FactProjection(review))
+    works: dict[str, Coroutine[Any, Any, None]] = {
+        "relay": Relay(database, bus.jetstream()).run(),
+        "consumer": projection.consumer(database, bus).run(),
+        "follower": follower.run(settings.policy_follow_seconds),
+        "upkeep": Upkeep(database, clock, territories).run(settings.policy_upkeep_seconds),
+        "review": review.run(),
+        "ticket keys": ticket_keys.run(),
+        "recorder": recorder.run(),
+        "beats": beats.run(),
+    }
+    process.all_in_background(works)
+    await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})
+    process.in_background(control_plane.until_stopped(), "control plane")  # stopped before the server is drained
 
 
 def main() -> None:

@@ -9,13 +9,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
-from reelmesh.policy.v1 import events_pb2 as policy
 
 from services.kit import events
-from services.kit.clock import Clock, timestamp
+from services.kit.clock import Clock
 from services.kit.database import Database, Tx, after_commit
 from services.policy import store
-from services.policy.domain import Package, Session
+from services.policy.announcements import revocation
+from services.policy.decision.consumers import FactProjection
+from services.policy.domain import Package
 from services.policy.judge import Known
 
 DELETED = "the asset was deleted"
@@ -24,17 +25,19 @@ DELETED = "the asset was deleted"
 class Projection:
     """Handlers of the events; what they keep is known to this process as soon as it is committed."""
 
-    def __init__(self, known: Known, clock: Clock) -> None:
+    def __init__(self, known: Known, clock: Clock, facts: FactProjection) -> None:
         self._known = known
         self._clock = clock
+        self._facts = facts
 
     def consumer(self, database: Database, bus: NatsClient) -> events.Consumer:
-        """Listens to everything that tells what can be played."""
+        """Listens to everything that tells what can be played, and by whom."""
         handlers: dict[type, events.Handler] = {
             assets.AssetCreated: self.created,
             assets.AssetUpdated: self.updated,
             assets.AssetDeleted: self.deleted,
             packaging.PackagePublished: self.published,
+            **self._facts.handlers(),
         }
         return events.Consumer("policy", database, bus, handlers)
 
@@ -77,16 +80,6 @@ def package_of(event: packaging.PackagePublished) -> Package:
         thumbnails_path=event.thumbnails_path,
         key_ids=tuple(track.key_id for track in event.track_keys),
         publish_time=_moment(event.publish_time),
-    )
-
-
-def revocation(session: Session) -> policy.SessionRevoked:
-    """The event that tells of a revoked session."""
-    return policy.SessionRevoked(
-        session_id=session.session_id,
-        organisation_id=session.organisation_id,
-        expire_time=timestamp(session.expire_time),
-        revoke_time=timestamp(session.revoke_time),
     )
 
 

@@ -67,7 +67,7 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
             TICKETS: lambda: tickets_filter(tickets.public_keys()),
             BARRED: self._barred,
         }
-        known.when_changed(self._wake)
+        known.when_changed(self.wake)
 
     async def StreamExtensionConfigs(  # noqa: N802  # the contract's name
         self, requests: AsyncIterator[DiscoveryRequest], _context: grpc.aio.ServicerContext[Any, Any]
@@ -101,9 +101,10 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
             await asyncio.Event().wait()
         finally:
             self._closing = True
-            self._wake()
+            self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Tells every edge what is known now."""
         self._packed.clear()
         for changed in self._streams:
             changed.set()

@@ -18,6 +18,9 @@ LONGEST_LIFETIME: Final = timedelta(days=1)
 CLOCKS_APART: Final = timedelta(minutes=5)
 """How far the clocks of this service and of an edge may be apart."""
 CODE_LIFETIME: Final = timedelta(minutes=5)
+SILENT_AFTER: Final = timedelta(seconds=30)
+"""After so long without a sign of life a session's place is free for another stream of the viewer."""
+BEAT_INTERVAL: Final = timedelta(seconds=10)
 
 
 class State(IntEnum):
@@ -50,12 +53,36 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asks to watch, besides what it is.
+
+    Attributes:
+        viewer_id: empty when it was not said.
+        address: IP address of the viewer; empty when it is not known.
+        device_id, profile_id: empty when there is none.
+        download: whether it is to be kept for watching offline.
+        lifetime: of the session.
+    """
+
+    viewer_id: str = ""
+    address: str = ""
+    device_id: str = ""
+    profile_id: str = ""
+    download: bool = False
+    lifetime: timedelta = DEFAULT_LIFETIME
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """The right of one viewer to play one package for a while.
 
     Attributes:
         expire_time: a whole millisecond, as a ticket says it, so that both end at the same moment.
         revoke_time: None unless it was revoked.
+        device_id, profile_id, territory: empty where they are not known.
+        download: whether it is kept for watching offline.
+        beat_time: the last sign of life; None for a session that counts as no stream.
+        displace_time: when it lost its place to another stream of the viewer; None unless it has.
     """
 
     session_id: str
@@ -67,18 +94,32 @@ class Session:
     expire_time: datetime
     revoke_time: datetime | None = None
     revoke_comment: str = ""
+    device_id: str = ""
+    profile_id: str = ""
+    territory: str = ""
+    download: bool = False
+    beat_time: datetime | None = None
+    displace_time: datetime | None = None
 
     @classmethod
-    def opened(cls, package: Package, viewer_id: str, now: datetime, lifetime: timedelta) -> Session:
-        """A new session on a package."""
+    def opened(
+        cls, package: Package, wanted: Wanted, now: datetime, *, until: datetime | None = None, territory: str = ""
+    ) -> Session:
+        """A new session on a package, for as long as was wanted or until a nearer moment."""
+        end = now + wanted.lifetime
         return cls(
             session_id=new_id("pbs"),
             asset_id=package.asset_id,
             package_id=package.package_id,
             organisation_id=package.organisation_id,
-            viewer_id=viewer_id,
+            viewer_id=wanted.viewer_id,
             create_time=now,
-            expire_time=_whole_millisecond(now + lifetime),
+            expire_time=_whole_millisecond(min(end, until) if until else end),
+            device_id=wanted.device_id,
+            profile_id=wanted.profile_id,
+            territory=territory,
+            download=wanted.download,
+            beat_time=None if wanted.download else now,
         )
 
     def state(self, now: datetime) -> State:

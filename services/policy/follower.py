@@ -7,6 +7,7 @@ is heard on the event bus within milliseconds; and a look into the database ever
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import datetime
 
 import structlog
@@ -22,6 +23,7 @@ from services.kit.database import Database
 from services.policy import store
 from services.policy.consumers import package_of
 from services.policy.judge import Known
+from services.policy.revocations.store import held_packages
 
 log = structlog.stdlib.get_logger()
 
@@ -36,25 +38,39 @@ class Follower:
         self._seen: datetime | None = None
         self._one_look = asyncio.Lock()
 
+    async def start(self, bus: NatsClient) -> None:
+        """Listens, and then looks, so that nothing falls between."""
+        await self.listen(bus)
+        await self.catch_up()
+
     async def listen(self, bus: NatsClient) -> None:
         """Hears what is announced from now on. Every process hears all of it, unlike a durable consumer, which shares."""
         await bus.subscribe(policy.SessionRevoked.DESCRIPTOR.full_name, cb=self._revoked)
         await bus.subscribe(assets.AssetDeleted.DESCRIPTOR.full_name, cb=self._deleted)
         await bus.subscribe(packaging.PackagePublished.DESCRIPTOR.full_name, cb=self._published)
+        for told in (policy.TargetRevoked, policy.RevocationLifted):
+            await bus.subscribe(told.DESCRIPTOR.full_name, cb=self._look)
 
     async def catch_up(self) -> None:
         """Looks into the database: at everything the first time, at what changed from then on."""
         async with self._one_look:
-            now = self._clock.now()
+            now, began = self._clock.now(), time.monotonic()
             async with self._database.transaction() as tx:
-                found = await store.changes(tx, self._seen, now)
+                found = await store.changes(tx, self._seen, now, self._known.displaced())
+                held = await held_packages(tx)
             for package in found.packages:
                 self._known.publish(package)
             for asset_id, moment in found.withdrawn:
                 self._known.withdraw(asset_id, moment.timestamp())
             for session in found.revoked:
                 self._known.revoke(session.session_id, session.expire_time.timestamp())
+            for session in found.displaced:
+                self._known.displace(session.session_id, session.expire_time.timestamp())
+            self._known.hold(held)
+            for session_id in found.restored:
+                self._known.restore(session_id)
             self._known.forget_expired(now.timestamp())
+            self._known.confirmed = began
             self._seen = found.until
 
     async def run(self, every: float) -> None:
@@ -77,6 +93,9 @@ class Follower:
     async def _deleted(self, message: Msg) -> None:
         event = assets.AssetDeleted.FromString(message.data)
         self._known.withdraw(event.asset_id, self._clock.now().timestamp())
+
+    async def _look(self, _message: Msg) -> None:
+        await self.catch_up()
 
     async def _published(self, message: Msg) -> None:
         self._known.publish(package_of(packaging.PackagePublished.FromString(message.data)))

@@ -5,16 +5,18 @@ The edge and the key service ask the same judge, so that a manifest, its segment
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import grpc
 
 from services.kit.clock import Clock
-from services.kit.errors import Refusal
+from services.kit.errors import Refusal, unavailable
 from services.policy import paths, refusals
 from services.policy.domain import CLOCKS_APART, LONGEST_LIFETIME, Package
+from services.policy.paths import PlaybackPath
 from services.policy.tickets import Ticket, Tickets
 
 PUBLISHED: Final = "/published"
@@ -35,12 +37,19 @@ class Playable:
 
 
 class Known:
-    """All that this process knows by heart. `services.policy.follower` keeps it up to date."""
+    """All that this process knows by heart. `services.policy.follower` keeps it up to date.
+
+    Attributes:
+        confirmed: moment, on `time.monotonic`, at which it was last known to be complete.
+    """
 
     def __init__(self) -> None:
         self._packages: dict[str, Playable] = {}
         self._withdrawn: dict[str, float] = {}
         self._revoked: dict[str, float] = {}
+        self._displaced: dict[str, float] = {}
+        self._held: Mapping[str, str] = {}
+        self.confirmed = 0.0
         self._changed: Callable[[], None] = lambda: None
 
     def when_changed(self, wake: Callable[[], None]) -> None:
@@ -66,22 +75,49 @@ class Known:
         if new:
             self._changed()
 
+    def displace(self, session_id: str, expires: float) -> None:
+        """A session lost its place to another stream of its viewer."""
+        if session_id not in self._displaced:
+            self._displaced[session_id] = expires
+            self._changed()
+
+    def restore(self, session_id: str) -> None:
+        """A session has its place again."""
+        if self._displaced.pop(session_id, None) is not None:
+            self._changed()
+
+    def hold(self, packages: Mapping[str, str]) -> None:
+        """All packages whose asset or key is revoked, each with which of the two; in place of those before."""
+        if packages != self._held:
+            self._held = packages
+            self._changed()
+
+    def held(self, package_id: str) -> str:
+        """What of a package is revoked, `asset` or `key`; empty when nothing is."""
+        return self._held.get(package_id, "")
+
+    def displaced(self) -> Sequence[str]:
+        """Sessions without a place."""
+        return list(self._displaced)
+
     def forget_expired(self, now: float) -> None:
         """Forgets revocations of sessions that are over anyway, by the clock of every edge."""
-        over = [
-            session_id for session_id, expires in self._revoked.items() if expires + CLOCKS_APART.total_seconds() <= now
-        ]
-        for session_id in over:
-            del self._revoked[session_id]
-        if over:
+        forgotten = 0
+        for barred in (self._revoked, self._displaced):
+            over = [name for name, expires in barred.items() if expires + CLOCKS_APART.total_seconds() <= now]
+            for session_id in over:
+                del barred[session_id]
+            forgotten += len(over)
+        if forgotten:
             self._changed()
 
     def barred(self, now: float) -> tuple[Sequence[str], Sequence[str]]:
-        """Revoked sessions, and packages of deleted assets for as long as a ticket for them may be about, in order."""
+        """Revoked sessions and those without a place, and packages that are held or of deleted assets, for as long as a ticket for
+        them may be about; in order."""
         since = now - (LONGEST_LIFETIME + CLOCKS_APART).total_seconds()
         withdrawn = {asset_id for asset_id, moment in self._withdrawn.items() if moment > since}
-        packages = [package_id for package_id, playable in self._packages.items() if playable.asset_id in withdrawn]
-        return sorted(self._revoked), sorted(packages)
+        packages = {package_id for package_id, playable in self._packages.items() if playable.asset_id in withdrawn}
+        return sorted(self._revoked.keys() | self._displaced.keys()), sorted(packages | self._held.keys())
 
     def package(self, package_id: str) -> Playable | None:
         """A published package; None when it is not known."""
@@ -95,6 +131,10 @@ class Known:
         """Tells whether a session was revoked."""
         return session_id in self._revoked
 
+    def is_displaced(self, session_id: str) -> bool:
+        """Tells whether a session lost its place."""
+        return session_id in self._displaced
+
 
 class PackageUnknown(Refusal):
     """A good ticket names a package that is not known here. It may have been published a moment ago by way of another replica."""
@@ -106,23 +146,33 @@ class PackageUnknown(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that may go on.
+    """A request that may go on, as far as can be told from memory.
 
     Attributes:
         path: path that it goes on with; empty when it keeps its own.
+        kind: what is asked for.
+        manifest: whether it is a manifest or a playlist.
     """
 
     session_id: str
+    organisation_id: str
     path: str
+    kind: paths.Kind
+    manifest: bool
 
 
 class Judge:
-    """Judges requests from what is known."""
+    """Judges requests from what is known.
 
-    def __init__(self, tickets: Tickets, known: Known, clock: Clock) -> None:
+    Args:
+        longest_alone: seconds for which what is known may be gone by while the database is away.
+    """
+
+    def __init__(self, tickets: Tickets, known: Known, clock: Clock, *, longest_alone: float) -> None:
         self._tickets = tickets
         self._known = known
         self._clock = clock
+        self._longest_alone = longest_alone
 
     def request(self, method: str, path: str) -> Admission:
         """Judges an HTTP request at the edge.
@@ -131,12 +181,36 @@ class Judge:
             Refusal: whatever is wrong with it, as `policy.proto` lists; `PackageUnknown` is worth a second try.
         """
         asked = paths.read(path)
-        ticket, package = self._standing(asked.ticket, asked.package_id)
+        return self.admission(self._tickets.read(asked.ticket), asked, method)
+
+    def admission(self, ticket: Ticket, asked: PlaybackPath, method: str) -> Admission:
+        """Judges what the holder of a right, by whichever credential it was shown, may have.
+
+        Raises:
+            Refusal: as above.
+        """
+        # A heartbeat is how a session gets its place back.
+        package = self._standing(ticket, asked.package_id, placed=asked.kind is not paths.Kind.HEARTBEAT)
         asked.allows(method)
         self._same_owner(ticket, package)
+        media = asked.kind is paths.Kind.MEDIA
         return Admission(
-            ticket.session_id, f"{PUBLISHED}/{asked.package_id}/{asked.file}" if asked.kind is paths.Kind.MEDIA else ""
+            ticket.session_id,
+            ticket.organisation_id,
+            f"{PUBLISHED}/{asked.package_id}/{asked.file}" if media else "",
+            asked.kind,
+            media and asked.file.endswith((".mpd", ".m3u8")),
         )
+
+    def heartbeat(self, token: str, package_id: str) -> Ticket:
+        """Judges who says that their session still plays.
+
+        Raises:
+            Refusal: as above.
+        """
+        ticket = self._tickets.read(token)
+        self._standing(ticket, package_id, placed=False)
+        return ticket
 
     def keys(self, token: str, package_id: str, key_ids: Iterable[str]) -> tuple[Ticket, Sequence[str]]:
         """Judges which of the asked keys the holder of a ticket may have; at least one.
@@ -144,7 +218,8 @@ class Judge:
         Raises:
             Refusal: as above, and KEY_NOT_ENTITLED.
         """
-        ticket, package = self._standing(token, package_id)
+        ticket = self._tickets.read(token)
+        package = self._standing(ticket, package_id)
         entitled = self._same_owner(ticket, package).key_ids
         asked = list(dict.fromkeys(key_ids))
         granted = [key_id for key_id in asked if key_id in entitled]
@@ -152,8 +227,22 @@ class Judge:
             raise refusals.key_not_entitled(asked[0])
         return ticket, granted
 
-    def _standing(self, token: str, package_id: str) -> tuple[Ticket, Playable | None]:
-        ticket = self._tickets.read(token)
+    def published(self, package_id: str) -> Playable:
+        """A package that may be shown.
+
+        Raises:
+            Refusal: ASSET_WITHDRAWN, PLAYBACK_REVOKED; `PackageUnknown` is worth a second try.
+        """
+        package = self._known.package(package_id)
+        if package is None:
+            raise PackageUnknown(package_id)
+        if self._known.is_withdrawn(package.asset_id):
+            raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
+        if held := self._known.held(package_id):
+            raise refusals.playback_revoked(held)
+        return package
+
+    def _standing(self, ticket: Ticket, package_id: str, *, placed: bool = True) -> Playable | None:
         ticket.valid_at(self._clock.now().timestamp())
         if ticket.package_id != package_id:
             raise refusals.ticket_other_package(package_id)
@@ -161,9 +250,16 @@ class Judge:
         # That the film is gone says more than that its sessions were ended with it.
         if package is not None and self._known.is_withdrawn(package.asset_id):
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
+        if held := self._known.held(package_id):
+            raise refusals.playback_revoked(held)
         if self._known.is_revoked(ticket.session_id):
             raise refusals.session_revoked(ticket.session_id)
-        return ticket, package
+        if placed and self._known.is_displaced(ticket.session_id):
+            raise refusals.too_many_streams()
+        # Whatever is known says yes; but somebody may have been barred since.
+        if time.monotonic() - self._known.confirmed > self._longest_alone:
+            raise unavailable("the database")
+        return package
 
     @staticmethod
     def _same_owner(ticket: Ticket, package: Playable | None) -> Playable:

@@ -26,14 +26,25 @@ _ONE_TICKET: Final = re.compile(_TICKET)
 _ONE_PACKAGE: Final = re.compile(_PACKAGE)
 _KEY: Final = re.compile(r"key/[0-9a-f]{32}")
 _LICENCE: Final = "licence/clearkey"
+_HEARTBEAT: Final = "heartbeat"
 
 
 class Kind(Enum):
-    """What is asked for; the value is the methods that make sense for it."""
+    """What is asked for."""
 
-    MEDIA = frozenset({"GET", "HEAD", "OPTIONS"})
-    LICENCE = frozenset({"POST", "OPTIONS"})
-    KEY = frozenset({"GET", "OPTIONS"})
+    MEDIA = "media"
+    LICENCE = "licence"
+    KEY = "key"
+    HEARTBEAT = "heartbeat"
+
+
+_METHODS: Final = {
+    Kind.MEDIA: frozenset({"GET", "HEAD", "OPTIONS"}),
+    Kind.LICENCE: frozenset({"POST", "OPTIONS"}),
+    Kind.KEY: frozenset({"GET", "OPTIONS"}),
+    Kind.HEARTBEAT: frozenset({"POST", "OPTIONS"}),
+}
+"""Methods that make sense for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +67,8 @@ class PlaybackPath:
         Raises:
             Refusal: PATH_INVALID.
         """
-        if method not in self.kind.value:
-            methods = ", ".join(sorted(self.kind.value))
+        if method not in _METHODS[self.kind]:
+            methods = ", ".join(sorted(_METHODS[self.kind]))
             raise refusals.path_invalid(f"this address answers to {methods} only")
 
 
@@ -72,16 +83,18 @@ def read(path: str) -> PlaybackPath:
     if found is None:
         raise _why_not(bare)
     ticket, package_id, file = found.groups()
-    if not file.startswith(("key/", "licence/")):
+    if file != _HEARTBEAT and not file.startswith(("key/", "licence/")):
         return PlaybackPath(ticket, package_id, file, Kind.MEDIA)
     if query:  # the transcoder would read fields of the request from it
-        raise refusals.path_invalid("licences and keys are asked for without a query")
+        raise refusals.path_invalid("licences, keys and heartbeats are asked for without a query")
+    if file == _HEARTBEAT:
+        return PlaybackPath(ticket, package_id, file, Kind.HEARTBEAT)
     if file == _LICENCE:
         return PlaybackPath(ticket, package_id, file, Kind.LICENCE)
     if _KEY.fullmatch(file):
         return PlaybackPath(ticket, package_id, file, Kind.KEY)
     raise refusals.path_invalid(
-        "there is nothing at this address; licences are at licence/clearkey, keys at key/<32 hex digits>"
+        "there is nothing at this address; licences are at licence/clearkey, keys at key/<32 hex digits>, heartbeats at heartbeat"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import grpc
@@ -26,7 +27,7 @@ def ticket_invalid() -> Refusal:
 
 def ticket_expired(expire_time: datetime) -> Refusal:
     """The ticket's time is over."""
-    moment = expire_time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = _moment(expire_time)
     return _denied("TICKET_EXPIRED", f"the playback ended at {moment}; start a new one", expire_time=moment)
 
 
@@ -93,9 +94,143 @@ def session_not_found(session_id: str) -> Refusal:
     )
 
 
+def viewer_not_self(account_id: str) -> Refusal:
+    """A person opens playbacks for themselves only."""
+    message = "you can open a playback for yourself only; leave viewer_id empty, or ask with an API key"
+    return _denied("VIEWER_NOT_SELF", message, viewer_id=account_id)
+
+
 def path_invalid(why: str) -> Refusal:
     """The path is not one that the edge serves."""
     return _denied("PATH_INVALID", why)
+
+
+def account_locked() -> Refusal:
+    """The viewer's account is locked."""
+    return _denied("VIEWER_LOCKED", "this account is locked; ask whoever runs this platform")
+
+
+def not_yet(start: datetime) -> Refusal:
+    """The asset's window of time has not opened."""
+    moment = _moment(start)
+    return _denied("OUTSIDE_WINDOW", f"this can be watched from {moment} on", start_time=moment)
+
+
+def not_any_more(end: datetime) -> Refusal:
+    """The asset's window of time has closed."""
+    moment = _moment(end)
+    return _denied("OUTSIDE_WINDOW", f"this could be watched until {moment}", end_time=moment)
+
+
+def network_refused() -> Refusal:
+    """The organisation does not let this network in."""
+    return _denied("NETWORK_REFUSED", "this cannot be watched from your network; connect by the one that was agreed")
+
+
+def territory_refused(territory: str) -> Refusal:
+    """The asset may not be watched where the viewer is."""
+    return _denied("TERRITORY_REFUSED", f"this cannot be watched in {territory}", territory=territory)
+
+
+def territory_unknown() -> Refusal:
+    """It depends on where the viewer is, which is not known."""
+    return _denied(
+        "TERRITORY_UNKNOWN",
+        "it is not known where you are, and this can be watched in some places only; try without a VPN",
+    )
+
+
+def consent_missing(asset_id: str) -> Refusal:
+    """Somebody who is seen in the asset has not consented, or not any more."""
+    message = "this cannot be watched: the consent of somebody who is seen in it is not on record"
+    return _denied("CONSENT_MISSING", message, asset_id=asset_id)
+
+
+def age_proof_required(threshold: int) -> Refusal:
+    """The viewer has to prove their age."""
+    message = f"prove that you are at least {threshold} to watch this"
+    return _denied("AGE_PROOF_REQUIRED", message, threshold=str(threshold))
+
+
+def maturity_exceeded(rating: int) -> Refusal:
+    """The profile may not see what is rated so."""
+    message = f"this is rated {rating}, which this profile may not see; choose another profile"
+    return _denied("MATURITY_EXCEEDED", message, maturity=str(rating))
+
+
+def entitlement_required(asset_id: str, tiers: Sequence[str]) -> Refusal:
+    """The viewer needs an entitlement, or a tier that needs none."""
+    or_tier = f", or subscribe to {' or '.join(tiers)}" if tiers else ""
+    metadata = {"asset_id": asset_id, **({"tiers": ", ".join(tiers)} if tiers else {})}
+    return _denied("ENTITLEMENT_REQUIRED", f"buy or rent this to watch it{or_tier}", **metadata)
+
+
+def device_refused() -> Refusal:
+    """The device is not registered, or was revoked."""
+    return _denied("DEVICE_REFUSED", "this device may not play; register it, or use one that is registered")
+
+
+def too_many_streams(limit: int | None = None) -> Refusal:
+    """The viewer watches on as many screens as the tier has. A silent one is given up after half a minute."""
+    screens = {None: "other screens", 1: "1 screen"}.get(limit, f"{limit} screens")
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_STREAMS",
+        f"you are watching on {screens} already, which is all that your plan has; stop one of them",
+        domain=DOMAIN,
+        metadata={} if limit is None else {"limit": str(limit)},
+        retry_after=timedelta(seconds=30),
+    )
+
+
+def risk_too_high(score: int) -> Refusal:
+    """What the viewer does looks like abuse."""
+    message = "playback was stopped because of unusual activity; ask whoever runs this platform"
+    return _denied("RISK_TOO_HIGH", message, score=str(score))
+
+
+def download_refused(asset_id: str) -> Refusal:
+    """The asset may not be kept for watching offline."""
+    return _denied("DOWNLOAD_REFUSED", "this cannot be kept for watching offline; stream it", asset_id=asset_id)
+
+
+def decision_not_found(decision_id: str) -> Refusal:
+    """None in the caller's organisation, or an old one."""
+    message = f"there is no decision {decision_id}; they are kept for 30 days, and ListDecisions shows them"
+    return Refusal(
+        grpc.StatusCode.NOT_FOUND, "DECISION_NOT_FOUND", message, domain=DOMAIN, metadata={"decision_id": decision_id}
+    )
+
+
+def rule_set_not_found(version: int) -> Refusal:
+    """None in the caller's organisation."""
+    message = f"there is no set of rules {version}; ListRuleSets shows those that there are"
+    return Refusal(
+        grpc.StatusCode.NOT_FOUND, "RULE_SET_NOT_FOUND", message, domain=DOMAIN, metadata={"version": str(version)}
+    )
+
+
+def playback_revoked(target: str) -> Refusal:
+    """Whoever or whatever is concerned was revoked."""
+    what = {"viewer": "you may not watch here any more", "device": "this device may not play any more"}
+    message = what.get(target, "this may not be watched any more")
+    return _denied("PLAYBACK_REVOKED", f"{message}; ask whoever runs this platform", target=target)
+
+
+def revocation_not_found(revocation_id: str) -> Refusal:
+    """None in the caller's organisation."""
+    message = f"there is no revocation {revocation_id}; ListRevocations shows those that there are"
+    return Refusal(
+        grpc.StatusCode.NOT_FOUND,
+        "REVOCATION_NOT_FOUND",
+        message,
+        domain=DOMAIN,
+        metadata={"revocation_id": revocation_id},
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _denied(reason: str, message: str, **metadata: str) -> Refusal:

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import grpc
-from reelmesh.policy.v1 import events_pb2, policy_pb2, policy_service_pb2_grpc
+from reelmesh.policy.v1 import policy_pb2, policy_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2 as contract
 
 from services.kit import events, idempotency, pagination
-from services.kit.clock import Clock, timestamp
-from services.kit.database import Database, Tx, after_commit
+from services.kit.access import Principal
+from services.kit.clock import Clock, duration, timestamp
+from services.kit.database import Database, after_commit
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.server import current_call
 from services.policy import refusals, store
-from services.policy.consumers import revocation
-from services.policy.domain import DEFAULT_LIFETIME, Code, Package, Session
+from services.policy.announcements import revocation
+from services.policy.beats import Beats
+from services.policy.decision.facts import Kind
+from services.policy.domain import BEAT_INTERVAL, DEFAULT_LIFETIME, Code, Session, Wanted
 from services.policy.follower import Follower
+from services.policy.gate import Gate
+from services.policy.grace import Grace
 from services.policy.judge import Judge, Known, PackageUnknown
+from services.policy.opening import Opened, Opening
 from services.policy.tickets import Tickets
+from services.policy.turns import Turns
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-# Whoever was told by `assets` that an asset is ready may come here before the same event has: it is given a moment to arrive.
-_EVENT_GRACE: Final = 2.0
-_LOOK_AGAIN: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    session: Session
-    package: Package
-    title: str
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
@@ -53,10 +46,19 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         known: Known,
         follower: Follower,
         tickets: Tickets,
+        opening: Opening,
+        gate: Gate,
+        beats: Beats,
         public_url: str,
+        grace: Grace,
     ) -> None:
         self._database = database
+        self._grace = grace
         self._judge = judge
+        self._opening = opening
+        self._gate = gate
+        self._beats = beats
+        self._turns = Turns()
         self._known = known
         self._follower = follower
         self._tickets = tickets
@@ -68,14 +70,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     ) -> contract.CreatePlaybackResponse:
         """Opens a session, or returns to the one that this request opened before. Ticket and code are new each time: neither is kept."""
         _storable("viewer_id", request.viewer_id)
-        give_up = time.monotonic() + _EVENT_GRACE
-        while True:
-            try:
-                return await self._created(request)
-            except Refusal as refusal:
-                if refusal.reason != "ASSET_NOT_PLAYABLE" or time.monotonic() >= give_up:
-                    raise
-            await asyncio.sleep(_LOOK_AGAIN)
+        request = _for_viewer(request, current_call().principal)
+        if not request.viewer_id:
+            return await self._grace(lambda: self._created(request))
+        async with self._turns.of(f"{current_call().organisation_id} {request.viewer_id}"):
+            return await self._grace(lambda: self._created(request))
 
     async def RedeemPlaybackCode(
         self, request: contract.RedeemPlaybackCodeRequest, context: Context
@@ -86,7 +85,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             session = await store.redeem(tx, request.code, now)
             title = await store.title_of(tx, session.asset_id)
             session.playing(now)
-            opened = _Opened(session, await store.package(tx, session.package_id), title)
+            opened = Opened(session, await store.package(tx, session.package_id), title)
         return contract.RedeemPlaybackCodeResponse(playback=self._playback(opened))
 
     async def GetPlaybackSession(
@@ -125,6 +124,14 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
                 after_commit(tx, lambda: self._known.revoke(session.session_id, session.expire_time.timestamp()))
         return contract.RevokePlaybackSessionResponse(session=self._message(session))
 
+    async def SendHeartbeat(
+        self, request: contract.SendHeartbeatRequest, context: Context
+    ) -> contract.SendHeartbeatResponse:
+        """Notes that a session is alive."""
+        ticket = self._judge.heartbeat(request.ticket, request.package_id)
+        await self._beats.beat(ticket.organisation_id, ticket.session_id)
+        return contract.SendHeartbeatResponse(interval=duration(BEAT_INTERVAL.total_seconds()))
+
     async def AuthorizeKeys(
         self, request: contract.AuthorizeKeysRequest, context: Context
     ) -> contract.AuthorizeKeysResponse:
@@ -134,6 +141,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         except PackageUnknown:
             await self._follower.catch_up()
             ticket, granted = self._judge.keys(request.ticket, request.package_id, request.key_ids)
+        await self._gate.admit(Kind.LICENCE, ticket.organisation_id, ticket.session_id)
         return contract.AuthorizeKeysResponse(
             session_id=ticket.session_id, organisation_id=ticket.organisation_id, key_ids=granted
         )
@@ -143,17 +151,20 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         async with self._database.transaction() as tx:
             earlier = await idempotency.first_answer(tx, organisation_id, request, contract.CreatePlaybackResponse)
             if earlier is None:
-                opened = await self._opened(tx, organisation_id, request)
-                await idempotency.remember(
-                    tx, organisation_id, request, contract.CreatePlaybackResponse(session=self._message(opened.session))
-                )
+                opened = await self._opening.opened(tx, organisation_id, request.asset_id, _wanted(request))
             else:
                 session = await store.get(tx, organisation_id, earlier.session.session_id)
                 title = await store.title_of(tx, session.asset_id)
                 session.playing(now)
-                opened = _Opened(session, await store.package(tx, session.package_id), title)
-            code = Code.of(opened.session, now)
-            await store.replace_code(tx, opened.session.session_id, code)
+                opened = Opened(session, await store.package(tx, session.package_id), title)
+            if not isinstance(opened, Refusal):
+                if earlier is None:
+                    kept = contract.CreatePlaybackResponse(session=self._message(opened.session))
+                    await idempotency.remember(tx, organisation_id, request, kept)
+                code = Code.of(opened.session, now)
+                await store.replace_code(tx, opened.session.session_id, code)
+        if isinstance(opened, Refusal):
+            raise opened
         return contract.CreatePlaybackResponse(
             session=self._message(opened.session),
             playback=self._playback(opened),
@@ -161,30 +172,6 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             code_expire_time=timestamp(code.expire_time),
             watch_url=f"{self._public_url}/watch/{opened.session.asset_id}#code={code.text}",
         )
-
-    async def _opened(self, tx: Tx, organisation_id: str, request: contract.CreatePlaybackRequest) -> _Opened:
-        package = await store.newest_package(tx, organisation_id, request.asset_id)
-        title = await store.title_of(tx, request.asset_id)
-        # The edge may have heard of a deletion before it is in the database: what one refuses the other must not open.
-        if self._known.is_withdrawn(request.asset_id):
-            raise refusals.asset_withdrawn(request.asset_id, grpc.StatusCode.FAILED_PRECONDITION)
-        lifetime = request.lifetime.ToTimedelta() if request.HasField("lifetime") else DEFAULT_LIFETIME
-        session = Session.opened(package, request.viewer_id, self._clock.now(), lifetime)
-        await store.add(tx, session)
-        await events.announce(
-            tx,
-            events_pb2.PlaybackCreated(
-                session_id=session.session_id,
-                asset_id=session.asset_id,
-                package_id=session.package_id,
-                organisation_id=session.organisation_id,
-                viewer_id=session.viewer_id,
-                expire_time=timestamp(session.expire_time),
-                create_time=timestamp(session.create_time),
-            ),
-        )
-        after_commit(tx, lambda: self._known.publish(package))
-        return _Opened(session, package, title)
 
     def _message(self, session: Session) -> policy_pb2.PlaybackSession:
         """A session as the contract shows it."""
@@ -199,9 +186,13 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             expire_time=timestamp(session.expire_time),
             revoke_time=timestamp(session.revoke_time),
             revoke_comment=session.revoke_comment,
+            device_id=session.device_id,
+            download=session.download,
+            beat_time=timestamp(session.beat_time),
+            territory=session.territory,
         )
 
-    def _playback(self, opened: _Opened) -> policy_pb2.Playback:
+    def _playback(self, opened: Opened) -> policy_pb2.Playback:
         """What a player needs, with a ticket of its own in every URL."""
         session, package = opened.session, opened.package
         ticket = self._tickets.mint(session, self._clock.now())
@@ -221,6 +212,35 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             thumbnails_url=url(package.thumbnails_path),
             expire_time=timestamp(session.expire_time),
         )
+
+
+def _for_viewer(request: contract.CreatePlaybackRequest, caller: Principal | None) -> contract.CreatePlaybackRequest:
+    """The request with a person as its viewer. The name is in it before the request is looked up by its `request_id`, so that nobody gets
+    the session of somebody else who took the same id."""
+    account_id = caller.account_id if caller else ""
+    if not account_id:
+        return request
+    if request.viewer_id not in {"", account_id}:
+        raise refusals.viewer_not_self(account_id)
+    named = contract.CreatePlaybackRequest()
+    named.CopyFrom(request)
+    named.viewer_id = account_id
+    return named
+
+
+def _wanted(request: contract.CreatePlaybackRequest) -> Wanted:
+    """What is asked for. Where a person is, the edge says; of whoever a server asks for, the server does."""
+    call = current_call()
+    principal = call.principal
+    person = principal is not None and bool(principal.account_id)
+    return Wanted(
+        viewer_id=request.viewer_id,
+        address=call.client.address if person else request.client_address,
+        device_id=request.device_id,
+        profile_id=principal.profile_id if principal else "",
+        download=request.download,
+        lifetime=request.lifetime.ToTimedelta() if request.HasField("lifetime") else DEFAULT_LIFETIME,
+    )
 
 
 def _storable(field: str, text: str) -> None:

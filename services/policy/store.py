@@ -15,6 +15,7 @@ from services.kit.database import Tx
 from services.kit.pagination import Page
 from services.policy import refusals
 from services.policy.domain import CLOCKS_APART, Code, Package, Session, digest_of
+from services.policy.token_refusals import preview_not_found
 
 _METADATA: Final = sa.MetaData()
 _LONGEST_TRANSACTION: Final = timedelta(minutes=2)
@@ -57,6 +58,12 @@ sessions: Final = sa.Table(
     sa.Column("expire_time", sa.DateTime(timezone=True)),
     sa.Column("revoke_time", sa.DateTime(timezone=True)),
     sa.Column("revoke_comment", sa.Text),
+    sa.Column("device_id", sa.Text),
+    sa.Column("profile_id", sa.Text),
+    sa.Column("territory", sa.Text),
+    sa.Column("download", sa.Boolean),
+    sa.Column("beat_time", sa.DateTime(timezone=True)),
+    sa.Column("displace_time", sa.DateTime(timezone=True)),
     sa.Column("change_time", sa.DateTime(timezone=True)),
 )
 
@@ -70,7 +77,7 @@ codes: Final = sa.Table(
 )
 
 _PACKAGE: Final = [packages.c[field.name] for field in fields(Package)]
-_SESSION: Final = [sessions.c[field.name] for field in fields(Session)]
+SESSION: Final = [sessions.c[field.name] for field in fields(Session)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +88,19 @@ class Changes:
         until: the database's time at this look.
         withdrawn: deleted assets, each with the moment at which that became known here.
         revoked: revoked sessions that are not over yet.
+        displaced: sessions that lost their place and are not over yet.
+        restored: of those that were asked about, the ones that have it again.
     """
 
     until: datetime
     packages: Sequence[Package]
     withdrawn: Sequence[tuple[str, datetime]]
     revoked: Sequence[Session]
+    displaced: Sequence[Session]
+    restored: Sequence[str]
 
 
-async def changes(tx: Tx, since: datetime | None, now: datetime) -> Changes:
+async def changes(tx: Tx, since: datetime | None, now: datetime, known_displaced: Sequence[str]) -> Changes:
     """All that must be known by heart, or what changed of it since an earlier look.
 
     A row's `change_time` is the time at which its transaction began, so rows may appear late; looks therefore overlap.
@@ -103,17 +114,32 @@ async def changes(tx: Tx, since: datetime | None, now: datetime) -> Changes:
         )
     )
     revoked = await tx.execute(
-        sa.select(*_SESSION).where(
+        sa.select(*SESSION).where(
             sessions.c.change_time > start,
             sessions.c.revoke_time.is_not(None),
             sessions.c.expire_time > now - CLOCKS_APART,
+        )
+    )
+    displaced = await tx.execute(
+        sa.select(*SESSION).where(
+            sessions.c.change_time > start,
+            sessions.c.displace_time.is_not(None),
+            sessions.c.expire_time > now - CLOCKS_APART,
+        )
+    )
+    restored = await tx.execute(
+        sa.select(sessions.c.session_id).where(
+            sessions.c.session_id == sa.func.any(sa.cast(list(known_displaced), ARRAY(sa.Text))),
+            sessions.c.displace_time.is_(None),
         )
     )
     return Changes(
         until,
         [_package(row) for row in published],
         [(row.asset_id, row.change_time) for row in deleted],
-        [_session(row) for row in revoked],
+        [session_of(row) for row in revoked],
+        [session_of(row) for row in displaced],
+        [row.session_id for row in restored],
     )
 
 
@@ -165,6 +191,17 @@ async def title_of(tx: Tx, asset_id: str) -> str:
     return str(row.title)
 
 
+async def owned(tx: Tx, organisation_id: str, asset_id: str) -> None:
+    """Goes on when the asset is the organisation's, ready or not.
+
+    Raises:
+        Refusal: ASSET_NOT_PLAYABLE.
+    """
+    query = sa.select(assets.c.organisation_id).where(assets.c.asset_id == asset_id)
+    if (await tx.execute(query)).scalar_one_or_none() != organisation_id:
+        raise refusals.asset_not_playable(asset_id)
+
+
 async def newest_package(tx: Tx, organisation_id: str, asset_id: str) -> Package:
     """The package by which an organisation's asset is played now.
 
@@ -188,6 +225,23 @@ async def package(tx: Tx, package_id: str) -> Package:
     return _package((await tx.execute(sa.select(*_PACKAGE).where(packages.c.package_id == package_id))).one())
 
 
+async def published(tx: Tx, organisation_id: str, package_id: str) -> Package:
+    """A package of an organisation whose asset is not deleted.
+
+    Raises:
+        Refusal: PREVIEW_NOT_FOUND or ASSET_WITHDRAWN.
+    """
+    query = sa.select(*_PACKAGE).where(
+        packages.c.package_id == package_id, packages.c.organisation_id == organisation_id
+    )
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise preview_not_found(package_id)
+    found = _package(row)
+    await title_of(tx, found.asset_id)
+    return found
+
+
 async def add(tx: Tx, session: Session) -> None:
     """Keeps a new session."""
     await tx.execute(sa.insert(sessions).values(**asdict(session)))
@@ -205,18 +259,33 @@ async def get(tx: Tx, organisation_id: str, session_id: str, *, for_update: bool
     Raises:
         Refusal: SESSION_NOT_FOUND.
     """
-    query = sa.select(*_SESSION).where(
+    query = sa.select(*SESSION).where(
         sessions.c.session_id == session_id, sessions.c.organisation_id == organisation_id
     )
     row = (await tx.execute(query.with_for_update() if for_update else query)).one_or_none()
     if row is None:
         raise refusals.session_not_found(session_id)
-    return _session(row)
+    return session_of(row)
+
+
+async def beat(tx: Tx, session_id: str, now: datetime) -> None:
+    """Keeps that a session is alive and has its place."""
+    await tx.execute(
+        sa.update(sessions)
+        .where(sessions.c.session_id == session_id)
+        .values(beat_time=now, displace_time=None, change_time=sa.func.now())
+    )
+
+
+async def find(tx: Tx, session_id: str) -> Session | None:
+    """One session of whichever organisation, for whoever holds a credential that names it; None when there is none."""
+    row = (await tx.execute(sa.select(*SESSION).where(sessions.c.session_id == session_id))).one_or_none()
+    return None if row is None else session_of(row)
 
 
 async def page(tx: Tx, organisation_id: str, asset_id: str, viewer_id: str, part: Page) -> Sequence[Session]:
     """One page of an organisation's sessions, newest first, and one more to tell whether there is another page."""
-    query = sa.select(*_SESSION).where(sessions.c.organisation_id == organisation_id)
+    query = sa.select(*SESSION).where(sessions.c.organisation_id == organisation_id)
     if asset_id:
         query = query.where(sessions.c.asset_id == asset_id)
     if viewer_id:
@@ -224,7 +293,7 @@ async def page(tx: Tx, organisation_id: str, asset_id: str, viewer_id: str, part
     if part.after:
         query = query.where(sessions.c.session_id < part.after)
     return [
-        _session(row) for row in await tx.execute(query.order_by(sessions.c.session_id.desc()).limit(part.size + 1))
+        session_of(row) for row in await tx.execute(query.order_by(sessions.c.session_id.desc()).limit(part.size + 1))
     ]
 
 
@@ -234,9 +303,9 @@ async def revoke_all(tx: Tx, asset_id: str, now: datetime, comment: str) -> Sequ
         sa.update(sessions)
         .where(sessions.c.asset_id == asset_id, sessions.c.revoke_time.is_(None), sessions.c.expire_time > now)
         .values(revoke_time=now, revoke_comment=comment, change_time=sa.func.now())
-        .returning(*_SESSION)
+        .returning(*SESSION)
     )
-    return [_session(row) for row in await tx.execute(statement)]
+    return [session_of(row) for row in await tx.execute(statement)]
 
 
 async def replace_code(tx: Tx, session_id: str, code: Code) -> None:
@@ -263,7 +332,7 @@ async def redeem(tx: Tx, code: str, now: datetime) -> Session:
             await tx.execute(sa.select(codes.c.expire_time).where(mine, codes.c.redeem_time.is_(None)))
         ).one_or_none()
         raise refusals.code_invalid() if unused is None else refusals.code_expired()
-    return _session((await tx.execute(sa.select(*_SESSION).where(sessions.c.session_id == session_id))).one())
+    return session_of((await tx.execute(sa.select(*SESSION).where(sessions.c.session_id == session_id))).one())
 
 
 async def forget_codes(tx: Tx, before: datetime) -> None:
@@ -275,5 +344,6 @@ def _package(row: sa.Row[tuple[object, ...]]) -> Package:
     return Package(**row._asdict())
 
 
-def _session(row: sa.Row[tuple[object, ...]]) -> Session:
+def session_of(row: sa.Row[tuple[object, ...]]) -> Session:
+    """A row as a session."""
     return Session(**row._asdict())

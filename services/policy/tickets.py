@@ -13,6 +13,7 @@ import json
 import math
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -62,6 +63,15 @@ def key_id_of(key: EllipticCurvePrivateKey) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(members.encode()).digest()[:12]).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class TicketKey:
+    """A key that signs from a moment on, until the next one does."""
+
+    key_id: str
+    private: EllipticCurvePrivateKey
+    sign_time: datetime
+
+
 class Tickets:
     """Mints and reads tickets.
 
@@ -74,11 +84,22 @@ class Tickets:
         key = load_pem_private_key(private_key_pem, password=None)
         if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
             raise ValueError(f"{TICKET_KEY_FILE} must hold an EC P-256 private key")  # noqa: TRY004  # what is wrong is the file
-        self._private = key
-        self._key_id = key_id_of(key)
-        self._public = {self._key_id: key.public_key()}
+        self._first = TicketKey(key_id_of(key), key, datetime.min.replace(tzinfo=UTC))
+        self._keys = [self._first]
+        self._public = {self._first.key_id: key.public_key()}
         self._remembered = remembered
         self._read: OrderedDict[str, Ticket] = OrderedDict()
+
+    def take(self, keys: Sequence[TicketKey], *, keep_first: bool) -> bool:
+        """Goes by these keys, in the order in which they sign, and by the install's own file before them for as long as it is needed.
+        Returns whether anything changed."""
+        wanted = [*([self._first] if keep_first else []), *keys]
+        if [key.key_id for key in wanted] == [key.key_id for key in self._keys]:
+            return False
+        self._keys = wanted
+        self._public = {key.key_id: key.private.public_key() for key in wanted}
+        self._read.clear()
+        return True
 
     def public_keys(self) -> str:
         """The keys by which tickets are checked, as a JSON Web Key Set (RFC 7517 §5)."""
@@ -99,7 +120,8 @@ class Tickets:
             "exp": session.expire_time.timestamp(),  # with its fraction, as a NumericDate may (RFC 7519 §2)
             "jti": secrets.token_urlsafe(9),
         }
-        return jwt.encode(claims, self._private, algorithm=_ALGORITHM, headers={"kid": self._key_id, "typ": _TYPE})
+        key = max((key for key in self._keys if key.sign_time <= now), key=lambda key: key.sign_time)
+        return jwt.encode(claims, key.private, algorithm=_ALGORITHM, headers={"kid": key.key_id, "typ": _TYPE})
 
     def read(self, token: str) -> Ticket:
         """What a ticket says, once its signature is found good. Whether its time is over is not looked at here.

@@ -1,4 +1,4 @@
-"""Removes what nobody will ask for again: codes that ended, and old answers to repeated requests."""
+"""Removes what nobody will ask for again: codes and single uses that ended, and old answers to repeated requests."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from services.kit import idempotency, telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database
 from services.policy import store
+from services.policy.cat.store import forget_uses
+from services.policy.decision.store import forget_decisions
+from services.policy.decision.territories import Territories
 
 log = structlog.stdlib.get_logger()
 
 CODES_KEPT: Final = timedelta(days=1)
 """How long a code that ended is kept, so that its owner is told that it came too late and not that it is unknown."""
+DECISIONS_KEPT: Final = timedelta(days=30)
+"""How long decisions can be explained and replayed."""
 
 
 class Upkeep:
     """Cleans up now and then."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, territories: Territories) -> None:
+        self._territories = territories
         self._database = database
         self._clock = clock
 
@@ -38,7 +44,10 @@ class Upkeep:
             await asyncio.sleep(every)
 
     async def once(self) -> None:
-        """Cleans up once."""
+        """Cleans up once, and looks whether there is a newer territory database."""
+        await asyncio.to_thread(self._territories.refresh)
         async with self._database.transaction() as tx:
             await store.forget_codes(tx, self._clock.now() - CODES_KEPT)
+            await forget_uses(tx, self._clock.now())
+            await forget_decisions(tx, self._clock.now() - DECISIONS_KEPT)
             await idempotency.forget_old(tx)

@@ -26,7 +26,6 @@ from services.kit.settings import ProcessSettings
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator, with_api_key
 from tests.support.running import connected, running
-from tests.support.stores import operator_key
 
 T0 = datetime(2026, 11, 21, 12, tzinfo=UTC)
 if TYPE_CHECKING:
@@ -220,13 +219,13 @@ async def test_encoding_progress_reaches_watchers_a_few_times_a_second_at_most(h
 async def test_a_change_made_by_another_replica_is_seen(here: Mesh) -> None:
     asset = await here.film()
     other = here.settings.model_copy(update={"listen": f"unix:{here.settings.run_dir}/assets-2.sock"})
-    async with running("assets", other, wire), grpc.aio.insecure_channel(other.listen) as channel:
-        bearer = (("authorization", f"Bearer {operator_key(other)}"),)
+    reached = other.model_copy(update={"peers": {"assets": other.listen}})
+    async with running("assets", other, wire), connected(reached, "assets", CONTRACT) as channel:
         call = here.stub.WatchAsset(api.WatchAssetRequest(asset_id=asset.asset_id), timeout=10)
         watching = asyncio.create_task(_all(call))
         await asyncio.sleep(0.3)
         elsewhere = assets_service_pb2_grpc.AssetsServiceStub(channel)
-        await elsewhere.DeleteAsset(api.DeleteAssetRequest(asset_id=asset.asset_id), metadata=bearer)
+        await elsewhere.DeleteAsset(api.DeleteAssetRequest(asset_id=asset.asset_id))
         async with asyncio.timeout(1):
             assert (await watching)[-1].state == assets_pb2.ASSET_STATE_DELETED
 

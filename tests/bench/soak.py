@@ -38,6 +38,7 @@ _VICTIMS: Final = (
     "upload",
     "transcode-worker",
     "policy",
+    "limits",
     "nats",
     "packaging-worker",
     "envoy",

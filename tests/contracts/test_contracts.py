@@ -15,21 +15,42 @@ TYPE_ID = re.compile(r"^\^\(?(?P<prefix>[a-z]{3})_\[0-7\]\[0-9a-hjkmnp-tv-z\]\{2
 PREFIXES = {
     "account_id": "usr",
     "asset_id": "ast",
+    "authorization_id": "aut",
+    "device_authorization_id": "dva",
+    "decision_id": "dec",
+    "device_id": "dev",
+    "entitlement_id": "ent",
     "job_id": "job",
     "organisation_id": "org",
+    "message_id": "msg",
     "package_id": "pkg",
     "passkey_id": "pky",
+    "phone_verification_id": "phv",
+    "profile_id": "prf",
+    "provider_id": "idp",
     "registration_id": "reg",
     "reset_id": "rst",
+    "revocation_id": "rvk",
     "session_id": "pbs",
+    "sign_in_id": "sgn",
     "upload_id": "upl",
 }
 # Where a domain's ids are of its own kind.
 PREFIXES_OF = {"identity": {"session_id": "ses"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; and those of roles, of which some are words.
-OTHER_IDS = {"client_id", "device_id", "request_id", "role_id", "role_ids", "viewer_id", "key_id", "key_ids"}
+OTHER_IDS = {
+    "client_id",
+    "correlation_id",
+    "request_id",
+    "role_id",
+    "role_ids",
+    "target_id",
+    "viewer_id",
+    "key_id",
+    "key_ids",
+}
 # What is not a service with a contract of its own, but calls services.
-GATEWAYS: set[str] = set()
+GATEWAYS: set[str] = {"limits", "oauth"}
 PERMISSION = re.compile(r"[a-z_]+\.[a-z_]+")
 CODES = {code.name for code in grpc.StatusCode}
 
@@ -53,7 +74,17 @@ def test_each_service_is_in_the_package_of_its_domain(contracts: Contracts) -> N
     services = [service for service in contracts.services.values() if service.name.startswith(OWN)]
     assert {service.package for service in services} == {
         f"reelmesh.{domain}.v1"
-        for domain in ("assets", "drm", "identity", "packaging", "policy", "rpc", "transcode", "upload")
+        for domain in (
+            "assets",
+            "drm",
+            "identity",
+            "notifications",
+            "packaging",
+            "policy",
+            "rpc",
+            "transcode",
+            "upload",
+        )
     }
     for service in services:
         assert re.fullmatch(re.escape(service.package) + r"\.[A-Z][A-Za-z]+Service", service.name)
@@ -139,7 +170,7 @@ def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
 
 def test_every_reason_tells_its_status_and_its_metadata(contracts: Contracts) -> None:
     domains = [name for name in contracts.enums if name.startswith(OWN) and name.endswith(".ErrorReason")]
-    assert len(domains) == 8
+    assert len(domains) == 9
     for name in domains:
         enum = contracts.enums[name]
         domain = f"{name.split('.')[1]}.reelmesh"
@@ -212,7 +243,7 @@ def test_events_are_in_the_past_and_name_their_subject(contracts: Contracts) -> 
             continue
         assert subject, f"{event.name} does not end with its subject"
         assert subject[1].removeprefix("progress.") == event.name
-        assert re.search(r"(ed|Ready)$", event.name), f"{event.name} is not in the past"
+        assert re.search(r"(ed|Withdrawn|Ready)$", event.name), f"{event.name} is not in the past"
         subjects += 1
     assert subjects >= 10
 
@@ -270,7 +301,8 @@ def test_every_text_in_a_request_has_a_limit(contracts: Contracts) -> None:
             rules = field.rules.get("repeated", {}).get("items", field.rules).get("string", {})
             assert rules.keys() & {"max_len", "pattern", "in"}, f"{method.name}: {field.name}"
         if field.repeated:
-            assert "max_items" in field.rules["repeated"], f"{method.name}: {field.name}"
+            rules = field.rules.get("map") or field.rules["repeated"]
+            assert rules.keys() & {"max_items", "max_pairs"}, f"{method.name}: {field.name}"
 
 
 def test_services_are_told_apart_from_their_methods(contracts: Contracts) -> None:

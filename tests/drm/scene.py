@@ -13,7 +13,7 @@ from reelmesh.drm.v1 import drm_service_pb2 as api
 from services.drm.__main__ import CONTRACT, DrmSettings, wire
 from services.drm.domain import kid_of
 from services.kit.ids import new_id
-from tests.policy.scene import Scene, service_token
+from tests.policy.scene import Scene
 from tests.support.running import connected, running
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ async def with_keys(scene: Scene, **changed: Any) -> AsyncIterator[Keys]:
     settings = DrmSettings(**{**scene.settings.model_dump(), **changed})
     async with (
         running("drm", settings, wire, clock=scene.clock),
-        connected(settings, "drm", CONTRACT, key=service_token(settings, "packaging")) as packager,
+        connected(settings, "drm", CONTRACT, key="", caller="packaging") as packager,
         connected(settings, "drm", CONTRACT, key="") as player,
     ):
         stubs = [drm_service_pb2_grpc.DrmServiceStub(channel) for channel in (packager, player)]

@@ -149,7 +149,7 @@ class TestMakingKeys:
             )
             refusal = await refused(drm_service_pb2_grpc.DrmServiceStub(channel).CreateContentKeys(request))
             assert (refusal.reason, refusal.metadata["callers"]) == ("PERMISSION_MISSING", "packaging")
-        assert (await refused(keys.player.CreateContentKeys(request))).reason == "CREDENTIAL_INVALID"
+        assert (await refused(keys.player.CreateContentKeys(request))).reason == "PERMISSION_MISSING"
 
 
 class TestWhatWasTamperedWith:
@@ -159,10 +159,10 @@ class TestWhatWasTamperedWith:
             await keys.licence(film)
         folder = scene.settings.secrets_dir.parent / "other-secrets"
         folder.mkdir(exist_ok=True)
-        for name in ("service_token_key.pem", "api_keys.json", "operator_api_key"):
+        for name in ("api_keys.json", "operator_api_key"):
             (folder / name).write_bytes((scene.settings.secrets_dir / name).read_bytes())
         (folder / "root_key").write_bytes(secrets.token_bytes(32))
-        async with with_keys(scene, secrets_dir=folder) as keys:
+        async with with_keys(scene, secrets_dir=folder, tls_dir=scene.settings.secrets_dir / "tls") as keys:
             (kek,) = await sql(keys, "SELECT kek_id FROM key_encryption_keys")
             calls: list[Callable[[], Awaitable[object]]] = [
                 lambda: keys.licence(film),

@@ -15,8 +15,8 @@ from typing import Any
 
 import asyncpg
 from reelmesh.drm.v1 import drm_service_pb2_grpc, events_pb2
+from reelmesh.policy.v1 import decisions_service_pb2_grpc, policy_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2 as policy_api
-from reelmesh.policy.v1 import policy_service_pb2_grpc
 
 from services.drm.__main__ import CONTRACT, DrmSettings
 from services.drm.domain import kid_of
@@ -26,7 +26,7 @@ from services.kit.settings import ProcessSettings
 from services.policy.__main__ import CONTRACT as POLICY_CONTRACT
 from services.policy.__main__ import PolicySettings
 from tests.drm.scene import Film, Keys
-from tests.policy.scene import Scene, an_edge, refused, service_token
+from tests.policy.scene import Scene, an_edge, refused
 from tests.support.bus import on_the_bus
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected
@@ -126,13 +126,24 @@ async def test_no_log_line_holds_a_key_a_ticket_or_a_code(mesh: ProcessSettings,
         processes(settings, log),
         on_the_bus(settings) as bus,
         connected(settings, "policy", POLICY_CONTRACT) as to_policy,
-        connected(settings, "drm", CONTRACT, key=service_token(settings, "packaging")) as packager,
+        connected(settings, "drm", CONTRACT, key="", caller="packaging") as packager,
         connected(settings, "drm", CONTRACT, key="") as player,
         an_edge(settings) as edge,
     ):
         clock = FixedClock(SystemClock().now())
         stub = policy_service_pb2_grpc.PolicyServiceStub(to_policy)
-        scene = Scene(PolicySettings(**shared), stub, edge, bus, clock, organisation_of_operator(settings))
+        decisions = decisions_service_pb2_grpc.DecisionsServiceStub(to_policy)
+        scene = Scene(
+            PolicySettings(**shared),
+            stub,
+            decisions,
+            edge,
+            bus,
+            clock,
+            organisation_of_operator(settings),
+            to_policy,
+            to_policy,
+        )
         stubs = [drm_service_pb2_grpc.DrmServiceStub(channel) for channel in (packager, player)]
         film, credentials = await use(Keys(scene, settings, *stubs))
 

@@ -24,8 +24,10 @@ from reelmesh.drm.v1 import drm_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_service_pb2_grpc
 
+from services.kit.tls import server_context, server_credentials
 from tests.envoy import parts
-from tools.envoy_config import EdgeSettings, command, render, write_service_token
+from tests.support import certificates
+from tools.envoy_config import EdgeSettings, command, render, write_certificate_sources
 
 SERVICES = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy")
 FRIENDLY_ORIGIN = "https://studio.example"
@@ -35,13 +37,15 @@ MEMORY_OF_ONE_STREAM = 24 * 1024 * 1024
 
 @dataclass
 class Parts:
-    """What stands behind the edge, on unix sockets in one folder."""
+    """What stands behind the edge, on unix sockets in one folder, with certificates of the install whose secrets these are."""
 
     folder: Path
+    secrets: Path
     assets: parts.Assets = field(default_factory=parts.Assets)
     uploads: parts.Uploads = field(default_factory=parts.Uploads)
     authoriser: parts.Authoriser = field(default_factory=parts.Authoriser)
     tus: parts.Tus = field(default_factory=parts.Tus)
+    oauth: parts.Tus = field(default_factory=parts.Tus)
     servers: dict[str, grpc.aio.Server] = field(default_factory=dict)
 
     async def start(self, name: str) -> None:
@@ -59,7 +63,8 @@ class Parts:
         elif name == "policy":
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(parts.Policy(), server)
             external_auth_pb2_grpc.add_AuthorizationServicer_to_server(self.authoriser, server)
-        server.add_insecure_port(f"unix:{self.folder}/{name}.sock")
+        shown = server_credentials(certificates.certificates_of(name, self.secrets))
+        server.add_secure_port(f"unix:{self.folder}/{name}.sock", shown)
         await server.start()
         self.servers[name] = server
 
@@ -70,10 +75,14 @@ class Parts:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All of them, for the length of the block."""
-        config = uvicorn.Config(self.tus, uds=f"{self.folder}/tus.sock", log_config=None, lifespan="off", ws="none")
-        gateway = uvicorn.Server(config)
+        gateways = []
+        for name, app in (("tus", self.tus), ("oauth", self.oauth)):
+            config = uvicorn.Config(app, uds=f"{self.folder}/{name}.sock", log_config=None, lifespan="off", ws="none")
+            config.load()
+            config.ssl = server_context(certificates.certificates_of(name, self.secrets))
+            gateways.append(uvicorn.Server(config))
         # `serve` would take the signal handlers of the test process over.
-        serving = asyncio.create_task(gateway._serve())
+        serving = [asyncio.create_task(gateway._serve()) for gateway in gateways]
         for name in SERVICES:
             await self.start(name)
         try:
@@ -81,8 +90,9 @@ class Parts:
         finally:
             for name in list(self.servers):
                 await self.stop(name)
-            gateway.should_exit = True
-            await serving
+            for gateway in gateways:
+                gateway.should_exit = True
+            await asyncio.gather(*serving)
 
 
 @dataclass
@@ -155,8 +165,8 @@ class Growth:
             await asyncio.sleep(0.01)
 
 
-def settings_in(folder: Path, port: int) -> EdgeSettings:
-    """Settings of an edge whose everything lies in one folder."""
+def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSettings:
+    """Settings of an edge whose everything lies in one folder, but for the install's secrets, which may lie elsewhere."""
     return EdgeSettings(
         identity=f"unix:{folder}/identity.sock",
         upload=f"unix:{folder}/upload.sock",
@@ -165,10 +175,15 @@ def settings_in(folder: Path, port: int) -> EdgeSettings:
         packaging=f"unix:{folder}/packaging.sock",
         drm=f"unix:{folder}/drm.sock",
         policy=f"unix:{folder}/policy.sock",
+        limits=f"unix:{folder}/limits.sock",
+        limits_patience=20,
         tus=f"unix:{folder}/tus.sock",
+        oauth=f"unix:{folder}/oauth.sock",
         objects=folder / "objects",
         web=folder / "web",
-        service_token_file=folder / "envoy-token.json",
+        tls=certificates.folder_of("envoy", secrets or folder),
+        trust_domain=certificates.domain(secrets or folder),
+        certificate_sources=folder / "envoy-certificate",
         admin=f"unix:{folder}/admin.sock",
         listen=f"127.0.0.1:{port}",
         access_log=str(folder / "access.log"),
@@ -185,17 +200,20 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running_edge(token: str = parts.SERVICE_TOKEN, **changes: Any) -> AsyncIterator[Edge]:
-    """An edge with all its parts, in a folder of its own; `changes` are settings.
+async def running_edge(secrets: Path | None = None, **changes: Any) -> AsyncIterator[Edge]:
+    """An edge with all its parts, in a folder of its own; `changes` are settings. It belongs to the install whose secrets are given, or
+    to one of its own.
 
     It has no warm lane unless told otherwise: the parts have no control plane, and it would wait for one.
     """
     folder = Path(tempfile.mkdtemp(prefix="edge-"))
-    settings = replace(settings_in(folder, free_port()), **({"strict": True} | changes))
-    write_service_token(settings.service_token_file, token)
+    if secrets is None:
+        certificates.made_in(folder)
+    settings = replace(settings_in(folder, free_port(), secrets), **({"strict": True} | changes))
+    write_certificate_sources(settings)
     config = folder / "envoy.yaml"
     config.write_text(render(settings))
-    backend = Parts(folder)
+    backend = Parts(folder, secrets or folder)
     try:
         async with (
             backend.running(),

@@ -32,7 +32,6 @@ FULL_UPLOAD = "upl_01jd0000000000000000000400"
 PACKAGE = "pkg_01jd0000000000000000000000"
 TICKET = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwYnMifQ." + "s" * 86
 KEY_ID = "00112233445566778899aabbccddeeff"
-SERVICE_TOKEN = "token-of-envoy"
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Message = MutableMapping[str, Any]
@@ -174,12 +173,13 @@ class Authoriser(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignore[
     """
 
     asked: list[external_auth_pb2.CheckRequest] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
+    shown: list[bytes] = field(default_factory=list)
     delay: float = 0.0
 
     async def Check(self, request: external_auth_pb2.CheckRequest, context: Context) -> external_auth_pb2.CheckResponse:
         self.asked.append(request)
-        self.tokens.append(metadata_of(context).get("authorization", ""))
+        # The certificate of whoever asks, PEM.
+        self.shown += context.auth_context()["x509_pem_cert"]
         await asyncio.sleep(self.delay)
         path = request.attributes.request.http.path.partition("?")[0]
         segments = path.split("/", 4)

@@ -61,7 +61,7 @@ async def test_a_refusal_reaches_a_grpc_caller_with_its_reason(edge: Edge) -> No
 
 
 async def test_methods_between_services_do_not_exist_at_the_edge(edge: Edge) -> None:
-    """A service token that got out is of no use outside."""
+    """Envoy would show its own certificate for whoever asks, so it hands on nothing that is meant for services."""
     async with edge.channel() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await drm_service_pb2_grpc.DrmServiceStub(channel).CreateContentKeys(
@@ -196,6 +196,22 @@ async def test_what_the_contracts_do_not_know_is_refused_with_a_reason(
     info = answer.json()["details"][0]
     assert (answer.status_code, info["reason"], info["domain"]) == (status, reason, "rpc.reelmesh")
     assert info["metadata"]["correlation_id"] == answer.headers["x-correlation-id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"x`odd", b"1"),
+        (b"x+odd", b"1"),
+        (b"user-agent", "Öffner".encode()),
+        (b"x-odd-bin", b"no base64"),
+        (b"grpc-encoding", b"nonsense"),
+        (b"grpc-accept-encoding", b"nonsense"),
+    ],
+)
+async def test_a_header_that_grpc_cannot_take_hurts_nobody(edge: Edge, name: bytes, value: bytes) -> None:
+    answer = await edge.http.get(f"/v1/assets/{ASSET}", headers=[(name, value)])
+    assert answer.status_code == 200, answer.text
 
 
 async def test_a_body_that_is_no_json_is_refused(edge: Edge) -> None:

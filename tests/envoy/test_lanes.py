@@ -26,7 +26,8 @@ from services.kit.settings import ProcessSettings
 from services.policy.edge import DECISIONS
 from services.policy.tickets import TICKET_KEY_FILE
 from tests.envoy.edge import Edge, running_edge
-from tests.policy.scene import Scene, a_scene, service_token
+from tests.policy.scene import Scene, a_scene
+from tests.support import certificates
 
 SEGMENT = b"a segment"
 FILES = ("video/1.m4s", "video/2.m4s", "audio/1.m4s", "init.mp4", "poster.jpg", "manifest.mpd", "master.m3u8")
@@ -80,10 +81,10 @@ async def some_lanes(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Lan
     objects = Path(tempfile.mkdtemp(prefix="lanes-"))
     try:
         async with a_scene(mesh, **changed) as scene:
-            policy, token = scene.settings.peer("policy"), service_token(scene.settings, "envoy")
+            policy, secrets = scene.settings.peer("policy"), scene.settings.secrets_dir
             async with (
-                running_edge(token, policy=policy, objects=objects, strict=False) as warm,
-                running_edge(token, policy=policy, objects=objects) as strict,
+                running_edge(secrets, policy=policy, objects=objects, strict=False) as warm,
+                running_edge(secrets, policy=policy, objects=objects) as strict,
             ):
                 lanes = Lanes(scene, warm, strict, objects)
                 await warmed_up(lanes)
@@ -352,20 +353,23 @@ async def test_a_deleted_film_is_refused_with_its_reason(lanes: Lanes) -> None:
 async def test_a_new_edge_knows_who_is_barred_before_it_serves(lanes: Lanes) -> None:
     answer, base = await lanes.film()
     await lanes.scene.revoke(answer.session.session_id)
-    token = service_token(lanes.scene.settings, "envoy")
     async with running_edge(
-        token, policy=lanes.scene.settings.peer("policy"), objects=lanes.objects, strict=False
+        lanes.scene.settings.secrets_dir,
+        policy=lanes.scene.settings.peer("policy"),
+        objects=lanes.objects,
+        strict=False,
     ) as fresh:
         await warmed_up(lanes, fresh)
         assert "SESSION_REVOKED" in await lanes.at(fresh, f"{base}/video/1.m4s")
 
 
 async def test_an_edge_without_a_control_plane_asks_about_everything(lanes: Lanes) -> None:
-    """It is let in by its token alone; with another's it is told nothing, and the authoriser refuses to answer it too."""
+    """It is let in by its certificate alone; with another's it is told nothing, and the authoriser refuses to answer it too."""
     _, base = await lanes.film()
-    token = service_token(lanes.scene.settings, "assets")
+    secrets = lanes.scene.settings.secrets_dir
+    changes: dict[str, Any] = {"tls": certificates.folder_of("drm", secrets), "strict": False}
     async with running_edge(
-        token, policy=lanes.scene.settings.peer("policy"), objects=lanes.objects, strict=False
+        secrets, policy=lanes.scene.settings.peer("policy"), objects=lanes.objects, **changes
     ) as stranger:
         assert (await lanes.at(stranger, f"{base}/video/1.m4s")).startswith("HTTP/1.1 503")
 
@@ -395,7 +399,7 @@ async def test_an_edge_that_hears_nothing_any_more_asks_about_everything(mesh: P
         async with contextlib.AsyncExitStack() as until_policy_ends, contextlib.AsyncExitStack() as until_the_end:
             scene = await until_policy_ends.enter_async_context(a_scene(mesh, policy_edge_lease_seconds=1))
             edge = running_edge(
-                service_token(scene.settings, "envoy"),
+                scene.settings.secrets_dir,
                 policy=scene.settings.peer("policy"),
                 objects=objects,
                 strict=False,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from services.kit.tls import read_identity
 from tests.envoy.conftest import SEGMENT
 from tests.envoy.edge import MEMORY_OF_ONE_STREAM, Edge, Growth
-from tests.envoy.parts import KEY_ID, PACKAGE, SERVICE_TOKEN, TICKET
-from tools.envoy_config import write_service_token
+from tests.envoy.parts import KEY_ID, PACKAGE, TICKET
 
 BASE = f"/p/{TICKET}/{PACKAGE}"
 
@@ -77,7 +77,7 @@ async def test_policy_is_shown_who_asks_and_told_no_more_than_it_needs(edge: Edg
         "x-reelmesh-session": "forged",
     }
     await edge.http.get(f"{BASE}/manifest.mpd", headers=headers)
-    assert edge.parts.authoriser.tokens[-1] == f"Bearer {SERVICE_TOKEN}"
+    assert edge.parts.authoriser.shown[-1] == read_identity(edge.settings.tls).certificate
     (asked,) = edge.parts.authoriser.asked
     request = asked.attributes.request.http
     assert (request.path, request.method) == (f"{BASE}/manifest.mpd", "GET")
@@ -86,17 +86,19 @@ async def test_policy_is_shown_who_asks_and_told_no_more_than_it_needs(edge: Edg
     assert asked.attributes.source.address.socket_address.address == "127.0.0.1"
 
 
-async def test_a_new_service_token_is_taken_up_without_a_restart(edge: Edge) -> None:
-    write_service_token(edge.settings.service_token_file, "renewed")
-    try:
-        for _ in range(50):
-            await edge.http.get(f"{BASE}/manifest.mpd")
-            if edge.parts.authoriser.tokens[-1] == "Bearer renewed":
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(edge.parts.authoriser.tokens[-1])
-    finally:
-        write_service_token(edge.settings.service_token_file, SERVICE_TOKEN)
+async def test_policy_sees_those_cookies_only_that_are_credentials_for_playback(edge: Edge) -> None:
+    for cookies, shown in (
+        ("a=b; reelmesh_ticket=t1.t2.t3; c=d", "reelmesh_ticket=t1.t2.t3"),
+        ("CTA-Common-Access-Token=abc;a=b", "CTA-Common-Access-Token=abc"),
+        ("session=secret; xreelmesh_ticket=no; reelmesh_ticket2=no", None),
+        ("", None),
+    ):
+        edge.parts.authoriser.asked.clear()
+        await edge.http.get(f"{BASE}/manifest.mpd", headers={"cookie": cookies, "x-reelmesh-cookies": "forged=1"})
+        (asked,) = edge.parts.authoriser.asked
+        headers = asked.attributes.request.http.headers
+        assert headers.get("x-reelmesh-cookies") == shown
+        assert "cookie" not in headers
 
 
 async def test_a_refusal_is_policys_own(edge: Edge) -> None:

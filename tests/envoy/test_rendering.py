@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from services.limits.rules import Quota
 from tests.envoy.edge import settings_in
-from tools.envoy_config import command, render, write_service_token
+from tests.support import certificates
+from tools.envoy_config import command, render, write_certificate_sources
+from tools.envoy_config.limits import Net
 from tools.envoy_config.replies import REPLIES
 from tools.envoy_config.templates import Block, filled, joined
 
 
 def test_it_is_yaml_that_envoy_accepts(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 8080)
-    write_service_token(settings.service_token_file, "x")
+    certificates.made_in(tmp_path)
+    write_certificate_sources(settings)
     config = tmp_path / "envoy.yaml"
     config.write_text(render(settings))
     checked = subprocess.run(
@@ -47,7 +51,7 @@ def test_every_cluster_that_a_route_names_exists(tmp_path: Path) -> None:
     assert named - {"nowhere"} <= {cluster["name"] for cluster in rendered["static_resources"]["clusters"]}
 
 
-def test_only_routes_to_playback_ask_policy(tmp_path: Path) -> None:
+def test_routes_to_playback_and_previews_ask_policy_and_no_others(tmp_path: Path) -> None:
     """What is not turned off is on, so a new route is shut until someone opens it."""
     rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
     manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
@@ -55,7 +59,7 @@ def test_only_routes_to_playback_ask_policy(tmp_path: Path) -> None:
     asking = [
         route["name"] for route in routes if "envoy.filters.http.ext_authz" not in route["typed_per_filter_config"]
     ]
-    assert asking == ["playback-manifest", "playback"]
+    assert asking == ["playback-manifest", "playback", "preview"]
     serving = [
         route["name"]
         for route in routes
@@ -64,8 +68,55 @@ def test_only_routes_to_playback_ask_policy(tmp_path: Path) -> None:
     assert serving == asking
 
 
+def test_every_call_is_limited_and_no_segment(tmp_path: Path) -> None:
+    """What a route does not switch on costs it nothing."""
+    rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
+    manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    limits = {"reelmesh.flood", "reelmesh.guesses", "envoy.filters.http.ratelimit"}
+    switched = {route["name"]: limits & set(route["typed_per_filter_config"]) for route in routes}
+    rpc = {name for name in switched if "/" in name}
+    assert {name for name, on in switched.items() if on == limits} == rpc | {"rest", "rest-streamed", "tus"}
+    assert not any(switched[name] for name in switched.keys() - rpc - {"rest", "rest-streamed", "tus"})
+    for route in routes:
+        if route["name"] in rpc:
+            (said,) = route["route"]["rate_limits"]
+            assert said["actions"][0]["generic_key"]["descriptor_value"] == route["name"]
+    filters = {one["name"]: one for one in manager["http_filters"]}
+    assert all(filters[name]["disabled"] for name in limits)
+
+
+def test_guessing_is_limited_where_the_limits_say(tmp_path: Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text("methods: {guessing: ['reelmesh.policy.v1.PolicyService/Redeem*']}")
+    rendered = yaml.safe_load(render(replace(settings_in(tmp_path, 8080), limits_file=file)))
+    manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    guessing = [
+        route["name"]
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"]
+        if "token_bucket" in route["typed_per_filter_config"].get("reelmesh.guesses", {})
+    ]
+    assert guessing == ["reelmesh.policy.v1.PolicyService/RedeemPlaybackCode"]
+
+
+@pytest.mark.parametrize("rate", ["200 per second", "33 per second", "7 per minute", "1 per hour", "unlimited"])
+def test_a_net_fills_at_its_rate(rate: str) -> None:
+    net = Net("flood", 428, Quota.model_validate({"rate": rate, "burst": 5}))
+    (bucket,) = [one["token_bucket"] for one in yaml.safe_load(net.filter())["descriptors"]]
+    per_second = bucket["tokens_per_fill"] / float(bucket["fill_interval"].removesuffix("s"))
+    assert per_second == pytest.approx(1e6 / net.limit.interval)
+    assert float(bucket["fill_interval"].removesuffix("s")) >= 0.05
+
+
+def test_a_wrong_file_of_limits_does_not_keep_an_edge_from_starting(tmp_path: Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text("edge: {guessing: {rate: never}}")
+    assert render(replace(settings_in(tmp_path, 8080), limits_file=file)) == render(settings_in(tmp_path, 8080))
+
+
 def test_strange_paths_are_quoted(tmp_path: Path) -> None:
     folder = tmp_path / "a: ${b} 'c' \"d\" #e"
+    folder.mkdir()
     rendered = yaml.safe_load(render(settings_in(folder, 8080)))
     assert rendered["admin"]["address"] == {"pipe": {"path": f"{folder}/admin.sock"}}
 
@@ -90,7 +141,7 @@ def test_a_block_does_not_go_into_a_line_nor_a_value_on_one_of_its_own() -> None
 def test_blocks_take_the_indentation_of_their_place() -> None:
     assert yaml.safe_load(filled("local_replies", mappers=joined([Block("- a: 1\n  b: 2"), Block("- c: 3")])))[
         "mappers"
-    ][1:] == [
+    ][3:] == [
         {"a": 1, "b": 2},
         {"c": 3},
     ]

@@ -325,7 +325,7 @@ async def test_the_correlation_id_goes_through(tus: TusClient) -> None:
 
 async def test_nothing_is_held_back_for_strangers(tus: TusClient) -> None:
     """A body with a checksum lies on disk until it is whole. Who shows no credential hears so before sending it."""
-    reader, writer = await asyncio.open_unix_connection(str(tus.socket))
+    reader, writer = await tus.connected()
     head = (
         "POST /files/ HTTP/1.1\r\nhost: edge\r\ntus-resumable: 1.0.0\r\n"
         f"upload-length: 1000000\r\ncontent-length: 1000000\r\ncontent-type: {BODY_TYPE}\r\n"

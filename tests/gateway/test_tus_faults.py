@@ -12,14 +12,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2
 
 from services.kit.settings import ProcessSettings
-from tests.support.tus import MIB, TusClient, gateway, upload_service
+from tests.support.tus import MIB, TusClient, as_envoy, gateway, upload_service
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -241,9 +240,7 @@ async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
 @contextlib.asynccontextmanager
 async def tus_client(tus: TusClient, mesh: ProcessSettings) -> AsyncIterator[TusClient]:
     """A client of a gateway that runs as a process of its own."""
-    async with httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(uds=str(tus.socket)), base_url="http://edge", timeout=60
-    ) as http:
+    async with as_envoy(mesh, tus.socket) as http:
         yield TusClient(http, tus.uploads, mesh, tus.socket, tus.key)
 
 

@@ -51,7 +51,7 @@ async def through(mesh: ProcessSettings) -> AsyncIterator[TusEdge]:
     async with (
         upload_service(mesh),
         gateway(mesh) as direct,
-        running_edge(tus=f"unix:{direct.socket}") as edge,
+        running_edge(mesh.secrets_dir, tus=f"unix:{direct.socket}") as edge,
         httpx.AsyncClient(base_url=f"http://{edge.address}", timeout=30, trust_env=False) as http,
     ):
         yield TusEdge(edge, TusClient(http, direct.uploads, mesh, direct.socket, direct.key))

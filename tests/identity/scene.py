@@ -19,15 +19,13 @@ from reelmesh.rpc.v1 import trust_service_pb2_grpc
 from services.identity.__main__ import IdentitySettings, wire
 from services.identity.messages import Messages, OutgoingMessage
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
-from services.kit import client
-from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator
-from tests.support.running import running
+from tests.support.running import connected, running
 from tests.support.stores import operator_key
 
 if TYPE_CHECKING:
@@ -93,6 +91,10 @@ class Scene:
         """Metadata of somebody who is not signed in, as the edge passes it on."""
         return (("x-forwarded-for", ADDRESS), ("user-agent", "a browser"))
 
+    async def begin_registration(self, email: str) -> api.RegisterResponse:
+        """Somebody registers."""
+        return await self.accounts.Register(api.RegisterRequest(email=email, password=PASSWORD), metadata=self.outside)
+
     async def register(self, email: str = "", password: str = PASSWORD, **fields: str) -> Person:
         """Somebody registers, reads the mail and types the code."""
         address = email or f"{secrets.token_hex(6)}@example.com"
@@ -130,29 +132,23 @@ class Scene:
         return [message for message in opened if message.to == to.lower()]
 
 
-def service_token(settings: ProcessSettings, service: str) -> str:
-    return ServiceTokens((settings.secrets_dir / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock()).mint(service)
-
-
 @contextlib.asynccontextmanager
 async def a_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Scene]:
     """The running service; `changed` are settings that are not the default."""
     settings = IdentitySettings(**{**mesh.model_dump(), **CHEAP, **changed})
     clock = FixedClock(SystemClock().now())
-    peer = service_token(settings, "policy")
-    async with on_the_bus(settings) as bus, running("identity", settings, wire, clock=clock):
-        channel = client.connected(settings.peer("identity"), [], None)
-        trusted = client.connected(settings.peer("identity"), [], lambda: peer)
-        try:
-            yield Scene(
-                settings,
-                channel,
-                accounts_service_pb2_grpc.AccountsServiceStub(channel),
-                trust_service_pb2_grpc.TrustServiceStub(trusted),
-                bus,
-                clock,
-                organisation_of_operator(settings),
-            )
-        finally:
-            await channel.close(None)
-            await trusted.close(None)
+    async with (
+        on_the_bus(settings) as bus,
+        running("identity", settings, wire, clock=clock),
+        connected(settings, "identity", key="") as channel,
+        connected(settings, "identity", key="", caller="policy") as trusted,
+    ):
+        yield Scene(
+            settings,
+            channel,
+            accounts_service_pb2_grpc.AccountsServiceStub(channel),
+            trust_service_pb2_grpc.TrustServiceStub(trusted),
+            bus,
+            clock,
+            organisation_of_operator(settings),
+        )

@@ -16,20 +16,22 @@ import asyncpg
 import grpc
 import pytest
 import sqlalchemy.exc
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.drm.v1 import drm_service_pb2, drm_service_pb2_grpc
 
 from services.kit import client, telemetry
-from services.kit.access import ApiKeys, Authenticator, ServiceTokens, api_key_entry, declared_rules, new_api_key
+from services.kit.access import ApiKeys, Authenticator, api_key_entry, declared_rules, new_api_key
+from services.kit.callers import Callers
 from services.kit.clock import SystemClock
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.server import Server, as_refusal, remaining_time
+from services.kit.tls import channel_credentials, host_name, server_credentials
 from services.kit.uncancelled import uncancelled
+from tests.support.certificates import certificates_of, domain
 from tests.support.trust import NOBODY
 
 ASSETS = assets_service_pb2.DESCRIPTOR.services_by_name["AssetsService"]
@@ -74,6 +76,7 @@ class Hops:
     far: Any
     far_address: str
     packaging: Any
+    credential: tuple[tuple[str, str], ...]
 
     async def get(self, **options: Any) -> Any:
         return await self.far.GetAsset(assets_service_pb2.GetAssetRequest(asset_id=new_id("ast")), **options)
@@ -87,16 +90,21 @@ class Hops:
 
 @pytest.fixture
 async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
-    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    tokens, key = ServiceTokens(pem, SystemClock()), new_api_key()
+    key = new_api_key()
     entries = [api_key_entry(key, key_id="k", name="operator", organisation_id="o", permissions=["*"])]
-    # The hop calls as service `drm`, which holds no permission: it shows the operator's key in this test.
+    # A service holds no permission by its certificate: the hop shows the operator's key in this test.
     (tmp_path / "api_keys.json").write_text(json.dumps(entries))
-    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), tokens, NOBODY)
+    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY, Proofs(SystemClock(), "http://edge"))
     async with contextlib.AsyncExitStack() as stack:
 
         async def served(contract: ServiceDescriptor, add: Callable[[grpc.aio.Server], None], name: str) -> str:
-            server = Server(authenticator, declared_rules([contract]), service_names=[contract.full_name])
+            server = Server(
+                authenticator,
+                declared_rules([contract]),
+                service_names=[contract.full_name],
+                certificates=certificates_of(name),
+                callers=Callers(frozenset({"envoy", "near", "packaging"}), frozenset({"supervisor"})),
+            )
             add(server.grpc)
             address = f"unix:{tmp_path}/{name}.sock"
             await server.start(address)
@@ -104,9 +112,9 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
             return address
 
         async def connected(
-            address: str, contract: ServiceDescriptor, credential: client.Credential
+            address: str, contract: ServiceDescriptor, name: str, caller: str, credential: client.Credential | None
         ) -> grpc.aio.Channel:
-            channel = client.connected(address, [contract], credential)
+            channel = client.connected(address, [contract], certificates_of(caller), name, credential)
             stack.push_async_callback(channel.close, None)
             return channel
 
@@ -114,18 +122,19 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
         far = await served(
             ASSETS, lambda s: assets_service_pb2_grpc.add_AssetsServiceServicer_to_server(servicer, s), "far"
         )
-        behind = await connected(far, ASSETS, lambda: key)
+        behind = await connected(far, ASSETS, "far", "near", lambda: key)
         near = await served(
             DRM, lambda s: drm_service_pb2_grpc.add_DrmServiceServicer_to_server(Hop(behind), s), "near"
         )
-        as_packaging = await connected(near, DRM, client.service_credential(tokens, "packaging"))
-        as_operator = await connected(near, DRM, lambda: key)
+        as_packaging = await connected(near, DRM, "near", "packaging", None)
+        as_operator = await connected(near, DRM, "near", "envoy", lambda: key)
         yield Hops(
             servicer,
             drm_service_pb2_grpc.DrmServiceStub(as_operator),
             assets_service_pb2_grpc.AssetsServiceStub(behind),
             far,
             drm_service_pb2_grpc.DrmServiceStub(as_packaging),
+            (("authorization", f"Bearer {key}"),),
         )
 
 
@@ -241,8 +250,44 @@ async def test_a_request_that_breaks_its_contract_never_reaches_the_handler(hops
     assert refusal.fields[0][0] == "asset_id"
 
 
-async def test_health_needs_no_credential_and_reflection_does(hops: Hops) -> None:
+async def test_a_refusal_that_says_too_much_still_arrives_whole(hops: Hops) -> None:
+    """A status travels in headers, and peers refuse those beyond 8 KiB with words of their own."""
+
+    async def refuse() -> str:
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "REQUEST_INVALID",
+            "ж" * 100_000,
+            domain="rpc.reelmesh",
+            metadata={"field": "x" * 100_000, "other": "ж" * 1000},
+            fields=[(f"names[{number}]" + "y" * 500, "ж" * 500) for number in range(5000)],
+        )
+
+    hops.servicer.answer = refuse
+    refusal = await refused(hops.get())
+    assert refusal.reason == "REQUEST_INVALID"
+    assert refusal.message.startswith("жжж")
+    assert refusal.message.endswith("…")
+    assert refusal.metadata["correlation_id"]
+    assert refusal.fields[0][0].startswith("names[0]")
+    assert refusal.status().ByteSize() < 4096
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_bytes_that_are_no_request_are_refused_and_are_no_defect(hops: Hops, kind: str) -> None:
+    method = "GetAsset" if kind == "unary_unary" else "WatchAsset"
     async with grpc.aio.insecure_channel(hops.far_address) as channel:
+        for unreadable in (b"\0", b"\x0a\x02\xed\xa0"):
+            call: Any = getattr(channel, kind)(f"/{ASSETS.full_name}/{method}")(unreadable, metadata=hops.credential)
+            refusal = await refused(call if kind == "unary_unary" else call.read())
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+            assert refusal.metadata["correlation_id"]
+
+
+async def test_health_needs_no_credential_and_reflection_does(hops: Hops) -> None:
+    options = [("grpc.ssl_target_name_override", host_name(domain(), "far"))]
+    credentials = channel_credentials(certificates_of("envoy").current())
+    async with grpc.aio.secure_channel(hops.far_address, credentials, options=options) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest(service=ASSETS.full_name))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -255,13 +300,13 @@ async def test_health_needs_no_credential_and_reflection_does(hops: Hops) -> Non
 
 async def test_a_repeatable_call_waits_for_a_server_that_is_not_there_yet(hops: Hops, tmp_path: Path) -> None:
     servicer, address = Assets(), f"unix:{tmp_path}/late.sock"
-    channel = client.connected(address, [ASSETS], None)
+    channel = client.connected(address, [ASSETS], certificates_of("near"), "far")
     stub: Any = assets_service_pb2_grpc.AssetsServiceStub(channel)
     asking = asyncio.ensure_future(stub.ListAssets(assets_service_pb2.ListAssetsRequest(), timeout=10))
     await asyncio.sleep(0.25)
     server = grpc.aio.server()
     assets_service_pb2_grpc.add_AssetsServiceServicer_to_server(servicer, server)
-    server.add_insecure_port(address)
+    server.add_secure_port(address, server_credentials(certificates_of("far")))
     await server.start()
     # It was reached in the end: the generated servicer says that it has no such method, which only a server can say.
     assert (await refused(asking)).code == grpc.StatusCode.UNIMPLEMENTED

@@ -18,11 +18,17 @@ from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
+from reelmesh.policy.v1 import (
+    decisions_pb2,
+    decisions_service_pb2,
+    decisions_service_pb2_grpc,
+    policy_service_pb2_grpc,
+    revocations_service_pb2_grpc,
+    ticket_keys_service_pb2_grpc,
+)
 from reelmesh.policy.v1 import policy_service_pb2 as api
-from reelmesh.policy.v1 import policy_service_pb2_grpc
 
-from services.kit import client
-from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
+from services.kit.access import OUTSIDE_HEADER
 from services.kit.clock import FixedClock, SystemClock, timestamp
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
@@ -34,6 +40,9 @@ from tests.support.running import connected, running
 
 if TYPE_CHECKING:
     Stub = policy_service_pb2_grpc.PolicyServiceAsyncStub
+    Decisions = decisions_service_pb2_grpc.DecisionsServiceAsyncStub
+    Revocations = revocations_service_pb2_grpc.RevocationsServiceAsyncStub
+    TicketKeys = ticket_keys_service_pb2_grpc.TicketKeysServiceAsyncStub
 
 AUDIO, HD = "a" * 32, "d" * 32
 
@@ -71,16 +80,30 @@ class Verdict:
 class Edge:
     """Asks as Envoy does."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, outside: bool = False) -> None:
         self._stub = external_auth_pb2_grpc.AuthorizationStub(channel)
+        self._marks = {OUTSIDE_HEADER: "1"} if outside else {}
 
-    async def check(self, url: str, method: str = "GET", headers: dict[str, str] | None = None) -> Verdict:
+    async def check(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        *,
+        address: str = "203.0.113.7",
+        extensions: dict[str, str] | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Verdict:
         parts = urlsplit(url)
         path = url.removeprefix(f"{parts.scheme}://{parts.netloc}") if parts.scheme else url
-        http = attribute_context_pb2.AttributeContext.HttpRequest(method=method, path=path, headers=headers or {})
+        http = attribute_context_pb2.AttributeContext.HttpRequest(
+            method=method, path=path, scheme=parts.scheme, host=parts.netloc, headers=headers or {}
+        )
         request = attribute_context_pb2.AttributeContext.Request(http=http)
-        attributes = attribute_context_pb2.AttributeContext(request=request)
-        return Verdict(await self._stub.Check(external_auth_pb2.CheckRequest(attributes=attributes)))
+        attributes = attribute_context_pb2.AttributeContext(request=request, context_extensions=extensions or {})
+        attributes.source.address.socket_address.address = address
+        asked = external_auth_pb2.CheckRequest(attributes=attributes)
+        return Verdict(await self._stub.Check(asked, metadata=tuple((self._marks | (metadata or {})).items())))
 
 
 @dataclass(frozen=True)
@@ -89,10 +112,26 @@ class Scene:
 
     settings: PolicySettings
     stub: Stub
+    decisions: Decisions
     edge: Edge
     bus: Bus
     clock: FixedClock
     organisation_id: str
+    channel: grpc.aio.Channel
+    drm_channel: grpc.aio.Channel
+
+    @property
+    def revocations(self) -> Revocations:
+        return revocations_service_pb2_grpc.RevocationsServiceStub(self.channel)
+
+    @property
+    def ticket_keys(self) -> TicketKeys:
+        return ticket_keys_service_pb2_grpc.TicketKeysServiceStub(self.channel)
+
+    @property
+    def as_drm(self) -> Stub:
+        """Calls as the service that gives keys out."""
+        return policy_service_pb2_grpc.PolicyServiceStub(self.drm_channel)
 
     async def publish(
         self,
@@ -137,8 +176,23 @@ class Scene:
             )
         )
 
+    async def terms(self, asset_id: str, **terms: Any) -> decisions_pb2.AssetTerms:
+        """Sets the conditions on which an asset may be watched."""
+        wanted = decisions_pb2.AssetTerms(asset_id=asset_id, **terms)
+        request = decisions_service_pb2.SetAssetTermsRequest(terms=wanted)
+        return (await self.decisions.SetAssetTerms(request)).terms
+
+    async def rules(self, *rules: decisions_pb2.Rule, activate: bool = True) -> int:
+        """A new set of rules, STANDING and those named; in force unless it is only a draft."""
+        standing = decisions_pb2.Rule(kind=decisions_pb2.RULE_KIND_STANDING)
+        request = decisions_service_pb2.CreateRuleSetRequest(request_id=new_id("req"), rules=[standing, *rules])
+        made = (await self.decisions.CreateRuleSet(request)).rule_set
+        if activate:
+            await self.decisions.ActivateRuleSet(decisions_service_pb2.ActivateRuleSetRequest(version=made.version))
+        return made.version
+
     async def play(
-        self, asset_id: str = "", *, lifetime: timedelta | None = None, **fields: str
+        self, asset_id: str = "", *, lifetime: timedelta | None = None, **fields: Any
     ) -> api.CreatePlaybackResponse:
         """Opens a playback, of a film of its own when none is named."""
         asset_id = asset_id or (await self.publish()).asset_id
@@ -171,19 +225,13 @@ async def eventually(edge: Edge, url: str, reason: str, within: float = 5) -> No
             await asyncio.sleep(0.02)
 
 
-def service_token(settings: ProcessSettings, service: str) -> str:
-    return ServiceTokens((settings.secrets_dir / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock()).mint(service)
-
-
 @contextlib.asynccontextmanager
-async def an_edge(settings: ProcessSettings, token: str | None = None) -> AsyncIterator[Edge]:
-    """An edge that shows Envoy's own token, or another."""
-    shown = service_token(settings, "envoy") if token is None else token
-    channel = client.connected(settings.peer("policy"), [], (lambda: shown) if shown else None)
-    try:
-        yield Edge(channel)
-    finally:
-        await channel.close(None)
+async def an_edge(
+    settings: ProcessSettings, *, caller: str = "envoy", key: str = "", outside: bool = False
+) -> AsyncIterator[Edge]:
+    """An edge that shows Envoy's own certificate, or another's; and a bearer credential besides, if one is given."""
+    async with connected(settings, "policy", key=key, caller=caller) as channel:
+        yield Edge(channel, outside=outside)
 
 
 @contextlib.asynccontextmanager
@@ -195,7 +243,9 @@ async def a_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Scene]
         on_the_bus(settings) as bus,
         running("policy", settings, wire, clock=clock),
         connected(settings, "policy", CONTRACT) as channel,
+        connected(settings, "policy", CONTRACT, key="", caller="drm") as drm,
         an_edge(settings) as edge,
     ):
         stub = policy_service_pb2_grpc.PolicyServiceStub(channel)
-        yield Scene(settings, stub, edge, bus, clock, organisation_of_operator(settings))
+        decisions = decisions_service_pb2_grpc.DecisionsServiceStub(channel)
+        yield Scene(settings, stub, decisions, edge, bus, clock, organisation_of_operator(settings), channel, drm)

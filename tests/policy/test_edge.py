@@ -17,11 +17,11 @@ from services.kit.database import Database
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.policy.__main__ import PolicySettings, wire
-from services.policy.domain import Package, Session
+from services.policy.domain import Package, Session, Wanted
 from services.policy.follower import Follower
 from services.policy.judge import Known
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
-from tests.policy.scene import HD, Edge, Scene, a_scene, an_edge, eventually, refused, service_token
+from tests.policy.scene import HD, Edge, Scene, a_scene, an_edge, eventually, refused
 from tests.support.running import running
 from tests.support.stores import operator_key
 
@@ -163,7 +163,7 @@ class TestWhatIsRefused:
         """As after a restored backup."""
         now = scene.clock.now()
         package = Package(new_id("pkg"), new_id("ast"), scene.organisation_id, "d", "h", "", "", (), now)
-        session = Session.opened(package, "", now, timedelta(hours=1))
+        session = Session.opened(package, Wanted(lifetime=timedelta(hours=1)), now)
         ticket = Tickets((scene.settings.secrets_dir / TICKET_KEY_FILE).read_bytes(), 1).mint(session, now)
         assert (await scene.edge.check(f"/p/{ticket}/{package.package_id}/manifest.mpd")).reason == "PATH_INVALID"
 
@@ -172,14 +172,18 @@ class TestWhatIsRefused:
 
 
 class TestWhoMayAsk:
-    async def test_only_envoy(self, scene: Scene) -> None:
+    async def test_only_envoy_and_edges_with_a_key_for_it(self, scene: Scene) -> None:
+        """Of the latter `test_foreign_edges` tells more."""
         url = (await scene.play()).playback.dash_url
-        for token in (operator_key(scene.settings), service_token(scene.settings, "drm")):
-            async with an_edge(scene.settings, token) as edge:
-                assert (await refused(edge.check(url))).reason == "PERMISSION_MISSING"
-        for token in ("", "nonsense"):
-            async with an_edge(scene.settings, token) as edge:
-                assert (await refused(edge.check(url))).reason == "CREDENTIAL_INVALID"
+        for caller in ("drm", "packaging", "supervisor"):
+            for key in ("", "nonsense", operator_key(scene.settings)):
+                async with an_edge(scene.settings, caller=caller, key=key) as edge:
+                    assert (await refused(edge.check(url))).reason == "PERMISSION_MISSING"
+
+    async def test_by_its_certificate_alone(self, scene: Scene) -> None:
+        url = (await scene.play()).playback.dash_url
+        async with an_edge(scene.settings, key="nonsense") as edge:
+            assert (await edge.check(url)).allowed
 
 
 class TestWhatIsRemembered:

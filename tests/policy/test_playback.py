@@ -17,8 +17,9 @@ from services.kit.database import Database
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.policy.__main__ import CONTRACT
+from services.policy.decision.territories import Territories
 from services.policy.upkeep import CODES_KEPT, Upkeep
-from tests.policy.scene import Scene, eventually, refused, service_token
+from tests.policy.scene import Scene, eventually, refused
 from tests.support.keys import with_api_key
 from tests.support.running import connected
 
@@ -304,7 +305,7 @@ class TestOneTimeCodes:
         answer = await scene.play()
         database = Database.of("policy", scene.settings)
         try:
-            upkeep = Upkeep(database, scene.clock)
+            upkeep = Upkeep(database, scene.clock, Territories(None))
             scene.clock.advance(timedelta(minutes=6))
             await upkeep.once()
             assert (await refused(redeem(scene, answer.code))).reason == "CODE_EXPIRED"
@@ -396,8 +397,7 @@ class TestSessions:
 
 class TestAuthorizingKeys:
     async def authorize(self, scene: Scene, ticket: str, package_id: str, *key_ids: str) -> api.AuthorizeKeysResponse:
-        token = service_token(scene.settings, "drm")
-        async with connected(scene.settings, "policy", CONTRACT, key=token) as channel:
+        async with connected(scene.settings, "policy", CONTRACT, key="", caller="drm") as channel:
             stub = policy_service_pb2_grpc.PolicyServiceStub(channel)
             return await stub.AuthorizeKeys(
                 api.AuthorizeKeysRequest(ticket=ticket, package_id=package_id, key_ids=key_ids)
@@ -435,8 +435,7 @@ class TestAuthorizingKeys:
         assert (refusal.reason, refusal.metadata["callers"]) == ("PERMISSION_MISSING", "drm")
 
     async def test_nor_may_other_services(self, scene: Scene) -> None:
-        token = service_token(scene.settings, "packaging")
-        async with connected(scene.settings, "policy", CONTRACT, key=token) as channel:
+        async with connected(scene.settings, "policy", CONTRACT, caller="packaging") as channel:
             request = api.AuthorizeKeysRequest(ticket="a.b.c", package_id=new_id("pkg"), key_ids=["0" * 32])
             stub = policy_service_pb2_grpc.PolicyServiceStub(channel)
             assert (await refused(stub.AuthorizeKeys(request))).reason == "PERMISSION_MISSING"

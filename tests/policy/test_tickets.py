@@ -17,10 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kit.access import ServiceTokens
-from services.kit.clock import FixedClock
 from services.kit.errors import Refusal
-from services.policy.domain import Package, Session
+from services.policy.domain import Package, Session, Wanted
 from services.policy.tickets import Tickets, key_id_of
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -35,7 +33,7 @@ PACKAGE = Package(
     (),
     NOW,
 )
-SESSION = Session.opened(PACKAGE, "viewer", NOW, timedelta(hours=1))
+SESSION = Session.opened(PACKAGE, Wanted("viewer", lifetime=timedelta(hours=1)), NOW)
 KEY = ec.generate_private_key(ec.SECP256R1())
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 TICKETS = Tickets(PEM, 100)
@@ -125,10 +123,6 @@ def test_another_algorithm_with_a_good_signature_of_its_own_is_refused() -> None
 def test_a_token_made_for_something_else_is_no_ticket(typ: str) -> None:
     """RFC 8725 §3.11: even one signed with the very key of the tickets."""
     invalid(forged({"typ": typ}))
-
-
-def test_a_service_token_is_no_ticket() -> None:
-    invalid(ServiceTokens(PEM, FixedClock(NOW)).mint("envoy"))
 
 
 def test_a_critical_extension_that_is_not_understood_is_refused() -> None:

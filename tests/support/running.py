@@ -13,6 +13,7 @@ from services.kit import client
 from services.kit.clock import Clock
 from services.kit.process import Process
 from services.kit.settings import ProcessSettings
+from services.kit.tls import Certificates
 from tests.support.stores import operator_key
 
 AnySettings = TypeVar("AnySettings", bound=ProcessSettings)
@@ -35,11 +36,18 @@ async def running(
 
 @contextlib.asynccontextmanager
 async def connected(
-    settings: ProcessSettings, service: str, contract: ServiceDescriptor, *, key: str | None = None
+    settings: ProcessSettings,
+    service: str,
+    *contracts: ServiceDescriptor,
+    key: str | None = None,
+    caller: str = "envoy",
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a running service as the operator, or with another bearer credential; `key=""` shows none."""
+    """A channel to a running service as the operator, or with another bearer credential; `key=""` shows none. It comes from Envoy, as
+    people's calls do, or from another service."""
     bearer = operator_key(settings) if key is None else key
-    channel = client.connected(settings.peer(service), [contract], (lambda: bearer) if bearer else None)
+    certificates = Certificates(settings.tls_folder(caller))
+    credential = (lambda: bearer) if bearer else None
+    channel = client.connected(settings.peer(service), contracts, certificates, service, credential)
     try:
         yield channel
     finally:

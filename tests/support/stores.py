@@ -17,6 +17,7 @@ import asyncpg
 
 from services.kit import events, migrate
 from services.kit.settings import ProcessSettings
+from tests.support import certificates
 from tools.reelmesh_cli.supervisor import environment, install_secrets, nats_server, postgres
 from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
@@ -59,6 +60,7 @@ def running_stores() -> Iterator[ProcessSettings]:
     layout = Layout.of(data)
     layout.prepare()
     install_secrets.ensure(layout.secrets)
+    certificates.made_in(layout.secrets)
     programs = environment.of_programs(layout)
     owner = postgres.owner_of(layout)
     postgres.prepare(layout, owner)

@@ -17,6 +17,7 @@ from gateway.tus.__main__ import TusSettings
 from gateway.tus.__main__ import wire as wire_tus
 from services.kit.clock import Clock
 from services.kit.settings import ProcessSettings
+from services.kit.tls import client_context, host_name, read_identity
 from services.upload.__main__ import CONTRACT, UploadSettings
 from services.upload.__main__ import wire as wire_upload
 from tests.support.running import connected, running
@@ -30,7 +31,7 @@ Stub: TypeAlias = "upload_service_pb2_grpc.UploadServiceAsyncStub"
 
 @dataclass(frozen=True)
 class TusClient:
-    """Speaks tus to the gateway's socket; `uploads` looks at the same uploads from the other side."""
+    """Speaks tus to the gateway's socket, as Envoy; `uploads` looks at the same uploads from the other side."""
 
     http: httpx.AsyncClient
     uploads: Stub
@@ -77,11 +78,17 @@ class TusClient:
         request = upload_service_pb2.GetUploadRequest(upload_id=path.rpartition("/")[2])
         return (await self.uploads.GetUpload(request)).upload
 
+    async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection of one's own."""
+        identity = read_identity(self.settings.tls_folder("envoy"))
+        name = host_name(identity.trust_domain, "tus")
+        return await asyncio.open_unix_connection(str(self.socket), ssl=client_context(identity), server_hostname=name)
+
     async def begin(
         self, path: str, offset: int, length: int, body: bytes
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A PATCH that announces `length` bytes and has sent `body` so far."""
-        reader, writer = await asyncio.open_unix_connection(str(self.socket))
+        reader, writer = await self.connected()
         fields = self.fields(host="edge", upload_offset=str(offset), content_type=BODY_TYPE, content_length=str(length))
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         writer.write(f"PATCH {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
@@ -103,6 +110,15 @@ def metadata(**pairs: str) -> str:
     return ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in pairs.items())
 
 
+def as_envoy(mesh: ProcessSettings, socket: Path) -> httpx.AsyncClient:
+    """HTTP to the gateway, with Envoy's certificate."""
+    identity = read_identity(mesh.tls_folder("envoy"))
+    transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=client_context(identity))
+    return httpx.AsyncClient(
+        transport=transport, base_url=f"https://{host_name(identity.trust_domain, 'tus')}", timeout=60
+    )
+
+
 @contextlib.asynccontextmanager
 async def upload_service(mesh: ProcessSettings, clock: Clock | None = None) -> AsyncIterator[UploadSettings]:
     """The upload service with small limits."""
@@ -116,10 +132,9 @@ async def gateway(mesh: ProcessSettings, **more: object) -> AsyncIterator[TusCli
     """The gateway, and a client of it."""
     settings = TusSettings(**{**mesh.model_dump(), "upload_limit_bytes": LIMIT_BYTES, "drain_timeout": 5, **more})
     socket = mesh.run_dir.resolve() / "tus.sock"
-    transport = httpx.AsyncHTTPTransport(uds=str(socket))
     async with (
         running("tus", settings, wire_tus),
         connected(mesh, "upload", CONTRACT) as channel,
-        httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=30) as http,
+        as_envoy(mesh, socket) as http,
     ):
         yield TusClient(http, upload_service_pb2_grpc.UploadServiceStub(channel), mesh, socket, operator_key(mesh))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.envoy_config.credentials import credential
+from services.limits.rules import Written
+from tools.envoy_config.credentials import mutual_tls
+from tools.envoy_config.limits import asked, flood, guesses, limits_in
 from tools.envoy_config.methods import Method, public_methods
-from tools.envoy_config.replies import local_replies
+from tools.envoy_config.replies import local_replies, of_net
 from tools.envoy_config.settings import EdgeSettings
 from tools.envoy_config.templates import FOLDER, Block, filled, joined
 
@@ -61,15 +63,25 @@ _API_HEADERS: Final = (
     "content-type",
     "connect-protocol-version",
     "connect-timeout-ms",
+    "dpop",
     "grpc-timeout",
     "x-correlation-id",
     "x-grpc-web",
     "x-user-agent",
 )
-_API_EXPOSED: Final = ("grpc-status", "grpc-message", "grpc-status-details-bin", "x-correlation-id", "retry-after")
+_API_EXPOSED: Final = (
+    "grpc-status",
+    "grpc-message",
+    "grpc-status-details-bin",
+    "x-correlation-id",
+    "retry-after",
+    "ratelimit",
+    "ratelimit-policy",
+)
 _TUS_HEADERS: Final = (
     "authorization",
     "content-type",
+    "dpop",
     "tus-resumable",
     "upload-checksum",
     "upload-defer-length",
@@ -83,6 +95,8 @@ _TUS_HEADERS: Final = (
 )
 _TUS_EXPOSED: Final = (
     "location",
+    "ratelimit",
+    "ratelimit-policy",
     "reelmesh-asset-id",
     "retry-after",
     "tus-checksum-algorithm",
@@ -96,7 +110,15 @@ _TUS_EXPOSED: Final = (
     "upload-offset",
     "x-correlation-id",
 )
-_PLAYBACK_EXPOSED: Final = ("content-length", "content-range", "x-correlation-id", "x-reelmesh-reason")
+_OAUTH_HEADERS: Final = ("authorization", "content-type", "x-correlation-id")
+_OAUTH_EXPOSED: Final = ("www-authenticate", "x-correlation-id")
+_PLAYBACK_EXPOSED: Final = (
+    "content-length",
+    "content-range",
+    "x-correlation-id",
+    "x-reelmesh-reason",
+    "cta-common-access-token",
+)
 
 
 def render(settings: EdgeSettings) -> str:
@@ -106,35 +128,42 @@ def render(settings: EdgeSettings) -> str:
         FileNotFoundError: the descriptor set is not where the settings say.
     """
     methods = public_methods(settings.descriptors)
+    written = limits_in(settings.limits_file)
     clusters = _clusters(settings)
     return filled(
         "bootstrap",
         admin_address=_address(settings.admin),
         listen_address=_address(settings.listen),
+        trusted_hops=settings.trusted_hops,
         max_heap_bytes=settings.max_heap_bytes,
         max_connections=settings.max_connections,
         buffer_bytes=BUFFER_BYTES,
         stream_window_bytes=STREAM_WINDOW_BYTES,
         connection_window_bytes=CONNECTION_WINDOW_BYTES,
         access_log=filled("access_log", access_log_path=settings.access_log),
-        local_replies=local_replies(),
-        http_filters=_filters(settings, methods, sorted(clusters)),
+        local_replies=local_replies(
+            [of_net(net.status, net.wait_seconds) for net in (flood(written), guesses(written))]
+        ),
+        http_filters=_filters(settings, methods, written, sorted(clusters)),
         api_cors=_cors(
             [{"exact": origin} for origin in settings.allowed_origins],
             "GET, POST, PUT, PATCH, DELETE",
             _API_HEADERS,
             _API_EXPOSED,
         ),
-        routes=_routes(settings, methods),
+        routes=_routes(settings, methods, written),
         clusters=joined(list(clusters.values())),
     )
 
 
-def _filters(settings: EdgeSettings, methods: list[Method], clusters: list[str]) -> Block:
+def _filters(settings: EdgeSettings, methods: list[Method], written: Written, clusters: list[str]) -> Block:
     return filled(
         "filters",
         warm_lane=Block("") if settings.strict else _warm_lane(),
-        every_cluster_healthy={cluster: {"value": 100} for cluster in clusters},
+        flood=flood(written).filter(),
+        limits_patience=f"{settings.limits_patience:.3f}s",
+        # An edge is ready without `limits`: calls go on when it is away.
+        every_cluster_healthy={cluster: {"value": 100} for cluster in clusters if cluster != "limits"},
         edge_lua=(FOLDER / "edge.lua").read_text(encoding="utf-8"),
         file_threads=FILE_THREADS,
         descriptors=str(settings.descriptors),
@@ -145,7 +174,7 @@ def _filters(settings: EdgeSettings, methods: list[Method], clusters: list[str])
     )
 
 
-def _routes(settings: EdgeSettings, methods: list[Method]) -> Block:
+def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> Block:
     allowed = _allowed(settings)
     return filled(
         "routes",
@@ -160,13 +189,16 @@ def _routes(settings: EdgeSettings, methods: list[Method]) -> Block:
             playback_cors=_cors(
                 [{"safe_regex": {"regex": ".*"}}],
                 "GET, HEAD, POST",
-                ("content-type", "range", "x-correlation-id"),
+                ("content-type", "range", "x-correlation-id", "cta-common-access-token"),
                 _PLAYBACK_EXPOSED,
             ),
         ),
         warm_route=Block("") if settings.strict else filled("warm_route", switched_on=_SWITCHED_ON),
-        rpc_routes=joined([_rpc_route(method) for method in methods]),
+        rpc_routes=joined([_rpc_route(method, written) for method in methods]),
+        limited=filled("limited", switched_on=_SWITCHED_ON),
+        tus_asked=asked("gateway.tus/Request"),
         tus_cors=_cors(allowed, "POST, HEAD, PATCH, DELETE, OPTIONS", _TUS_HEADERS, _TUS_EXPOSED),
+        oauth_cors=_cors(allowed, "GET, POST, OPTIONS", _OAUTH_HEADERS, _OAUTH_EXPOSED),
         web_files=_web_files(settings.web.resolve()),
         openapi_files=_web_files(settings.openapi.resolve()),
     )
@@ -208,7 +240,7 @@ def _web_files(folder: object) -> Block:
     )
 
 
-def _rpc_route(method: Method) -> Block:
+def _rpc_route(method: Method, written: Written) -> Block:
     return filled(
         "rpc_route",
         name=f"{method.service}/{method.name}",
@@ -217,7 +249,13 @@ def _rpc_route(method: Method) -> Block:
         timeout="0s" if method.streams else TIMEOUTS.get(method.name, UNARY_TIMEOUT),
         idle_timeout="0s" if method.streams or method.name in TIMEOUTS else UNARY_TIMEOUT,
         retry_policy=_RETRY_REPEATABLE if method.repeatable and not method.streams else _RETRY_UNSENT,
+        rate_limits=asked(method.path.removeprefix("/")),
         unasked=_UNASKED,
+        limited=(
+            filled("limited_guess", switched_on=_SWITCHED_ON, guesses=guesses(written).filter())
+            if written.guesses(method.path.removeprefix("/"))
+            else filled("limited", switched_on=_SWITCHED_ON)
+        ),
     )
 
 
@@ -230,23 +268,29 @@ def _cors(origins: list[dict[str, object]], methods: str, headers: tuple[str, ..
 
 
 def _clusters(settings: EdgeSettings) -> dict[str, Block]:
-    """Each cluster by its name. `policy-authz` is `policy` once more, with Envoy's own credential on each call."""
+    """Each cluster by its name. `policy-authz` is `policy` once more, so that people's calls take nothing from the edge's own."""
     grpc_health = Block("grpc_health_check: {}")
     http2 = Block(
         f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}"
     )
-    clusters = {name: _cluster(name, address, grpc_health, http2, []) for name, address in settings.services().items()}
+    clusters = {
+        name: _cluster(name, address, grpc_health, http2, mutual_tls(settings, name, "h2"))
+        for name, address in settings.services().items()
+    }
     clusters["policy-authz"] = _cluster(
-        "policy-authz", settings.policy, grpc_health, http2, credential(settings.service_token_file)
+        "policy-authz", settings.policy, grpc_health, http2, mutual_tls(settings, "policy", "h2")
     )
-    clusters["gateway-tus"] = _cluster(
-        "gateway-tus", settings.tus, Block("tcp_health_check: {}"), Block("http_protocol_options: {}"), []
-    )
+    clusters["limits"] = _cluster("limits", settings.limits, grpc_health, http2, mutual_tls(settings, "limits", "h2"))
+    # A connection counts as made only when both have shown their certificates.
+    tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
+    for name, address in (("tus", settings.tus), ("oauth", settings.oauth)):
+        secured = mutual_tls(settings, name, "http/1.1")
+        clusters[f"gateway-{name}"] = _cluster(f"gateway-{name}", address, tcp_health, http1, secured)
     return clusters
 
 
 def _cluster(
-    name: str, address: str, health_check: Block, protocol: Block, upstream_filters: list[dict[str, object]]
+    name: str, address: str, health_check: Block, protocol: Block, transport_socket: dict[str, object]
 ) -> Block:
     return filled(
         "cluster",
@@ -255,7 +299,7 @@ def _cluster(
         buffer_bytes=BUFFER_BYTES,
         health_check=health_check,
         protocol=protocol,
-        upstream_filters=upstream_filters,
+        transport_socket=transport_socket,
         address=_address(address),
     )
 

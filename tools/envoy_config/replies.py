@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -34,8 +35,9 @@ class Reply:
         grpc_code: gRPC code for callers by gRPC, if it is another one.
         reason: an `ErrorReason` of `reelmesh.rpc.v1` without its prefix.
         message: for people. Empty for Envoy's own words, where they say what is wrong with the request.
-        retry: whether to try again in a second.
+        retry: whether to try again, in `wait_seconds`.
         dependency: which part is away; a command of Envoy's formatter is allowed.
+        metadata: more of it, as the contract documents.
     """
 
     http_status: int
@@ -47,7 +49,9 @@ class Reply:
     answered: int = 0
     grpc_code: int = 0
     retry: bool = False
+    wait_seconds: int = 1
     dependency: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 _AWAY: Final = "a part of the server cannot be reached; try again in a moment"
@@ -118,9 +122,28 @@ REPLIES: Final = (
 )
 
 
-def local_replies() -> Block:
-    """The `local_reply_config`."""
-    return filled("local_replies", mappers=joined([_mappers(reply) for reply in REPLIES]))
+def of_net(status: int, wait_seconds: int) -> Reply:
+    """What a net of the edge's own answers.
+
+    Args:
+        status: HTTP status by which the net is known; it gives no other answer, and callers never see it.
+        wait_seconds: in how many seconds the next call may pass.
+    """
+    return Reply(
+        http_status=status,
+        answered=429,
+        code=8,
+        reason="RATE_LIMITED",
+        message="too many calls from this address; try again in a moment",
+        retry=True,
+        wait_seconds=wait_seconds,
+        metadata={"limit": "edge", "per": "address"},
+    )
+
+
+def local_replies(nets: Sequence[Reply]) -> Block:
+    """The `local_reply_config`, with the answers of the edge's nets."""
+    return filled("local_replies", mappers=joined([_mappers(reply) for reply in (*nets, *REPLIES)]))
 
 
 def _mappers(reply: Reply) -> Block:
@@ -139,7 +162,7 @@ def _mappers(reply: Reply) -> Block:
 
 
 def _details(reply: Reply) -> list[dict[str, object]]:
-    metadata = {"correlation_id": "%DYNAMIC_METADATA(edge:correlation_id)%"}
+    metadata = {"correlation_id": "%DYNAMIC_METADATA(edge:correlation_id)%", **reply.metadata}
     if reply.dependency:
         metadata["dependency"] = reply.dependency
     details: list[dict[str, object]] = [
@@ -151,7 +174,7 @@ def _details(reply: Reply) -> list[dict[str, object]]:
         },
     ]
     if reply.retry:
-        details.append({"@type": _TYPES + RetryInfo.DESCRIPTOR.full_name, "retry_delay": "1s"})
+        details.append({"@type": _TYPES + RetryInfo.DESCRIPTOR.full_name, "retry_delay": f"{reply.wait_seconds}s"})
     return details
 
 
@@ -159,9 +182,9 @@ def _status(reply: Reply) -> Status:
     """The same for callers by gRPC. It is fixed when Envoy starts, so the correlation id is in its own header only."""
     status = Status(code=reply.grpc_code or reply.code, message=reply.message)
     info, retry = AnyMessage(), AnyMessage()
-    info.Pack(ErrorInfo(reason=reply.reason, domain=DOMAIN))
+    info.Pack(ErrorInfo(reason=reply.reason, domain=DOMAIN, metadata=reply.metadata))
     status.details.append(info)
     if reply.retry:
-        retry.Pack(RetryInfo(retry_delay=Duration(seconds=1)))
+        retry.Pack(RetryInfo(retry_delay=Duration(seconds=reply.wait_seconds)))
         status.details.append(retry)
     return status

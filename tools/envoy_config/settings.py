@@ -16,9 +16,13 @@ class EdgeSettings:
 
     Attributes:
         identity, upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
+        limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
+        oauth: address of the OAuth gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
-        service_token_file: file with the token that shows `policy` who Envoy is, as `write_service_token` writes it.
+        tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
+        trust_domain: the install's name in the certificates of its services.
+        certificate_sources: folder of files that lead Envoy to `tls`, as `write_certificate_sources` writes them. They hold no secret.
         admin: address of Envoy's admin interface. It can stop Envoy and read its configuration: a unix socket in a private
             directory is the right place.
         listen: address for people.
@@ -31,6 +35,10 @@ class EdgeSettings:
         strict: sends every playback request to `policy`, for those who want each one judged there. Otherwise segments whose ticket
             Envoy finds good pass without it.
         workers: worker threads, 1 or more.
+        limits_file: what the install changes of `services/limits/limits.yaml`; of it, Envoy itself needs `methods.guessing` and `edge`.
+        limits_patience: seconds for which a call waits to be counted; then it goes on uncounted.
+        trusted_hops: proxies of the install's own in front of Envoy, each of which adds whom it heard to `X-Forwarded-For`. With none, the
+            client is who opened the connection, and what the header says is not believed.
         max_heap_bytes: Envoy stops taking requests at 95 % of this.
         max_connections: connections from outside at a time.
     """
@@ -42,9 +50,13 @@ class EdgeSettings:
     packaging: str
     drm: str
     policy: str
+    limits: str
     tus: str
+    oauth: str
     objects: Path
-    service_token_file: Path
+    tls: Path
+    trust_domain: str
+    certificate_sources: Path
     admin: str
     listen: str = "127.0.0.1:8080"
     web: Path = REPOSITORY / "web/dist"
@@ -53,6 +65,9 @@ class EdgeSettings:
     access_log: str = "/dev/stdout"
     allowed_origins: tuple[str, ...] = ()
     strict: bool = False
+    limits_file: Path | None = None
+    limits_patience: float = 0.2
+    trusted_hops: int = 0
     workers: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     max_heap_bytes: int = 512 * 1024 * 1024
     max_connections: int = 4096

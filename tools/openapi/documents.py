@@ -18,18 +18,38 @@ The interface of Reelmesh by HTTP and JSON. The same methods are there by gRPC a
 **Names and values** are those of the contracts in proto3 JSON: field names in snake_case, 64-bit integers as strings, times by
 RFC 3339, spans of time as seconds with an `s`. Unknown query parameters are refused.
 
-**Credentials**: `Authorization: Bearer <API key>`, unless an operation says otherwise. Each operation names the permission that it
-needs.
+**Credentials**: `Authorization: Bearer <API key or access token>`, unless an operation says otherwise. Each operation names the
+permission that it needs.
 
 **Refusals** are a `google.rpc.Status` with a `google.rpc.ErrorInfo` whose `reason` is one of the `ErrorReason` values of its
 `domain`; its metadata always holds the `correlation_id`. Send `X-Correlation-Id` (8 to 64 letters, digits, `_` or `-`) to choose it.
 
+**Limits** are told by `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers); a call too many is refused with 429 and
+`Retry-After`.
+
 **Repeating**: a call with a `request_id` may be sent again and gets its first answer.
 
-**Beside these operations** there are `/files/` (tus 1.0, for resumable uploads from browsers) and
-`/p/<ticket>/<package_id>/<file>` (manifests and segments)."""
+**Beside these operations** there are `/files/` (tus 1.0, for resumable uploads from browsers),
+`/p/<ticket>/<package_id>/<file>` (manifests and segments), and OAuth 2.1 with OpenID Connect, whose addresses
+`/.well-known/openid-configuration` lists."""
 _REFUSED: Final = (
     "Refused. The HTTP status follows from `code` as `google.rpc.Code` says; `details[0]` tells the reason."
+)
+
+_LIMITED: Final = (
+    "More calls than a limit allows: reason `RATE_LIMITED` of `rpc.reelmesh`. Nothing was done; the same call may be sent again after "
+    "the time in `Retry-After`, which `google.rpc.RetryInfo` tells to the nanosecond."
+)
+_LIMITS: Final = (
+    ("Retry-After", "Whole seconds to wait."),
+    (
+        "RateLimit-Policy",
+        "The limits that apply: for each, `q` calls may come at once and are refilled in `w` seconds.",
+    ),
+    (
+        "RateLimit",
+        "What is left of each: `r` calls, and all of them are back in `t` seconds. Answers that are not refusals have it too.",
+    ),
 )
 
 
@@ -63,13 +83,22 @@ def document(described: FileDescriptorSet) -> str:
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, `rmk_…`."},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, `rmk_…`, or a person's access token.",
+                },
             },
             "responses": {
                 "Refusal": {
                     "description": _REFUSED,
                     "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_STATUS}"}}},
-                }
+                },
+                "RateLimited": {
+                    "description": _LIMITED,
+                    "headers": {name: {"description": said, "schema": {"type": "string"}} for name, said in _LIMITS},
+                    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_STATUS}"}}},
+                },
             },
             "schemas": _errors(contracts, schemas) | schemas.components(),
         },
@@ -95,7 +124,8 @@ def _errors(contracts: Contracts, schemas: Schemas) -> dict[str, Any]:
             },
             metadata={
                 "type": "object",
-                "description": "The facts that the reason documents, and `correlation_id`: the id to quote to the operator.",
+                "description": "The facts that the reason documents, and `correlation_id`: the id to quote to the operator. Absent only "
+                "when what came could not be read as HTTP, or its headers were too large.",
                 "additionalProperties": {"type": "string"},
             },
         ),
@@ -150,5 +180,5 @@ def _detail(name: str, description: str, **properties: dict[str, Any]) -> dict[s
         "type": "object",
         "description": description,
         "properties": {"@type": kind, **properties},
-        "required": ["@type", *properties],
+        "required": ["@type", *(name for name in properties if name != "metadata")],
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["postgres", "nats", "envoy", "python", "job"]
-Health = Literal["grpc", "socket", "metrics"]
+Health = Literal["grpc", "tls", "socket", "metrics"]
 
 COMMAND_NAME = "reelmesh-"
 """Prefix of the names that `ps` shows."""
@@ -26,6 +26,7 @@ class ProcessSpec:
         module: for `python` and `job`: what `python -m` would run; it has a `main()`.
         needs: names of the processes that must be ready first.
         health: how readiness is seen. `grpc`: grpc.health.v1 on its unix socket answers SERVING.
+            `tls`: on its unix socket somebody shows the certificate of that service, which is for servers that are not gRPC's.
             `socket`: its unix socket accepts a connection. `metrics`: its metrics do, which is all that a worker serves.
         stop_seconds: how long it may drain after SIGTERM before SIGKILL.
     """
@@ -45,15 +46,18 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("nats", "nats"),
     ProcessSpec("migrate", "job", "services.kit.migrate", needs=("postgres",)),
     ProcessSpec("identity", "python", "services.identity", needs=_STORES),
+    ProcessSpec("notifications", "python", "services.notifications", needs=_STORES),
     ProcessSpec("upload", "python", "services.upload", needs=_STORES),
     ProcessSpec("assets", "python", "services.assets", needs=_STORES),
     ProcessSpec("transcode", "python", "services.transcode", needs=_STORES),
     ProcessSpec("packaging", "python", "services.packaging", needs=_STORES),
     ProcessSpec("drm", "python", "services.drm", needs=_STORES),
     ProcessSpec("policy", "python", "services.policy", needs=_STORES),
+    ProcessSpec("limits", "python", "services.limits", needs=("migrate",)),
     ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="metrics"),
     ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="metrics"),
-    ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="socket"),
+    ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="tls"),
+    ProcessSpec("oauth", "python", "gateway.oauth", needs=_STORES, health="tls"),
     ProcessSpec("envoy", "envoy"),
 )
 """The mesh. Stopping goes through this list backwards: the edge first, the stores last."""
@@ -63,6 +67,7 @@ PRELOADED_MODULES: tuple[str, ...] = (
     "grpc.aio",
     "nats",
     "jwt",
+    "cryptography.x509",
     "structlog",
     "prometheus_client",
     "pydantic_settings",

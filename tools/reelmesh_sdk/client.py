@@ -18,6 +18,7 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
+from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
@@ -34,7 +35,9 @@ PATIENCE_SECONDS = 120.0
 _BREAKS = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED}
 )
-_MENDABLE = frozenset({"OFFSET_MISMATCH", "CHUNK_CORRUPT", "WRITER_BUSY", "DEPENDENCY_UNAVAILABLE", "DRAINING"})
+_MENDABLE = frozenset(
+    {"OFFSET_MISMATCH", "CHUNK_CORRUPT", "WRITER_BUSY", "DEPENDENCY_UNAVAILABLE", "DRAINING", "RATE_LIMITED"}
+)
 _FINAL_UPLOADS = 50
 
 _RETRIES = json.dumps(
@@ -79,6 +82,9 @@ class Client:
     uploads: upload_service_pb2_grpc.UploadServiceAsyncStub
     assets: assets_service_pb2_grpc.AssetsServiceAsyncStub
     policy: policy_service_pb2_grpc.PolicyServiceAsyncStub
+    accounts: accounts_service_pb2_grpc.AccountsServiceAsyncStub
+    organisations: organisations_service_pb2_grpc.OrganisationsServiceAsyncStub
+    api_keys: api_keys_service_pb2_grpc.ApiKeysServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -102,6 +108,9 @@ class Client:
         self.uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
         self.assets = assets_service_pb2_grpc.AssetsServiceStub(self._channel)
         self.policy = policy_service_pb2_grpc.PolicyServiceStub(self._channel)
+        self.accounts = accounts_service_pb2_grpc.AccountsServiceStub(self._channel)
+        self.organisations = organisations_service_pb2_grpc.OrganisationsServiceStub(self._channel)
+        self.api_keys = api_keys_service_pb2_grpc.ApiKeysServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -117,10 +126,26 @@ class Client:
     async def _call(
         self, call: Callable[..., Awaitable[Answer]], request: object, seconds: float = CALL_SECONDS
     ) -> Answer:
-        try:
-            return await call(request, metadata=self._metadata, timeout=seconds)
-        except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return await call(request, metadata=self._metadata, timeout=end - time.monotonic())
+            except grpc.aio.AioRpcError as error:
+                raised = _raised(error, self.url)
+                wait = _limited_for(raised)
+                # Nothing was done by a call that was one too many.
+                if not wait or time.monotonic() + wait >= end:
+                    raise raised from None
+            await asyncio.sleep(wait)
+
+    async def call(self, method: Callable[..., Awaitable[Answer]], request: object) -> Answer:
+        """Calls a method of one of the stubs.
+
+        Raises:
+            Refusal: a server refused it.
+            Unreachable: nobody answers.
+        """
+        return await self._call(method, request)
 
     # Uploads.
 
@@ -185,9 +210,11 @@ class Client:
             try:
                 offset = await self._write_from(upload.upload_id, offset, master, on_progress)
             except (Refusal, Unreachable) as error:
-                if (isinstance(error, Refusal) and error.reason not in _MENDABLE) or time.monotonic() > patience:
+                wait = max(pause, _limited_for(error))
+                mendable = isinstance(error, Unreachable) or error.reason in _MENDABLE
+                if not mendable or time.monotonic() + wait > patience + pause:
                     raise
-                await asyncio.sleep(pause)
+                await asyncio.sleep(wait)
                 pause = min(pause * 2, 2.0)
                 offset = await self._offset_after_break(upload.upload_id, patience)
         on_progress(master.size, master.size)
@@ -269,9 +296,12 @@ class Client:
                 raised = _raised(error, self.url)
                 timed_out = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
                 mendable = timed_out or isinstance(raised, Unreachable) or raised.reason in _MENDABLE
-                if not mendable or time.monotonic() > patience:
+                wait = max(0.5, _limited_for(raised))
+                if not mendable or time.monotonic() + wait > patience + 0.5:
                     raise raised from None
-            await asyncio.sleep(0.5)
+                await asyncio.sleep(wait)
+            else:
+                await asyncio.sleep(0.5)
 
     async def wait_for_asset(
         self, asset_id: str, on_change: Callable[[assets_pb2.Asset], None] | None = None
@@ -336,3 +366,10 @@ def _raised(error: grpc.aio.AioRpcError, url: str) -> Refusal | Unreachable:
     if not spoken and refusal.code in _BREAKS:
         return Unreachable(f"no answer from {url} ({(error.details() or refusal.reason).rsplit(': ')[-1]})")
     return refusal
+
+
+def _limited_for(error: Refusal | Unreachable) -> float:
+    """Seconds after which a call that was one too many may be made again; 0 for any other error."""
+    if isinstance(error, Refusal) and error.reason == "RATE_LIMITED" and error.retry_after is not None:
+        return max(error.retry_after.total_seconds(), 0.05)
+    return 0.0

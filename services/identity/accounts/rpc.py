@@ -12,7 +12,9 @@ from services.identity.accounts import store
 from services.identity.accounts.domain import Account, canonical_email
 from services.identity.accounts.joining import Joining
 from services.identity.accounts.password_sign_in import PasswordSignIn
+from services.identity.devices import store as devices
 from services.identity.organisations import store as organisations
+from services.identity.organisations.authority import authority_of
 from services.identity.refusals import account_not_found, code_invalid, refusal
 from services.identity.sessions import store as session_store
 from services.identity.sessions.keeping import Reused, Sessions, refresh_token_invalid, refresh_token_reused
@@ -21,6 +23,7 @@ from services.identity.trust.feed import TrustFeed
 from services.kit.access import Principal
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
 from services.kit.events import announce
 from services.kit.idempotency import first_answer, remember
@@ -42,7 +45,9 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         password_sign_in: PasswordSignIn,
         sessions: Sessions,
         feed: TrustFeed,
+        proofs: Proofs,
     ) -> None:
+        self._proofs = proofs
         self._database = database
         self._clock = clock
         self._joining = joining
@@ -79,9 +84,12 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
 
     async def RefreshSession(self, request: api.RefreshSessionRequest, context: Context) -> api.RefreshSessionResponse:
         """Exchanges a refresh token."""
+        call = current_call()
         refused: Exception | None = None
         async with self._database.transaction() as tx:
-            taken = await self._sessions.refreshed(tx, request.refresh_token, request.request_id)
+            taken = await self._sessions.refreshed(
+                tx, request.refresh_token, request.request_id, lambda: self._proofs.proven(call.metadata, call.method)
+            )
             if taken is None:
                 refused = refresh_token_invalid()
             elif isinstance(taken, Reused):
@@ -92,6 +100,8 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
                 if account is None or account.lock_time:
                     refused = refresh_token_invalid()
                 else:
+                    if session.device_id:
+                        await devices.seen(tx, session.device_id, self._clock.now())
                     return api.RefreshSessionResponse(
                         tokens=await self._sessions.renewed(tx, session, token, account.tier)
                     )
@@ -199,7 +209,9 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         async with self._database.transaction() as tx:
             found = await store.page(tx, current_call().organisation_id, email, part)
             shown = found[: part.size]
-            resources = [await self._resource(tx, account) for account in shown]
+            resources = [
+                _as_seen_from(current_call().organisation_id, await self._resource(tx, account)) for account in shown
+            ]
         return api.ListAccountsResponse(
             accounts=resources,
             next_page_token=part.next_token(shown[-1].account_id) if len(found) > part.size else "",
@@ -211,6 +223,7 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         async with self._database.transaction() as tx:
             before = await self._theirs(tx, request.account_id)
             after = before.locked(now) if request.locked else before.unlocked()
+            await self._check_above(tx, before)
             if request.locked:
                 await self._sessions.end_all(tx, after.account_id, events_pb2.SESSION_END_ACCOUNT_LOCKED)
                 await self._feed.revoke(tx, after.account_id)
@@ -255,6 +268,15 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
             raise account_not_found(account_id)
         return account
 
+    async def _check_above(self, tx: Tx, account: Account) -> None:
+        """Refuses to lock out, or to let in again, somebody who manages what the caller does not, such as an admin."""
+        caller = _person(current_call())
+        member = await organisations.membership(tx, caller.organisation_id, account.account_id)
+        assert member is not None
+        authority = await authority_of(tx, caller, "accounts.manage")
+        held = await organisations.permissions_of(tx, member)
+        authority.check(permission for permission in held if permission.endswith(".manage"))
+
     async def _resource(self, tx: Tx, account: Account) -> identity_pb2.Account:
         belongs = await organisations.memberships_of(tx, account.account_id)
         return identity_pb2.Account(
@@ -279,8 +301,19 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         )
 
 
+def _as_seen_from(organisation_id: str, account: identity_pb2.Account) -> identity_pb2.Account:
+    """What the staff of an organisation sees of a person: not where else they belong, and of those who belong elsewhere too no number,
+    because anybody can be made a member by their address."""
+    others = [one for one in account.memberships if one.organisation_id != organisation_id]
+    if others:
+        account.phone = ""
+        for other in others:
+            account.memberships.remove(other)
+    return account
+
+
 def _person(call: Call) -> Principal:
-    """The calling person; the contract lets nobody else in."""
+    """Who calls; the contract lets nobody in without a credential."""
     assert call.principal is not None
     return call.principal
 
@@ -305,4 +338,5 @@ def _session(session: Session, current: str) -> identity_pb2.Session:
         expire_time=timestamp(session.expire_time),
         device_id=session.device_id,
         current=session.session_id == current,
+        profile_id=session.profile_id,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,7 +13,7 @@ import grpc
 from reelmesh.identity.v1 import events_pb2, identity_pb2
 
 from services.identity.organisations import store as organisations
-from services.identity.organisations.store import Membership
+from services.identity.organisations.domain import Membership
 from services.identity.refusals import organisation_not_found, refusal
 from services.identity.sessions import store
 from services.identity.sessions.store import RefreshToken, Session
@@ -21,6 +22,7 @@ from services.identity.trust.signing import LIFETIME as ACCESS_LIFETIME
 from services.identity.trust.signing import Signer
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Tx
+from services.kit.dpop import proof_by_other_key
 from services.kit.events import announce
 from services.kit.ids import new_id
 from services.kit.server import Client
@@ -135,14 +137,32 @@ class Sessions:
         )
         return await self._with_refresh(tx, await self.access(tx, session, person.tier), session, now)
 
-    async def refreshed(self, tx: Tx, token: str, request_id: str) -> tuple[Session, RefreshToken] | Reused | None:
-        """Takes a refresh token out of use. Returns its session and itself; None when it is not good; `Reused` when it was used before, in
-        which case the session has ended and the caller must commit that before it refuses."""
+    async def refreshed(
+        self, tx: Tx, token: str, request_id: str, proven: Callable[[], str], *, client_id: str = ""
+    ) -> tuple[Session, RefreshToken] | Reused | None:
+        """Takes a refresh token out of use. Returns its session and itself; None when it is not good, or of another OAuth client than the
+        one that shows it; `Reused` when it was used before, in which case the session has ended and the caller must commit that before it
+        refuses.
+
+        Args:
+            tx: the transaction.
+            token: the token.
+            request_id: of the request that it came with.
+            proven: tells the thumbprint of the key that the caller proves to hold; asked where the session is bound to one (RFC 9449 §5).
+            client_id: OAuth client that shows it; empty for our own pages and SDKs.
+
+        Raises:
+            Refusal: UNAUTHENTICATED `PROOF_INVALID`; the token stays as it is.
+        """
         now, digest = self._clock.now(), _digest(token)
         found = await store.find_token(tx, digest)
         session = None if found is None else await store.find(tx, found.session_id, for_update=True)
         if found is None or session is None or not session.open(now) or found.expire_time <= now:
             return None
+        if session.client_id != client_id:
+            return None
+        if session.key_thumbprint and proven() != session.key_thumbprint:
+            raise proof_by_other_key()
         request = _digest(request_id)
         if found.use_time is not None:
             if not await self._repeats(tx, found, request, now):
@@ -163,14 +183,14 @@ class Sessions:
 
     async def access(self, tx: Tx, session: Session, tier: str) -> identity_pb2.Tokens:
         """An access token for a session, with what the person may do in its organisation now."""
-        now = self._clock.now()
         permissions: frozenset[str] = frozenset()
         if session.organisation_id:
             membership = await self._membership(tx, session.account_id, session.organisation_id)
             assert membership is not None
-            permissions = await organisations.permissions_of(tx, membership)
+            permissions = await organisations.permissions_of(tx, membership, kept=True)
         if session.scope is not None:
             permissions &= set(session.scope)
+        now = self._clock.now()
         claims: dict[str, object] = {
             "sub": session.account_id,
             "sid": session.session_id,
@@ -191,6 +211,26 @@ class Sessions:
             organisation_id=session.organisation_id,
             permissions=sorted(permissions),
         )
+
+    async def in_profile(
+        self, tx: Tx, session: Session, profile_id: str, tier: str, *, ends_older: bool
+    ) -> identity_pb2.Tokens:
+        """Lets a session be in a profile from now on. `ends_older`: its access tokens of before are refused."""
+        moved = replace(session, profile_id=profile_id)
+        await store.put(tx, moved)
+        if ends_older:
+            await self._end_older_tokens(tx, session)
+        return await self.access(tx, moved, tier)
+
+    async def bound(self, tx: Tx, session: Session, tier: str) -> identity_pb2.Tokens:
+        """Keeps a session that was bound to a device and its key. Its access tokens of before, which need no proof, are refused."""
+        await store.put(tx, session)
+        await self._end_older_tokens(tx, session)
+        return await self.access(tx, session, tier)
+
+    async def _end_older_tokens(self, tx: Tx, session: Session) -> None:
+        # Moments of tokens are cut to the millisecond: the one that is made next must be later than what is revoked.
+        await self._feed.revoke(tx, session.session_id, before=timedelta(milliseconds=1))
 
     async def switched(self, tx: Tx, session: Session, organisation_id: str, tier: str) -> identity_pb2.Tokens:
         """Lets a session act for another organisation of the person from now on."""
@@ -218,6 +258,12 @@ class Sessions:
         for session in await store.open_of(tx, account_id, self._clock.now()):
             if session.session_id != but:
                 await self.end(tx, session, cause)
+
+    async def end_acting_for(self, tx: Tx, account_id: str, organisation_id: str) -> None:
+        """Ends the sessions of an account that act for an organisation which it is leaving."""
+        for session in await store.open_of(tx, account_id, self._clock.now()):
+            if session.organisation_id == organisation_id:
+                await self.end(tx, session, events_pb2.SESSION_END_MEMBERSHIP_ENDED)
 
     async def of_token(self, tx: Tx, token: str) -> Session | None:
         """The session that a refresh token belongs to, used or not; None when it is not known."""
@@ -251,8 +297,9 @@ class Sessions:
     async def _membership(
         self, tx: Tx, account_id: str, organisation_id: str, *, or_any: bool = False
     ) -> Membership | None:
-        """The membership in an organisation, or in the one joined first; None for a person who belongs nowhere."""
-        belongs = await organisations.memberships_of(tx, account_id)
+        """The membership in an organisation, or in the one joined first; None for a person who belongs nowhere. It stays as it is until
+        the transaction has ended: a token that is made of it is then older than any change, which revokes it."""
+        belongs = await organisations.memberships_of(tx, account_id, kept=True)
         for membership in belongs:
             if membership.organisation_id == organisation_id:
                 return membership

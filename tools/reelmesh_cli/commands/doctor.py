@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -52,6 +53,7 @@ def doctor(data: DataOption = None, port: PortOption = DEFAULT_PORT, as_json: Js
         lambda: _program("Envoy", _envoy),
         lambda: _program("ffmpeg", _ffmpeg),
         lambda: _program("Shaka Packager", _packager),
+        lambda: certificates(layout, datetime.now(UTC)),
         _sandbox,
         _chromium,
     )
@@ -101,6 +103,34 @@ def _port(layout: Layout, port: int) -> Finding:
             mend = "Stop the program that uses it, or start with `reelmesh up --port N`."
             return Finding("port", f"{port}: {error.strerror}", False, mend)
     return Finding("port", f"{port} is free", True)
+
+
+def certificates(layout: Layout, now: datetime) -> Finding:
+    """Whether the services' certificates last. Those of an install that does not run are renewed when it starts."""
+    from services.kit.tls import UnusableCertificate, read_identity
+    from tools.reelmesh_cli.supervisor.certificates import LIFETIME
+
+    name, mend = (
+        "certificates",
+        "The supervisor renews them long before; `reelmesh logs supervisor` says what keeps it.",
+    )
+    folders = sorted((layout.secrets / "tls").glob("*"))
+    if not folders:
+        return Finding(name, "made at the first start", True)
+    try:
+        first = min((read_identity(folder) for folder in folders), key=lambda one: one.expires)
+    except UnusableCertificate as error:
+        return Finding(name, str(error), running_state(layout) is None, mend, required=False)
+    left = first.expires - now
+    found = f"{len(folders)}, good for {left / timedelta(hours=1):.0f} more hours"
+    if left < LIFETIME / 4:
+        found = (
+            f"that of {first.service} {'ends' if left > timedelta() else 'ended'} at {first.expires:%Y-%m-%d %H:%M} UTC"
+        )
+        if running_state(layout) is None:
+            return Finding(name, f"{found}; the next start renews it", True)
+        return Finding(name, found, False, mend, required=False)
+    return Finding(name, found, True)
 
 
 def _disk(layout: Layout) -> Finding:

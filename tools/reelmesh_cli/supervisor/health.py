@@ -11,17 +11,34 @@ PROBE_SECONDS = 3.0
 """How long one question may take."""
 
 
-async def serving(socket: Path) -> bool:
-    """Whether a gRPC server on this unix socket answers SERVING to grpc.health.v1.Health/Check."""
+async def serving(socket: Path, service: str, certificate: Path) -> bool:
+    """Whether a gRPC server on this unix socket answers SERVING to grpc.health.v1.Health/Check.
+
+    Args:
+        socket: where it listens.
+        service: whose certificate it has to show.
+        certificate: folder of the certificate that is shown to it.
+    """
     if not socket.exists():
         return False
     # Imported here, and not before the stores have been started: this costs a quarter of a second.
     import grpc.aio
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    # Without a channel of its own for each question, gRPC would hold back after a refused connection.
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-    async with grpc.aio.insecure_channel(f"unix:{socket}", options=options) as channel:
+    from services.kit.tls import UnusableCertificate, channel_credentials, host_name, read_identity
+
+    try:
+        identity = read_identity(certificate)
+    except UnusableCertificate:
+        return False
+    options = [
+        # Without a channel of its own for each question, gRPC would hold back after a refused connection.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.ssl_target_name_override", host_name(identity.trust_domain, service)),
+    ]
+    credentials = channel_credentials(identity)
+    async with grpc.aio.secure_channel(f"unix:{socket}", credentials, options=options) as channel:
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS
@@ -29,6 +46,23 @@ async def serving(socket: Path) -> bool:
         except grpc.aio.AioRpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def shaking_hands(socket: Path, service: str, certificate: Path) -> bool:
+    """Whether a server on this unix socket, which need not speak gRPC, shows the certificate of a service. Args as for `serving`."""
+    if not socket.exists():
+        return False
+    from services.kit.tls import UnusableCertificate, client_context, host_name, read_identity
+
+    with contextlib.suppress(OSError, TimeoutError, UnusableCertificate):
+        identity = read_identity(certificate)
+        async with asyncio.timeout(PROBE_SECONDS):
+            name = host_name(identity.trust_domain, service)
+            context = client_context(identity)
+            _, writer = await asyncio.open_unix_connection(str(socket), ssl=context, server_hostname=name)
+            writer.close()
+            return True
+    return False
 
 
 async def accepting(socket: Path) -> bool:

@@ -9,6 +9,8 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from tools.reelmesh_cli.processes import ProcessSpec
@@ -31,6 +33,11 @@ from tools.reelmesh_cli.supervisor.reaper import Reaper, described
 from tools.reelmesh_cli.supervisor.state import Identity, MeshRecord, MeshState, ProcessRecord
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
 
+RENEW_EVERY_SECONDS = 10.0
+"""How often it is looked whether a certificate is to be renewed. A machine that slept past the end of one is well again that soon."""
+SERVICE_NAME = "supervisor"
+"""By which the services know this process; see `services/callers.toml`."""
+
 Report = Callable[[dict[str, Any]], None]
 """Takes one event, for whoever watches the start: {"event": "process" | "ready" | "failed" | "stopped", ...}."""
 
@@ -49,6 +56,7 @@ class Mesh:
         self._nursery = Nursery(preloaded, environment.of_services(layout, self._addresses), self._log.fileno())
         self._keepers = {spec.name: self._keeper(spec) for spec in specs}
         self._stop = asyncio.Event()
+        self._certified = asyncio.Event()
         self._write_due = False
         self.record = MeshRecord(
             data_dir=str(layout.data),
@@ -74,8 +82,7 @@ class Mesh:
         self._nursery.start()
         reaper = Reaper(self._nursery)
         keeping = [asyncio.create_task(self._keep(keeper, reaper)) for keeper in self._keepers.values()]
-        if any(spec.kind == "envoy" for spec in self._specs):
-            keeping.append(asyncio.create_task(self._tend_envoy()))
+        keeping.append(asyncio.create_task(self._tend_certificates()))
         failure = await self._until_stopped(keeping)
         await self._take_down(keeping)
         self._nursery.close()
@@ -162,6 +169,7 @@ class Mesh:
             return postgres.server_request(self._layout, postgres.owner_of(self._layout), programs)
         if spec.kind == "nats":
             return nats_server.server_request(self._layout, self._addresses.nats_port, programs)
+        await self._certified.wait()
         if spec.kind == "envoy":
             return await asyncio.to_thread(envoy_server.server_request, self._layout, self._addresses, programs)
         return SpawnRequest(
@@ -176,7 +184,8 @@ class Mesh:
         probes: dict[str, Callable[[], Awaitable[bool]]] = {
             "nats": lambda: health.nats_listening(nats_server.HOST, self._addresses.nats_port),
             "envoy": self._envoy_ready,
-            "grpc": lambda: health.serving(self._layout.socket_of(spec.name)),
+            "grpc": lambda: health.serving(self._layout.socket_of(spec.name), spec.name, self._certificate()),
+            "tls": lambda: health.shaking_hands(self._layout.socket_of(spec.name), spec.name, self._certificate()),
             "socket": lambda: health.accepting(self._layout.socket_of(spec.name)),
             "metrics": lambda: health.accepting(self._layout.sockets / f"{spec.name}.metrics.sock"),
         }
@@ -191,10 +200,23 @@ class Mesh:
         await envoy_server.tend_access_log(self._layout)
         return self.record.state != "starting" or await health.edge_ready(self._addresses.port)
 
-    async def _tend_envoy(self) -> None:
+    def _certificate(self) -> Path:
+        """Folder of the certificate that the supervisor shows."""
+        return self._layout.secrets / "tls" / SERVICE_NAME
+
+    async def _tend_certificates(self) -> None:
         while True:
-            await asyncio.sleep(envoy_server.TOKEN_EVERY_SECONDS)
-            await asyncio.to_thread(envoy_server.renew_token, self._layout)
+            try:
+                renewed = await asyncio.to_thread(_renew_certificates, self._layout)
+            except (OSError, ValueError) as error:
+                if not self._certified.is_set():
+                    raise
+                self._log.note("certificates could not be renewed; it is tried again", error=str(error))
+            else:
+                if renewed:
+                    self._log.note("certificates renewed", services=renewed)
+                self._certified.set()
+            await asyncio.sleep(RENEW_EVERY_SECONDS)
 
     async def _create_cluster(self, keeper: Keeper, reaper: Reaper) -> None:
         owner = postgres.owner_of(self._layout)
@@ -241,3 +263,11 @@ class Mesh:
 
     def _enter(self, state: MeshState, detail: str) -> None:
         self.record.state, self.record.detail = state, detail
+
+
+def _renew_certificates(layout: Layout) -> list[str]:
+    # Imported on the thread that works with it, while the stores start: it takes a while.
+    from services.kit.callers import everyone
+    from tools.reelmesh_cli.supervisor.certificates import renew
+
+    return renew(layout.secrets, everyone(), datetime.now(UTC))

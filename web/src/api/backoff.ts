@@ -4,6 +4,15 @@ export function backoff(attempt: number, random: () => number = Math.random): nu
   return ceiling * (0.5 + random() / 2);
 }
 
+/** The same, but never shorter than the server asked for, in seconds: a call that comes sooner is refused again. */
+export function backoffAfter(
+  attempt: number,
+  retryAfter: number | undefined,
+  random: () => number = Math.random,
+): number {
+  return Math.max(backoff(attempt, random), (retryAfter ?? 0) * 1000);
+}
+
 /** Waits; ends early when the browser comes back online or the signal fires. */
 export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -3,7 +3,10 @@
 import { createClient, type Client } from "@connectrpc/connect";
 import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
 import { AccountsService } from "@gen/reelmesh/identity/v1/accounts_service_pb";
+import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
+import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
 import { PasskeysService } from "@gen/reelmesh/identity/v1/passkeys_service_pb";
+import { SsoService } from "@gen/reelmesh/identity/v1/sso_service_pb";
 import { PolicyService } from "@gen/reelmesh/policy/v1/policy_service_pb";
 import { UploadService } from "@gen/reelmesh/upload/v1/upload_service_pb";
 
@@ -29,3 +32,11 @@ export const redemption: Client<typeof PolicyService> = createClient(PolicyServi
 export const entrance: Client<typeof AccountsService> = createClient(AccountsService, open);
 /** Signing in by passkey, without a credential. */
 export const passkeyEntrance: Client<typeof PasskeysService> = createClient(PasskeysService, open);
+/** Signing in by a code that is sent, without a credential. */
+export const codeEntrance: Client<typeof CodesService> = createClient(CodesService, open);
+/** What apps and devices ask, and the signed-in person's answers. */
+export const oauth: Client<typeof OAuthService> = createClient(OAuthService, signedIn);
+/** Refusal of an app where nobody is signed in. */
+export const refusing: Client<typeof OAuthService> = createClient(OAuthService, open);
+/** Sign-in at outside providers, which begins and ends without a credential. */
+export const sso: Client<typeof SsoService> = createClient(SsoService, open);

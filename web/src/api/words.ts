@@ -4,12 +4,14 @@
 
 import type { ErrorReason as AssetsReason } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { ErrorReason as DrmReason } from "@gen/reelmesh/drm/v1/drm_pb";
-import type { ErrorReason as IdentityReason } from "@gen/reelmesh/identity/v1/identity_pb";
 import type { ErrorReason as PackagingReason } from "@gen/reelmesh/packaging/v1/packaging_pb";
-import type { ErrorReason as PolicyReason } from "@gen/reelmesh/policy/v1/policy_pb";
 import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
 import type { ErrorReason as TranscodeReason } from "@gen/reelmesh/transcode/v1/transcode_pb";
 import type { ErrorReason as UploadReason } from "@gen/reelmesh/upload/v1/upload_pb";
+
+import { identity } from "./identityWords";
+import { notifications } from "./notificationsWords";
+import { policy } from "./policyWords";
 
 /** What is wrong, and how to mend it. */
 export interface Words {
@@ -20,9 +22,11 @@ export interface Words {
 type Names<Enum> = Exclude<keyof Enum, "UNSPECIFIED">;
 type Table<Enum> = Readonly<Record<Names<Enum>, Words>>;
 
-const NEW_LINK = "Ask for a new link, or start playback again if you are the operator.";
-
 const rpc: Table<typeof RpcReason> = {
+  PROOF_INVALID: {
+    title: "This device could not prove its key",
+    advice: "Check the clock of the device, then try again; if it lasts, sign in again.",
+  },
   CREDENTIAL_INVALID: {
     title: "Your sign-in is not accepted",
     advice: "It is unknown or no longer valid. Sign in again; operators find their key by “reelmesh key”.",
@@ -76,36 +80,10 @@ const rpc: Table<typeof RpcReason> = {
     title: "The service is very busy",
     advice: "Try again in a few seconds.",
   },
-};
-
-const policy: Table<typeof PolicyReason> = {
-  TICKET_MISSING: { title: "This video needs a playback ticket", advice: NEW_LINK },
-  TICKET_INVALID: { title: "This playback ticket is not valid", advice: `It was damaged or changed. ${NEW_LINK}` },
-  TICKET_EXPIRED: { title: "Your time to watch is over", advice: `The playback session has expired. ${NEW_LINK}` },
-  TICKET_OTHER_PACKAGE: { title: "This ticket is for another video", advice: NEW_LINK },
-  SESSION_REVOKED: {
-    title: "This playback was ended by the operator",
-    advice: "The session cannot be resumed. Contact the operator if you think this is a mistake.",
+  RATE_LIMITED: {
+    title: "That was too much in a short time",
+    advice: "Wait a moment, then try again. Someone else at your address may have used up the limit.",
   },
-  KEY_NOT_ENTITLED: {
-    title: "You may not watch this version",
-    advice: "Your session holds no right to its decryption key. Ask the operator for access.",
-  },
-  ASSET_NOT_PLAYABLE: {
-    title: "This video is not ready yet",
-    advice: "It is still being processed, or processing failed. Check its state in the library.",
-  },
-  ASSET_WITHDRAWN: {
-    title: "This video was withdrawn",
-    advice: "It was deleted and can no longer be watched.",
-  },
-  CODE_INVALID: { title: "This link was already used", advice: `Each link opens the video once. ${NEW_LINK}` },
-  CODE_EXPIRED: { title: "This link is too old", advice: `Links work for a few minutes only. ${NEW_LINK}` },
-  SESSION_NOT_FOUND: {
-    title: "There is no such playback session",
-    advice: "It belongs to another organisation or never existed.",
-  },
-  PATH_INVALID: { title: "There is nothing at this address", advice: `The address of the video is wrong. ${NEW_LINK}` },
 };
 
 const assets: Table<typeof AssetsReason> = {
@@ -241,103 +219,6 @@ const drm: Table<typeof DrmReason> = {
   },
 };
 
-const identity: Table<typeof IdentityReason> = {
-  SIGN_IN_REFUSED: {
-    title: "E-mail address and password do not belong together",
-    advice: "Check both and try again, or set a new password.",
-  },
-  TOO_MANY_ATTEMPTS: {
-    title: "There were too many wrong attempts",
-    advice: "Wait a little before you try again. If you forgot your password, set a new one.",
-  },
-  ACCOUNT_LOCKED: {
-    title: "Your account is locked",
-    advice: "Nobody can sign in to it. Ask whoever runs this platform.",
-  },
-  PASSWORD_WEAK: {
-    title: "This password is too easy to guess",
-    advice: "Choose another one. Several unrelated words make a good password.",
-  },
-  CODE_INVALID: {
-    title: "The code is not right",
-    advice: "It may be mistyped, used or too old. Check the newest message, or ask for another code.",
-  },
-  REFRESH_TOKEN_INVALID: {
-    title: "You are signed out",
-    advice: "Your session has ended: it was not used for a long time, or ended from another device. Sign in again.",
-  },
-  REFRESH_TOKEN_REUSED: {
-    title: "You were signed out for your safety",
-    advice: "Your session was used from two places at once, so somebody may have copied it. Sign in again.",
-  },
-  SESSION_NOT_FOUND: { title: "This session has ended", advice: "Reload the page to see which are still open." },
-  ACCOUNT_NOT_FOUND: {
-    title: "There is no such account",
-    advice: "It may have been removed, or belongs to another organisation.",
-  },
-  FIELD_NOT_UPDATABLE: { title: "This detail cannot be changed", advice: "Only name and language can be changed." },
-  REGISTRATION_CLOSED: {
-    title: "New accounts cannot be made here",
-    advice: "Ask whoever runs this platform for an invitation.",
-  },
-  ORGANISATION_NOT_FOUND: {
-    title: "There is no such organisation",
-    advice: "Check the address, or ask to be made a member of it.",
-  },
-  MEMBER_NOT_FOUND: {
-    title: "This person is not a member",
-    advice: "Reload the page: somebody may have removed them meanwhile.",
-  },
-  MEMBER_EXISTS: { title: "This person is a member already", advice: "Change their roles instead." },
-  LAST_ADMIN: {
-    title: "Nobody would be left to manage this organisation",
-    advice: "Give somebody else a role that manages members first.",
-  },
-  ROLE_NOT_FOUND: { title: "There is no such role", advice: "Reload the page: it may have been removed meanwhile." },
-  ROLE_BUILT_IN: { title: "This role is built in", advice: "It cannot be changed. Make one of your own instead." },
-  ROLE_IN_USE: { title: "Somebody still has this role", advice: "Take it from everybody first." },
-  PERMISSION_UNKNOWN: { title: "There is no such permission", advice: "Check its name in the list of permissions." },
-  PERMISSION_NOT_HELD: {
-    title: "You cannot give what you do not have",
-    advice: "Ask somebody who has this permission to give it.",
-  },
-  API_KEY_NOT_FOUND: { title: "There is no such key", advice: "It may have been revoked meanwhile. Reload the page." },
-  EMAIL_UNKNOWN: {
-    title: "Nobody has an account with this e-mail address",
-    advice: "Check the address, or ask the person to create an account first.",
-  },
-  EMAIL_INVALID: {
-    title: "This is not an e-mail address",
-    advice: "Check it for typing errors: it looks like name@example.com.",
-  },
-  PASSKEY_REFUSED: {
-    title: "This passkey is not accepted",
-    advice: "It may have been removed from your account. Use another one, or sign in by password.",
-  },
-  PASSKEY_INVALID: {
-    title: "This passkey cannot be taken",
-    advice: "It must check who you are, by a PIN, a finger or your face. Try another device or key ring.",
-  },
-  PASSKEY_CHALLENGE_INVALID: {
-    title: "That took too long",
-    advice: "Try again, and answer your device within five minutes.",
-  },
-  PASSKEY_NOT_FOUND: { title: "There is no such passkey", advice: "It was removed meanwhile. Reload the page." },
-  PASSKEY_EXISTS: { title: "This passkey was added before", advice: "There is nothing more to do." },
-  TOO_MANY_PASSKEYS: {
-    title: "You have as many passkeys as one may have",
-    advice: "Remove one that you do not need any more, then add the new one.",
-  },
-  PASSKEYS_UNAVAILABLE: {
-    title: "There are no passkeys on this install",
-    advice: "They need a host name, and it has an IP address only. Sign in by password.",
-  },
-  PASSKEY_COPIED: {
-    title: "This passkey may have been copied",
-    advice: "It is not accepted any more. Sign in by password, remove it from your account, and add a new one.",
-  },
-};
-
 /** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */
 const tus: Readonly<Record<string, Words>> = {
   VERSION_UNSUPPORTED: { title: "This page and the server do not fit together", advice: "Reload the page." },
@@ -464,6 +345,7 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "packaging.reelmesh": packaging,
   "drm.reelmesh": drm,
   "identity.reelmesh": identity,
+  "notifications.reelmesh": notifications,
   "tus.reelmesh": tus,
   here,
 };

@@ -1,6 +1,8 @@
 import { lazy, Suspense, useEffect, type ReactElement } from "react";
 
 import { AccountPage } from "../account/AccountPage";
+import { ActivatePage } from "../activate/ActivatePage";
+import { AuthorizePage } from "../authorize/AuthorizePage";
 import { LibraryPage } from "../library/LibraryPage";
 import { useSignedIn } from "../session/current";
 import { ForgotPasswordPage } from "../session/ForgotPasswordPage";
@@ -8,6 +10,7 @@ import { safeNext } from "../session/next";
 import { may } from "../session/signedIn";
 import { RegisterPage } from "../session/RegisterPage";
 import { SignInPage } from "../session/SignInPage";
+import { SsoPage } from "../sso/SsoPage";
 import { UploadPage } from "../upload/UploadPage";
 import { Frame } from "./Frame";
 import { MissingPage } from "./MissingPage";
@@ -72,6 +75,12 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
           <WatchPage key={`${route.assetId} ${code}`} assetId={route.assetId} format={route.format} code={code} />
         </Suspense>
       );
+    case "authorize":
+      return <AuthorizePage />;
+    case "activate":
+      return <ActivatePage />;
+    case "sso":
+      return <SsoPage />;
     case "missing":
       return <MissingPage />;
     default:

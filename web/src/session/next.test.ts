@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { safeNext, withNext } from "./next";
 
-test("a path of this site is gone to as it is, without its fragment", () => {
+test("a path of this site is gone to as it is, and of its fragment only what is no secret stays", () => {
   for (const path of [
     "/",
     "/upload",
@@ -12,6 +12,8 @@ test("a path of this site is gone to as it is, without its fragment", () => {
     expect(safeNext(path)).toBe(path);
   }
   expect(safeNext("/upload#key=rmk_theirs")).toBe("/upload");
+  expect(safeNext("/authorize#request=aut_1&key=rmk_theirs&silent=1")).toBe("/authorize#request=aut_1&silent=1");
+  expect(safeNext("/activate#user_code=BCDF-GHJK")).toBe("/activate#user_code=BCDF-GHJK");
 });
 
 test.each([

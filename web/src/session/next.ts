@@ -4,7 +4,10 @@
 const NOWHERE = "/";
 const ORIGIN = "http://this.site";
 
-/** The path if it is an absolute path of this site; the library otherwise. A fragment is cut off: secrets come in those. */
+// What may stand in a fragment that people are led back with: which app or device asks. None of it gives anybody access.
+const KEPT = ["request", "silent", "user_code"];
+
+/** The path if it is an absolute path of this site; the library otherwise. Of a fragment only what is no secret stays. */
 export function safeNext(text: string): string {
   // `//host`, `/\host` and what has controls in it, which browsers take out, may name another host.
   if (!/^\/(?![/\\])/.test(text) || /[\\\p{Cc}]/u.test(text)) return NOWHERE;
@@ -15,7 +18,8 @@ export function safeNext(text: string): string {
     return NOWHERE;
   }
   if (url.origin !== ORIGIN || url.pathname.startsWith("//")) return NOWHERE;
-  return url.pathname + url.search;
+  const kept = [...new URLSearchParams(url.hash.slice(1))].filter(([name]) => KEPT.includes(name));
+  return url.pathname + url.search + (kept.length === 0 ? "" : `#${new URLSearchParams(kept).toString()}`);
 }
 
 /** The address of a page that leads on to another one. */

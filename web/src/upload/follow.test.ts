@@ -1,5 +1,5 @@
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "@gen/google/rpc/error_details_pb";
+import { ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb";
 import { AssetState } from "@gen/reelmesh/assets/v1/assets_pb";
 import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
 import { expect, test } from "vitest";
@@ -64,6 +64,16 @@ test("a stream that breaks is opened again", async () => {
   ]);
   expect(told).toEqual(["PROCESSING", "reconnecting DRAINING", "PROCESSING", "FAILED"]);
   expect(waits).toHaveLength(1);
+});
+
+test("a stream that was one too many is opened again when the server said, and not before", async () => {
+  const limited = new ConnectError("too many", Code.ResourceExhausted, undefined, [
+    { desc: ErrorInfoSchema, value: { reason: "RATE_LIMITED", domain: "rpc.reelmesh" } },
+    { desc: RetryInfoSchema, value: { retryDelay: { seconds: 42n, nanos: 500_000_000 } } },
+  ]);
+  const { told, waits } = await follow([[limited], [AssetState.READY]]);
+  expect(told).toEqual(["reconnecting RATE_LIMITED", "READY"]);
+  expect(waits).toEqual([42_500]);
 });
 
 test("a stream that ends early without a word is opened again", async () => {

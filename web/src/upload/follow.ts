@@ -2,7 +2,7 @@ import type { Client } from "@connectrpc/connect";
 import { AssetState, type Asset } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
 
-import { backoff, pause } from "../api/backoff";
+import { backoffAfter, pause } from "../api/backoff";
 import { refusalOfCall, type Refusal } from "../api/refusal";
 
 /** What a follower of an asset learns. */
@@ -36,6 +36,7 @@ export async function* followAsset(
   let attempt = 0;
   let notFound = 0;
   while (!stopped()) {
+    let retryAfter: number | undefined;
     try {
       for await (const { asset } of client.watchAsset({ assetId, waitForCommit: true }, { signal })) {
         attempt = 0;
@@ -55,9 +56,10 @@ export async function* followAsset(
         yield { kind: "refused", refusal };
         return;
       }
+      retryAfter = refusal.retryAfter;
       yield { kind: "reconnecting", refusal };
     }
-    await wait(backoff(attempt), signal);
+    await wait(backoffAfter(attempt, retryAfter), signal);
     attempt += 1;
   }
 }

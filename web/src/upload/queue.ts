@@ -8,7 +8,7 @@ import type { UploadService } from "@gen/reelmesh/upload/v1/upload_service_pb";
 import type { PreviousUpload } from "tus-js-client";
 
 import type { Credential } from "../api/authenticated";
-import { backoff, pause } from "../api/backoff";
+import { backoffAfter, pause } from "../api/backoff";
 import { freshId } from "../api/correlation";
 import { ownRefusal, refusal, refusalOfCall, type Refusal } from "../api/refusal";
 import { followAsset } from "./follow";
@@ -300,7 +300,7 @@ export class UploadQueue {
       return;
     }
     this.#change(work, { state: "waiting", ...stopped });
-    await pause(Math.max(backoff(work.attempt), (found.retryAfter ?? 0) * 1000), work.gone.signal);
+    await pause(backoffAfter(work.attempt, found.retryAfter), work.gone.signal);
     work.attempt += 1;
     if (work.entry.state === "waiting" && !work.gone.signal.aborted) work.transfer?.start();
   }
@@ -318,7 +318,7 @@ export class UploadQueue {
           this.#change(work, { state: "refused", refusal: found, canRetry: false });
           return;
         }
-        await pause(backoff(attempt), work.gone.signal);
+        await pause(backoffAfter(attempt, found.retryAfter), work.gone.signal);
       }
     }
     this.#remember();

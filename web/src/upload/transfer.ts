@@ -44,9 +44,9 @@ const REASON_OF_STATUS = {
   507: "NO_SPACE",
 };
 
-/** Whether an answer with this status (0 for none) is worth another try of the same request. */
+/** Whether an answer with this status (0 for none) is worth another try of the same request. After 429 the queue waits as it was told to. */
 function worthRepeating(status: number): boolean {
-  return status === 0 || status === 409 || status === 423 || status === 429 || status >= 500;
+  return status === 0 || status === 409 || status === 423 || status >= 500;
 }
 
 function statusOf(error: Error | DetailedError): number {

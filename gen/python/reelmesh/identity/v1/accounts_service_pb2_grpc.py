@@ -144,7 +144,8 @@ class AccountsServiceServicer:
 
     def RefreshSession(self, request, context):
         """Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-        ends the session, because somebody else may hold the token.
+        ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+        metadata `dpop` too (RFC 9449).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,14 +216,16 @@ class AccountsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
-        """Lists accounts of people in the caller's organisation, newest first.
+        """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+        the phone number of who belongs to another one too is left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetAccountLock(self, request, context):
-        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's.
+        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+        no managing permission (`….manage`) that the caller does not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

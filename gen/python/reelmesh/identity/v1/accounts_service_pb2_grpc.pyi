@@ -41,7 +41,8 @@ class AccountsServiceStub:
     """Signs in; the credential is address and password. Each call opens a session of its own."""
     RefreshSession: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.RefreshSessionRequest, _accounts_service_pb2.RefreshSessionResponse]
     """Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-    ends the session, because somebody else may hold the token.
+    ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+    metadata `dpop` too (RFC 9449).
     """
     LogOut: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.LogOutRequest, _accounts_service_pb2.LogOutResponse]
     """Ends the session of a refresh token, which is the credential. Asking again, or with a token that is not known, returns the same answer."""
@@ -64,9 +65,13 @@ class AccountsServiceStub:
     that one too.
     """
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.ListAccountsRequest, _accounts_service_pb2.ListAccountsResponse]
-    """Lists accounts of people in the caller's organisation, newest first."""
+    """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+    the phone number of who belongs to another one too is left out.
+    """
     SetAccountLock: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountLockRequest, _accounts_service_pb2.SetAccountLockResponse]
-    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's."""
+    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+    no managing permission (`….manage`) that the caller does not.
+    """
     SetAccountTier: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountTierRequest, _accounts_service_pb2.SetAccountTierResponse]
     """Sets the tier of an account. Only for people whose only organisation is the caller's."""
 
@@ -83,7 +88,8 @@ class AccountsServiceAsyncStub(AccountsServiceStub):
     """Signs in; the credential is address and password. Each call opens a session of its own."""
     RefreshSession: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.RefreshSessionRequest, _accounts_service_pb2.RefreshSessionResponse]  # type: ignore[assignment]
     """Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-    ends the session, because somebody else may hold the token.
+    ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+    metadata `dpop` too (RFC 9449).
     """
     LogOut: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.LogOutRequest, _accounts_service_pb2.LogOutResponse]  # type: ignore[assignment]
     """Ends the session of a refresh token, which is the credential. Asking again, or with a token that is not known, returns the same answer."""
@@ -106,9 +112,13 @@ class AccountsServiceAsyncStub(AccountsServiceStub):
     that one too.
     """
     ListAccounts: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.ListAccountsRequest, _accounts_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
-    """Lists accounts of people in the caller's organisation, newest first."""
+    """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+    the phone number of who belongs to another one too is left out.
+    """
     SetAccountLock: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountLockRequest, _accounts_service_pb2.SetAccountLockResponse]  # type: ignore[assignment]
-    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's."""
+    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+    no managing permission (`….manage`) that the caller does not.
+    """
     SetAccountTier: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountTierRequest, _accounts_service_pb2.SetAccountTierResponse]  # type: ignore[assignment]
     """Sets the tier of an account. Only for people whose only organisation is the caller's."""
 
@@ -146,7 +156,8 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.RefreshSessionResponse, _abc.Awaitable[_accounts_service_pb2.RefreshSessionResponse]]:
         """Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-        ends the session, because somebody else may hold the token.
+        ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+        metadata `dpop` too (RFC 9449).
         """
 
     @_abc_1.abstractmethod
@@ -229,7 +240,9 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_service_pb2.ListAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.ListAccountsResponse, _abc.Awaitable[_accounts_service_pb2.ListAccountsResponse]]:
-        """Lists accounts of people in the caller's organisation, newest first."""
+        """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+        the phone number of who belongs to another one too is left out.
+        """
 
     @_abc_1.abstractmethod
     def SetAccountLock(
@@ -237,7 +250,9 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_service_pb2.SetAccountLockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.SetAccountLockResponse, _abc.Awaitable[_accounts_service_pb2.SetAccountLockResponse]]:
-        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's."""
+        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+        no managing permission (`….manage`) that the caller does not.
+        """
 
     @_abc_1.abstractmethod
     def SetAccountTier(

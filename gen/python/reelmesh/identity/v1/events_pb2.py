@@ -24,47 +24,88 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from reelmesh.identity.v1 import identity_pb2 as reelmesh_dot_identity_dot_v1_dot_identity__pb2
+from reelmesh.identity.v1 import profiles_pb2 as reelmesh_dot_identity_dot_v1_dot_profiles__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!reelmesh/identity/v1/events.proto\x12\x14reelmesh.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#reelmesh/identity/v1/identity.proto\"\xa9\x01\n\x0e\x41\x63\x63ountCreated\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x12\n\x04tier\x18\x03 \x01(\tR\x04tier\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xae\x01\n\x0e\x41\x63\x63ountChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x12\n\x04tier\x18\x02 \x01(\tR\x04tier\x12\x16\n\x06locked\x18\x03 \x01(\x08R\x06locked\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x83\x01\n\x0fPasswordChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x14\n\x05reset\x18\x02 \x01(\x08R\x05reset\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xa2\x02\n\rSessionOpened\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\nsession_id\x18\x02 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12:\n\x06method\x18\x04 \x01(\x0e\x32\".reelmesh.identity.v1.SignInMethodR\x06method\x12\x1b\n\tclient_id\x18\x05 \x01(\tR\x08\x63lientId\x12\x18\n\x07network\x18\x06 \x01(\tR\x07network\x12\x37\n\topen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08openTime\"\xd9\x01\n\rSignInRefused\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12:\n\x06method\x18\x02 \x01(\x0e\x32\".reelmesh.identity.v1.SignInMethodR\x06method\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n\x07network\x18\x04 \x01(\tR\x07network\x12;\n\x0brefuse_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrefuseTime\"\xbb\x01\n\x0cSessionEnded\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x36\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32 .reelmesh.identity.v1.SessionEndR\x05\x63\x61use\x12\x35\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"\x91\x01\n\x13OrganisationCreated\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x61\x63tor\x18\x02 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xca\x01\n\x12MemberRolesChanged\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x19\n\x08role_ids\x18\x03 \x03(\tR\x07roleIds\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xc4\x01\n\x0bRoleChanged\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x17\n\x07role_id\x18\x02 \x01(\tR\x06roleId\x12 \n\x0bpermissions\x18\x03 \x03(\tR\x0bpermissions\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xc4\x01\n\rApiKeyCreated\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12 \n\x0bpermissions\x18\x03 \x03(\tR\x0bpermissions\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x83\x01\n\nApiKeyUsed\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x35\n\x08use_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07useTime\"\xa2\x01\n\rApiKeyRevoked\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0brevoke_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"g\n\x11SigningKeyRotated\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12;\n\x0brotate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrotateTime\"\x83\x01\n\x0cPasskeyAdded\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\npasskey_id\x18\x02 \x01(\tR\tpasskeyId\x12\x35\n\x08\x61\x64\x64_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x64\x64Time\"\x8b\x01\n\x0ePasskeyRemoved\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\npasskey_id\x18\x02 \x01(\tR\tpasskeyId\x12;\n\x0bremove_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nremoveTime\"\xad\x01\n\x14PasskeyCopySuspected\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\npasskey_id\x18\x02 \x01(\tR\tpasskeyId\x12\x18\n\x07network\x18\x03 \x01(\tR\x07network\x12=\n\x0csuspect_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bsuspectTime*\xa3\x02\n\nSessionEnd\x12\x1b\n\x17SESSION_END_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_END_LOGGED_OUT\x10\x01\x12\x17\n\x13SESSION_END_REVOKED\x10\x02\x12\x1c\n\x18SESSION_END_TOKEN_REUSED\x10\x03\x12 \n\x1cSESSION_END_PASSWORD_CHANGED\x10\x04\x12\x1e\n\x1aSESSION_END_ACCOUNT_LOCKED\x10\x05\x12 \n\x1cSESSION_END_MEMBERSHIP_ENDED\x10\x06\x12\x1e\n\x1aSESSION_END_DEVICE_REVOKED\x10\x07\x12!\n\x1dSESSION_END_CONSENT_WITHDRAWN\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!reelmesh/identity/v1/events.proto\x12\x14reelmesh.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#reelmesh/identity/v1/identity.proto\x1a#reelmesh/identity/v1/profiles.proto\"\xa9\x01\n\x0e\x41\x63\x63ountCreated\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x12\n\x04tier\x18\x03 \x01(\tR\x04tier\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xae\x01\n\x0e\x41\x63\x63ountChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x12\n\x04tier\x18\x02 \x01(\tR\x04tier\x12\x16\n\x06locked\x18\x03 \x01(\x08R\x06locked\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x83\x01\n\x0fPasswordChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x14\n\x05reset\x18\x02 \x01(\x08R\x05reset\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xa2\x02\n\rSessionOpened\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\nsession_id\x18\x02 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12:\n\x06method\x18\x04 \x01(\x0e\x32\".reelmesh.identity.v1.SignInMethodR\x06method\x12\x1b\n\tclient_id\x18\x05 \x01(\tR\x08\x63lientId\x12\x18\n\x07network\x18\x06 \x01(\tR\x07network\x12\x37\n\topen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08openTime\"\xd9\x01\n\rSignInRefused\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12:\n\x06method\x18\x02 \x01(\x0e\x32\".reelmesh.identity.v1.SignInMethodR\x06method\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n\x07network\x18\x04 \x01(\tR\x07network\x12;\n\x0brefuse_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrefuseTime\"\xbb\x01\n\x0cSessionEnded\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x36\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32 .reelmesh.identity.v1.SessionEndR\x05\x63\x61use\x12\x35\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"\x91\x01\n\x13OrganisationCreated\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x61\x63tor\x18\x02 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xca\x01\n\x12MemberRolesChanged\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x19\n\x08role_ids\x18\x03 \x03(\tR\x07roleIds\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xc4\x01\n\x0bRoleChanged\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x17\n\x07role_id\x18\x02 \x01(\tR\x06roleId\x12 \n\x0bpermissions\x18\x03 \x03(\tR\x0bpermissions\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xc4\x01\n\rApiKeyCreated\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12 \n\x0bpermissions\x18\x03 \x03(\tR\x0bpermissions\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x83\x01\n\nApiKeyUsed\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x35\n\x08use_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07useTime\"\xa2\x01\n\rApiKeyRevoked\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0brevoke_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"g\n\x11SigningKeyRotated\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12;\n\x0brotate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrotateTime\"\xc5\x01\n\x12OAuthClientCreated\x12\x1b\n\tclient_id\x18\x01 \x01(\tR\x08\x63lientId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06scopes\x18\x03 \x03(\tR\x06scopes\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xec\x01\n\x12OAuthClientChanged\x12\x1b\n\tclient_id\x18\x01 \x01(\tR\x08\x63lientId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06scopes\x18\x03 \x03(\tR\x06scopes\x12%\n\x0esecret_rotated\x18\x04 \x01(\x08R\rsecretRotated\x12\x14\n\x05\x61\x63tor\x18\x05 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xad\x01\n\x12OAuthClientDeleted\x12\x1b\n\tclient_id\x18\x01 \x01(\tR\x08\x63lientId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x64\x65lete_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTime\"\xa5\x01\n\x14\x41uthorizationGranted\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tclient_id\x18\x02 \x01(\tR\x08\x63lientId\x12\x16\n\x06scopes\x18\x03 \x03(\tR\x06scopes\x12\x39\n\ngrant_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tgrantTime\"\x8f\x01\n\x14\x41uthorizationRefused\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tclient_id\x18\x02 \x01(\tR\x08\x63lientId\x12;\n\x0brefuse_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrefuseTime\"\xbb\x01\n\x10\x44\x65viceAuthorized\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tclient_id\x18\x02 \x01(\tR\x08\x63lientId\x12\x16\n\x06scopes\x18\x03 \x03(\tR\x06scopes\x12\x18\n\x07network\x18\x04 \x01(\tR\x07network\x12\x39\n\ngrant_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tgrantTime\"\x94\x01\n\x11\x43lientTokenIssued\x12\x1b\n\tclient_id\x18\x01 \x01(\tR\x08\x63lientId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x39\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTime\"\xaf\x01\n\x17\x41uthorizationCodeReused\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tclient_id\x18\x02 \x01(\tR\x08\x63lientId\x12\x1d\n\nsession_id\x18\x03 \x01(\tR\tsessionId\x12\x39\n\nreuse_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\treuseTime\"\x8f\x01\n\x10\x43onsentWithdrawn\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tclient_id\x18\x02 \x01(\tR\x08\x63lientId\x12?\n\rwithdraw_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cwithdrawTime\"\xe3\x01\n\x12SsoProviderChanged\x12\x1f\n\x0bprovider_id\x18\x01 \x01(\tR\nproviderId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06issuer\x18\x03 \x01(\tR\x06issuer\x12\x18\n\x07removed\x18\x04 \x01(\x08R\x07removed\x12\x14\n\x05\x61\x63tor\x18\x05 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x89\x01\n\x0eIdentityLinked\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1f\n\x0bprovider_id\x18\x02 \x01(\tR\nproviderId\x12\x37\n\tlink_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08linkTime\"\x8f\x01\n\x10IdentityUnlinked\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1f\n\x0bprovider_id\x18\x02 \x01(\tR\nproviderId\x12;\n\x0bunlink_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nunlinkTime\"\x84\x01\n\x0cPhoneChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x18\n\x07present\x18\x02 \x01(\x08R\x07present\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xee\x01\n\x0eProfileCreated\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\nprofile_id\x18\x02 \x01(\tR\tprofileId\x12M\n\x0fmaturity_rating\x18\x03 \x01(\x0e\x32$.reelmesh.identity.v1.MaturityRatingR\x0ematurityRating\x12\x12\n\x04kids\x18\x04 \x01(\x08R\x04kids\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xee\x01\n\x0eProfileChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\nprofile_id\x18\x02 \x01(\tR\tprofileId\x12M\n\x0fmaturity_rating\x18\x03 \x01(\x0e\x32$.reelmesh.identity.v1.MaturityRatingR\x0ematurityRating\x12\x12\n\x04kids\x18\x04 \x01(\x08R\x04kids\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x8b\x01\n\x0eProfileDeleted\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\nprofile_id\x18\x02 \x01(\tR\tprofileId\x12;\n\x0b\x64\x65lete_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTime\"\xab\x01\n\x0fProfileSelected\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\nprofile_id\x18\x02 \x01(\tR\tprofileId\x12\x1d\n\nsession_id\x18\x03 \x01(\tR\tsessionId\x12;\n\x0bselect_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nselectTime\"\xbe\x01\n\nPinRefused\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\nprofile_id\x18\x02 \x01(\tR\tprofileId\x12\x1d\n\nsession_id\x18\x03 \x01(\tR\tsessionId\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12;\n\x0brefuse_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrefuseTime\"\xf1\x01\n\x10\x44\x65viceRegistered\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tdevice_id\x18\x02 \x01(\tR\x08\x64\x65viceId\x12\x1d\n\nsession_id\x18\x03 \x01(\tR\tsessionId\x12\x1a\n\x08platform\x18\x04 \x01(\tR\x08platform\x12%\n\x0ekey_thumbprint\x18\x05 \x01(\tR\rkeyThumbprint\x12?\n\rregister_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cregisterTime\"\xaf\x01\n\rDeviceRevoked\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n\tdevice_id\x18\x02 \x01(\tR\x08\x64\x65viceId\x12%\n\x0ekey_thumbprint\x18\x03 \x01(\tR\rkeyThumbprint\x12;\n\x0brevoke_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\x83\x01\n\x0cPasskeyAdded\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\npasskey_id\x18\x02 \x01(\tR\tpasskeyId\x12\x35\n\x08\x61\x64\x64_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x64\x64Time\"\x8b\x01\n\x0ePasskeyRemoved\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\npasskey_id\x18\x02 \x01(\tR\tpasskeyId\x12;\n\x0bremove_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nremoveTime\"\xad\x01\n\x14PasskeyCopySuspected\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n\npasskey_id\x18\x02 \x01(\tR\tpasskeyId\x12\x18\n\x07network\x18\x03 \x01(\tR\x07network\x12=\n\x0csuspect_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bsuspectTime*\xff\x02\n\nSessionEnd\x12\x1b\n\x17SESSION_END_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_END_LOGGED_OUT\x10\x01\x12\x17\n\x13SESSION_END_REVOKED\x10\x02\x12\x1c\n\x18SESSION_END_TOKEN_REUSED\x10\x03\x12 \n\x1cSESSION_END_PASSWORD_CHANGED\x10\x04\x12\x1e\n\x1aSESSION_END_ACCOUNT_LOCKED\x10\x05\x12 \n\x1cSESSION_END_MEMBERSHIP_ENDED\x10\x06\x12\x1e\n\x1aSESSION_END_DEVICE_REVOKED\x10\x07\x12!\n\x1dSESSION_END_CONSENT_WITHDRAWN\x10\x08\x12\x1b\n\x17SESSION_END_CODE_REUSED\x10\x14\x12\x1d\n\x19SESSION_END_TOKEN_REVOKED\x10\x15\x12\x1e\n\x1aSESSION_END_CLIENT_CHANGED\x10\x16\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.identity.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONEND']._serialized_start=2923
-  _globals['_SESSIONEND']._serialized_end=3214
-  _globals['_ACCOUNTCREATED']._serialized_start=130
-  _globals['_ACCOUNTCREATED']._serialized_end=299
-  _globals['_ACCOUNTCHANGED']._serialized_start=302
-  _globals['_ACCOUNTCHANGED']._serialized_end=476
-  _globals['_PASSWORDCHANGED']._serialized_start=479
-  _globals['_PASSWORDCHANGED']._serialized_end=610
-  _globals['_SESSIONOPENED']._serialized_start=613
-  _globals['_SESSIONOPENED']._serialized_end=903
-  _globals['_SIGNINREFUSED']._serialized_start=906
-  _globals['_SIGNINREFUSED']._serialized_end=1123
-  _globals['_SESSIONENDED']._serialized_start=1126
-  _globals['_SESSIONENDED']._serialized_end=1313
-  _globals['_ORGANISATIONCREATED']._serialized_start=1316
-  _globals['_ORGANISATIONCREATED']._serialized_end=1461
-  _globals['_MEMBERROLESCHANGED']._serialized_start=1464
-  _globals['_MEMBERROLESCHANGED']._serialized_end=1666
-  _globals['_ROLECHANGED']._serialized_start=1669
-  _globals['_ROLECHANGED']._serialized_end=1865
-  _globals['_APIKEYCREATED']._serialized_start=1868
-  _globals['_APIKEYCREATED']._serialized_end=2064
-  _globals['_APIKEYUSED']._serialized_start=2067
-  _globals['_APIKEYUSED']._serialized_end=2198
-  _globals['_APIKEYREVOKED']._serialized_start=2201
-  _globals['_APIKEYREVOKED']._serialized_end=2363
-  _globals['_SIGNINGKEYROTATED']._serialized_start=2365
-  _globals['_SIGNINGKEYROTATED']._serialized_end=2468
-  _globals['_PASSKEYADDED']._serialized_start=2471
-  _globals['_PASSKEYADDED']._serialized_end=2602
-  _globals['_PASSKEYREMOVED']._serialized_start=2605
-  _globals['_PASSKEYREMOVED']._serialized_end=2744
-  _globals['_PASSKEYCOPYSUSPECTED']._serialized_start=2747
-  _globals['_PASSKEYCOPYSUSPECTED']._serialized_end=2920
+  _globals['_SESSIONEND']._serialized_start=6618
+  _globals['_SESSIONEND']._serialized_end=7001
+  _globals['_ACCOUNTCREATED']._serialized_start=167
+  _globals['_ACCOUNTCREATED']._serialized_end=336
+  _globals['_ACCOUNTCHANGED']._serialized_start=339
+  _globals['_ACCOUNTCHANGED']._serialized_end=513
+  _globals['_PASSWORDCHANGED']._serialized_start=516
+  _globals['_PASSWORDCHANGED']._serialized_end=647
+  _globals['_SESSIONOPENED']._serialized_start=650
+  _globals['_SESSIONOPENED']._serialized_end=940
+  _globals['_SIGNINREFUSED']._serialized_start=943
+  _globals['_SIGNINREFUSED']._serialized_end=1160
+  _globals['_SESSIONENDED']._serialized_start=1163
+  _globals['_SESSIONENDED']._serialized_end=1350
+  _globals['_ORGANISATIONCREATED']._serialized_start=1353
+  _globals['_ORGANISATIONCREATED']._serialized_end=1498
+  _globals['_MEMBERROLESCHANGED']._serialized_start=1501
+  _globals['_MEMBERROLESCHANGED']._serialized_end=1703
+  _globals['_ROLECHANGED']._serialized_start=1706
+  _globals['_ROLECHANGED']._serialized_end=1902
+  _globals['_APIKEYCREATED']._serialized_start=1905
+  _globals['_APIKEYCREATED']._serialized_end=2101
+  _globals['_APIKEYUSED']._serialized_start=2104
+  _globals['_APIKEYUSED']._serialized_end=2235
+  _globals['_APIKEYREVOKED']._serialized_start=2238
+  _globals['_APIKEYREVOKED']._serialized_end=2400
+  _globals['_SIGNINGKEYROTATED']._serialized_start=2402
+  _globals['_SIGNINGKEYROTATED']._serialized_end=2505
+  _globals['_OAUTHCLIENTCREATED']._serialized_start=2508
+  _globals['_OAUTHCLIENTCREATED']._serialized_end=2705
+  _globals['_OAUTHCLIENTCHANGED']._serialized_start=2708
+  _globals['_OAUTHCLIENTCHANGED']._serialized_end=2944
+  _globals['_OAUTHCLIENTDELETED']._serialized_start=2947
+  _globals['_OAUTHCLIENTDELETED']._serialized_end=3120
+  _globals['_AUTHORIZATIONGRANTED']._serialized_start=3123
+  _globals['_AUTHORIZATIONGRANTED']._serialized_end=3288
+  _globals['_AUTHORIZATIONREFUSED']._serialized_start=3291
+  _globals['_AUTHORIZATIONREFUSED']._serialized_end=3434
+  _globals['_DEVICEAUTHORIZED']._serialized_start=3437
+  _globals['_DEVICEAUTHORIZED']._serialized_end=3624
+  _globals['_CLIENTTOKENISSUED']._serialized_start=3627
+  _globals['_CLIENTTOKENISSUED']._serialized_end=3775
+  _globals['_AUTHORIZATIONCODEREUSED']._serialized_start=3778
+  _globals['_AUTHORIZATIONCODEREUSED']._serialized_end=3953
+  _globals['_CONSENTWITHDRAWN']._serialized_start=3956
+  _globals['_CONSENTWITHDRAWN']._serialized_end=4099
+  _globals['_SSOPROVIDERCHANGED']._serialized_start=4102
+  _globals['_SSOPROVIDERCHANGED']._serialized_end=4329
+  _globals['_IDENTITYLINKED']._serialized_start=4332
+  _globals['_IDENTITYLINKED']._serialized_end=4469
+  _globals['_IDENTITYUNLINKED']._serialized_start=4472
+  _globals['_IDENTITYUNLINKED']._serialized_end=4615
+  _globals['_PHONECHANGED']._serialized_start=4618
+  _globals['_PHONECHANGED']._serialized_end=4750
+  _globals['_PROFILECREATED']._serialized_start=4753
+  _globals['_PROFILECREATED']._serialized_end=4991
+  _globals['_PROFILECHANGED']._serialized_start=4994
+  _globals['_PROFILECHANGED']._serialized_end=5232
+  _globals['_PROFILEDELETED']._serialized_start=5235
+  _globals['_PROFILEDELETED']._serialized_end=5374
+  _globals['_PROFILESELECTED']._serialized_start=5377
+  _globals['_PROFILESELECTED']._serialized_end=5548
+  _globals['_PINREFUSED']._serialized_start=5551
+  _globals['_PINREFUSED']._serialized_end=5741
+  _globals['_DEVICEREGISTERED']._serialized_start=5744
+  _globals['_DEVICEREGISTERED']._serialized_end=5985
+  _globals['_DEVICEREVOKED']._serialized_start=5988
+  _globals['_DEVICEREVOKED']._serialized_end=6163
+  _globals['_PASSKEYADDED']._serialized_start=6166
+  _globals['_PASSKEYADDED']._serialized_end=6297
+  _globals['_PASSKEYREMOVED']._serialized_start=6300
+  _globals['_PASSKEYREMOVED']._serialized_end=6439
+  _globals['_PASSKEYCOPYSUSPECTED']._serialized_start=6442
+  _globals['_PASSKEYCOPYSUSPECTED']._serialized_end=6615
 # @@protoc_insertion_point(module_scope)

@@ -104,3 +104,111 @@ class SessionRevoked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionRevoked: _TypeAlias = SessionRevoked  # noqa: Y015
+
+@_typing.final
+class TargetRevoked(_message.Message):
+    """A viewer, a device, an asset or a key was revoked. Subject `reelmesh.policy.v1.TargetRevoked`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    revocation_id: _builtins.str
+    """The revocation."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    target: _builtins.str
+    """`viewer`, `device`, `asset` or `key`."""
+    target_id: _builtins.str
+    """Which."""
+    actor: _builtins.str
+    """Who revoked: the name of a principal."""
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        revocation_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        target: _builtins.str = ...,
+        target_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revoke_time", b"revoke_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "organisation_id", b"organisation_id", "revocation_id", b"revocation_id", "revoke_time", b"revoke_time", "target", b"target", "target_id", b"target_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TargetRevoked: _TypeAlias = TargetRevoked  # noqa: Y015
+
+@_typing.final
+class RevocationLifted(_message.Message):
+    """A revocation was lifted. Subject `reelmesh.policy.v1.RevocationLifted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    LIFT_TIME_FIELD_NUMBER: _builtins.int
+    revocation_id: _builtins.str
+    """The revocation."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    actor: _builtins.str
+    """Who lifted it: the name of a principal."""
+    @_builtins.property
+    def lift_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        revocation_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        lift_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lift_time", b"lift_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "lift_time", b"lift_time", "organisation_id", b"organisation_id", "revocation_id", b"revocation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevocationLifted: _TypeAlias = RevocationLifted  # noqa: Y015
+
+@_typing.final
+class TicketKeyRotated(_message.Message):
+    """The key that tickets are signed with changed. Subject `reelmesh.policy.v1.TicketKeyRotated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGN_TIME_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """Id of the new key."""
+    @_builtins.property
+    def sign_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it signs."""
+
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        sign_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sign_time", b"sign_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "sign_time", b"sign_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TicketKeyRotated: _TypeAlias = TicketKeyRotated  # noqa: Y015

@@ -80,6 +80,88 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The path of the request is not one that the edge serves, by this HTTP method, for a package that is published. Status
     PERMISSION_DENIED. No metadata.
     """
+    ERROR_REASON_ENTITLEMENT_REQUIRED: _ErrorReason.ValueType  # 13
+    """The viewer needs an entitlement, or a tier that needs none. Status PERMISSION_DENIED. Metadata: `asset_id`; `tiers`, those that would
+    do, when there are any. Lifted by: buying, renting or subscribing.
+    """
+    ERROR_REASON_VIEWER_LOCKED: _ErrorReason.ValueType  # 14
+    """The viewer's account is locked. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_OUTSIDE_WINDOW: _ErrorReason.ValueType  # 15
+    """The asset may not be watched yet, or not any more. Status PERMISSION_DENIED. Metadata: `start_time` or `end_time`."""
+    ERROR_REASON_NETWORK_REFUSED: _ErrorReason.ValueType  # 16
+    """The organisation does not let this network in. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_TERRITORY_REFUSED: _ErrorReason.ValueType  # 17
+    """The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`."""
+    ERROR_REASON_TERRITORY_UNKNOWN: _ErrorReason.ValueType  # 18
+    """It depends on where the viewer is, which is not known. Status PERMISSION_DENIED. No metadata. Lifted by: a `client_address`, or a
+    network that is not hidden.
+    """
+    ERROR_REASON_CONSENT_MISSING: _ErrorReason.ValueType  # 19
+    """The consent of somebody who is seen in the asset is missing or was taken back. Status PERMISSION_DENIED. Metadata: `asset_id`."""
+    ERROR_REASON_AGE_PROOF_REQUIRED: _ErrorReason.ValueType  # 20
+    """The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years. Lifted by: a proof of age."""
+    ERROR_REASON_MATURITY_EXCEEDED: _ErrorReason.ValueType  # 21
+    """The profile may not see what is rated so. Status PERMISSION_DENIED. Metadata: `maturity`, of the asset. Lifted by: another profile."""
+    ERROR_REASON_DEVICE_REFUSED: _ErrorReason.ValueType  # 22
+    """The device is not registered, or was revoked. Status PERMISSION_DENIED. No metadata. Lifted by: registering a device."""
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 23
+    """The viewer watches on as many screens as the tier has. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`.
+    Metadata: `limit`, where it is known. Lifted by: stopping another playback, or half a minute after its last heartbeat.
+    """
+    ERROR_REASON_RISK_TOO_HIGH: _ErrorReason.ValueType  # 24
+    """What the viewer does looks like abuse. Status PERMISSION_DENIED. Metadata: `score`. Lifted by: the operator."""
+    ERROR_REASON_DOWNLOAD_REFUSED: _ErrorReason.ValueType  # 25
+    """The asset may not be kept for watching offline. Status PERMISSION_DENIED. Metadata: `asset_id`. Lifted by: streaming it."""
+    ERROR_REASON_DECISION_NOT_FOUND: _ErrorReason.ValueType  # 26
+    """There is no such decision in the caller's organisation, or it is older than 30 days. Status NOT_FOUND. Metadata: `decision_id`."""
+    ERROR_REASON_RULE_SET_NOT_FOUND: _ErrorReason.ValueType  # 27
+    """There is no such set of rules in the caller's organisation. Status NOT_FOUND. Metadata: `version`."""
+    ERROR_REASON_RULE_SET_INVALID: _ErrorReason.ValueType  # 28
+    """The rules contradict each other or say nothing. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_PLAYBACK_REVOKED: _ErrorReason.ValueType  # 29
+    """Whoever or whatever is concerned was revoked. Status PERMISSION_DENIED. Metadata: `target`: `viewer`, `device`, `asset` or `key`.
+    Lifted by: the operator.
+    """
+    ERROR_REASON_REVOCATION_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`."""
+    ERROR_REASON_ACCESS_TOKEN_INVALID: _ErrorReason.ValueType  # 60
+    """The Common Access Token is not one of a key known here, was tampered with, or is not well formed. Status PERMISSION_DENIED. No
+    metadata.
+    """
+    ERROR_REASON_ACCESS_TOKEN_EXPIRED: _ErrorReason.ValueType  # 61
+    """The Common Access Token's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new token."""
+    ERROR_REASON_ACCESS_TOKEN_EARLY: _ErrorReason.ValueType  # 62
+    """The Common Access Token's time has not come. Status PERMISSION_DENIED. Metadata: `start_time`."""
+    ERROR_REASON_ACCESS_TOKEN_CLAIM_UNMET: _ErrorReason.ValueType  # 63
+    """The request does not meet a claim of its Common Access Token. Status PERMISSION_DENIED. Metadata: `claim`, by its name in CTA-5007-B."""
+    ERROR_REASON_ACCESS_TOKEN_CLAIM_UNSUPPORTED: _ErrorReason.ValueType  # 64
+    """The Common Access Token makes a claim that cannot be judged here, or lacks one that is needed. Status PERMISSION_DENIED. Metadata:
+    `claim`, its name, or its number when it has none.
+    """
+    ERROR_REASON_ACCESS_TOKEN_REUSED: _ErrorReason.ValueType  # 65
+    """The Common Access Token was used before, or elsewhere, and forbids that. Status PERMISSION_DENIED. No metadata. Lifted by: a new token."""
+    ERROR_REASON_PREVIEW_URL_INVALID: _ErrorReason.ValueType  # 66
+    """The preview URL is not one of ours, or was tampered with. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_PREVIEW_URL_EXPIRED: _ErrorReason.ValueType  # 67
+    """The preview URL's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new URL."""
+    ERROR_REASON_PREVIEW_URL_ELSEWHERE: _ErrorReason.ValueType  # 68
+    """The preview URL is for another network than the one it was used from. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_PREVIEW_LIFETIME_INVALID: _ErrorReason.ValueType  # 69
+    """A preview URL cannot last that long, or that short. Status INVALID_ARGUMENT. Metadata: `least_seconds`, `most_seconds`."""
+    ERROR_REASON_PREVIEW_NOT_FOUND: _ErrorReason.ValueType  # 70
+    """The package is not known in the caller's organisation, or has no such file that may be shown without a session. Status NOT_FOUND.
+    Metadata: `package_id`.
+    """
+    ERROR_REASON_NETWORK_INVALID: _ErrorReason.ValueType  # 71
+    """The text is no IP address, nor a network in CIDR form. Status INVALID_ARGUMENT. Metadata: `network`."""
+    ERROR_REASON_URI_CONDITION_INVALID: _ErrorReason.ValueType  # 72
+    """The condition on the URL cannot be checked by edges. Status INVALID_ARGUMENT. Metadata: `text`."""
+    ERROR_REASON_CDN_NOT_FOUND: _ErrorReason.ValueType  # 73
+    """The settings name no such CDN. Status NOT_FOUND. Metadata: `cdn`."""
+    ERROR_REASON_ACCESS_TOKEN_TOO_LONG: _ErrorReason.ValueType  # 74
+    """The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions."""
+    ERROR_REASON_VIEWER_NOT_SELF: _ErrorReason.ValueType  # 31
+    """A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the policy service or at the edge. On the wire it stands in `google.rpc.ErrorInfo.reason` without
@@ -115,6 +197,88 @@ ERROR_REASON_PATH_INVALID: ErrorReason.ValueType  # 12
 """The path of the request is not one that the edge serves, by this HTTP method, for a package that is published. Status
 PERMISSION_DENIED. No metadata.
 """
+ERROR_REASON_ENTITLEMENT_REQUIRED: ErrorReason.ValueType  # 13
+"""The viewer needs an entitlement, or a tier that needs none. Status PERMISSION_DENIED. Metadata: `asset_id`; `tiers`, those that would
+do, when there are any. Lifted by: buying, renting or subscribing.
+"""
+ERROR_REASON_VIEWER_LOCKED: ErrorReason.ValueType  # 14
+"""The viewer's account is locked. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_OUTSIDE_WINDOW: ErrorReason.ValueType  # 15
+"""The asset may not be watched yet, or not any more. Status PERMISSION_DENIED. Metadata: `start_time` or `end_time`."""
+ERROR_REASON_NETWORK_REFUSED: ErrorReason.ValueType  # 16
+"""The organisation does not let this network in. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_TERRITORY_REFUSED: ErrorReason.ValueType  # 17
+"""The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`."""
+ERROR_REASON_TERRITORY_UNKNOWN: ErrorReason.ValueType  # 18
+"""It depends on where the viewer is, which is not known. Status PERMISSION_DENIED. No metadata. Lifted by: a `client_address`, or a
+network that is not hidden.
+"""
+ERROR_REASON_CONSENT_MISSING: ErrorReason.ValueType  # 19
+"""The consent of somebody who is seen in the asset is missing or was taken back. Status PERMISSION_DENIED. Metadata: `asset_id`."""
+ERROR_REASON_AGE_PROOF_REQUIRED: ErrorReason.ValueType  # 20
+"""The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years. Lifted by: a proof of age."""
+ERROR_REASON_MATURITY_EXCEEDED: ErrorReason.ValueType  # 21
+"""The profile may not see what is rated so. Status PERMISSION_DENIED. Metadata: `maturity`, of the asset. Lifted by: another profile."""
+ERROR_REASON_DEVICE_REFUSED: ErrorReason.ValueType  # 22
+"""The device is not registered, or was revoked. Status PERMISSION_DENIED. No metadata. Lifted by: registering a device."""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 23
+"""The viewer watches on as many screens as the tier has. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`.
+Metadata: `limit`, where it is known. Lifted by: stopping another playback, or half a minute after its last heartbeat.
+"""
+ERROR_REASON_RISK_TOO_HIGH: ErrorReason.ValueType  # 24
+"""What the viewer does looks like abuse. Status PERMISSION_DENIED. Metadata: `score`. Lifted by: the operator."""
+ERROR_REASON_DOWNLOAD_REFUSED: ErrorReason.ValueType  # 25
+"""The asset may not be kept for watching offline. Status PERMISSION_DENIED. Metadata: `asset_id`. Lifted by: streaming it."""
+ERROR_REASON_DECISION_NOT_FOUND: ErrorReason.ValueType  # 26
+"""There is no such decision in the caller's organisation, or it is older than 30 days. Status NOT_FOUND. Metadata: `decision_id`."""
+ERROR_REASON_RULE_SET_NOT_FOUND: ErrorReason.ValueType  # 27
+"""There is no such set of rules in the caller's organisation. Status NOT_FOUND. Metadata: `version`."""
+ERROR_REASON_RULE_SET_INVALID: ErrorReason.ValueType  # 28
+"""The rules contradict each other or say nothing. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_PLAYBACK_REVOKED: ErrorReason.ValueType  # 29
+"""Whoever or whatever is concerned was revoked. Status PERMISSION_DENIED. Metadata: `target`: `viewer`, `device`, `asset` or `key`.
+Lifted by: the operator.
+"""
+ERROR_REASON_REVOCATION_NOT_FOUND: ErrorReason.ValueType  # 30
+"""There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`."""
+ERROR_REASON_ACCESS_TOKEN_INVALID: ErrorReason.ValueType  # 60
+"""The Common Access Token is not one of a key known here, was tampered with, or is not well formed. Status PERMISSION_DENIED. No
+metadata.
+"""
+ERROR_REASON_ACCESS_TOKEN_EXPIRED: ErrorReason.ValueType  # 61
+"""The Common Access Token's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new token."""
+ERROR_REASON_ACCESS_TOKEN_EARLY: ErrorReason.ValueType  # 62
+"""The Common Access Token's time has not come. Status PERMISSION_DENIED. Metadata: `start_time`."""
+ERROR_REASON_ACCESS_TOKEN_CLAIM_UNMET: ErrorReason.ValueType  # 63
+"""The request does not meet a claim of its Common Access Token. Status PERMISSION_DENIED. Metadata: `claim`, by its name in CTA-5007-B."""
+ERROR_REASON_ACCESS_TOKEN_CLAIM_UNSUPPORTED: ErrorReason.ValueType  # 64
+"""The Common Access Token makes a claim that cannot be judged here, or lacks one that is needed. Status PERMISSION_DENIED. Metadata:
+`claim`, its name, or its number when it has none.
+"""
+ERROR_REASON_ACCESS_TOKEN_REUSED: ErrorReason.ValueType  # 65
+"""The Common Access Token was used before, or elsewhere, and forbids that. Status PERMISSION_DENIED. No metadata. Lifted by: a new token."""
+ERROR_REASON_PREVIEW_URL_INVALID: ErrorReason.ValueType  # 66
+"""The preview URL is not one of ours, or was tampered with. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_PREVIEW_URL_EXPIRED: ErrorReason.ValueType  # 67
+"""The preview URL's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new URL."""
+ERROR_REASON_PREVIEW_URL_ELSEWHERE: ErrorReason.ValueType  # 68
+"""The preview URL is for another network than the one it was used from. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_PREVIEW_LIFETIME_INVALID: ErrorReason.ValueType  # 69
+"""A preview URL cannot last that long, or that short. Status INVALID_ARGUMENT. Metadata: `least_seconds`, `most_seconds`."""
+ERROR_REASON_PREVIEW_NOT_FOUND: ErrorReason.ValueType  # 70
+"""The package is not known in the caller's organisation, or has no such file that may be shown without a session. Status NOT_FOUND.
+Metadata: `package_id`.
+"""
+ERROR_REASON_NETWORK_INVALID: ErrorReason.ValueType  # 71
+"""The text is no IP address, nor a network in CIDR form. Status INVALID_ARGUMENT. Metadata: `network`."""
+ERROR_REASON_URI_CONDITION_INVALID: ErrorReason.ValueType  # 72
+"""The condition on the URL cannot be checked by edges. Status INVALID_ARGUMENT. Metadata: `text`."""
+ERROR_REASON_CDN_NOT_FOUND: ErrorReason.ValueType  # 73
+"""The settings name no such CDN. Status NOT_FOUND. Metadata: `cdn`."""
+ERROR_REASON_ACCESS_TOKEN_TOO_LONG: ErrorReason.ValueType  # 74
+"""The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions."""
+ERROR_REASON_VIEWER_NOT_SELF: ErrorReason.ValueType  # 31
+"""A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -133,6 +297,10 @@ class PlaybackSession(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_COMMENT_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    DOWNLOAD_FIELD_NUMBER: _builtins.int
+    BEAT_TIME_FIELD_NUMBER: _builtins.int
+    TERRITORY_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Id of the session, `pbs_` and a TypeID suffix."""
     asset_id: _builtins.str
@@ -142,11 +310,17 @@ class PlaybackSession(_message.Message):
     organisation_id: _builtins.str
     """Owning organisation."""
     viewer_id: _builtins.str
-    """Who watches, in the words of the system that asked; empty when it did not say."""
+    """Who watches: the account of the person who asked, else in the words of the system that asked; empty when it did not say."""
     state: Global___SessionState.ValueType
     """Where the session stands."""
     revoke_comment: _builtins.str
     """Why it was revoked, in the words of whoever did. Empty unless it was."""
+    device_id: _builtins.str
+    """Registered device on which is watched. Empty when none was named."""
+    download: _builtins.bool
+    """Whether it is kept for watching offline."""
+    territory: _builtins.str
+    """Where the viewer was when it was opened: ISO 3166-1 or 3166-2 code. Empty when it was not known."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -158,6 +332,10 @@ class PlaybackSession(_message.Message):
     @_builtins.property
     def revoke_time(self) -> _timestamp_pb2.Timestamp:
         """When it was revoked. Absent unless it was."""
+
+    @_builtins.property
+    def beat_time(self) -> _timestamp_pb2.Timestamp:
+        """Last heartbeat, or its beginning. Absent for sessions that count as no stream."""
 
     def __init__(
         self,
@@ -172,10 +350,14 @@ class PlaybackSession(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_comment: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        download: _builtins.bool = ...,
+        beat_time: _timestamp_pb2.Timestamp | None = ...,
+        territory: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat_time", b"beat_time", "create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "expire_time", b"expire_time", "organisation_id", b"organisation_id", "package_id", b"package_id", "revoke_comment", b"revoke_comment", "revoke_time", b"revoke_time", "session_id", b"session_id", "state", b"state", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "beat_time", b"beat_time", "create_time", b"create_time", "device_id", b"device_id", "download", b"download", "expire_time", b"expire_time", "organisation_id", b"organisation_id", "package_id", b"package_id", "revoke_comment", b"revoke_comment", "revoke_time", b"revoke_time", "session_id", b"session_id", "state", b"state", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,12 +31,25 @@ class CreatePlaybackRequest(_message.Message):
     ASSET_ID_FIELD_NUMBER: _builtins.int
     VIEWER_ID_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
+    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    DOWNLOAD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
     asset_id: _builtins.str
     """Asset to play; its newest package is used."""
     viewer_id: _builtins.str
-    """Who watches, in the words of the caller's own system, up to 128 characters. Optional."""
+    """Who watches. An API key says so in the words of the caller's own system, up to 128 characters; optional. A person watches as
+    themselves: empty means their account, and no other may be named.
+    """
+    client_address: _builtins.str
+    """IP address of who watches, for rules about places. Only what a server says counts: where a person is, the edge sees. Empty: not known
+    until the player comes.
+    """
+    device_id: _builtins.str
+    """Registered device on which is watched. Optional."""
+    download: _builtins.bool
+    """Whether it is kept for watching offline. Such a session counts as no stream."""
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
         """How long the session lasts, 1 s to 24 h. Absent means 6 h."""
@@ -48,10 +61,13 @@ class CreatePlaybackRequest(_message.Message):
         asset_id: _builtins.str = ...,
         viewer_id: _builtins.str = ...,
         lifetime: _duration_pb2.Duration | None = ...,
+        client_address: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        download: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "lifetime", b"lifetime", "request_id", b"request_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "client_address", b"client_address", "device_id", b"device_id", "download", b"download", "lifetime", b"lifetime", "request_id", b"request_id", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -306,6 +322,56 @@ class RevokePlaybackSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokePlaybackSessionResponse: _TypeAlias = RevokePlaybackSessionResponse  # noqa: Y015
+
+@_typing.final
+class SendHeartbeatRequest(_message.Message):
+    """Request of SendHeartbeat."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """Playback ticket (a JSON Web Token)."""
+    package_id: _builtins.str
+    """Package of the ticket."""
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["package_id", b"package_id", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendHeartbeatRequest: _TypeAlias = SendHeartbeatRequest  # noqa: Y015
+
+@_typing.final
+class SendHeartbeatResponse(_message.Message):
+    """Response of SendHeartbeat."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """When to call again."""
+
+    def __init__(
+        self,
+        *,
+        interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendHeartbeatResponse: _TypeAlias = SendHeartbeatResponse  # noqa: Y015
 
 @_typing.final
 class AuthorizeKeysRequest(_message.Message):

@@ -60,6 +60,11 @@ class PolicyServiceStub:
                 request_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.RevokePlaybackSessionRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.RevokePlaybackSessionResponse.FromString,
                 _registered_method=True)
+        self.SendHeartbeat = channel.unary_unary(
+                '/reelmesh.policy.v1.PolicyService/SendHeartbeat',
+                request_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.SendHeartbeatRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.SendHeartbeatResponse.FromString,
+                _registered_method=True)
         self.AuthorizeKeys = channel.unary_unary(
                 '/reelmesh.policy.v1.PolicyService/AuthorizeKeys',
                 request_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.AuthorizeKeysRequest.SerializeToString,
@@ -106,6 +111,15 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendHeartbeat(self, request, context):
+        """Says that a session still plays. The credential is the playback ticket in the path. Players call it every `interval`; a session
+        that was silent for half a minute frees its place for another stream of the viewer, and gets it back with the next call if there
+        is one. Only sessions of viewers whose tier limits streams need it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AuthorizeKeys(self, request, context):
         """Decides whether the holder of a ticket may have keys, for the DRM service.
         """
@@ -140,6 +154,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.RevokePlaybackSession,
                     request_deserializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.RevokePlaybackSessionRequest.FromString,
                     response_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.RevokePlaybackSessionResponse.SerializeToString,
+            ),
+            'SendHeartbeat': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendHeartbeat,
+                    request_deserializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.SendHeartbeatRequest.FromString,
+                    response_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.SendHeartbeatResponse.SerializeToString,
             ),
             'AuthorizeKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.AuthorizeKeys,
@@ -283,6 +302,33 @@ class PolicyService:
             '/reelmesh.policy.v1.PolicyService/RevokePlaybackSession',
             reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.RevokePlaybackSessionRequest.SerializeToString,
             reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.RevokePlaybackSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendHeartbeat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.policy.v1.PolicyService/SendHeartbeat',
+            reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.SendHeartbeatRequest.SerializeToString,
+            reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.SendHeartbeatResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,11 @@ class PolicyServiceStub:
     """Lists the organisation's sessions, newest first."""
     RevokePlaybackSession: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RevokePlaybackSessionRequest, _policy_service_pb2.RevokePlaybackSessionResponse]
     """Ends a session at once: manifests, keys and segments are refused from then on. Asking again returns the same answer."""
+    SendHeartbeat: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.SendHeartbeatRequest, _policy_service_pb2.SendHeartbeatResponse]
+    """Says that a session still plays. The credential is the playback ticket in the path. Players call it every `interval`; a session
+    that was silent for half a minute frees its place for another stream of the viewer, and gets it back with the next call if there
+    is one. Only sessions of viewers whose tier limits streams need it.
+    """
     AuthorizeKeys: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.AuthorizeKeysRequest, _policy_service_pb2.AuthorizeKeysResponse]
     """Decides whether the holder of a ticket may have keys, for the DRM service."""
 
@@ -61,6 +66,11 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Lists the organisation's sessions, newest first."""
     RevokePlaybackSession: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RevokePlaybackSessionRequest, _policy_service_pb2.RevokePlaybackSessionResponse]  # type: ignore[assignment]
     """Ends a session at once: manifests, keys and segments are refused from then on. Asking again returns the same answer."""
+    SendHeartbeat: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.SendHeartbeatRequest, _policy_service_pb2.SendHeartbeatResponse]  # type: ignore[assignment]
+    """Says that a session still plays. The credential is the playback ticket in the path. Players call it every `interval`; a session
+    that was silent for half a minute frees its place for another stream of the viewer, and gets it back with the next call if there
+    is one. Only sessions of viewers whose tier limits streams need it.
+    """
     AuthorizeKeys: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.AuthorizeKeysRequest, _policy_service_pb2.AuthorizeKeysResponse]  # type: ignore[assignment]
     """Decides whether the holder of a ticket may have keys, for the DRM service."""
 
@@ -106,6 +116,17 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.RevokePlaybackSessionResponse, _abc.Awaitable[_policy_service_pb2.RevokePlaybackSessionResponse]]:
         """Ends a session at once: manifests, keys and segments are refused from then on. Asking again returns the same answer."""
+
+    @_abc_1.abstractmethod
+    def SendHeartbeat(
+        self,
+        request: _policy_service_pb2.SendHeartbeatRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_service_pb2.SendHeartbeatResponse, _abc.Awaitable[_policy_service_pb2.SendHeartbeatResponse]]:
+        """Says that a session still plays. The credential is the playback ticket in the path. Players call it every `interval`; a session
+        that was silent for half a minute frees its place for another stream of the viewer, and gets it back with the next call if there
+        is one. Only sessions of viewers whose tier limits streams need it.
+        """
 
     @_abc_1.abstractmethod
     def AuthorizeKeys(

@@ -866,7 +866,8 @@ export const AccountsService: GenService<{
   },
   /**
    * Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-   * ends the session, because somebody else may hold the token.
+   * ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+   * metadata `dpop` too (RFC 9449).
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.RefreshSession
    */
@@ -967,7 +968,8 @@ export const AccountsService: GenService<{
     output: typeof SwitchOrganisationResponseSchema;
   },
   /**
-   * Lists accounts of people in the caller's organisation, newest first.
+   * Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+   * the phone number of who belongs to another one too is left out.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.ListAccounts
    */
@@ -977,7 +979,8 @@ export const AccountsService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's.
+   * Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+   * no managing permission (`….manage`) that the caller does not.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.SetAccountLock
    */

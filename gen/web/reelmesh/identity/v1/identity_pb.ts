@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/identity/v1/identity.proto.
  */
 export const file_reelmesh_identity_v1_identity: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9pZGVudGl0eS92MS9pZGVudGl0eS5wcm90bxIUcmVlbG1lc2guaWRlbnRpdHkudjEilgIKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDQoFcGhvbmUYBCABKAkSEAoIbGFuZ3VhZ2UYBSABKAkSDAoEdGllchgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbG9ja190aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgttZW1iZXJzaGlwcxgJIAMoCzIgLnJlZWxtZXNoLmlkZW50aXR5LnYxLk1lbWJlcnNoaXASDAoEZXRhZxgKIAEoCSKhAQoKTWVtYmVyc2hpcBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZW1haWwYBSABKAkSFAoMZGlzcGxheV9uYW1lGAYgASgJIu4CCgdTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMgoGbWV0aG9kGAQgASgOMiIucmVlbG1lc2guaWRlbnRpdHkudjEuU2lnbkluTWV0aG9kEhEKCWNsaWVudF9pZBgFIAEoCRISCgp1c2VyX2FnZW50GAYgASgJEg8KB25ldHdvcmsYByABKAkSLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlZnJlc2hfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgLIAEoCRIPCgdjdXJyZW50GAwgASgIIoYCCgZUb2tlbnMSGQoMYWNjZXNzX3Rva2VuGAEgASgJQgOAAQESNgoSYWNjZXNzX2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCg1yZWZyZXNoX3Rva2VuGAMgASgJQgOAAQESNwoTcmVmcmVzaF9leHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKc2Vzc2lvbl9pZBgFIAEoCRISCgphY2NvdW50X2lkGAYgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgHIAEoCRITCgtwZXJtaXNzaW9ucxgIIAMoCSKKAQoMT3JnYW5pc2F0aW9uEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEdGllchgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZXRhZxgFIAEoCSJpCgRSb2xlEg8KB3JvbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRITCgtwZXJtaXNzaW9ucxgEIAMoCRIMCgRldGFnGAUgASgJIjEKClBlcm1pc3Npb24SEgoKcGVybWlzc2lvbhgBIAEoCRIPCgdtZXRob2RzGAIgAygJIq0CCgZBcGlLZXkSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLcGVybWlzc2lvbnMYBCADKAkSDgoGcHJlZml4GAUgASgJEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIdXNlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqyAQoMU2lnbkluTWV0aG9kEh4KGlNJR05fSU5fTUVUSE9EX1VOU1BFQ0lGSUVEEAASGwoXU0lHTl9JTl9NRVRIT0RfUEFTU1dPUkQQARIXChNTSUdOX0lOX01FVEhPRF9DT0RFEAISGgoWU0lHTl9JTl9NRVRIT0RfUEFTU0tFWRADEhYKElNJR05fSU5fTUVUSE9EX1NTTxAEEhgKFFNJR05fSU5fTUVUSE9EX09BVVRIEAUq7AgKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiAKHEVSUk9SX1JFQVNPTl9TSUdOX0lOX1JFRlVTRUQQARIiCh5FUlJPUl9SRUFTT05fVE9PX01BTllfQVRURU1QVFMQAhIfChtFUlJPUl9SRUFTT05fQUNDT1VOVF9MT0NLRUQQAxIeChpFUlJPUl9SRUFTT05fUEFTU1dPUkRfV0VBSxAEEh0KGUVSUk9SX1JFQVNPTl9DT0RFX0lOVkFMSUQQBRImCiJFUlJPUl9SRUFTT05fUkVGUkVTSF9UT0tFTl9JTlZBTElEEAYSJQohRVJST1JfUkVBU09OX1JFRlJFU0hfVE9LRU5fUkVVU0VEEAcSIgoeRVJST1JfUkVBU09OX1NFU1NJT05fTk9UX0ZPVU5EEAgSIgoeRVJST1JfUkVBU09OX0FDQ09VTlRfTk9UX0ZPVU5EEAkSJAogRVJST1JfUkVBU09OX0ZJRUxEX05PVF9VUERBVEFCTEUQChIkCiBFUlJPUl9SRUFTT05fUkVHSVNUUkFUSU9OX0NMT1NFRBALEicKI0VSUk9SX1JFQVNPTl9PUkdBTklTQVRJT05fTk9UX0ZPVU5EEAwSIQodRVJST1JfUkVBU09OX01FTUJFUl9OT1RfRk9VTkQQDRIeChpFUlJPUl9SRUFTT05fTUVNQkVSX0VYSVNUUxAOEhsKF0VSUk9SX1JFQVNPTl9MQVNUX0FETUlOEA8SHwobRVJST1JfUkVBU09OX1JPTEVfTk9UX0ZPVU5EEBASHgoaRVJST1JfUkVBU09OX1JPTEVfQlVJTFRfSU4QERIcChhFUlJPUl9SRUFTT05fUk9MRV9JTl9VU0UQEhIjCh9FUlJPUl9SRUFTT05fUEVSTUlTU0lPTl9VTktOT1dOEBMSJAogRVJST1JfUkVBU09OX1BFUk1JU1NJT05fTk9UX0hFTEQQFBIiCh5FUlJPUl9SRUFTT05fQVBJX0tFWV9OT1RfRk9VTkQQFRIeChpFUlJPUl9SRUFTT05fRU1BSUxfVU5LTk9XThAWEh4KGkVSUk9SX1JFQVNPTl9FTUFJTF9JTlZBTElEEBcSIAocRVJST1JfUkVBU09OX1BBU1NLRVlfUkVGVVNFRBBGEiAKHEVSUk9SX1JFQVNPTl9QQVNTS0VZX0lOVkFMSUQQRxIqCiZFUlJPUl9SRUFTT05fUEFTU0tFWV9DSEFMTEVOR0VfSU5WQUxJRBBIEiIKHkVSUk9SX1JFQVNPTl9QQVNTS0VZX05PVF9GT1VORBBJEh8KG0VSUk9SX1JFQVNPTl9QQVNTS0VZX0VYSVNUUxBKEiIKHkVSUk9SX1JFQVNPTl9UT09fTUFOWV9QQVNTS0VZUxBLEiUKIUVSUk9SX1JFQVNPTl9QQVNTS0VZU19VTkFWQUlMQUJMRRBMEh8KG0VSUk9SX1JFQVNPTl9QQVNTS0VZX0NPUElFRBBNYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9pZGVudGl0eS92MS9pZGVudGl0eS5wcm90bxIUcmVlbG1lc2guaWRlbnRpdHkudjEilgIKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDQoFcGhvbmUYBCABKAkSEAoIbGFuZ3VhZ2UYBSABKAkSDAoEdGllchgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbG9ja190aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgttZW1iZXJzaGlwcxgJIAMoCzIgLnJlZWxtZXNoLmlkZW50aXR5LnYxLk1lbWJlcnNoaXASDAoEZXRhZxgKIAEoCSKhAQoKTWVtYmVyc2hpcBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZW1haWwYBSABKAkSFAoMZGlzcGxheV9uYW1lGAYgASgJIoIDCgdTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMgoGbWV0aG9kGAQgASgOMiIucmVlbG1lc2guaWRlbnRpdHkudjEuU2lnbkluTWV0aG9kEhEKCWNsaWVudF9pZBgFIAEoCRISCgp1c2VyX2FnZW50GAYgASgJEg8KB25ldHdvcmsYByABKAkSLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlZnJlc2hfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgLIAEoCRIPCgdjdXJyZW50GAwgASgIEhIKCnByb2ZpbGVfaWQYDSABKAkihgIKBlRva2VucxIZCgxhY2Nlc3NfdG9rZW4YASABKAlCA4ABARI2ChJhY2Nlc3NfZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKDXJlZnJlc2hfdG9rZW4YAyABKAlCA4ABARI3ChNyZWZyZXNoX2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpzZXNzaW9uX2lkGAUgASgJEhIKCmFjY291bnRfaWQYBiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAcgASgJEhMKC3Blcm1pc3Npb25zGAggAygJIooBCgxPcmdhbmlzYXRpb24SFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIMCgR0aWVyGAMgASgJEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAUgASgJImkKBFJvbGUSDwoHcm9sZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhMKC3Blcm1pc3Npb25zGAQgAygJEgwKBGV0YWcYBSABKAkiMQoKUGVybWlzc2lvbhISCgpwZXJtaXNzaW9uGAEgASgJEg8KB21ldGhvZHMYAiADKAkirQIKBkFwaUtleRIOCgZrZXlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRITCgtwZXJtaXNzaW9ucxgEIAMoCRIOCgZwcmVmaXgYBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgh1c2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKrIBCgxTaWduSW5NZXRob2QSHgoaU0lHTl9JTl9NRVRIT0RfVU5TUEVDSUZJRUQQABIbChdTSUdOX0lOX01FVEhPRF9QQVNTV09SRBABEhcKE1NJR05fSU5fTUVUSE9EX0NPREUQAhIaChZTSUdOX0lOX01FVEhPRF9QQVNTS0VZEAMSFgoSU0lHTl9JTl9NRVRIT0RfU1NPEAQSGAoUU0lHTl9JTl9NRVRIT0RfT0FVVEgQBSqZEQoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASIAocRVJST1JfUkVBU09OX1NJR05fSU5fUkVGVVNFRBABEiIKHkVSUk9SX1JFQVNPTl9UT09fTUFOWV9BVFRFTVBUUxACEh8KG0VSUk9SX1JFQVNPTl9BQ0NPVU5UX0xPQ0tFRBADEh4KGkVSUk9SX1JFQVNPTl9QQVNTV09SRF9XRUFLEAQSHQoZRVJST1JfUkVBU09OX0NPREVfSU5WQUxJRBAFEiYKIkVSUk9SX1JFQVNPTl9SRUZSRVNIX1RPS0VOX0lOVkFMSUQQBhIlCiFFUlJPUl9SRUFTT05fUkVGUkVTSF9UT0tFTl9SRVVTRUQQBxIiCh5FUlJPUl9SRUFTT05fU0VTU0lPTl9OT1RfRk9VTkQQCBIiCh5FUlJPUl9SRUFTT05fQUNDT1VOVF9OT1RfRk9VTkQQCRIkCiBFUlJPUl9SRUFTT05fRklFTERfTk9UX1VQREFUQUJMRRAKEiQKIEVSUk9SX1JFQVNPTl9SRUdJU1RSQVRJT05fQ0xPU0VEEAsSJwojRVJST1JfUkVBU09OX09SR0FOSVNBVElPTl9OT1RfRk9VTkQQDBIhCh1FUlJPUl9SRUFTT05fTUVNQkVSX05PVF9GT1VORBANEh4KGkVSUk9SX1JFQVNPTl9NRU1CRVJfRVhJU1RTEA4SGwoXRVJST1JfUkVBU09OX0xBU1RfQURNSU4QDxIfChtFUlJPUl9SRUFTT05fUk9MRV9OT1RfRk9VTkQQEBIeChpFUlJPUl9SRUFTT05fUk9MRV9CVUlMVF9JThAREhwKGEVSUk9SX1JFQVNPTl9ST0xFX0lOX1VTRRASEiMKH0VSUk9SX1JFQVNPTl9QRVJNSVNTSU9OX1VOS05PV04QExIkCiBFUlJPUl9SRUFTT05fUEVSTUlTU0lPTl9OT1RfSEVMRBAUEiIKHkVSUk9SX1JFQVNPTl9BUElfS0VZX05PVF9GT1VORBAVEh4KGkVSUk9SX1JFQVNPTl9FTUFJTF9VTktOT1dOEBYSHgoaRVJST1JfUkVBU09OX0VNQUlMX0lOVkFMSUQQFxInCiNFUlJPUl9SRUFTT05fT0FVVEhfQ0xJRU5UX05PVF9GT1VORBAyEiYKIkVSUk9SX1JFQVNPTl9PQVVUSF9DTElFTlRfQlVJTFRfSU4QMxIlCiFFUlJPUl9SRUFTT05fT0FVVEhfQ0xJRU5UX0lOVkFMSUQQNBIeChpFUlJPUl9SRUFTT05fU0NPUEVfSU5WQUxJRBA1EigKJEVSUk9SX1JFQVNPTl9BVVRIT1JJWkFUSU9OX05PVF9GT1VORBA2EiAKHEVSUk9SX1JFQVNPTl9TSUdOX0lOX1RPT19PTEQQNxIlCiFFUlJPUl9SRUFTT05fT0FVVEhfQ0xJRU5UX0ZPUkVJR04QOBIiCh5FUlJPUl9SRUFTT05fVVNFUl9DT0RFX0lOVkFMSUQQORIeChpFUlJPUl9SRUFTT05fR1JBTlRfSU5WQUxJRBA6Eh4KGkVSUk9SX1JFQVNPTl9HUkFOVF9QRU5ESU5HEDsSJwojRVJST1JfUkVBU09OX0dSQU5UX1BPTExFRF9UT09fT0ZURU4QPBIeChpFUlJPUl9SRUFTT05fR1JBTlRfRVhQSVJFRBA9Eh4KGkVSUk9SX1JFQVNPTl9HUkFOVF9SRUZVU0VEED4SJwojRVJST1JfUkVBU09OX1NTT19QUk9WSURFUl9OT1RfRk9VTkQQQBIlCiFFUlJPUl9SRUFTT05fU1NPX1BST1ZJREVSX0lOVkFMSUQQQRIlCiFFUlJPUl9SRUFTT05fU1NPX0VNQUlMX1VOVkVSSUZJRUQQQhIlCiFFUlJPUl9SRUFTT05fU1NPX0FDQ09VTlRfVU5MSU5LRUQQQxIkCiBFUlJPUl9SRUFTT05fU1NPX0FDQ09VTlRfVU5LTk9XThBEEhsKF0VSUk9SX1JFQVNPTl9TU09fRkFJTEVEEEUSHwobRVJST1JfUkVBU09OX1NFTlRfVE9PX09GVEVOEB4SHgoaRVJST1JfUkVBU09OX1BIT05FX0lOVkFMSUQQHxIcChhFUlJPUl9SRUFTT05fUEhPTkVfVEFLRU4QIBIiCh5FUlJPUl9SRUFTT05fUFJPRklMRV9OT1RfRk9VTkQQIRImCiJFUlJPUl9SRUFTT05fUFJPRklMRV9MSU1JVF9SRUFDSEVEECISHQoZRVJST1JfUkVBU09OX1BJTl9SRVFVSVJFRBAjEhwKGEVSUk9SX1JFQVNPTl9QSU5fSU5WQUxJRBAkEiAKHEVSUk9SX1JFQVNPTl9SQVRJTkdfVE9PX0hJR0gQJRIlCiFFUlJPUl9SRUFTT05fREVWSUNFX0xJTUlUX1JFQUNIRUQQJhIhCh1FUlJPUl9SRUFTT05fREVWSUNFX05PVF9GT1VORBAnEh4KGkVSUk9SX1JFQVNPTl9TRVNTSU9OX0JPVU5EECgSIAocRVJST1JfUkVBU09OX1BBU1NLRVlfUkVGVVNFRBBGEiAKHEVSUk9SX1JFQVNPTl9QQVNTS0VZX0lOVkFMSUQQRxIqCiZFUlJPUl9SRUFTT05fUEFTU0tFWV9DSEFMTEVOR0VfSU5WQUxJRBBIEiIKHkVSUk9SX1JFQVNPTl9QQVNTS0VZX05PVF9GT1VORBBJEh8KG0VSUk9SX1JFQVNPTl9QQVNTS0VZX0VYSVNUUxBKEiIKHkVSUk9SX1JFQVNPTl9UT09fTUFOWV9QQVNTS0VZUxBLEiUKIUVSUk9SX1JFQVNPTl9QQVNTS0VZU19VTkFWQUlMQUJMRRBMEh8KG0VSUk9SX1JFQVNPTl9QQVNTS0VZX0NPUElFRBBNYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A person who can sign in.
@@ -245,6 +245,13 @@ export type Session = Message<"reelmesh.identity.v1.Session"> & {
    * @generated from field: bool current = 12;
    */
   current: boolean;
+
+  /**
+   * Profile that it is in. Empty when it is in none.
+   *
+   * @generated from field: string profile_id = 13;
+   */
+  profileId: string;
 };
 
 /**
@@ -261,7 +268,8 @@ export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
  */
 export type Tokens = Message<"reelmesh.identity.v1.Tokens"> & {
   /**
-   * Access token (JWT, ES256, RFC 9068), sent as `authorization: Bearer …`. Good for 15 minutes.
+   * Access token (JWT, ES256, RFC 9068), sent as `authorization: Bearer …`; of a session that is bound to a device as
+   * `authorization: DPoP …`, with a proof in `dpop` (RFC 9449). Good for 15 minutes.
    *
    * @generated from field: string access_token = 1;
    */
@@ -697,7 +705,7 @@ export enum ErrorReason {
   MEMBER_EXISTS = 14,
 
   /**
-   * The organisation would be left without anybody who may manage its members. Status FAILED_PRECONDITION. No metadata.
+   * The organisation would be left without an admin who can sign in. Status FAILED_PRECONDITION. No metadata.
    *
    * @generated from enum value: ERROR_REASON_LAST_ADMIN = 15;
    */
@@ -732,7 +740,8 @@ export enum ErrorReason {
   PERMISSION_UNKNOWN = 19,
 
   /**
-   * Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks.
+   * Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+   * caller lacks.
    *
    * @generated from enum value: ERROR_REASON_PERMISSION_NOT_HELD = 20;
    */
@@ -746,7 +755,7 @@ export enum ErrorReason {
   API_KEY_NOT_FOUND = 21,
 
   /**
-   * There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`.
+   * There is no account with this address. Status NOT_FOUND. Only told to who may manage members or make organisations. Metadata: `email`.
    *
    * @generated from enum value: ERROR_REASON_EMAIL_UNKNOWN = 22;
    */
@@ -758,6 +767,221 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_EMAIL_INVALID = 23;
    */
   EMAIL_INVALID = 23,
+
+  /**
+   * There is no such OAuth client in sight of the caller. Status NOT_FOUND. Metadata: `client_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OAUTH_CLIENT_NOT_FOUND = 50;
+   */
+  OAUTH_CLIENT_NOT_FOUND = 50,
+
+  /**
+   * The OAuth client is built in and cannot be changed. Status FAILED_PRECONDITION. Metadata: `client_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OAUTH_CLIENT_BUILT_IN = 51;
+   */
+  OAUTH_CLIENT_BUILT_IN = 51,
+
+  /**
+   * The settings of an OAuth client are not possible, or not together. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`.
+   *
+   * @generated from enum value: ERROR_REASON_OAUTH_CLIENT_INVALID = 52;
+   */
+  OAUTH_CLIENT_INVALID = 52,
+
+  /**
+   * There is no such scope, or the client may not have it. Status INVALID_ARGUMENT. Metadata: `scope`.
+   *
+   * @generated from enum value: ERROR_REASON_SCOPE_INVALID = 53;
+   */
+  SCOPE_INVALID = 53,
+
+  /**
+   * There is no such request of a client, it expired, or it was answered. Status NOT_FOUND. Lifted by: beginning again in the app. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_AUTHORIZATION_NOT_FOUND = 54;
+   */
+  AUTHORIZATION_NOT_FOUND = 54,
+
+  /**
+   * The client wants a fresher sign-in than the caller's. Status FAILED_PRECONDITION. Lifted by: signing in. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SIGN_IN_TOO_OLD = 55;
+   */
+  SIGN_IN_TOO_OLD = 55,
+
+  /**
+   * The client is of an organisation that the caller does not belong to. Status PERMISSION_DENIED. Metadata: `client_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OAUTH_CLIENT_FOREIGN = 56;
+   */
+  OAUTH_CLIENT_FOREIGN = 56,
+
+  /**
+   * No device shows this code now. Status NOT_FOUND. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_USER_CODE_INVALID = 57;
+   */
+  USER_CODE_INVALID = 57,
+
+  /**
+   * A code or token that a client shows is unknown, expired, used, or not its own. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_INVALID = 58;
+   */
+  GRANT_INVALID = 58,
+
+  /**
+   * Nobody has answered the device's request yet. Status FAILED_PRECONDITION. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_PENDING = 59;
+   */
+  GRANT_PENDING = 59,
+
+  /**
+   * The device asks more often than it was told to. Status RESOURCE_EXHAUSTED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_POLLED_TOO_OFTEN = 60;
+   */
+  GRANT_POLLED_TOO_OFTEN = 60,
+
+  /**
+   * The device's codes have expired. Status FAILED_PRECONDITION. Lifted by: asking for new ones. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_EXPIRED = 61;
+   */
+  GRANT_EXPIRED = 61,
+
+  /**
+   * The person said no. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_REFUSED = 62;
+   */
+  GRANT_REFUSED = 62,
+
+  /**
+   * There is no such outside provider in sight of the caller. Status NOT_FOUND. Metadata: `provider_id`.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_PROVIDER_NOT_FOUND = 64;
+   */
+  SSO_PROVIDER_NOT_FOUND = 64,
+
+  /**
+   * The settings of an outside provider are not possible. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_PROVIDER_INVALID = 65;
+   */
+  SSO_PROVIDER_INVALID = 65,
+
+  /**
+   * The outside provider does not say that the address is the person's. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_EMAIL_UNVERIFIED = 66;
+   */
+  SSO_EMAIL_UNVERIFIED = 66,
+
+  /**
+   * There is an account with the address that is not linked with the provider, or the provider's person is linked with another account.
+   * Status FAILED_PRECONDITION. Lifted by: signing in another way and linking. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_ACCOUNT_UNLINKED = 67;
+   */
+  SSO_ACCOUNT_UNLINKED = 67,
+
+  /**
+   * The person has no account, and the provider may not make one for them. Status PERMISSION_DENIED. Lifted by: an invitation. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_ACCOUNT_UNKNOWN = 68;
+   */
+  SSO_ACCOUNT_UNKNOWN = 68,
+
+  /**
+   * The sign-in at the outside provider did not come to its end, took too long, or was begun by another page. Status PERMISSION_DENIED.
+   * Lifted by: beginning again. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_FAILED = 69;
+   */
+  SSO_FAILED = 69,
+
+  /**
+   * Codes were sent to the address or number, or from the caller's network, too often. Status RESOURCE_EXHAUSTED with
+   * `google.rpc.RetryInfo`. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SENT_TOO_OFTEN = 30;
+   */
+  SENT_TOO_OFTEN = 30,
+
+  /**
+   * The text is not a phone number that an SMS can be sent to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PHONE_INVALID = 31;
+   */
+  PHONE_INVALID = 31,
+
+  /**
+   * Another account has the phone number. Status ALREADY_EXISTS. Only told to who has proved to have it. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PHONE_TAKEN = 32;
+   */
+  PHONE_TAKEN = 32,
+
+  /**
+   * The account has no such profile. Status NOT_FOUND. Metadata: `profile_id`.
+   *
+   * @generated from enum value: ERROR_REASON_PROFILE_NOT_FOUND = 33;
+   */
+  PROFILE_NOT_FOUND = 33,
+
+  /**
+   * The account has as many profiles as it may have. Status FAILED_PRECONDITION. Lifted by: deleting one. Metadata: `limit`.
+   *
+   * @generated from enum value: ERROR_REASON_PROFILE_LIMIT_REACHED = 34;
+   */
+  PROFILE_LIMIT_REACHED = 34,
+
+  /**
+   * The call needs the PIN of the profile, or of a grown-up's, and carries none. Status PERMISSION_DENIED. Metadata: `profile_id`, the
+   * profile that the call is about; empty for a new one.
+   *
+   * @generated from enum value: ERROR_REASON_PIN_REQUIRED = 35;
+   */
+  PIN_REQUIRED = 35,
+
+  /**
+   * The PIN is wrong. Status PERMISSION_DENIED. Metadata: `profile_id`, the profile that the call is about; empty for a new one.
+   *
+   * @generated from enum value: ERROR_REASON_PIN_INVALID = 36;
+   */
+  PIN_INVALID = 36,
+
+  /**
+   * A child's profile is limited to MATURITY_RATING_TWELVE. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_RATING_TOO_HIGH = 37;
+   */
+  RATING_TOO_HIGH = 37,
+
+  /**
+   * The account has as many devices as its tier allows. Status FAILED_PRECONDITION. Lifted by: revoking one, or another tier. Metadata:
+   * `limit`, `tier`.
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_LIMIT_REACHED = 38;
+   */
+  DEVICE_LIMIT_REACHED = 38,
+
+  /**
+   * The account has no such device. Status NOT_FOUND. Metadata: `device_id`.
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_NOT_FOUND = 39;
+   */
+  DEVICE_NOT_FOUND = 39,
+
+  /**
+   * The session is bound to another device already. Status FAILED_PRECONDITION. Lifted by: signing in anew. Metadata: `device_id`.
+   *
+   * @generated from enum value: ERROR_REASON_SESSION_BOUND = 40;
+   */
+  SESSION_BOUND = 40,
 
   /**
    * The passkey is unknown or was removed, belongs to another site, or did not sign what it was asked. Status UNAUTHENTICATED. No metadata.

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/policy/v1/events.proto.
  */
 export const file_reelmesh_policy_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi2QEKD1BsYXliYWNrQ3JlYXRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCg5TZXNzaW9uUmV2b2tlZBISCgpzZXNzaW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi2QEKD1BsYXliYWNrQ3JlYXRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCg5TZXNzaW9uUmV2b2tlZBISCgpzZXNzaW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqIBCg1UYXJnZXRSZXZva2VkEhUKDXJldm9jYXRpb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBnRhcmdldBgDIAEoCRIRCgl0YXJnZXRfaWQYBCABKAkSDQoFYWN0b3IYBSABKAkSLwoLcmV2b2tlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoABChBSZXZvY2F0aW9uTGlmdGVkEhUKDXJldm9jYXRpb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEi0KCWxpZnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUQoQVGlja2V0S2V5Um90YXRlZBIOCgZrZXlfaWQYASABKAkSLQoJc2lnbl90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A playback was allowed. Subject `reelmesh.policy.v1.PlaybackCreated`.
@@ -120,4 +120,130 @@ export type SessionRevoked = Message<"reelmesh.policy.v1.SessionRevoked"> & {
  */
 export const SessionRevokedSchema: GenMessage<SessionRevoked> = /*@__PURE__*/
   messageDesc(file_reelmesh_policy_v1_events, 1);
+
+/**
+ * A viewer, a device, an asset or a key was revoked. Subject `reelmesh.policy.v1.TargetRevoked`.
+ *
+ * @generated from message reelmesh.policy.v1.TargetRevoked
+ */
+export type TargetRevoked = Message<"reelmesh.policy.v1.TargetRevoked"> & {
+  /**
+   * The revocation.
+   *
+   * @generated from field: string revocation_id = 1;
+   */
+  revocationId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * `viewer`, `device`, `asset` or `key`.
+   *
+   * @generated from field: string target = 3;
+   */
+  target: string;
+
+  /**
+   * Which.
+   *
+   * @generated from field: string target_id = 4;
+   */
+  targetId: string;
+
+  /**
+   * Who revoked: the name of a principal.
+   *
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp revoke_time = 6;
+   */
+  revokeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.TargetRevoked.
+ * Use `create(TargetRevokedSchema)` to create a new message.
+ */
+export const TargetRevokedSchema: GenMessage<TargetRevoked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 2);
+
+/**
+ * A revocation was lifted. Subject `reelmesh.policy.v1.RevocationLifted`.
+ *
+ * @generated from message reelmesh.policy.v1.RevocationLifted
+ */
+export type RevocationLifted = Message<"reelmesh.policy.v1.RevocationLifted"> & {
+  /**
+   * The revocation.
+   *
+   * @generated from field: string revocation_id = 1;
+   */
+  revocationId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Who lifted it: the name of a principal.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp lift_time = 4;
+   */
+  liftTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.RevocationLifted.
+ * Use `create(RevocationLiftedSchema)` to create a new message.
+ */
+export const RevocationLiftedSchema: GenMessage<RevocationLifted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 3);
+
+/**
+ * The key that tickets are signed with changed. Subject `reelmesh.policy.v1.TicketKeyRotated`.
+ *
+ * @generated from message reelmesh.policy.v1.TicketKeyRotated
+ */
+export type TicketKeyRotated = Message<"reelmesh.policy.v1.TicketKeyRotated"> & {
+  /**
+   * Id of the new key.
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * From when on it signs.
+   *
+   * @generated from field: google.protobuf.Timestamp sign_time = 2;
+   */
+  signTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.TicketKeyRotated.
+ * Use `create(TicketKeyRotatedSchema)` to create a new message.
+ */
+export const TicketKeyRotatedSchema: GenMessage<TicketKeyRotated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 4);
 

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/policy/v1/policy.proto.
  */
 export const file_reelmesh_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvcG9saWN5LnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi0wIKD1BsYXliYWNrU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgVzdGF0ZRgGIAEoDjIgLnJlZWxtZXNoLnBvbGljeS52MS5TZXNzaW9uU3RhdGUSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcmV2b2tlX2NvbW1lbnQYCiABKAkigQIKCFBsYXliYWNrEhIKCnNlc3Npb25faWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSDQoFdGl0bGUYAyABKAkSEgoKcGFja2FnZV9pZBgEIAEoCRIUCgdobHNfdXJsGAUgASgJQgOAAQESFQoIZGFzaF91cmwYBiABKAlCA4ABARIYCgtsaWNlbmNlX3VybBgHIAEoCUIDgAEBEhcKCnBvc3Rlcl91cmwYCCABKAlCA4ABARIbCg50aHVtYm5haWxzX3VybBgJIAEoCUIDgAEBEi8KC2V4cGlyZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCp9CgxTZXNzaW9uU3RhdGUSHQoZU0VTU0lPTl9TVEFURV9VTlNQRUNJRklFRBAAEhgKFFNFU1NJT05fU1RBVEVfQUNUSVZFEAESGQoVU0VTU0lPTl9TVEFURV9FWFBJUkVEEAISGQoVU0VTU0lPTl9TVEFURV9SRVZPS0VEEAMqwgMKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9USUNLRVRfTUlTU0lORxABEh8KG0VSUk9SX1JFQVNPTl9USUNLRVRfSU5WQUxJRBACEh8KG0VSUk9SX1JFQVNPTl9USUNLRVRfRVhQSVJFRBADEiUKIUVSUk9SX1JFQVNPTl9USUNLRVRfT1RIRVJfUEFDS0FHRRAEEiAKHEVSUk9SX1JFQVNPTl9TRVNTSU9OX1JFVk9LRUQQBRIhCh1FUlJPUl9SRUFTT05fS0VZX05PVF9FTlRJVExFRBAGEiMKH0VSUk9SX1JFQVNPTl9BU1NFVF9OT1RfUExBWUFCTEUQBxIgChxFUlJPUl9SRUFTT05fQVNTRVRfV0lUSERSQVdOEAgSHQoZRVJST1JfUkVBU09OX0NPREVfSU5WQUxJRBAJEh0KGUVSUk9SX1JFQVNPTl9DT0RFX0VYUElSRUQQChIiCh5FUlJPUl9SRUFTT05fU0VTU0lPTl9OT1RfRk9VTkQQCxIdChlFUlJPUl9SRUFTT05fUEFUSF9JTlZBTElEEAxiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvcG9saWN5LnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEiugMKD1BsYXliYWNrU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgVzdGF0ZRgGIAEoDjIgLnJlZWxtZXNoLnBvbGljeS52MS5TZXNzaW9uU3RhdGUSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcmV2b2tlX2NvbW1lbnQYCiABKAkSEQoJZGV2aWNlX2lkGAsgASgJEhAKCGRvd25sb2FkGAwgASgIEi0KCWJlYXRfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJdGVycml0b3J5GA4gASgJIoECCghQbGF5YmFjaxISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEg0KBXRpdGxlGAMgASgJEhIKCnBhY2thZ2VfaWQYBCABKAkSFAoHaGxzX3VybBgFIAEoCUIDgAEBEhUKCGRhc2hfdXJsGAYgASgJQgOAAQESGAoLbGljZW5jZV91cmwYByABKAlCA4ABARIXCgpwb3N0ZXJfdXJsGAggASgJQgOAAQESGwoOdGh1bWJuYWlsc191cmwYCSABKAlCA4ABARIvCgtleHBpcmVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqfQoMU2Vzc2lvblN0YXRlEh0KGVNFU1NJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIYChRTRVNTSU9OX1NUQVRFX0FDVElWRRABEhkKFVNFU1NJT05fU1RBVEVfRVhQSVJFRBACEhkKFVNFU1NJT05fU1RBVEVfUkVWT0tFRBADKqkNCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIfChtFUlJPUl9SRUFTT05fVElDS0VUX01JU1NJTkcQARIfChtFUlJPUl9SRUFTT05fVElDS0VUX0lOVkFMSUQQAhIfChtFUlJPUl9SRUFTT05fVElDS0VUX0VYUElSRUQQAxIlCiFFUlJPUl9SRUFTT05fVElDS0VUX09USEVSX1BBQ0tBR0UQBBIgChxFUlJPUl9SRUFTT05fU0VTU0lPTl9SRVZPS0VEEAUSIQodRVJST1JfUkVBU09OX0tFWV9OT1RfRU5USVRMRUQQBhIjCh9FUlJPUl9SRUFTT05fQVNTRVRfTk9UX1BMQVlBQkxFEAcSIAocRVJST1JfUkVBU09OX0FTU0VUX1dJVEhEUkFXThAIEh0KGUVSUk9SX1JFQVNPTl9DT0RFX0lOVkFMSUQQCRIdChlFUlJPUl9SRUFTT05fQ09ERV9FWFBJUkVEEAoSIgoeRVJST1JfUkVBU09OX1NFU1NJT05fTk9UX0ZPVU5EEAsSHQoZRVJST1JfUkVBU09OX1BBVEhfSU5WQUxJRBAMEiUKIUVSUk9SX1JFQVNPTl9FTlRJVExFTUVOVF9SRVFVSVJFRBANEh4KGkVSUk9SX1JFQVNPTl9WSUVXRVJfTE9DS0VEEA4SHwobRVJST1JfUkVBU09OX09VVFNJREVfV0lORE9XEA8SIAocRVJST1JfUkVBU09OX05FVFdPUktfUkVGVVNFRBAQEiIKHkVSUk9SX1JFQVNPTl9URVJSSVRPUllfUkVGVVNFRBAREiIKHkVSUk9SX1JFQVNPTl9URVJSSVRPUllfVU5LTk9XThASEiAKHEVSUk9SX1JFQVNPTl9DT05TRU5UX01JU1NJTkcQExIjCh9FUlJPUl9SRUFTT05fQUdFX1BST09GX1JFUVVJUkVEEBQSIgoeRVJST1JfUkVBU09OX01BVFVSSVRZX0VYQ0VFREVEEBUSHwobRVJST1JfUkVBU09OX0RFVklDRV9SRUZVU0VEEBYSIQodRVJST1JfUkVBU09OX1RPT19NQU5ZX1NUUkVBTVMQFxIeChpFUlJPUl9SRUFTT05fUklTS19UT09fSElHSBAYEiEKHUVSUk9SX1JFQVNPTl9ET1dOTE9BRF9SRUZVU0VEEBkSIwofRVJST1JfUkVBU09OX0RFQ0lTSU9OX05PVF9GT1VORBAaEiMKH0VSUk9SX1JFQVNPTl9SVUxFX1NFVF9OT1RfRk9VTkQQGxIhCh1FUlJPUl9SRUFTT05fUlVMRV9TRVRfSU5WQUxJRBAcEiEKHUVSUk9SX1JFQVNPTl9QTEFZQkFDS19SRVZPS0VEEB0SJQohRVJST1JfUkVBU09OX1JFVk9DQVRJT05fTk9UX0ZPVU5EEB4SJQohRVJST1JfUkVBU09OX0FDQ0VTU19UT0tFTl9JTlZBTElEEDwSJQohRVJST1JfUkVBU09OX0FDQ0VTU19UT0tFTl9FWFBJUkVEED0SIwofRVJST1JfUkVBU09OX0FDQ0VTU19UT0tFTl9FQVJMWRA+EikKJUVSUk9SX1JFQVNPTl9BQ0NFU1NfVE9LRU5fQ0xBSU1fVU5NRVQQPxIvCitFUlJPUl9SRUFTT05fQUNDRVNTX1RPS0VOX0NMQUlNX1VOU1VQUE9SVEVEEEASJAogRVJST1JfUkVBU09OX0FDQ0VTU19UT0tFTl9SRVVTRUQQQRIkCiBFUlJPUl9SRUFTT05fUFJFVklFV19VUkxfSU5WQUxJRBBCEiQKIEVSUk9SX1JFQVNPTl9QUkVWSUVXX1VSTF9FWFBJUkVEEEMSJgoiRVJST1JfUkVBU09OX1BSRVZJRVdfVVJMX0VMU0VXSEVSRRBEEikKJUVSUk9SX1JFQVNPTl9QUkVWSUVXX0xJRkVUSU1FX0lOVkFMSUQQRRIiCh5FUlJPUl9SRUFTT05fUFJFVklFV19OT1RfRk9VTkQQRhIgChxFUlJPUl9SRUFTT05fTkVUV09SS19JTlZBTElEEEcSJgoiRVJST1JfUkVBU09OX1VSSV9DT05ESVRJT05fSU5WQUxJRBBIEh4KGkVSUk9SX1JFQVNPTl9DRE5fTk9UX0ZPVU5EEEkSJgoiRVJST1JfUkVBU09OX0FDQ0VTU19UT0tFTl9UT09fTE9ORxBKEiAKHEVSUk9SX1JFQVNPTl9WSUVXRVJfTk9UX1NFTEYQH2IGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * The right of one viewer to play one package for a while.
@@ -51,7 +51,7 @@ export type PlaybackSession = Message<"reelmesh.policy.v1.PlaybackSession"> & {
   organisationId: string;
 
   /**
-   * Who watches, in the words of the system that asked; empty when it did not say.
+   * Who watches: the account of the person who asked, else in the words of the system that asked; empty when it did not say.
    *
    * @generated from field: string viewer_id = 5;
    */
@@ -91,6 +91,34 @@ export type PlaybackSession = Message<"reelmesh.policy.v1.PlaybackSession"> & {
    * @generated from field: string revoke_comment = 10;
    */
   revokeComment: string;
+
+  /**
+   * Registered device on which is watched. Empty when none was named.
+   *
+   * @generated from field: string device_id = 11;
+   */
+  deviceId: string;
+
+  /**
+   * Whether it is kept for watching offline.
+   *
+   * @generated from field: bool download = 12;
+   */
+  download: boolean;
+
+  /**
+   * Last heartbeat, or its beginning. Absent for sessions that count as no stream.
+   *
+   * @generated from field: google.protobuf.Timestamp beat_time = 13;
+   */
+  beatTime?: Timestamp | undefined;
+
+  /**
+   * Where the viewer was when it was opened: ISO 3166-1 or 3166-2 code. Empty when it was not known.
+   *
+   * @generated from field: string territory = 14;
+   */
+  territory: string;
 };
 
 /**
@@ -324,6 +352,251 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_PATH_INVALID = 12;
    */
   PATH_INVALID = 12,
+
+  /**
+   * The viewer needs an entitlement, or a tier that needs none. Status PERMISSION_DENIED. Metadata: `asset_id`; `tiers`, those that would
+   * do, when there are any. Lifted by: buying, renting or subscribing.
+   *
+   * @generated from enum value: ERROR_REASON_ENTITLEMENT_REQUIRED = 13;
+   */
+  ENTITLEMENT_REQUIRED = 13,
+
+  /**
+   * The viewer's account is locked. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_VIEWER_LOCKED = 14;
+   */
+  VIEWER_LOCKED = 14,
+
+  /**
+   * The asset may not be watched yet, or not any more. Status PERMISSION_DENIED. Metadata: `start_time` or `end_time`.
+   *
+   * @generated from enum value: ERROR_REASON_OUTSIDE_WINDOW = 15;
+   */
+  OUTSIDE_WINDOW = 15,
+
+  /**
+   * The organisation does not let this network in. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_NETWORK_REFUSED = 16;
+   */
+  NETWORK_REFUSED = 16,
+
+  /**
+   * The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`.
+   *
+   * @generated from enum value: ERROR_REASON_TERRITORY_REFUSED = 17;
+   */
+  TERRITORY_REFUSED = 17,
+
+  /**
+   * It depends on where the viewer is, which is not known. Status PERMISSION_DENIED. No metadata. Lifted by: a `client_address`, or a
+   * network that is not hidden.
+   *
+   * @generated from enum value: ERROR_REASON_TERRITORY_UNKNOWN = 18;
+   */
+  TERRITORY_UNKNOWN = 18,
+
+  /**
+   * The consent of somebody who is seen in the asset is missing or was taken back. Status PERMISSION_DENIED. Metadata: `asset_id`.
+   *
+   * @generated from enum value: ERROR_REASON_CONSENT_MISSING = 19;
+   */
+  CONSENT_MISSING = 19,
+
+  /**
+   * The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years. Lifted by: a proof of age.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_PROOF_REQUIRED = 20;
+   */
+  AGE_PROOF_REQUIRED = 20,
+
+  /**
+   * The profile may not see what is rated so. Status PERMISSION_DENIED. Metadata: `maturity`, of the asset. Lifted by: another profile.
+   *
+   * @generated from enum value: ERROR_REASON_MATURITY_EXCEEDED = 21;
+   */
+  MATURITY_EXCEEDED = 21,
+
+  /**
+   * The device is not registered, or was revoked. Status PERMISSION_DENIED. No metadata. Lifted by: registering a device.
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_REFUSED = 22;
+   */
+  DEVICE_REFUSED = 22,
+
+  /**
+   * The viewer watches on as many screens as the tier has. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`.
+   * Metadata: `limit`, where it is known. Lifted by: stopping another playback, or half a minute after its last heartbeat.
+   *
+   * @generated from enum value: ERROR_REASON_TOO_MANY_STREAMS = 23;
+   */
+  TOO_MANY_STREAMS = 23,
+
+  /**
+   * What the viewer does looks like abuse. Status PERMISSION_DENIED. Metadata: `score`. Lifted by: the operator.
+   *
+   * @generated from enum value: ERROR_REASON_RISK_TOO_HIGH = 24;
+   */
+  RISK_TOO_HIGH = 24,
+
+  /**
+   * The asset may not be kept for watching offline. Status PERMISSION_DENIED. Metadata: `asset_id`. Lifted by: streaming it.
+   *
+   * @generated from enum value: ERROR_REASON_DOWNLOAD_REFUSED = 25;
+   */
+  DOWNLOAD_REFUSED = 25,
+
+  /**
+   * There is no such decision in the caller's organisation, or it is older than 30 days. Status NOT_FOUND. Metadata: `decision_id`.
+   *
+   * @generated from enum value: ERROR_REASON_DECISION_NOT_FOUND = 26;
+   */
+  DECISION_NOT_FOUND = 26,
+
+  /**
+   * There is no such set of rules in the caller's organisation. Status NOT_FOUND. Metadata: `version`.
+   *
+   * @generated from enum value: ERROR_REASON_RULE_SET_NOT_FOUND = 27;
+   */
+  RULE_SET_NOT_FOUND = 27,
+
+  /**
+   * The rules contradict each other or say nothing. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_RULE_SET_INVALID = 28;
+   */
+  RULE_SET_INVALID = 28,
+
+  /**
+   * Whoever or whatever is concerned was revoked. Status PERMISSION_DENIED. Metadata: `target`: `viewer`, `device`, `asset` or `key`.
+   * Lifted by: the operator.
+   *
+   * @generated from enum value: ERROR_REASON_PLAYBACK_REVOKED = 29;
+   */
+  PLAYBACK_REVOKED = 29,
+
+  /**
+   * There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`.
+   *
+   * @generated from enum value: ERROR_REASON_REVOCATION_NOT_FOUND = 30;
+   */
+  REVOCATION_NOT_FOUND = 30,
+
+  /**
+   * The Common Access Token is not one of a key known here, was tampered with, or is not well formed. Status PERMISSION_DENIED. No
+   * metadata.
+   *
+   * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_INVALID = 60;
+   */
+  ACCESS_TOKEN_INVALID = 60,
+
+  /**
+   * The Common Access Token's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new token.
+   *
+   * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_EXPIRED = 61;
+   */
+  ACCESS_TOKEN_EXPIRED = 61,
+
+  /**
+   * The Common Access Token's time has not come. Status PERMISSION_DENIED. Metadata: `start_time`.
+   *
+   * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_EARLY = 62;
+   */
+  ACCESS_TOKEN_EARLY = 62,
+
+  /**
+   * The request does not meet a claim of its Common Access Token. Status PERMISSION_DENIED. Metadata: `claim`, by its name in CTA-5007-B.
+   *
+   * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_CLAIM_UNMET = 63;
+   */
+  ACCESS_TOKEN_CLAIM_UNMET = 63,
+
+  /**
+   * The Common Access Token makes a claim that cannot be judged here, or lacks one that is needed. Status PERMISSION_DENIED. Metadata:
+   * `claim`, its name, or its number when it has none.
+   *
+   * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_CLAIM_UNSUPPORTED = 64;
+   */
+  ACCESS_TOKEN_CLAIM_UNSUPPORTED = 64,
+
+  /**
+   * The Common Access Token was used before, or elsewhere, and forbids that. Status PERMISSION_DENIED. No metadata. Lifted by: a new token.
+   *
+   * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_REUSED = 65;
+   */
+  ACCESS_TOKEN_REUSED = 65,
+
+  /**
+   * The preview URL is not one of ours, or was tampered with. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PREVIEW_URL_INVALID = 66;
+   */
+  PREVIEW_URL_INVALID = 66,
+
+  /**
+   * The preview URL's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new URL.
+   *
+   * @generated from enum value: ERROR_REASON_PREVIEW_URL_EXPIRED = 67;
+   */
+  PREVIEW_URL_EXPIRED = 67,
+
+  /**
+   * The preview URL is for another network than the one it was used from. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PREVIEW_URL_ELSEWHERE = 68;
+   */
+  PREVIEW_URL_ELSEWHERE = 68,
+
+  /**
+   * A preview URL cannot last that long, or that short. Status INVALID_ARGUMENT. Metadata: `least_seconds`, `most_seconds`.
+   *
+   * @generated from enum value: ERROR_REASON_PREVIEW_LIFETIME_INVALID = 69;
+   */
+  PREVIEW_LIFETIME_INVALID = 69,
+
+  /**
+   * The package is not known in the caller's organisation, or has no such file that may be shown without a session. Status NOT_FOUND.
+   * Metadata: `package_id`.
+   *
+   * @generated from enum value: ERROR_REASON_PREVIEW_NOT_FOUND = 70;
+   */
+  PREVIEW_NOT_FOUND = 70,
+
+  /**
+   * The text is no IP address, nor a network in CIDR form. Status INVALID_ARGUMENT. Metadata: `network`.
+   *
+   * @generated from enum value: ERROR_REASON_NETWORK_INVALID = 71;
+   */
+  NETWORK_INVALID = 71,
+
+  /**
+   * The condition on the URL cannot be checked by edges. Status INVALID_ARGUMENT. Metadata: `text`.
+   *
+   * @generated from enum value: ERROR_REASON_URI_CONDITION_INVALID = 72;
+   */
+  URI_CONDITION_INVALID = 72,
+
+  /**
+   * The settings name no such CDN. Status NOT_FOUND. Metadata: `cdn`.
+   *
+   * @generated from enum value: ERROR_REASON_CDN_NOT_FOUND = 73;
+   */
+  CDN_NOT_FOUND = 73,
+
+  /**
+   * The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions.
+   *
+   * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_TOO_LONG = 74;
+   */
+  ACCESS_TOKEN_TOO_LONG = 74,
+
+  /**
+   * A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own.
+   *
+   * @generated from enum value: ERROR_REASON_VIEWER_NOT_SELF = 31;
+   */
+  VIEWER_NOT_SELF = 31,
 }
 
 /**

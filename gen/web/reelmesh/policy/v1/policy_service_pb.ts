@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/policy/v1/policy_service.proto.
  */
 export const file_reelmesh_policy_v1_policy_service: GenFile = /*@__PURE__*/
-  fileDesc("CidyZWVsbWVzaC9wb2xpY3kvdjEvcG9saWN5X3NlcnZpY2UucHJvdG8SEnJlZWxtZXNoLnBvbGljeS52MSJ9ChVDcmVhdGVQbGF5YmFja1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIRCgl2aWV3ZXJfaWQYAyABKAkSKwoIbGlmZXRpbWUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i3wEKFkNyZWF0ZVBsYXliYWNrUmVzcG9uc2USNAoHc2Vzc2lvbhgBIAEoCzIjLnJlZWxtZXNoLnBvbGljeS52MS5QbGF5YmFja1Nlc3Npb24SLgoIcGxheWJhY2sYAiABKAsyHC5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2sSEQoEY29kZRgDIAEoCUIDgAEBEjQKEGNvZGVfZXhwaXJlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKCXdhdGNoX3VybBgFIAEoCUIDgAEBIi4KGVJlZGVlbVBsYXliYWNrQ29kZVJlcXVlc3QSEQoEY29kZRgBIAEoCUIDgAEBIkwKGlJlZGVlbVBsYXliYWNrQ29kZVJlc3BvbnNlEi4KCHBsYXliYWNrGAEgASgLMhwucmVlbG1lc2gucG9saWN5LnYxLlBsYXliYWNrIi8KGUdldFBsYXliYWNrU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSJSChpHZXRQbGF5YmFja1Nlc3Npb25SZXNwb25zZRI0CgdzZXNzaW9uGAEgASgLMiMucmVlbG1lc2gucG9saWN5LnYxLlBsYXliYWNrU2Vzc2lvbiJpChtMaXN0UGxheWJhY2tTZXNzaW9uc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEAoIYXNzZXRfaWQYAyABKAkSEQoJdmlld2VyX2lkGAQgASgJIm4KHExpc3RQbGF5YmFja1Nlc3Npb25zUmVzcG9uc2USNQoIc2Vzc2lvbnMYASADKAsyIy5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2tTZXNzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJDChxSZXZva2VQbGF5YmFja1Nlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDwoHY29tbWVudBgCIAEoCSJVCh1SZXZva2VQbGF5YmFja1Nlc3Npb25SZXNwb25zZRI0CgdzZXNzaW9uGAEgASgLMiMucmVlbG1lc2gucG9saWN5LnYxLlBsYXliYWNrU2Vzc2lvbiJQChRBdXRob3JpemVLZXlzUmVxdWVzdBITCgZ0aWNrZXQYASABKAlCA4ABARISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkiVQoVQXV0aG9yaXplS2V5c1Jlc3BvbnNlEhIKCnNlc3Npb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAky1gUKDVBvbGljeVNlcnZpY2USZwoOQ3JlYXRlUGxheWJhY2sSKS5yZWVsbWVzaC5wb2xpY3kudjEuQ3JlYXRlUGxheWJhY2tSZXF1ZXN0GioucmVlbG1lc2gucG9saWN5LnYxLkNyZWF0ZVBsYXliYWNrUmVzcG9uc2UScwoSUmVkZWVtUGxheWJhY2tDb2RlEi0ucmVlbG1lc2gucG9saWN5LnYxLlJlZGVlbVBsYXliYWNrQ29kZVJlcXVlc3QaLi5yZWVsbWVzaC5wb2xpY3kudjEuUmVkZWVtUGxheWJhY2tDb2RlUmVzcG9uc2USeAoSR2V0UGxheWJhY2tTZXNzaW9uEi0ucmVlbG1lc2gucG9saWN5LnYxLkdldFBsYXliYWNrU2Vzc2lvblJlcXVlc3QaLi5yZWVsbWVzaC5wb2xpY3kudjEuR2V0UGxheWJhY2tTZXNzaW9uUmVzcG9uc2UiA5ACARJ+ChRMaXN0UGxheWJhY2tTZXNzaW9ucxIvLnJlZWxtZXNoLnBvbGljeS52MS5MaXN0UGxheWJhY2tTZXNzaW9uc1JlcXVlc3QaMC5yZWVsbWVzaC5wb2xpY3kudjEuTGlzdFBsYXliYWNrU2Vzc2lvbnNSZXNwb25zZSIDkAIBEoEBChVSZXZva2VQbGF5YmFja1Nlc3Npb24SMC5yZWVsbWVzaC5wb2xpY3kudjEuUmV2b2tlUGxheWJhY2tTZXNzaW9uUmVxdWVzdBoxLnJlZWxtZXNoLnBvbGljeS52MS5SZXZva2VQbGF5YmFja1Nlc3Npb25SZXNwb25zZSIDkAICEmkKDUF1dGhvcml6ZUtleXMSKC5yZWVsbWVzaC5wb2xpY3kudjEuQXV0aG9yaXplS2V5c1JlcXVlc3QaKS5yZWVsbWVzaC5wb2xpY3kudjEuQXV0aG9yaXplS2V5c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_policy_v1_policy]);
+  fileDesc("CidyZWVsbWVzaC9wb2xpY3kvdjEvcG9saWN5X3NlcnZpY2UucHJvdG8SEnJlZWxtZXNoLnBvbGljeS52MSK6AQoVQ3JlYXRlUGxheWJhY2tSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSEQoJdmlld2VyX2lkGAMgASgJEisKCGxpZmV0aW1lGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDmNsaWVudF9hZGRyZXNzGAUgASgJEhEKCWRldmljZV9pZBgGIAEoCRIQCghkb3dubG9hZBgHIAEoCCLfAQoWQ3JlYXRlUGxheWJhY2tSZXNwb25zZRI0CgdzZXNzaW9uGAEgASgLMiMucmVlbG1lc2gucG9saWN5LnYxLlBsYXliYWNrU2Vzc2lvbhIuCghwbGF5YmFjaxgCIAEoCzIcLnJlZWxtZXNoLnBvbGljeS52MS5QbGF5YmFjaxIRCgRjb2RlGAMgASgJQgOAAQESNAoQY29kZV9leHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJd2F0Y2hfdXJsGAUgASgJQgOAAQEiLgoZUmVkZWVtUGxheWJhY2tDb2RlUmVxdWVzdBIRCgRjb2RlGAEgASgJQgOAAQEiTAoaUmVkZWVtUGxheWJhY2tDb2RlUmVzcG9uc2USLgoIcGxheWJhY2sYASABKAsyHC5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2siLwoZR2V0UGxheWJhY2tTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJIlIKGkdldFBsYXliYWNrU2Vzc2lvblJlc3BvbnNlEjQKB3Nlc3Npb24YASABKAsyIy5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2tTZXNzaW9uImkKG0xpc3RQbGF5YmFja1Nlc3Npb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIQCghhc3NldF9pZBgDIAEoCRIRCgl2aWV3ZXJfaWQYBCABKAkibgocTGlzdFBsYXliYWNrU2Vzc2lvbnNSZXNwb25zZRI1CghzZXNzaW9ucxgBIAMoCzIjLnJlZWxtZXNoLnBvbGljeS52MS5QbGF5YmFja1Nlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkMKHFJldm9rZVBsYXliYWNrU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgdjb21tZW50GAIgASgJIlUKHVJldm9rZVBsYXliYWNrU2Vzc2lvblJlc3BvbnNlEjQKB3Nlc3Npb24YASABKAsyIy5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2tTZXNzaW9uIj8KFFNlbmRIZWFydGJlYXRSZXF1ZXN0EhMKBnRpY2tldBgBIAEoCUIDgAEBEhIKCnBhY2thZ2VfaWQYAiABKAkiRAoVU2VuZEhlYXJ0YmVhdFJlc3BvbnNlEisKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlAKFEF1dGhvcml6ZUtleXNSZXF1ZXN0EhMKBnRpY2tldBgBIAEoCUIDgAEBEhIKCnBhY2thZ2VfaWQYAiABKAkSDwoHa2V5X2lkcxgDIAMoCSJVChVBdXRob3JpemVLZXlzUmVzcG9uc2USEgoKc2Vzc2lvbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDwoHa2V5X2lkcxgDIAMoCTLBBgoNUG9saWN5U2VydmljZRJnCg5DcmVhdGVQbGF5YmFjaxIpLnJlZWxtZXNoLnBvbGljeS52MS5DcmVhdGVQbGF5YmFja1JlcXVlc3QaKi5yZWVsbWVzaC5wb2xpY3kudjEuQ3JlYXRlUGxheWJhY2tSZXNwb25zZRJzChJSZWRlZW1QbGF5YmFja0NvZGUSLS5yZWVsbWVzaC5wb2xpY3kudjEuUmVkZWVtUGxheWJhY2tDb2RlUmVxdWVzdBouLnJlZWxtZXNoLnBvbGljeS52MS5SZWRlZW1QbGF5YmFja0NvZGVSZXNwb25zZRJ4ChJHZXRQbGF5YmFja1Nlc3Npb24SLS5yZWVsbWVzaC5wb2xpY3kudjEuR2V0UGxheWJhY2tTZXNzaW9uUmVxdWVzdBouLnJlZWxtZXNoLnBvbGljeS52MS5HZXRQbGF5YmFja1Nlc3Npb25SZXNwb25zZSIDkAIBEn4KFExpc3RQbGF5YmFja1Nlc3Npb25zEi8ucmVlbG1lc2gucG9saWN5LnYxLkxpc3RQbGF5YmFja1Nlc3Npb25zUmVxdWVzdBowLnJlZWxtZXNoLnBvbGljeS52MS5MaXN0UGxheWJhY2tTZXNzaW9uc1Jlc3BvbnNlIgOQAgESgQEKFVJldm9rZVBsYXliYWNrU2Vzc2lvbhIwLnJlZWxtZXNoLnBvbGljeS52MS5SZXZva2VQbGF5YmFja1Nlc3Npb25SZXF1ZXN0GjEucmVlbG1lc2gucG9saWN5LnYxLlJldm9rZVBsYXliYWNrU2Vzc2lvblJlc3BvbnNlIgOQAgISaQoNU2VuZEhlYXJ0YmVhdBIoLnJlZWxtZXNoLnBvbGljeS52MS5TZW5kSGVhcnRiZWF0UmVxdWVzdBopLnJlZWxtZXNoLnBvbGljeS52MS5TZW5kSGVhcnRiZWF0UmVzcG9uc2UiA5ACAhJpCg1BdXRob3JpemVLZXlzEigucmVlbG1lc2gucG9saWN5LnYxLkF1dGhvcml6ZUtleXNSZXF1ZXN0GikucmVlbG1lc2gucG9saWN5LnYxLkF1dGhvcml6ZUtleXNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_policy_v1_policy]);
 
 /**
  * Request of CreatePlayback.
@@ -39,7 +39,8 @@ export type CreatePlaybackRequest = Message<"reelmesh.policy.v1.CreatePlaybackRe
   assetId: string;
 
   /**
-   * Who watches, in the words of the caller's own system, up to 128 characters. Optional.
+   * Who watches. An API key says so in the words of the caller's own system, up to 128 characters; optional. A person watches as
+   * themselves: empty means their account, and no other may be named.
    *
    * @generated from field: string viewer_id = 3;
    */
@@ -51,6 +52,28 @@ export type CreatePlaybackRequest = Message<"reelmesh.policy.v1.CreatePlaybackRe
    * @generated from field: google.protobuf.Duration lifetime = 4;
    */
   lifetime?: Duration | undefined;
+
+  /**
+   * IP address of who watches, for rules about places. Only what a server says counts: where a person is, the edge sees. Empty: not known
+   * until the player comes.
+   *
+   * @generated from field: string client_address = 5;
+   */
+  clientAddress: string;
+
+  /**
+   * Registered device on which is watched. Optional.
+   *
+   * @generated from field: string device_id = 6;
+   */
+  deviceId: string;
+
+  /**
+   * Whether it is kept for watching offline. Such a session counts as no stream.
+   *
+   * @generated from field: bool download = 7;
+   */
+  download: boolean;
 };
 
 /**
@@ -314,6 +337,55 @@ export const RevokePlaybackSessionResponseSchema: GenMessage<RevokePlaybackSessi
   messageDesc(file_reelmesh_policy_v1_policy_service, 9);
 
 /**
+ * Request of SendHeartbeat.
+ *
+ * @generated from message reelmesh.policy.v1.SendHeartbeatRequest
+ */
+export type SendHeartbeatRequest = Message<"reelmesh.policy.v1.SendHeartbeatRequest"> & {
+  /**
+   * Playback ticket (a JSON Web Token).
+   *
+   * @generated from field: string ticket = 1;
+   */
+  ticket: string;
+
+  /**
+   * Package of the ticket.
+   *
+   * @generated from field: string package_id = 2;
+   */
+  packageId: string;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.SendHeartbeatRequest.
+ * Use `create(SendHeartbeatRequestSchema)` to create a new message.
+ */
+export const SendHeartbeatRequestSchema: GenMessage<SendHeartbeatRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_policy_service, 10);
+
+/**
+ * Response of SendHeartbeat.
+ *
+ * @generated from message reelmesh.policy.v1.SendHeartbeatResponse
+ */
+export type SendHeartbeatResponse = Message<"reelmesh.policy.v1.SendHeartbeatResponse"> & {
+  /**
+   * When to call again.
+   *
+   * @generated from field: google.protobuf.Duration interval = 1;
+   */
+  interval?: Duration | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.SendHeartbeatResponse.
+ * Use `create(SendHeartbeatResponseSchema)` to create a new message.
+ */
+export const SendHeartbeatResponseSchema: GenMessage<SendHeartbeatResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_policy_service, 11);
+
+/**
  * Request of AuthorizeKeys.
  *
  * @generated from message reelmesh.policy.v1.AuthorizeKeysRequest
@@ -346,7 +418,7 @@ export type AuthorizeKeysRequest = Message<"reelmesh.policy.v1.AuthorizeKeysRequ
  * Use `create(AuthorizeKeysRequestSchema)` to create a new message.
  */
 export const AuthorizeKeysRequestSchema: GenMessage<AuthorizeKeysRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_policy_service, 10);
+  messageDesc(file_reelmesh_policy_v1_policy_service, 12);
 
 /**
  * Response of AuthorizeKeys.
@@ -381,7 +453,7 @@ export type AuthorizeKeysResponse = Message<"reelmesh.policy.v1.AuthorizeKeysRes
  * Use `create(AuthorizeKeysResponseSchema)` to create a new message.
  */
 export const AuthorizeKeysResponseSchema: GenMessage<AuthorizeKeysResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_policy_service, 11);
+  messageDesc(file_reelmesh_policy_v1_policy_service, 13);
 
 /**
  * Decides who may watch what, and remembers whom it let in. The same decisions guard manifests, keys and segments at the edge.
@@ -438,6 +510,18 @@ export const PolicyService: GenService<{
     methodKind: "unary";
     input: typeof RevokePlaybackSessionRequestSchema;
     output: typeof RevokePlaybackSessionResponseSchema;
+  },
+  /**
+   * Says that a session still plays. The credential is the playback ticket in the path. Players call it every `interval`; a session
+   * that was silent for half a minute frees its place for another stream of the viewer, and gets it back with the next call if there
+   * is one. Only sessions of viewers whose tier limits streams need it.
+   *
+   * @generated from rpc reelmesh.policy.v1.PolicyService.SendHeartbeat
+   */
+  sendHeartbeat: {
+    methodKind: "unary";
+    input: typeof SendHeartbeatRequestSchema;
+    output: typeof SendHeartbeatResponseSchema;
   },
   /**
    * Decides whether the holder of a ticket may have keys, for the DRM service.

@@ -12,7 +12,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file reelmesh/rpc/v1/errors.proto.
  */
 export const file_reelmesh_rpc_v1_errors: GenFile = /*@__PURE__*/
-  fileDesc("ChxyZWVsbWVzaC9ycGMvdjEvZXJyb3JzLnByb3RvEg9yZWVsbWVzaC5ycGMudjEq5AMKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiMKH0VSUk9SX1JFQVNPTl9DUkVERU5USUFMX0lOVkFMSUQQARIjCh9FUlJPUl9SRUFTT05fUEVSTUlTU0lPTl9NSVNTSU5HEAISIAocRVJST1JfUkVBU09OX1JFUVVFU1RfSU5WQUxJRBADEiIKHkVSUk9SX1JFQVNPTl9SRVFVRVNUX0lEX1JFVVNFRBAEEh4KGkVSUk9SX1JFQVNPTl9FVEFHX01JU01BVENIEAUSIwofRVJST1JfUkVBU09OX1BBR0VfVE9LRU5fSU5WQUxJRBAGEicKI0VSUk9SX1JFQVNPTl9ERVBFTkRFTkNZX1VOQVZBSUxBQkxFEAcSIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAgSGQoVRVJST1JfUkVBU09OX0lOVEVSTkFMEAkSGQoVRVJST1JfUkVBU09OX0RSQUlOSU5HEAoSHgoaRVJST1JfUkVBU09OX1JPVVRFX1VOS05PV04QCxIiCh5FUlJPUl9SRUFTT05fUkVRVUVTVF9UT09fTEFSR0UQDBIbChdFUlJPUl9SRUFTT05fT1ZFUkxPQURFRBANYgZwcm90bzM");
+  fileDesc("ChxyZWVsbWVzaC9ycGMvdjEvZXJyb3JzLnByb3RvEg9yZWVsbWVzaC5ycGMudjEqowQKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiMKH0VSUk9SX1JFQVNPTl9DUkVERU5USUFMX0lOVkFMSUQQARIjCh9FUlJPUl9SRUFTT05fUEVSTUlTU0lPTl9NSVNTSU5HEAISIAocRVJST1JfUkVBU09OX1JFUVVFU1RfSU5WQUxJRBADEiIKHkVSUk9SX1JFQVNPTl9SRVFVRVNUX0lEX1JFVVNFRBAEEh4KGkVSUk9SX1JFQVNPTl9FVEFHX01JU01BVENIEAUSIwofRVJST1JfUkVBU09OX1BBR0VfVE9LRU5fSU5WQUxJRBAGEicKI0VSUk9SX1JFQVNPTl9ERVBFTkRFTkNZX1VOQVZBSUxBQkxFEAcSIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAgSGQoVRVJST1JfUkVBU09OX0lOVEVSTkFMEAkSGQoVRVJST1JfUkVBU09OX0RSQUlOSU5HEAoSHgoaRVJST1JfUkVBU09OX1JPVVRFX1VOS05PV04QCxIiCh5FUlJPUl9SRUFTT05fUkVRVUVTVF9UT09fTEFSR0UQDBIbChdFUlJPUl9SRUFTT05fT1ZFUkxPQURFRBANEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQDhIeChpFUlJPUl9SRUFTT05fUFJPT0ZfSU5WQUxJRBAPYgZwcm90bzM");
 
 /**
  * Reason of a refusal that is not particular to one domain. On the wire it stands in `google.rpc.ErrorInfo.reason`
@@ -121,6 +121,25 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_OVERLOADED = 13;
    */
   OVERLOADED = 13,
+
+  /**
+   * The caller, its address or its organisation made more calls than its limit allows; the same call may be sent again after
+   * the time in `google.rpc.RetryInfo` (`Retry-After` in HTTP). Sent by the edge. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`.
+   * Metadata: `limit`, the name of the limit as in the `RateLimit-Policy` header, or `edge` for the edge's own; `per`, what is counted
+   * apart: one or more of `address`, `caller`, `organisation` and `method`, with spaces between.
+   *
+   * @generated from enum value: ERROR_REASON_RATE_LIMITED = 14;
+   */
+  RATE_LIMITED = 14,
+
+  /**
+   * The credential is bound to a key, or the call asks for one, and there is no good proof in the metadata `dpop` that the caller holds it
+   * (RFC 9449). Status UNAUTHENTICATED. Metadata: `problem`: `missing`, `malformed`, `other_key`, `other_request`, `other_token`, `stale`
+   * or `replayed`.
+   *
+   * @generated from enum value: ERROR_REASON_PROOF_INVALID = 15;
+   */
+  PROOF_INVALID = 15,
 }
 
 /**

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "identity_0004"
-down_revision = "identity_0001"
+revision = "identity_0005"
+down_revision = "identity_0004"
 branch_labels = None
 depends_on = None
 

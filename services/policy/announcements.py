@@ -1,0 +1,31 @@
+"""Events of this service, put together from its domain."""
+
+from __future__ import annotations
+
+from reelmesh.policy.v1 import events_pb2 as policy
+
+from services.kit.clock import timestamp
+from services.policy.domain import Session
+
+
+def revocation(session: Session) -> policy.SessionRevoked:
+    """The event that tells of a revoked session."""
+    return policy.SessionRevoked(
+        session_id=session.session_id,
+        organisation_id=session.organisation_id,
+        expire_time=timestamp(session.expire_time),
+        revoke_time=timestamp(session.revoke_time),
+    )
+
+
+def creation(session: Session) -> policy.PlaybackCreated:
+    """The event that tells of a new session."""
+    return policy.PlaybackCreated(
+        session_id=session.session_id,
+        asset_id=session.asset_id,
+        package_id=session.package_id,
+        organisation_id=session.organisation_id,
+        viewer_id=session.viewer_id,
+        expire_time=timestamp(session.expire_time),
+        create_time=timestamp(session.create_time),
+    )

@@ -1,0 +1,95 @@
+"""What other services announce of viewers and films becomes facts that decisions go by. Events come in any order, and more than once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from reelmesh.compliance.v1 import events_pb2 as compliance
+from reelmesh.identity.v1 import events_pb2 as identity
+from reelmesh.payments.v1 import events_pb2 as payments
+
+from services.kit import events
+from services.kit.database import Tx
+from services.policy.decision import store
+from services.policy.decision.facts import AgeProof, Entitlement
+from services.policy.decision.review import ASSET, VIEWER, Review, Target
+from services.policy.decision.store import KnownAccount
+
+
+class FactProjection:
+    """Handlers of the events. Each keeps the fact, and asks for a review of the sessions that rest on it."""
+
+    def __init__(self, review: Review) -> None:
+        self._review = review
+
+    def handlers(self) -> dict[type, events.Handler]:
+        """Each kind of event with its handler."""
+        return {
+            identity.AccountCreated: self.account_created,
+            identity.AccountChanged: self.account_changed,
+            payments.EntitlementGranted: self.granted,
+            payments.EntitlementRevoked: self.revoked,
+            compliance.AgeProved: self.age_proved,
+            compliance.AgeProofRevoked: self.age_proof_revoked,
+            compliance.ConsentChanged: self.consent_changed,
+        }
+
+    async def account_created(self, tx: Tx, data: bytes) -> None:
+        """There is an account."""
+        event = identity.AccountCreated.FromString(data)
+        known = KnownAccount(event.tier, locked=False)
+        await store.keep_account(tx, event.account_id, known, _moment(event.create_time))
+
+    async def account_changed(self, tx: Tx, data: bytes) -> None:
+        """An account is locked, unlocked, or in another tier."""
+        event = identity.AccountChanged.FromString(data)
+        known = KnownAccount(event.tier, event.locked)
+        await store.keep_account(tx, event.account_id, known, _moment(event.change_time))
+        await self._review.due(tx, Target(VIEWER, event.account_id, ""))
+
+    async def granted(self, tx: Tx, data: bytes) -> None:
+        """A viewer may watch something."""
+        event = payments.EntitlementGranted.FromString(data)
+        entitlement = Entitlement(
+            event.entitlement_id,
+            event.asset_id,
+            _moment(event.start_time) if event.HasField("start_time") else None,
+            _moment(event.end_time) if event.HasField("end_time") else None,
+            tuple(event.territories),
+        )
+        await store.keep_entitlement(
+            tx, event.organisation_id, event.viewer_id, entitlement, _moment(event.change_time)
+        )
+        await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id), entitlement.end_time)
+
+    async def revoked(self, tx: Tx, data: bytes) -> None:
+        """A viewer may not watch something any more."""
+        event = payments.EntitlementRevoked.FromString(data)
+        moment = _moment(event.change_time)
+        await store.end_entitlement(tx, event.entitlement_id, event.organisation_id, event.viewer_id, moment)
+        await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id))
+
+    async def age_proved(self, tx: Tx, data: bytes) -> None:
+        """A viewer is old enough for something."""
+        event = compliance.AgeProved.FromString(data)
+        proof = AgeProof(event.threshold, _moment(event.expire_time))
+        await store.keep_age_proof(tx, event.organisation_id, event.viewer_id, proof, _moment(event.change_time))
+        await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id), proof.expire_time)
+
+    async def age_proof_revoked(self, tx: Tx, data: bytes) -> None:
+        """A viewer's proof is not good any more."""
+        event = compliance.AgeProofRevoked.FromString(data)
+        moment = _moment(event.change_time)
+        await store.keep_age_proof(tx, event.organisation_id, event.viewer_id, AgeProof(0, moment), moment)
+        await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id))
+
+    async def consent_changed(self, tx: Tx, data: bytes) -> None:
+        """The consent of those who are seen in a film changed."""
+        event = compliance.ConsentChanged.FromString(data)
+        await store.keep_consent(tx, event.asset_id, event.organisation_id, event.state, _moment(event.change_time))
+        await self._review.due(tx, Target(ASSET, event.asset_id, event.organisation_id))
+
+
+def _moment(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,173 @@
+"""What a decision may look at. A fact that is not known is None, and never taken for a good one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address
+
+
+class Kind(IntEnum):
+    """What somebody wants to do; the numbers are those of the contract (`DecisionKind`)."""
+
+    PLAYBACK = 1
+    MANIFEST = 2
+    SEGMENT = 3
+    LICENCE = 4
+    PREVIEW = 5
+    DOWNLOAD = 6
+
+
+class Consent(IntEnum):
+    """How the consent of all who are seen in an asset stands; the numbers are those of the contract (`ConsentState`)."""
+
+    COMPLETE = 1
+    MISSING = 2
+    WITHDRAWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The conditions on which an asset may be watched, as `AssetTerms` of the contract has them."""
+
+    entitlement_required: bool = False
+    tiers: tuple[str, ...] = ()
+    territories: tuple[str, ...] = ()
+    refused_territories: tuple[str, ...] = ()
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    least_age: int = 0
+    maturity: int = 0
+    download_allowed: bool = False
+    consent_required: bool = False
+
+
+OPEN_TERMS = Terms()
+"""Of an asset that nobody set terms for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """A right to watch that is not tied to the tier.
+
+    Attributes:
+        asset_id: the one asset; empty for all of the organisation.
+        start_time, end_time: None where it is not bounded.
+        territories: where it is good; empty for everywhere.
+    """
+
+    entitlement_id: str
+    asset_id: str = ""
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    territories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgeProof:
+    """A viewer is proved to be at least so old."""
+
+    threshold: int
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who wants to watch, as far as anything is known.
+
+    Attributes:
+        viewer_id: empty when the caller did not say.
+        tier: None when the viewer has no account here.
+        locked: whether the account is locked; None as above.
+        entitlements: those for the asset in question.
+        age_proof: the latest; None when there is none.
+        maturity: limit of the profile that was chosen, as an age; None when none was, which is no limit.
+        risk: 0 to 100.
+    """
+
+    viewer_id: str = ""
+    tier: str | None = None
+    locked: bool | None = None
+    entitlements: tuple[Entitlement, ...] = ()
+    age_proof: AgeProof | None = None
+    maturity: int | None = None
+    risk: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the viewer watches on.
+
+    Attributes:
+        device_id: empty for one that is not registered.
+        revoked: whether it was revoked.
+    """
+
+    device_id: str = ""
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the viewer is.
+
+    Attributes:
+        address: None when it is not known.
+        territory: ISO 3166-2 code, or 3166-1 where no subdivision is known; None when it is not known.
+    """
+
+    address: IPv4Address | IPv6Address | None = None
+    territory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where asset and session stand.
+
+    Attributes:
+        withdrawn: the asset was deleted.
+        revoked: the session was revoked.
+        barred: what of viewer, device, asset and key was revoked, such as `viewer`; empty when none was.
+        expire_time: when the session is over; None where there is none yet.
+    """
+
+    withdrawn: bool = False
+    revoked: bool = False
+    expire_time: datetime | None = None
+    barred: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that one decision may look at.
+
+    Attributes:
+        now: the moment of the decision.
+        asset_id: the asset.
+        session_id: empty where none is open yet.
+        terms: of the asset.
+        consent: None where nothing was ever announced.
+        streams: how many other playbacks of the viewer are running; None when it was not counted, as where it does not matter.
+    """
+
+    now: datetime
+    asset_id: str
+    session_id: str = ""
+    terms: Terms = OPEN_TERMS
+    consent: Consent | None = None
+    standing: Standing = field(default_factory=Standing)
+    viewer: Viewer = field(default_factory=Viewer)
+    device: Device = field(default_factory=Device)
+    place: Place = field(default_factory=Place)
+    streams: int | None = None
+
+
+def within(territory: str, territories: tuple[str, ...]) -> bool:
+    """Whether a place is in one of the territories: `US-TX` is in `US` and in `US-TX`, `US` is not in `US-TX`."""
+    return territory in territories or territory.split("-", 1)[0] in territories
+
+
+def touches(territory: str, territories: tuple[str, ...]) -> bool:
+    """Whether a place may be in one of the territories: `US`, with nothing known of the state, touches `US-TX`."""
+    return within(territory, territories) or any(one.startswith(f"{territory}-") for one in territories)

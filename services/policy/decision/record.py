@@ -1,0 +1,202 @@
+"""Facts and decisions in the form in which they are kept, so that they can be explained and decided anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+
+from services.policy.decision.engine import Decision
+from services.policy.decision.facts import (
+    AgeProof,
+    Consent,
+    Device,
+    Entitlement,
+    Facts,
+    Kind,
+    Place,
+    Standing,
+    Terms,
+    Viewer,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A decision as it is kept.
+
+    Attributes:
+        facts: as `facts_as_json` makes them.
+        results: what each rule said, as the contract's `RuleResult` in JSON's terms.
+    """
+
+    decision_id: str
+    organisation_id: str
+    kind: int
+    allowed: bool
+    reason: str
+    lifted_by: str
+    rule_set_version: int
+    asset_id: str
+    session_id: str
+    viewer_id: str
+    correlation_id: str
+    decide_time: datetime
+    facts: Mapping[str, Any]
+    results: list[Mapping[str, Any]]
+
+    @classmethod
+    def of(
+        cls,
+        decision: Decision,
+        facts: Facts,
+        *,
+        decision_id: str,
+        organisation_id: str,
+        session_id: str,
+        correlation_id: str,
+    ) -> Record:
+        """The record of a decision."""
+        return cls(
+            decision_id=decision_id,
+            organisation_id=organisation_id,
+            kind=int(decision.kind),
+            allowed=decision.allowed,
+            reason=decision.reason,
+            lifted_by=decision.refusal.message if decision.refusal else "",
+            rule_set_version=decision.version,
+            asset_id=facts.asset_id,
+            session_id=session_id,
+            viewer_id=facts.viewer.viewer_id,
+            correlation_id=correlation_id,
+            decide_time=facts.now,
+            facts=facts_as_json(facts),
+            results=results_as_json(decision),
+        )
+
+    def seen(self) -> tuple[Kind, Facts]:
+        """What was decided, and all that was known then."""
+        return Kind(self.kind), facts_from_json(self.facts)
+
+
+def results_as_json(decision: Decision) -> list[Mapping[str, Any]]:
+    """What each rule said."""
+    return [
+        {
+            "kind": int(result.kind),
+            "outcome": int(result.outcome),
+            "facts": dict(result.saw),
+            "reason": result.refusal.reason if result.refusal else "",
+        }
+        for result in decision.results
+    ]
+
+
+def terms_as_json(terms: Terms) -> dict[str, Any]:
+    """Terms in JSON's terms."""
+    return {
+        "entitlement_required": terms.entitlement_required,
+        "tiers": list(terms.tiers),
+        "territories": list(terms.territories),
+        "refused_territories": list(terms.refused_territories),
+        "start_time": _text(terms.start_time),
+        "end_time": _text(terms.end_time),
+        "least_age": terms.least_age,
+        "maturity": terms.maturity,
+        "download_allowed": terms.download_allowed,
+        "consent_required": terms.consent_required,
+    }
+
+
+def terms_from_json(kept: Mapping[str, Any]) -> Terms:
+    """Terms as they were kept. What a newer version of this code does not find has its default."""
+    return Terms(
+        entitlement_required=kept.get("entitlement_required", False),
+        tiers=tuple(kept.get("tiers", ())),
+        territories=tuple(kept.get("territories", ())),
+        refused_territories=tuple(kept.get("refused_territories", ())),
+        start_time=_moment(kept.get("start_time")),
+        end_time=_moment(kept.get("end_time")),
+        least_age=kept.get("least_age", 0),
+        maturity=kept.get("maturity", 0),
+        download_allowed=kept.get("download_allowed", False),
+        consent_required=kept.get("consent_required", False),
+    )
+
+
+def facts_as_json(facts: Facts) -> dict[str, Any]:
+    """Facts in JSON's terms."""
+    viewer, proof = facts.viewer, facts.viewer.age_proof
+    return {
+        "now": _text(facts.now),
+        "asset_id": facts.asset_id,
+        "session_id": facts.session_id,
+        "terms": terms_as_json(facts.terms),
+        "consent": facts.consent,
+        "standing": {
+            "withdrawn": facts.standing.withdrawn,
+            "revoked": facts.standing.revoked,
+            "expire_time": _text(facts.standing.expire_time),
+            "barred": facts.standing.barred,
+        },
+        "viewer": {
+            "viewer_id": viewer.viewer_id,
+            "tier": viewer.tier,
+            "locked": viewer.locked,
+            "maturity": viewer.maturity,
+            "risk": viewer.risk,
+            "age_proof": [proof.threshold, _text(proof.expire_time)] if proof else None,
+            "entitlements": [
+                [one.entitlement_id, one.asset_id, _text(one.start_time), _text(one.end_time), list(one.territories)]
+                for one in viewer.entitlements
+            ],
+        },
+        "device": [facts.device.device_id, facts.device.revoked],
+        "place": [str(facts.place.address) if facts.place.address else None, facts.place.territory],
+        "streams": facts.streams,
+    }
+
+
+def facts_from_json(kept: Mapping[str, Any]) -> Facts:
+    """Facts as they were kept."""
+    viewer, standing = kept["viewer"], kept["standing"]
+    address, territory = kept["place"]
+    return Facts(
+        now=datetime.fromisoformat(kept["now"]),
+        asset_id=kept["asset_id"],
+        session_id=kept["session_id"],
+        terms=terms_from_json(kept["terms"]),
+        consent=None if kept["consent"] is None else Consent(kept["consent"]),
+        standing=Standing(
+            standing["withdrawn"], standing["revoked"], _moment(standing["expire_time"]), standing.get("barred", "")
+        ),
+        viewer=Viewer(
+            viewer_id=viewer["viewer_id"],
+            tier=viewer["tier"],
+            locked=viewer["locked"],
+            maturity=viewer["maturity"],
+            risk=viewer["risk"],
+            age_proof=_proof(viewer["age_proof"]),
+            entitlements=tuple(
+                Entitlement(entitlement_id, asset_id, _moment(start), _moment(end), tuple(territories))
+                for entitlement_id, asset_id, start, end, territories in viewer["entitlements"]
+            ),
+        ),
+        device=Device(*kept["device"]),
+        place=Place(ip_address(address) if address else None, territory),
+        streams=kept["streams"],
+    )
+
+
+def _proof(kept: tuple[int, str] | None) -> AgeProof | None:
+    return AgeProof(kept[0], datetime.fromisoformat(kept[1])) if kept else None
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,356 @@
+"""Tables of terms, facts about viewers, rules and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+
+from services.kit.database import Tx
+from services.kit.pagination import Page
+from services.policy.decision.facts import OPEN_TERMS, AgeProof, Consent, Entitlement, Terms
+from services.policy.decision.record import Record, terms_as_json, terms_from_json
+
+_METADATA: Final = sa.MetaData()
+
+terms: Final = sa.Table(
+    "terms",
+    _METADATA,
+    sa.Column("asset_id", sa.Text, primary_key=True),
+    sa.Column("organisation_id", sa.Text),
+    sa.Column("version", sa.Integer),
+    sa.Column("terms", JSONB),
+)
+accounts: Final = sa.Table(
+    "accounts",
+    _METADATA,
+    sa.Column("account_id", sa.Text, primary_key=True),
+    sa.Column("tier", sa.Text),
+    sa.Column("locked", sa.Boolean),
+    sa.Column("event_time", sa.DateTime(timezone=True)),
+)
+entitlements: Final = sa.Table(
+    "entitlements",
+    _METADATA,
+    sa.Column("entitlement_id", sa.Text, primary_key=True),
+    sa.Column("organisation_id", sa.Text),
+    sa.Column("viewer_id", sa.Text),
+    sa.Column("asset_id", sa.Text),
+    sa.Column("start_time", sa.DateTime(timezone=True)),
+    sa.Column("end_time", sa.DateTime(timezone=True)),
+    sa.Column("territories", ARRAY(sa.Text, as_tuple=True)),
+    sa.Column("revoked", sa.Boolean),
+    sa.Column("event_time", sa.DateTime(timezone=True)),
+)
+age_proofs: Final = sa.Table(
+    "age_proofs",
+    _METADATA,
+    sa.Column("organisation_id", sa.Text, primary_key=True),
+    sa.Column("viewer_id", sa.Text, primary_key=True),
+    sa.Column("threshold", sa.SmallInteger),
+    sa.Column("expire_time", sa.DateTime(timezone=True)),
+    sa.Column("event_time", sa.DateTime(timezone=True)),
+)
+consents: Final = sa.Table(
+    "consents",
+    _METADATA,
+    sa.Column("asset_id", sa.Text, primary_key=True),
+    sa.Column("organisation_id", sa.Text),
+    sa.Column("state", sa.SmallInteger),
+    sa.Column("event_time", sa.DateTime(timezone=True)),
+)
+rule_sets: Final = sa.Table(
+    "rule_sets",
+    _METADATA,
+    sa.Column("organisation_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("rules", sa.LargeBinary),
+    sa.Column("comment", sa.Text),
+    sa.Column("create_time", sa.DateTime(timezone=True)),
+    sa.Column("activate_time", sa.DateTime(timezone=True)),
+)
+active_rule_sets: Final = sa.Table(
+    "active_rule_sets",
+    _METADATA,
+    sa.Column("organisation_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger),
+    sa.Column("change_time", sa.DateTime(timezone=True)),
+)
+decisions: Final = sa.Table(
+    "decisions",
+    _METADATA,
+    sa.Column("decision_id", sa.Text, primary_key=True),
+    sa.Column("organisation_id", sa.Text),
+    sa.Column("kind", sa.SmallInteger),
+    sa.Column("allowed", sa.Boolean),
+    sa.Column("reason", sa.Text),
+    sa.Column("lifted_by", sa.Text),
+    sa.Column("rule_set_version", sa.BigInteger),
+    sa.Column("asset_id", sa.Text),
+    sa.Column("session_id", sa.Text),
+    sa.Column("viewer_id", sa.Text),
+    sa.Column("correlation_id", sa.Text),
+    sa.Column("decide_time", sa.DateTime(timezone=True)),
+    sa.Column("facts", JSONB),
+    sa.Column("results", JSONB),
+)
+_RECORD: Final = [decisions.c[field.name] for field in fields(Record)]
+_RULES_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('rule_sets:' || :organisation_id, 0))"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRules:
+    """A set of rules as it is kept.
+
+    Attributes:
+        rules: a serialized `RuleSet` with its rules alone.
+        active: whether it decides now.
+    """
+
+    organisation_id: str
+    version: int
+    rules: bytes
+    comment: str
+    create_time: datetime
+    activate_time: datetime | None
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """What identity announced of an account."""
+
+    tier: str
+    locked: bool
+
+
+async def terms_of(tx: Tx, asset_id: str, *, for_update: bool = False) -> tuple[Terms, int]:
+    """The terms of an asset with their version; open ones, version 0, where nobody set any."""
+    query = sa.select(terms.c.terms, terms.c.version).where(terms.c.asset_id == asset_id)
+    row = (await tx.execute(query.with_for_update() if for_update else query)).one_or_none()
+    return (OPEN_TERMS, 0) if row is None else (terms_from_json(row.terms), row.version)
+
+
+async def put_terms(tx: Tx, asset_id: str, organisation_id: str, found: Terms, version: int) -> None:
+    """Keeps the terms of an asset."""
+    values = {"version": version, "terms": terms_as_json(found)}
+    await tx.execute(
+        insert(terms)
+        .values(asset_id=asset_id, organisation_id=organisation_id, **values)
+        .on_conflict_do_update(index_elements=["asset_id"], set_=values)
+    )
+
+
+async def account(tx: Tx, account_id: str) -> KnownAccount | None:
+    """What is known of an account; None when it is none of ours."""
+    query = sa.select(accounts.c.tier, accounts.c.locked).where(accounts.c.account_id == account_id)
+    row = (await tx.execute(query)).one_or_none()
+    return None if row is None else KnownAccount(row.tier, row.locked)
+
+
+async def keep_account(tx: Tx, account_id: str, known: KnownAccount, moment: datetime) -> None:
+    """Keeps what was announced of an account, unless something later is known."""
+    await _keep_later(tx, accounts, {"account_id": account_id}, {"tier": known.tier, "locked": known.locked}, moment)
+
+
+async def entitlements_of(tx: Tx, organisation_id: str, viewer_id: str, asset_id: str) -> tuple[Entitlement, ...]:
+    """What a viewer may watch an asset by, now or at another time."""
+    query = sa.select(entitlements).where(
+        entitlements.c.organisation_id == organisation_id,
+        entitlements.c.viewer_id == viewer_id,
+        entitlements.c.asset_id.in_(["", asset_id]),
+        entitlements.c.revoked.is_(False),
+    )
+    return tuple(
+        Entitlement(row.entitlement_id, row.asset_id, row.start_time, row.end_time, row.territories)
+        for row in await tx.execute(query.order_by(entitlements.c.entitlement_id))
+    )
+
+
+async def keep_entitlement(
+    tx: Tx, organisation_id: str, viewer_id: str, granted: Entitlement, moment: datetime
+) -> None:
+    """Keeps an entitlement, unless something later is known of it."""
+    values = {
+        "organisation_id": organisation_id,
+        "viewer_id": viewer_id,
+        "asset_id": granted.asset_id,
+        "start_time": granted.start_time,
+        "end_time": granted.end_time,
+        "territories": granted.territories,
+        "revoked": False,
+    }
+    await _keep_later(tx, entitlements, {"entitlement_id": granted.entitlement_id}, values, moment)
+
+
+async def end_entitlement(tx: Tx, entitlement_id: str, organisation_id: str, viewer_id: str, moment: datetime) -> None:
+    """Keeps that an entitlement ended, also when it was not heard of yet: events come in any order."""
+    values = {
+        "organisation_id": organisation_id,
+        "viewer_id": viewer_id,
+        "asset_id": "",
+        "territories": (),
+        "revoked": True,
+    }
+    await _keep_later(tx, entitlements, {"entitlement_id": entitlement_id}, values, moment)
+
+
+async def age_proof_of(tx: Tx, organisation_id: str, viewer_id: str) -> AgeProof | None:
+    """What a viewer proved of their age; None when nothing."""
+    query = sa.select(age_proofs.c.threshold, age_proofs.c.expire_time).where(
+        age_proofs.c.organisation_id == organisation_id, age_proofs.c.viewer_id == viewer_id
+    )
+    row = (await tx.execute(query)).one_or_none()
+    return None if row is None or row.threshold == 0 else AgeProof(row.threshold, row.expire_time)
+
+
+async def keep_age_proof(tx: Tx, organisation_id: str, viewer_id: str, proof: AgeProof, moment: datetime) -> None:
+    """Keeps what a viewer proved, unless something later is known; threshold 0 for a proof that is not good any more."""
+    key = {"organisation_id": organisation_id, "viewer_id": viewer_id}
+    await _keep_later(tx, age_proofs, key, {"threshold": proof.threshold, "expire_time": proof.expire_time}, moment)
+
+
+async def consent_of(tx: Tx, asset_id: str) -> Consent | None:
+    """How the consent of those seen in an asset stands; None where nothing was announced."""
+    state = (await tx.execute(sa.select(consents.c.state).where(consents.c.asset_id == asset_id))).scalar_one_or_none()
+    return None if state is None else Consent(state)
+
+
+async def keep_consent(tx: Tx, asset_id: str, organisation_id: str, state: int, moment: datetime) -> None:
+    """Keeps how consent stands, unless something later is known."""
+    values = {"organisation_id": organisation_id, "state": state}
+    await _keep_later(tx, consents, {"asset_id": asset_id}, values, moment)
+
+
+async def _keep_later(tx: Tx, table: sa.Table, key: dict[str, str], values: dict[str, Any], moment: datetime) -> None:
+    statement = insert(table).values(**key, **values, event_time=moment)
+    await tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(key), set_={**values, "event_time": moment}, where=table.c.event_time <= moment
+        )
+    )
+
+
+async def active_version(tx: Tx, organisation_id: str) -> int:
+    """Version of the rules that decide now; 0 for those that every organisation begins with."""
+    query = sa.select(active_rule_sets.c.version).where(active_rule_sets.c.organisation_id == organisation_id)
+    return (await tx.execute(query)).scalar_one_or_none() or 0
+
+
+async def rules_of(tx: Tx, organisation_id: str, version: int | None = None) -> KeptRules | None:
+    """A set of rules, the active one when no version is named; None for version 0, and where there is none."""
+    active = await active_version(tx, organisation_id)
+    query = sa.select(rule_sets).where(
+        rule_sets.c.organisation_id == organisation_id,
+        rule_sets.c.version == (active if version is None else version),
+    )
+    row = (await tx.execute(query)).one_or_none()
+    return None if row is None else KeptRules(**row._asdict(), active=row.version == active)
+
+
+async def rules_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KeptRules]:
+    """One page of an organisation's sets of rules, newest first, and one more to tell whether there is another page."""
+    active = await active_version(tx, organisation_id)
+    query = sa.select(rule_sets).where(rule_sets.c.organisation_id == organisation_id)
+    if part.after:
+        query = query.where(rule_sets.c.version < int(part.after))
+    rows = await tx.execute(query.order_by(rule_sets.c.version.desc()).limit(part.size + 1))
+    return [KeptRules(**row._asdict(), active=row.version == active) for row in rows]
+
+
+async def add_rules(tx: Tx, organisation_id: str, rules: bytes, comment: str, now: datetime) -> int:
+    """Keeps a new set of rules. Returns its version: one more than the newest."""
+    await tx.execute(sa.text(_RULES_LOCK), {"organisation_id": organisation_id})
+    newest = sa.select(sa.func.max(rule_sets.c.version)).where(rule_sets.c.organisation_id == organisation_id)
+    version = ((await tx.execute(newest)).scalar_one_or_none() or 0) + 1
+    await tx.execute(
+        sa.insert(rule_sets).values(
+            organisation_id=organisation_id, version=version, rules=rules, comment=comment, create_time=now
+        )
+    )
+    return version
+
+
+async def activate_rules(tx: Tx, organisation_id: str, version: int, now: datetime) -> None:
+    """Lets a set of rules decide."""
+    await tx.execute(sa.text(_RULES_LOCK), {"organisation_id": organisation_id})
+    await tx.execute(
+        sa.update(rule_sets)
+        .where(rule_sets.c.organisation_id == organisation_id, rule_sets.c.version == version)
+        .values(activate_time=now)
+    )
+    await tx.execute(
+        insert(active_rule_sets)
+        .values(organisation_id=organisation_id, version=version)
+        .on_conflict_do_update(
+            index_elements=["organisation_id"], set_={"version": version, "change_time": sa.func.now()}
+        )
+    )
+
+
+async def add_decisions(tx: Tx, records: Sequence[Record]) -> None:
+    """Keeps decisions."""
+    if records:
+        await tx.execute(sa.insert(decisions), [asdict(record) for record in records])
+
+
+async def find_decision(tx: Tx, organisation_id: str, decision_id: str) -> Record | None:
+    """One decision of an organisation; None when there is none."""
+    query = sa.select(*_RECORD).where(
+        decisions.c.organisation_id == organisation_id, decisions.c.decision_id == decision_id
+    )
+    row = (await tx.execute(query)).one_or_none()
+    return None if row is None else Record(**row._asdict())
+
+
+async def decisions_page(
+    tx: Tx,
+    organisation_id: str,
+    part: Page,
+    *,
+    session_id: str,
+    correlation_id: str,
+    viewer_id: str,
+    refused_only: bool,
+) -> Sequence[Record]:
+    """One page of an organisation's decisions, newest first, and one more to tell whether there is another page."""
+    query = sa.select(*_RECORD).where(decisions.c.organisation_id == organisation_id)
+    if session_id:
+        query = query.where(decisions.c.session_id == session_id)
+    if correlation_id:
+        query = query.where(decisions.c.correlation_id == correlation_id)
+    if viewer_id:
+        query = query.where(decisions.c.viewer_id == viewer_id)
+    if refused_only:
+        query = query.where(decisions.c.allowed.is_(False))
+    if part.after:
+        query = query.where(decisions.c.decision_id < part.after)
+    rows = await tx.execute(query.order_by(decisions.c.decision_id.desc()).limit(part.size + 1))
+    return [Record(**row._asdict()) for row in rows]
+
+
+async def decisions_between(
+    tx: Tx, organisation_id: str, period: tuple[datetime, datetime], after: str, most: int
+) -> Sequence[Record]:
+    """The next decisions of a period in order of their ids, to be replayed part by part."""
+    query = (
+        sa.select(*_RECORD)
+        .where(
+            decisions.c.organisation_id == organisation_id,
+            decisions.c.decide_time >= period[0],
+            decisions.c.decide_time < period[1],
+            decisions.c.decision_id > after,
+        )
+        .order_by(decisions.c.decision_id)
+        .limit(most)
+    )
+    return [Record(**row._asdict()) for row in await tx.execute(query)]
+
+
+async def forget_decisions(tx: Tx, before: datetime) -> None:
+    """Removes decisions of before a moment."""
+    await tx.execute(sa.delete(decisions).where(decisions.c.decide_time < before))

@@ -1,0 +1,1 @@
+"""Viewers, devices, assets and content keys that are revoked until somebody lifts it."""

@@ -1,0 +1,160 @@
+"""The table of revocations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from enum import IntEnum
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from services.kit.database import Tx
+from services.kit.pagination import Page
+from services.policy import store
+from services.policy.domain import Session
+
+
+class Target(IntEnum):
+    """What can be revoked; the numbers are those of the contract."""
+
+    VIEWER = 1
+    DEVICE = 2
+    ASSET = 3
+    KEY = 4
+
+    @property
+    def word(self) -> str:
+        """As refusals and events name it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One revocation.
+
+    Attributes:
+        target: a `Target`.
+        target_id: which.
+        lift_time: None while it stands.
+    """
+
+    revocation_id: str
+    organisation_id: str
+    target: int
+    target_id: str
+    comment: str
+    actor: str
+    create_time: datetime
+    lift_time: datetime | None = None
+
+    def lifted(self, now: datetime) -> Revocation:
+        """As it is once it is lifted; one that was stays as it was."""
+        return self if self.lift_time else replace(self, lift_time=now)
+
+
+revocations: Final = sa.Table(
+    "revocations",
+    sa.MetaData(),
+    sa.Column("revocation_id", sa.Text, primary_key=True),
+    sa.Column("organisation_id", sa.Text),
+    sa.Column("target", sa.SmallInteger),
+    sa.Column("target_id", sa.Text),
+    sa.Column("comment", sa.Text),
+    sa.Column("actor", sa.Text),
+    sa.Column("create_time", sa.DateTime(timezone=True)),
+    sa.Column("lift_time", sa.DateTime(timezone=True)),
+)
+_ALL: Final = [revocations.c[field.name] for field in fields(Revocation)]
+
+
+async def add(tx: Tx, revocation: Revocation) -> None:
+    """Keeps a new revocation."""
+    await tx.execute(sa.insert(revocations).values(**asdict(revocation)))
+
+
+async def lift(tx: Tx, revocation: Revocation) -> None:
+    """Keeps that a revocation is lifted."""
+    await tx.execute(
+        sa.update(revocations)
+        .where(revocations.c.revocation_id == revocation.revocation_id)
+        .values(lift_time=revocation.lift_time)
+    )
+
+
+async def find(tx: Tx, organisation_id: str, revocation_id: str) -> Revocation | None:
+    """One revocation of an organisation, locked; None when there is none."""
+    query = sa.select(*_ALL).where(
+        revocations.c.organisation_id == organisation_id, revocations.c.revocation_id == revocation_id
+    )
+    row = (await tx.execute(query.with_for_update())).one_or_none()
+    return None if row is None else Revocation(**row._asdict())
+
+
+async def page(tx: Tx, organisation_id: str, part: Page, *, standing_only: bool) -> Sequence[Revocation]:
+    """One page of an organisation's revocations, newest first, and one more to tell whether there is another page."""
+    query = sa.select(*_ALL).where(revocations.c.organisation_id == organisation_id)
+    if standing_only:
+        query = query.where(revocations.c.lift_time.is_(None))
+    if part.after:
+        query = query.where(revocations.c.revocation_id < part.after)
+    rows = await tx.execute(query.order_by(revocations.c.revocation_id.desc()).limit(part.size + 1))
+    return [Revocation(**row._asdict()) for row in rows]
+
+
+async def standing(tx: Tx, organisation_id: str, asked: Mapping[Target, Iterable[str]]) -> str:
+    """What of several things is revoked, such as `viewer`; empty when none is."""
+    wanted = [
+        sa.and_(
+            revocations.c.target == int(target),
+            revocations.c.target_id == sa.func.any(sa.cast(list(ids), ARRAY(sa.Text))),
+        )
+        for target, ids in asked.items()
+    ]
+    query = sa.select(sa.func.min(revocations.c.target)).where(
+        revocations.c.organisation_id == organisation_id, revocations.c.lift_time.is_(None), sa.or_(*wanted)
+    )
+    found = (await tx.execute(query)).scalar_one_or_none()
+    return "" if found is None else Target(found).word
+
+
+async def held_packages(tx: Tx) -> Mapping[str, str]:
+    """Packages that must not be played because their asset or one of their keys is revoked, each with which of the two."""
+    held = sa.and_(revocations.c.lift_time.is_(None), revocations.c.organisation_id == store.packages.c.organisation_id)
+    query = sa.select(store.packages.c.package_id, revocations.c.target).where(
+        held,
+        sa.or_(
+            sa.and_(revocations.c.target == int(Target.ASSET), revocations.c.target_id == store.packages.c.asset_id),
+            sa.and_(
+                revocations.c.target == int(Target.KEY),
+                sa.func.array_position(store.packages.c.key_ids, revocations.c.target_id).is_not(None),
+            ),
+        ),
+    )
+    return {row.package_id: Target(row.target).word for row in await tx.execute(query)}
+
+
+async def end_sessions(tx: Tx, revocation: Revocation) -> Sequence[Session]:
+    """Revokes every running session of a viewer or a device, and returns them as they are then."""
+    table = store.sessions
+    column = {int(Target.VIEWER): table.c.viewer_id, int(Target.DEVICE): table.c.device_id}.get(revocation.target)
+    if column is None:
+        return []
+    statement = (
+        sa.update(table)
+        .where(
+            table.c.organisation_id == revocation.organisation_id,
+            column == revocation.target_id,
+            table.c.revoke_time.is_(None),
+            table.c.expire_time > revocation.create_time,
+        )
+        .values(
+            revoke_time=revocation.create_time,
+            revoke_comment=f"the {Target(revocation.target).word} was revoked",
+            change_time=sa.func.now(),
+        )
+        .returning(*store.SESSION)
+    )
+    return [store.session_of(row) for row in await tx.execute(statement)]

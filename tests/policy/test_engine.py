@@ -1,0 +1,255 @@
+"""The decision itself: pure, so that rules can be checked on any facts there may be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kit.errors import Refusal
+from services.policy.decision.engine import Decision, Outcome, decide, latest_end
+from services.policy.decision.facts import (
+    AgeProof,
+    Consent,
+    Device,
+    Entitlement,
+    Facts,
+    Kind,
+    Place,
+    Standing,
+    Terms,
+    Viewer,
+)
+from services.policy.decision.record import facts_as_json, facts_from_json
+from services.policy.decision.rules import BELONGS_TO, FIRST_RULES, Rule, RuleKind, RuleSet, checked, networks
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+ASSET = "ast_1"
+
+moments = st.sampled_from([NOW - 2 * HOUR, NOW - HOUR, NOW, NOW + HOUR])
+places = st.sampled_from(["US", "US-TX", "US-UT", "DE", "DE-BE", "FR-IDF"])
+territories = st.lists(places, max_size=2, unique=True).map(tuple)
+tiers = st.sampled_from(["free", "basic", "premium"])
+ages = st.sampled_from([0, 12, 16, 18, 21])
+
+
+@st.composite
+def terms(draw: st.DrawFn) -> Terms:
+    return Terms(
+        entitlement_required=draw(st.booleans()),
+        tiers=tuple(draw(st.lists(tiers, max_size=2, unique=True))),
+        territories=draw(territories),
+        refused_territories=draw(territories),
+        start_time=draw(st.none() | moments),
+        end_time=draw(st.none() | moments),
+        least_age=draw(ages),
+        maturity=draw(ages),
+        download_allowed=draw(st.booleans()),
+        consent_required=draw(st.booleans()),
+    )
+
+
+entitlements = st.builds(
+    Entitlement,
+    st.sampled_from(["ent_1", "ent_2"]),
+    st.sampled_from(["", ASSET, "ast_2"]),
+    st.none() | moments,
+    st.none() | moments,
+    territories,
+)
+viewers = st.builds(
+    Viewer,
+    viewer_id=st.sampled_from(["", "usr_1"]),
+    tier=st.none() | tiers,
+    locked=st.none() | st.booleans(),
+    entitlements=st.lists(entitlements, max_size=2).map(tuple),
+    age_proof=st.none() | st.builds(AgeProof, st.sampled_from([16, 18, 21]), moments),
+    maturity=st.none() | ages,
+    risk=st.integers(0, 100),
+)
+facts = st.builds(
+    Facts,
+    now=st.just(NOW),
+    asset_id=st.just(ASSET),
+    session_id=st.sampled_from(["", "pbs_1"]),
+    terms=terms(),
+    consent=st.none() | st.sampled_from(Consent),
+    standing=st.builds(Standing, st.booleans(), st.booleans(), st.none() | moments),
+    viewer=viewers,
+    device=st.builds(Device, st.sampled_from(["", "dev_1"]), st.booleans()),
+    place=st.builds(
+        Place,
+        st.none() | st.sampled_from([ip_address("192.0.2.1"), ip_address("198.51.100.1"), ip_address("2001:db8::1")]),
+        st.none() | places,
+    ),
+    streams=st.none() | st.integers(0, 3),
+)
+STRICT = RuleSet(
+    1,
+    checked(
+        [
+            Rule(
+                kind,
+                BELONGS_TO[kind],
+                networks=networks("", ["192.0.2.0/24", "2001:db8::/32"]),
+                refused_networks=networks("", ["192.0.2.128/25"]),
+                proof_by_territory={"US-TX": 18, "FR": 16},
+                streams_by_tier={"free": 1, "*": 2},
+                registered_only=True,
+                refused_from=80,
+            )
+            for kind in RuleKind
+        ]
+    ),
+)
+rule_sets = st.sampled_from([FIRST_RULES, STRICT])
+kinds = st.sampled_from(Kind)
+
+
+@given(facts, rule_sets, kinds, entitlements)
+def test_another_entitlement_never_takes_anything_away(
+    known: Facts, rules: RuleSet, kind: Kind, another: Entitlement
+) -> None:
+    if not decide(rules, kind, known).allowed:
+        return
+    more = replace(known, viewer=replace(known.viewer, entitlements=(*known.viewer.entitlements, another)))
+    assert decide(rules, kind, more).allowed
+    assert latest_end(more, NOW + 9 * HOUR) >= latest_end(known, NOW + 9 * HOUR)
+
+
+UNKNOWN = [
+    lambda known: replace(known, place=Place()),
+    lambda known: replace(known, viewer=replace(known.viewer, tier=None)),
+    lambda known: replace(known, viewer=replace(known.viewer, age_proof=None)),
+    lambda known: replace(known, viewer=replace(known.viewer, entitlements=())),
+    lambda known: replace(known, streams=None),
+    lambda known: replace(known, device=Device()),
+]
+
+
+@given(facts, kinds, st.sampled_from(UNKNOWN))
+def test_what_is_not_known_never_lets_anybody_in(known: Facts, kind: Kind, forget: object) -> None:
+    """With every rule set, forgetting a fact turns no refusal into a yes; but that a tier is unknown may lift its own limit of streams."""
+    less = forget(known)  # type: ignore[operator]  # a function of the list above
+    if decide(STRICT, kind, less).allowed:
+        assert decide(STRICT, kind, known).allowed or less.viewer.tier is None
+
+
+@given(facts, rule_sets, kinds)
+def test_a_refusal_says_why_and_every_rule_says_what_it_saw(known: Facts, rules: RuleSet, kind: Kind) -> None:
+    decision = decide(rules, kind, known)
+    assert [result.kind for result in decision.results] == [
+        rule.kind for rule in rules.rules if kind in rule.applies_to
+    ]
+    refused = [result for result in decision.results if result.outcome is Outcome.REFUSED]
+    assert decision.allowed == (not refused)
+    if refused:
+        assert decision.refusal is refused[0].refusal
+        assert decision.reason
+    assert all(result.saw for result in decision.results if result.outcome is not Outcome.NOT_APPLICABLE)
+
+
+@given(facts)
+def test_facts_come_back_as_they_were_kept(known: Facts) -> None:
+    assert facts_from_json(json.loads(json.dumps(facts_as_json(known)))) == known
+
+
+@given(facts, kinds)
+def test_the_address_of_a_viewer_is_in_no_explanation(known: Facts, kind: Kind) -> None:
+    told = str([dict(result.saw) for result in decide(STRICT, kind, known).results])
+    assert known.place.address is None or str(known.place.address) not in told
+
+
+OPEN = Facts(NOW, ASSET)
+
+
+def refused(known: Facts, rules: RuleSet = FIRST_RULES, kind: Kind = Kind.PLAYBACK) -> str:
+    return decide(rules, kind, known).reason
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        (OPEN, ""),
+        (replace(OPEN, standing=Standing(withdrawn=True, revoked=True)), "ASSET_WITHDRAWN"),
+        (replace(OPEN, standing=Standing(revoked=True)), "SESSION_REVOKED"),
+        (replace(OPEN, standing=Standing(expire_time=NOW)), "TICKET_EXPIRED"),
+        (replace(OPEN, viewer=Viewer("usr_1", "free", locked=True)), "VIEWER_LOCKED"),
+        (replace(OPEN, terms=Terms(start_time=NOW + HOUR)), "OUTSIDE_WINDOW"),
+        (replace(OPEN, terms=Terms(end_time=NOW)), "OUTSIDE_WINDOW"),
+        (replace(OPEN, terms=Terms(start_time=NOW)), ""),
+        (replace(OPEN, terms=Terms(territories=("US",))), "TERRITORY_UNKNOWN"),
+        (replace(OPEN, terms=Terms(territories=("US",)), place=Place(None, "US-TX")), ""),
+        (replace(OPEN, terms=Terms(territories=("US-TX",)), place=Place(None, "US")), "TERRITORY_REFUSED"),
+        (replace(OPEN, terms=Terms(refused_territories=("US-TX",)), place=Place(None, "US")), "TERRITORY_REFUSED"),
+        (replace(OPEN, terms=Terms(refused_territories=("US-TX",)), place=Place(None, "US-UT")), ""),
+        (replace(OPEN, consent=Consent.WITHDRAWN), "CONSENT_MISSING"),
+        (replace(OPEN, terms=Terms(consent_required=True)), "CONSENT_MISSING"),
+        (replace(OPEN, consent=Consent.COMPLETE, terms=Terms(consent_required=True)), ""),
+        (replace(OPEN, terms=Terms(least_age=18)), "AGE_PROOF_REQUIRED"),
+        (replace(OPEN, terms=Terms(least_age=16)), ""),
+        (replace(OPEN, terms=Terms(least_age=18), viewer=Viewer(age_proof=AgeProof(18, NOW + HOUR))), ""),
+        (
+            replace(OPEN, terms=Terms(least_age=18), viewer=Viewer(age_proof=AgeProof(18, NOW))),
+            "AGE_PROOF_REQUIRED",
+        ),
+        (replace(OPEN, terms=Terms(maturity=16), viewer=Viewer(maturity=12)), "MATURITY_EXCEEDED"),
+        (replace(OPEN, terms=Terms(maturity=12), viewer=Viewer(maturity=12)), ""),
+        (replace(OPEN, terms=Terms(entitlement_required=True)), "ENTITLEMENT_REQUIRED"),
+        (replace(OPEN, terms=Terms(tiers=("premium",)), viewer=Viewer("usr_1", "free")), "ENTITLEMENT_REQUIRED"),
+        (replace(OPEN, terms=Terms(tiers=("premium",)), viewer=Viewer("usr_1", "premium")), ""),
+        (replace(OPEN, device=Device("dev_1", revoked=True)), "DEVICE_REFUSED"),
+        (replace(OPEN, viewer=Viewer(risk=100)), "RISK_TOO_HIGH"),
+    ],
+)
+def test_each_rule_looks_at_its_facts(known: Facts, reason: str) -> None:
+    assert refused(known) == reason
+
+
+def test_where_only_the_country_is_known_the_strictest_age_of_its_parts_holds() -> None:
+    known = replace(OPEN, place=Place(ip_address("192.0.2.1"), "US"), device=Device("dev_1"), streams=0)
+    assert refused(known, STRICT) == "AGE_PROOF_REQUIRED"
+    assert refused(replace(known, place=Place(ip_address("192.0.2.1"), "US-UT")), STRICT) == ""
+    assert refused(replace(known, place=Place(ip_address("192.0.2.1"), None)), STRICT) == "AGE_PROOF_REQUIRED"
+
+
+def test_a_playback_ends_with_what_it_rests_on() -> None:
+    rented = Viewer("usr_1", "free", entitlements=(Entitlement("ent_1", ASSET, end_time=NOW + HOUR),))
+    known = replace(OPEN, terms=Terms(entitlement_required=True), viewer=rented)
+    assert latest_end(known, NOW + 6 * HOUR) == NOW + HOUR
+    bought = replace(rented, entitlements=(*rented.entitlements, Entitlement("ent_2", ASSET)))
+    assert latest_end(replace(known, viewer=bought), NOW + 6 * HOUR) == NOW + 6 * HOUR
+
+
+def test_an_engine_that_has_no_rule_for_something_says_no() -> None:
+    def nothing() -> Decision:
+        return decide(RuleSet(1, ()), Kind.SEGMENT, OPEN)
+
+    assert not nothing().allowed
+    with pytest.raises(Refusal):
+        nothing().required()
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        [Rule.plain(RuleKind.WINDOW)],
+        [Rule(RuleKind.STANDING, (Kind.PLAYBACK,))],
+        [Rule.plain(RuleKind.STANDING), Rule.plain(RuleKind.RISK), Rule.plain(RuleKind.RISK)],
+        [Rule.plain(RuleKind.STANDING), Rule(RuleKind.DOWNLOAD, (Kind.SEGMENT,))],
+        [
+            Rule.plain(RuleKind.STANDING),
+            Rule(RuleKind.CONCURRENCY, (Kind.PLAYBACK,), streams_by_tier={"free": 0}),
+        ],
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(rules: list[Rule]) -> None:
+    with pytest.raises(Refusal, match="RULE_SET_INVALID"):
+        checked(rules)
