@@ -1,4 +1,4 @@
 """Who people are, which organisations they belong to, what they may do there, and the tokens and keys that show it.
 
-Owns accounts, sessions, organisations, memberships, roles, API keys and the keys that access tokens are signed with.
+Owns accounts, sessions, passkeys, organisations, memberships, roles, API keys and the keys that access tokens are signed with.
 """

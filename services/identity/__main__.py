@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -34,6 +36,8 @@ from services.identity.organisations import store as organisations
 from services.identity.organisations.domain import Organisation
 from services.identity.organisations.members import Members
 from services.identity.organisations.rpc import OrganisationsServicer
+from services.identity.passkeys.relying_party import RelyingParty
+from services.identity.passkeys.wiring import PASSKEYS_CONTRACTS, add_passkeys
 from services.identity.passwords import BreachedPasswords, Passwords
 from services.identity.people import PEOPLE_CONTRACTS, add_people
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
@@ -44,7 +48,6 @@ from services.identity.trust.rpc import SigningKeysServicer, TrustServicer
 from services.identity.trust.signing import Signer
 from services.identity.upkeep import Upkeep
 from services.kit.access import API_KEYS_FILE
-from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
@@ -57,7 +60,11 @@ CONTRACTS = [
     trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"],
     *oauth.CONTRACTS,
     *PEOPLE_CONTRACTS,
+    *PASSKEYS_CONTRACTS,
 ]
+
+Add = Callable[[grpc.aio.Server], None]
+"""Adds a part's servicers to a server."""
 
 
 class IdentitySettings(oauth.OAuthSettings):
@@ -83,6 +90,14 @@ class IdentitySettings(oauth.OAuthSettings):
     identity_breached_passwords: Path | None = Field(
         default=None,
         description="Folder of SHA-1 range files of breached passwords, `<FIVE HEX DIGITS>.txt`. None: no such list.",
+    )
+    identity_passkey_rp_id: str = Field(
+        default="",
+        description="Host that passkeys are bound to, for ever. Empty: that of the public URL; `localhost` for loopback.",
+    )
+    identity_passkey_origins: tuple[str, ...] = Field(
+        default=(),
+        description="JSON list of origins whose pages may ask for passkeys. Empty: that of the public URL.",
     )
     identity_device_limits: dict[str, int] = Field(
         default_factory=lambda: dict(LIMITS),
@@ -117,13 +132,89 @@ def _passwords(settings: IdentitySettings) -> Passwords:
     )
 
 
-def _groups(
-    database: Database, clock: Clock, sessions: Sessions, feed: TrustFeed, signer: Signer
-) -> Callable[[grpc.aio.Server], None]:
-    """What organisations own: members, roles and keys. Returns what adds it to a server."""
-    organisations_ = OrganisationsServicer(database, clock, Members(clock, sessions, feed), feed)
-    keys = ApiKeysServicer(database, clock, feed)
-    signing = SigningKeysServicer(database, signer, feed)
+@dataclass(frozen=True)
+class _Foundation:
+    """What the parts of the service stand on."""
+
+    process: Process
+    settings: IdentitySettings
+    database: Database
+    seal: Seal
+    signer: Signer
+    feed: TrustFeed
+    sessions: Sessions
+    messages: Messages
+    passwords: Passwords
+    password_sign_in: PasswordSignIn
+
+    @classmethod
+    def of(cls, process: Process, settings: IdentitySettings) -> _Foundation:
+        """Makes it. Nothing is started yet."""
+        database, clock = process.database(), process.clock
+        seal = Seal(settings.secret(IDENTITY_KEY_FILE))
+        signer = Signer(seal, clock, settings.public_url.rstrip("/"))
+        feed = TrustFeed(database, clock, signer)
+        sessions = Sessions(clock, signer, feed)
+        passwords = _passwords(settings)
+        return cls(
+            process,
+            settings,
+            database,
+            seal=seal,
+            signer=signer,
+            feed=feed,
+            sessions=sessions,
+            messages=Messages(seal),
+            passwords=passwords,
+            password_sign_in=PasswordSignIn(database, clock, seal, passwords, sessions),
+        )
+
+
+def _accounts(on: _Foundation, home: str) -> Add:
+    """Accounts and the ways into them by address and password."""
+    clock = on.process.clock
+    joining = Joining(
+        on.database,
+        clock,
+        codes=Codes(on.seal),
+        messages=on.messages,
+        passwords=on.passwords,
+        sessions=on.sessions,
+        home_organisation_id=home,
+        registration_open=on.settings.identity_registration_open,
+    )
+    servicer = AccountsServicer(
+        on.database,
+        clock,
+        joining=joining,
+        password_sign_in=on.password_sign_in,
+        sessions=on.sessions,
+        feed=on.feed,
+        proofs=on.process.proofs,
+    )
+    return partial(accounts_service_pb2_grpc.add_AccountsServiceServicer_to_server, servicer)
+
+
+def _people(on: _Foundation) -> Add:
+    """What people have besides accounts."""
+    return add_people(
+        on.process,
+        on.database,
+        seal=on.seal,
+        messages=on.messages,
+        sessions=on.sessions,
+        password_sign_in=on.password_sign_in,
+        device_limits=on.settings.identity_device_limits,
+        post_seconds=on.settings.identity_post_seconds,
+    )
+
+
+def _groups(on: _Foundation) -> Add:
+    """What organisations own: members, roles and keys."""
+    clock = on.process.clock
+    organisations_ = OrganisationsServicer(on.database, clock, Members(clock, on.sessions, on.feed), on.feed)
+    keys = ApiKeysServicer(on.database, clock, on.feed)
+    signing = SigningKeysServicer(on.database, on.signer, on.feed)
 
     def add(server: grpc.aio.Server) -> None:
         api_keys_service_pb2_grpc.add_ApiKeysServiceServicer_to_server(keys, server)
@@ -133,97 +224,54 @@ def _groups(
     return add
 
 
-def _joining(
-    settings: IdentitySettings,
-    database: Database,
-    clock: Clock,
-    *,
-    seal: Seal,
-    messages: Messages,
-    passwords: Passwords,
-    sessions: Sessions,
-    home: str,
-) -> Joining:
-    return Joining(
-        database,
-        clock,
-        codes=Codes(seal),
-        messages=messages,
-        passwords=passwords,
-        sessions=sessions,
-        home_organisation_id=home,
-        registration_open=settings.identity_registration_open,
-    )
+def _passkeys(on: _Foundation) -> Add:
+    """Passkeys of this install's site."""
+    settings = on.settings
+    party = RelyingParty.of(settings.public_url, settings.identity_passkey_rp_id, settings.identity_passkey_origins)
+    return add_passkeys(on.database, on.process.clock, on.sessions, party)
+
+
+def _oauth(on: _Foundation, trust: LocalTrust) -> Add:
+    """What apps, televisions and outside providers need."""
+    return oauth.OAuthPart(
+        on.settings,
+        on.database,
+        on.process.clock,
+        seal=on.seal,
+        signer=on.signer,
+        feed=on.feed,
+        sessions=on.sessions,
+        trust=trust,
+        proofs=on.process.proofs,
+    ).add
 
 
 async def wire(process: Process, settings: IdentitySettings) -> None:
     """Puts the service together and starts it. It serves only once keys and revocations are known."""
-    database, clock = process.database(), process.clock
     bus = await process.bus()
     await ensure_events(bus.jetstream())
-    seal = Seal(settings.secret(IDENTITY_KEY_FILE))
-    signer = Signer(seal, clock, settings.public_url.rstrip("/"))
-    feed = TrustFeed(database, clock, signer)
-    await feed.start(bus)
-    api_keys = ApiKeyRecognition(database, clock)
-    passwords = _passwords(settings)
-    sessions, messages = Sessions(clock, signer, feed), Messages(seal)
-    password_sign_in = PasswordSignIn(database, clock, seal, passwords, sessions)
-    joining = _joining(
-        settings,
-        database,
-        clock,
-        seal=seal,
-        messages=messages,
-        passwords=passwords,
-        sessions=sessions,
-        home=await _home(settings, database, process),
-    )
-    accounts = AccountsServicer(
-        database,
-        clock,
-        joining=joining,
-        password_sign_in=password_sign_in,
-        sessions=sessions,
-        feed=feed,
-        proofs=process.proofs,
-    )
-    people = add_people(
-        process,
-        database,
-        seal=seal,
-        messages=messages,
-        sessions=sessions,
-        password_sign_in=password_sign_in,
-        device_limits=settings.identity_device_limits,
-        post_seconds=settings.identity_post_seconds,
-    )
-    trust = LocalTrust(clock, signer, feed, api_keys)
-    oauth_part = oauth.OAuthPart(
-        settings,
-        database,
-        clock,
-        seal=seal,
-        signer=signer,
-        feed=feed,
-        sessions=sessions,
-        trust=trust,
-        proofs=process.proofs,
-    )
-    groups = _groups(database, clock, sessions, feed, signer)
+    on = _Foundation.of(process, settings)
+    await on.feed.start(bus)
+    api_keys = ApiKeyRecognition(on.database, process.clock)
+    trust = LocalTrust(process.clock, on.signer, on.feed, api_keys)
+    parts: list[Add] = [
+        _accounts(on, await _home(settings, on.database, process)),
+        _people(on),
+        _groups(on),
+        _passkeys(on),
+        _oauth(on, trust),
+        partial(trust_service_pb2_grpc.add_TrustServiceServicer_to_server, TrustServicer(on.feed, api_keys)),
+    ]
 
     def add(server: grpc.aio.Server) -> None:
-        people(server)
-        groups(server)
-        accounts_service_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, server)
-        trust_service_pb2_grpc.add_TrustServiceServicer_to_server(TrustServicer(feed, api_keys), server)
-        oauth_part.add(server)
+        for part in parts:
+            part(server)
 
-    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
-    process.in_background(feed.run(), "trust feed")
-    process.in_background(Upkeep(database, clock).run(settings.identity_upkeep_seconds), "upkeep")
+    process.in_background(Relay(on.database, bus.jetstream()).run(), "relay")
+    process.in_background(on.feed.run(), "trust feed")
+    process.in_background(Upkeep(on.database, process.clock).run(settings.identity_upkeep_seconds), "upkeep")
     await process.serve(CONTRACTS, add, trust=trust)
-    process.in_background(feed.until_stopped(), "trust watchers")  # stopped before the server is drained
+    process.in_background(on.feed.until_stopped(), "trust watchers")  # stopped before the server is drained
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ def sent_too_often(wait: timedelta) -> Refusal:
 
 
 def account_locked() -> Refusal:
-    """Told to who knows the password only."""
+    """Told only to who knows the password or holds a passkey."""
     message = "this account is locked; ask whoever runs this platform"
     return refusal(grpc.StatusCode.PERMISSION_DENIED, "ACCOUNT_LOCKED", message)
 

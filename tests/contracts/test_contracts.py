@@ -24,6 +24,7 @@ PREFIXES = {
     "organisation_id": "org",
     "message_id": "msg",
     "package_id": "pkg",
+    "passkey_id": "pky",
     "phone_verification_id": "phv",
     "profile_id": "prf",
     "provider_id": "idp",

@@ -11,7 +11,20 @@ from tests.envoy.edge import Edge
 from tests.envoy.parts import ASSET
 
 
-@pytest.mark.parametrize("path", ["/", "/upload", f"/watch/{ASSET}", "/?utm=1", f"/watch/{ASSET}?t=10"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/upload",
+        "/sign-in",
+        "/register",
+        "/forgot-password",
+        "/account",
+        f"/watch/{ASSET}",
+        "/?utm=1",
+        f"/watch/{ASSET}?t=10",
+    ],
+)
 async def test_every_page_of_the_app_is_its_one_document(edge: Edge, path: str) -> None:
     answer = await edge.http.get(path)
     assert (answer.status_code, answer.text) == (200, INDEX)

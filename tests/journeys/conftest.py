@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.support.chromium import running_chromium
 from tests.support.counted_films import film
@@ -21,7 +21,8 @@ def whole_mesh() -> Iterator[Mesh]:
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium."""
+    """Chromium. A page on a busy machine may take longer than Playwright's five seconds."""
+    expect.set_options(timeout=20_000)
     async with running_chromium() as running:
         yield running
 

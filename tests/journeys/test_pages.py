@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
+from tests.journeys.pages import AXE, RULES
 from tests.support.chromium import played_until
 from tests.support.counted_films import large_file
 from tests.support.mesh import Mesh
-
-AXE = Path(__file__).resolve().parents[2] / "web/node_modules/axe-core/axe.min.js"
-RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
 
 
 @asynccontextmanager
@@ -67,6 +65,7 @@ async def begin_upload(page: Page, mesh: Mesh, file: Path) -> None:
 async def test_a_key_that_is_not_accepted_is_told_and_forgotten(whole_mesh: Mesh, browser: Browser) -> None:
     async with visitor(browser) as page:
         await page.goto(whole_mesh.url)
+        await page.get_by_test_id("use-api-key").click()
         await page.get_by_test_id("api-key").fill("rmk_wrong")
         await page.get_by_test_id("sign-in-submit").click()
         refusal = page.get_by_test_id("refusal")

@@ -45,6 +45,7 @@ async def test_a_person_uploads_a_film_through_the_page_watches_the_stages_and_p
 ) -> None:
     async with opened_page(browser, 1280, 800) as page:
         await page.goto(f"{whole_mesh.url}/upload")
+        await page.get_by_test_id("use-api-key").click()
         await page.get_by_test_id("api-key").fill(whole_mesh.key)
         await page.get_by_test_id("sign-in-submit").click()
         await page.get_by_test_id("file-input").set_input_files(film())

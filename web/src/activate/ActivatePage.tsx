@@ -6,21 +6,21 @@ import { refusalOfCall, type Refusal } from "../api/refusal";
 import { PageHead } from "../app/PageHead";
 import { signInFirst, useFragment } from "../authorize/arrival";
 import { ScopeList } from "../authorize/ScopeList";
-import { useCredential } from "../session/current";
+import { useSignedIn } from "../session/current";
 import { Button } from "../ui/Button";
 import { RefusalPanel } from "../ui/RefusalPanel";
 
 /** Lets a television in whose code the person types, or brings along in the address that the television shows. */
 export function ActivatePage(): ReactElement {
   const brought = useFragment("user_code");
-  const { key } = useCredential();
+  const { who } = useSignedIn();
   const [device, setDevice] = useState<DeviceAuthorization | null>(null);
   const [approved, setApproved] = useState<boolean | null>(null);
   const [refused, setRefused] = useState<Refusal | null>(null);
 
   useEffect(() => {
-    if (key === "") signInFirst();
-  }, [key]);
+    if (who === "nobody") signInFirst();
+  }, [who]);
 
   const attempt = (work: Promise<void>): void => {
     setRefused(null);
@@ -37,7 +37,7 @@ export function ActivatePage(): ReactElement {
     setApproved(approve);
   };
 
-  if (key === "") return <p className="waiting">One moment…</p>;
+  if (who === "nobody") return <p className="waiting">One moment…</p>;
   return (
     <div className="narrow" data-testid="activate">
       <PageHead title="Let a device in" lead="For televisions and other devices that show a code." />

@@ -3,13 +3,14 @@
 import type { ErrorReason as IdentityReason } from "@gen/reelmesh/identity/v1/identity_pb";
 
 import { oauthWords } from "./oauthWords";
+import { passkeyWords } from "./passkeyWords";
 import type { Words } from "./words";
 
 /** Reasons of `identity.reelmesh`. */
 export const identity: Readonly<Record<Exclude<keyof typeof IdentityReason, "UNSPECIFIED">, Words>> = {
   SIGN_IN_REFUSED: {
-    title: "Address and password do not belong together",
-    advice: "Check both and try again, or ask for a new password.",
+    title: "E-mail address and password do not belong together",
+    advice: "Check both and try again, or set a new password.",
   },
   TOO_MANY_ATTEMPTS: {
     title: "There were too many wrong attempts",
@@ -21,8 +22,8 @@ export const identity: Readonly<Record<Exclude<keyof typeof IdentityReason, "UNS
     advice: "Take several words that do not belong together, or let a password manager make one.",
   },
   CODE_INVALID: {
-    title: "The code is not right, or not good any more",
-    advice: "Check it. A code works for a few minutes and a few tries; after that, ask for a new one.",
+    title: "The code is not right",
+    advice: "It may be mistyped, used or too old. Check the newest message, or ask for another code.",
   },
   REFRESH_TOKEN_INVALID: { title: "You were signed out", advice: "Sign in again to go on." },
   REFRESH_TOKEN_REUSED: {
@@ -108,4 +109,5 @@ export const identity: Readonly<Record<Exclude<keyof typeof IdentityReason, "UNS
     advice: "Sign out and sign in again on this device.",
   },
   ...oauthWords,
+  ...passkeyWords,
 };

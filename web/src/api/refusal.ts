@@ -24,6 +24,14 @@ export interface Refusal {
   readonly kind: "credential" | "transient" | "final";
   /** Seconds after which the server suggests to try again. */
   readonly retryAfter: number | undefined;
+  /** What is wrong with which field of the request; empty when that is not the trouble. */
+  readonly fields: readonly WrongField[];
+}
+
+/** A field that was not accepted, by its name in the contract. */
+export interface WrongField {
+  readonly field: string;
+  readonly description: string;
 }
 
 const CREDENTIAL = new Set(["CREDENTIAL_INVALID"]);
@@ -48,6 +56,7 @@ interface Extras {
   readonly detail?: string | undefined;
   readonly correlationId?: string | undefined;
   readonly retryAfter?: number | undefined;
+  readonly fields?: readonly WrongField[] | undefined;
   /** Stands in for the title where a reason is not known to this application. */
   readonly fallback?: OwnReason | undefined;
 }
@@ -64,7 +73,18 @@ export function refusal(reason: string, extras: Extras = {}): Refusal {
     correlationId: extras.correlationId ?? "",
     kind: CREDENTIAL.has(reason) ? "credential" : TRANSIENT.has(reason) ? "transient" : "final",
     retryAfter: extras.retryAfter,
+    fields: extras.fields ?? [],
   };
+}
+
+/** A refusal as something that can be thrown. */
+export class Refused extends Error {
+  readonly refusal: Refusal;
+
+  constructor(found: Refusal) {
+    super(`${found.reason}: ${found.title}`);
+    this.refusal = found;
+  }
 }
 
 /** Builds a refusal that this application found by itself. */
@@ -89,6 +109,7 @@ const REASON_OF_CODE: Partial<Record<Code, string>> = {
 
 /** Turns whatever a call by connect-web threw into a refusal. */
 export function refusalOfCall(error: unknown, sentCorrelationId = ""): Refusal {
+  if (error instanceof Refused) return error.refusal;
   const thrown = ConnectError.from(error);
   const info = thrown.findDetails(ErrorInfoSchema)[0];
   const correlationId = info?.metadata.correlation_id ?? thrown.metadata.get("x-correlation-id") ?? sentCorrelationId;
@@ -99,6 +120,7 @@ export function refusalOfCall(error: unknown, sentCorrelationId = ""): Refusal {
       domain: info.domain,
       detail: [thrown.rawMessage, ...fields.map((field) => `${field.field}: ${field.description}`)].join("\n"),
       correlationId,
+      fields: fields.map(({ field, description }) => ({ field, description })),
       retryAfter: retryAfter === undefined ? undefined : Number(retryAfter.seconds) + retryAfter.nanos / 1e9,
     });
   }

@@ -28,12 +28,13 @@ const rpc: Table<typeof RpcReason> = {
     advice: "Check the clock of the device, then try again; if it lasts, sign in again.",
   },
   CREDENTIAL_INVALID: {
-    title: "Your key is not accepted",
-    advice: "It is unknown or no longer valid. Sign in with the key that “reelmesh key” prints.",
+    title: "Your sign-in is not accepted",
+    advice: "It is unknown or no longer valid. Sign in again; operators find their key by “reelmesh key”.",
   },
   PERMISSION_MISSING: {
-    title: "Your key may not do this",
-    advice: "Use a key that carries the permission, or ask the operator to grant it.",
+    title: "You may not do this",
+    advice:
+      "Your roles do not allow it. Ask an administrator of your organisation for one that does, or use a key that carries the permission.",
   },
   REQUEST_INVALID: {
     title: "The request was not understood",
@@ -295,7 +296,7 @@ const here = {
   },
   PLAYBACK_NEEDED: {
     title: "You need a link to watch this",
-    advice: "Open the link that you were given, or sign in with an operator key to start playback yourself.",
+    advice: "Open the link that you were given, or sign in to start playback yourself.",
   },
   PLAYER_FAILED: {
     title: "The player stopped",
@@ -308,6 +309,22 @@ const here = {
   FILE_UNREADABLE: {
     title: "The file can no longer be read",
     advice: "It was moved, changed or removed since you chose it. Choose it again.",
+  },
+  PASSKEY_CANCELLED: {
+    title: "No passkey was used",
+    advice: "You closed the question, or it took too long. Try again when you are ready.",
+  },
+  PASSKEY_HELD: {
+    title: "This device has a passkey of yours already",
+    advice: "You can sign in with it. To add another one, use another device or key ring.",
+  },
+  PASSKEY_UNSUPPORTED: {
+    title: "This browser cannot use passkeys here",
+    advice: "It is too old, or this page did not come over a secure connection. Sign in by password.",
+  },
+  PASSKEY_ELSEWHERE: {
+    title: "Passkeys do not work at this address",
+    advice: "They are bound to the name of the site. Open it by its name, then try again.",
   },
   UNKNOWN: {
     title: "Something went wrong",
@@ -333,10 +350,7 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   here,
 };
 
-/**
- * The words of a reason. The edge sends the bare name, so names are unique over all tables but the one of accounts, whose refusals always
- * tell their domain.
- */
+/** The words of a reason. The edge sends the bare name, without its domain: then what `rpc` and `policy` mean by it counts first. */
 export function wordsOf(reason: string, domain = ""): Words | undefined {
   const first = WORDS[domain]?.[reason];
   if (first !== undefined) return first;

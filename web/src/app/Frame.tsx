@@ -1,21 +1,59 @@
 import type { ReactElement, ReactNode } from "react";
 
-import { credential, useCredential } from "../session/current";
+import { nameOf, useAccount } from "../session/account";
+import { credential, useSignedIn } from "../session/current";
+import { may } from "../session/signedIn";
 import { Button } from "../ui/Button";
-import { Mark } from "../ui/icons";
+import { Icon, Mark } from "../ui/icons";
 import { Announcer } from "./announcer";
 import { Link } from "./navigation";
 import type { Route } from "./routes";
 
 const PAGES = [
-  { page: "library", href: "/", name: "Library" },
-  { page: "upload", href: "/upload", name: "Upload" },
+  { page: "library", href: "/", name: "Library", permission: "" },
+  { page: "upload", href: "/upload", name: "Upload", permission: "uploads.write" },
 ] as const;
+
+/** Who is signed in, and the way out. */
+function Whoever({ route }: { route: Route }): ReactElement | null {
+  const { who } = useSignedIn();
+  const account = useAccount();
+  if (who === "nobody") return null;
+  const name = account === null ? "Account" : nameOf(account);
+  return (
+    <div className="whoever">
+      {who === "person" ? (
+        <Link
+          href="/account"
+          className="button quiet person"
+          aria-current={route.page === "account" ? "page" : undefined}
+          aria-label={account === null ? undefined : `Your account: ${name}`}
+          data-testid="who"
+        >
+          <Icon name="person" />
+          <span className="person-name">{name}</span>
+        </Link>
+      ) : null}
+      <Button
+        look="quiet"
+        icon={who === "key" ? "key" : "sign-out"}
+        className="sign-out"
+        data-testid="sign-out"
+        onClick={() => void credential.signOut()}
+      >
+        Sign out
+      </Button>
+    </div>
+  );
+}
 
 /** What stands around every page. Viewers who came by a link get no navigation that would only refuse them. */
 export function Frame({ route, children }: { route: Route; children: ReactNode }): ReactElement {
-  const { key } = useCredential();
-  const navigable = key !== "" || route.page !== "watch";
+  const signedIn = useSignedIn();
+  const pages = PAGES.filter(
+    ({ permission }) => permission === "" || signedIn.who === "nobody" || may(signedIn, permission),
+  );
+  const navigable = signedIn.who !== "nobody" || route.page === "library" || route.page === "upload";
   return (
     <div className="frame" data-page={route.page}>
       <a className="skip" href="#content">
@@ -28,26 +66,14 @@ export function Frame({ route, children }: { route: Route; children: ReactNode }
         </Link>
         {navigable ? (
           <nav aria-label="Main">
-            {PAGES.map(({ page, href, name }) => (
+            {pages.map(({ page, href, name }) => (
               <Link key={page} href={href} aria-current={route.page === page ? "page" : undefined}>
                 {name}
               </Link>
             ))}
           </nav>
         ) : null}
-        {key === "" ? null : (
-          <Button
-            look="quiet"
-            icon="key"
-            className="sign-out"
-            data-testid="sign-out"
-            onClick={() => {
-              credential.forget();
-            }}
-          >
-            Sign out
-          </Button>
-        )}
+        <Whoever route={route} />
       </header>
       <main id="content" tabIndex={-1}>
         {children}

@@ -3,10 +3,15 @@ import { expect, test } from "vitest";
 import { readFragment, takeFragment } from "./fragment";
 
 test("code and key are read from the fragment", () => {
-  expect(readFragment("#code=abc")).toEqual({ code: "abc", key: "" });
-  expect(readFragment("#key=rmk_x&code=a%2Bb")).toEqual({ code: "a+b", key: "rmk_x" });
-  expect(readFragment("#content")).toEqual({ code: "", key: "" });
-  expect(readFragment("")).toEqual({ code: "", key: "" });
+  expect(readFragment("#code=abc")).toEqual({ code: "abc", key: "", next: "" });
+  expect(readFragment("#key=rmk_x&code=a%2Bb")).toEqual({ code: "a+b", key: "rmk_x", next: "" });
+  expect(readFragment("#next=%2Fwatch%2Fa%3Fformat%3Dhls%26b")).toEqual({
+    code: "",
+    key: "",
+    next: "/watch/a?format=hls&b",
+  });
+  expect(readFragment("#content")).toEqual({ code: "", key: "", next: "" });
+  expect(readFragment("")).toEqual({ code: "", key: "", next: "" });
 });
 
 function arriveAt(url: string): { left: string[]; taken: ReturnType<typeof takeFragment> } {
@@ -22,5 +27,6 @@ test("a secret leaves the address bar, the rest of the address stays", () => {
 });
 
 test("a fragment without secrets is left alone, so that links within a page work", () => {
+  expect(arriveAt("http://x/sign-in#next=%2Fupload").left).toEqual([]);
   expect(arriveAt("http://x/upload#content").left).toEqual([]);
 });

@@ -8,6 +8,7 @@ import {
 
 import { credential } from "../session/current";
 import { takeFragment } from "./fragment";
+import { routeOf } from "./routes";
 
 /** Where the application is: the address, and the one-time code that came with it. */
 interface Place {
@@ -15,17 +16,19 @@ interface Place {
   readonly search: string;
   /** One-time code for the watch page, kept out of the address bar. Empty when there is none. */
   readonly code: string;
+  /** Where to go after signing in, as the address says; empty when it does not. */
+  readonly next: string;
 }
 
-let place: Place = { pathname: "/", search: "", code: "" };
+let place: Place = { pathname: "/", search: "", code: "", next: "" };
 const listeners = new Set<() => void>();
 
 /** Reads the address bar, taking secrets out of it. */
 function arrive(code = ""): void {
   const fragment = takeFragment(window.location, window.history);
-  if (fragment.key !== "") credential.accept(fragment.key);
+  if (fragment.key !== "") credential.acceptKey(fragment.key);
   const { pathname, search } = window.location;
-  place = { pathname, search, code: code === "" ? fragment.code : code };
+  place = { pathname, search, code: code === "" ? fragment.code : code, next: fragment.next };
   for (const listener of listeners) listener();
 }
 
@@ -53,6 +56,13 @@ export function navigate(path: string, options: { code?: string; replace?: boole
     window.scrollTo(0, 0);
   }
   arrive(options.code);
+}
+
+/** Goes on to a path of this site, be it a page of this application or one that the server makes. There is no way back to the page before. */
+export function goOn(path: string): void {
+  const { pathname, search } = new URL(path, window.location.origin);
+  if (routeOf(pathname, search).page === "missing") window.location.replace(path);
+  else navigate(path, { replace: true });
 }
 
 /** The place, for components. */

@@ -8,6 +8,9 @@ test("each address leads to its page", () => {
   expect(routeOf("/", "")).toEqual({ page: "library" });
   expect(routeOf("/upload", "")).toEqual({ page: "upload" });
   expect(routeOf("/upload/", "")).toEqual({ page: "upload" });
+  for (const page of ["sign-in", "register", "forgot-password", "account"]) {
+    expect(routeOf(`/${page}`, "")).toEqual({ page });
+  }
   expect(routeOf(`/watch/${ID}`, "")).toEqual({ page: "watch", assetId: ID, format: "dash" });
   expect(routeOf(`/watch/${ID}`, "?format=hls")).toEqual({ page: "watch", assetId: ID, format: "hls" });
 });

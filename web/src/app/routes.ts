@@ -6,11 +6,17 @@ export type Route =
   | { readonly page: "activate" }
   | { readonly page: "sso" }
   | { readonly page: "watch"; readonly assetId: string; readonly format: Format }
+  | { readonly page: SessionPage }
+  | { readonly page: "account" }
   | { readonly page: "missing" };
+
+/** A page on which people sign in. */
+export type SessionPage = "sign-in" | "register" | "forgot-password";
 
 /** How the player is fed. */
 export type Format = "dash" | "hls";
 
+const SINGLE = ["upload", "sign-in", "register", "forgot-password", "account", "authorize", "activate", "sso"] as const;
 const ASSET_ID = /^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 
 /** Whether a text is an asset id as the contracts define it. */
@@ -23,8 +29,8 @@ export function routeOf(pathname: string, search: string): Route {
   const parts = pathname.split("/").filter((part) => part !== "");
   const [first, second] = parts;
   if (first === undefined) return { page: "library" };
-  if (first === "upload" && parts.length === 1) return { page: "upload" };
-  if ((first === "authorize" || first === "activate" || first === "sso") && parts.length === 1) return { page: first };
+  const single = SINGLE.find((page) => page === first);
+  if (single !== undefined && parts.length === 1) return { page: single };
   if (first === "watch" && parts.length === 2 && second !== undefined && isAssetId(second)) {
     const format = new URLSearchParams(search).get("format") === "hls" ? "hls" : "dash";
     return { page: "watch", assetId: second, format };

@@ -4,7 +4,7 @@ import { useEffect, useState, type ReactElement } from "react";
 import { oauth, refusing } from "../api/clients";
 import { refusalOfCall, type Refusal } from "../api/refusal";
 import { PageHead } from "../app/PageHead";
-import { useCredential } from "../session/current";
+import { useSignedIn } from "../session/current";
 import { Button } from "../ui/Button";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { signInFirst, useFragment } from "./arrival";
@@ -31,15 +31,15 @@ async function answeredAlone(asked: Authorization): Promise<boolean> {
 export function AuthorizePage(): ReactElement {
   const authorizationId = useFragment("request");
   const silent = useFragment("silent") !== "";
-  const { key } = useCredential();
+  const { who } = useSignedIn();
   const [asked, setAsked] = useState<Authorization | null>(null);
   const [refused, setRefused] = useState<Refusal | null>(null);
 
   useEffect(() => {
     let here = true;
     const ask = async (): Promise<void> => {
-      if (key === "" && silent) leave((await refusing.refuseAuthorization({ authorizationId })).redirectUri);
-      else if (key === "") signInFirst();
+      if (who === "nobody" && silent) leave((await refusing.refuseAuthorization({ authorizationId })).redirectUri);
+      else if (who === "nobody") signInFirst();
       else {
         const { authorization } = await oauth.getAuthorization({ authorizationId });
         if (authorization === undefined || !here) return;
@@ -52,7 +52,7 @@ export function AuthorizePage(): ReactElement {
     return () => {
       here = false;
     };
-  }, [authorizationId, key, silent]);
+  }, [authorizationId, who, silent]);
 
   const decide = (approve: boolean): void => {
     answer(authorizationId, approve).catch((error: unknown) => {

@@ -4,6 +4,7 @@ import { useSyncExternalStore } from "react";
 
 import { navigate } from "../app/navigation";
 import { credential } from "../session/current";
+import { withNext } from "../session/next";
 
 function subscribe(listener: () => void): () => void {
   window.addEventListener("hashchange", listener);
@@ -23,14 +24,9 @@ export function fragmentField(hash: string, name: string): string {
   return new URLSearchParams(hash.replace(/^#/, "")).get(name) ?? "";
 }
 
-/** Where to sign in to come back to an address of this application. */
-export function signInPath(back: string): string {
-  return `/sign-in#next=${encodeURIComponent(back)}`;
-}
-
 /** Leads through sign-in and back to this very page. Whoever is signed in is not any more. */
 export function signInFirst(): void {
   const back = window.location.pathname + window.location.hash;
-  credential.forget();
-  navigate(signInPath(back), { replace: true });
+  if (credential.state().who !== "nobody") void credential.signOut();
+  navigate(withNext("/sign-in", back), { replace: true });
 }

@@ -1,7 +1,10 @@
 import type { ReactElement } from "react";
 
 import { Link } from "../app/navigation";
+import { NotForYou } from "../app/NotForYou";
 import { PageHead } from "../app/PageHead";
+import { useSignedIn } from "../session/current";
+import { may } from "../session/signedIn";
 import { Button } from "../ui/Button";
 import { plural } from "../ui/format";
 import { Icon } from "../ui/icons";
@@ -33,18 +36,32 @@ function Empty(): ReactElement {
 
 /** What has come in, and how far it is. */
 export function LibraryPage(): ReactElement {
+  const signedIn = useSignedIn();
   const list = useAssets();
   const { assets, refusal, hasMore, loading, loadMore, reload } = list;
+  if (signedIn.who === "person" && refusal?.reason === "PERMISSION_MISSING") {
+    return (
+      <>
+        <PageHead title="Library" />
+        <NotForYou title="The library is not open to you" testId="no-library">
+          You are signed in, but your roles here let you watch, not browse. Open the link of a video that you were
+          given, or ask an administrator of your organisation for a role that sees the library.
+        </NotForYou>
+      </>
+    );
+  }
   return (
     <>
       <PageHead
         title="Library"
         lead={lead(list)}
         actions={
-          <Link href="/upload" className="button primary">
-            <Icon name="upload" />
-            Upload
-          </Link>
+          may(signedIn, "uploads.write") ? (
+            <Link href="/upload" className="button primary">
+              <Icon name="upload" />
+              Upload
+            </Link>
+          ) : undefined
         }
       />
       {refusal === null ? null : (

@@ -1,24 +1,105 @@
-import { useState, type ReactElement, type SyntheticEvent } from "react";
+import { useEffect, useState, type ReactElement, type SyntheticEvent } from "react";
 
+import { entrance } from "../api/clients";
+import { Link } from "../app/navigation";
 import { PageHead } from "../app/PageHead";
 import { Button } from "../ui/Button";
+import { Field, PasswordField } from "../ui/Field";
 import { RefusalPanel } from "../ui/RefusalPanel";
-import { credential, useCredential } from "./current";
+import { credential, useSignedIn } from "./current";
+import { withNext } from "./next";
+import { PasskeyOffer, passkeysWork } from "./passkeys";
+import { useSending, type Sending } from "./useSending";
 
-/** Asks for the operator's key. */
-export function SignInPage(): ReactElement {
-  const { refused } = useCredential();
+/** Asks who somebody is: by e-mail address and password, by passkey, or by an operator's key. */
+export function SignInPage({ next }: { next: string }): ReactElement {
+  const { refused } = useSignedIn();
+  const sending = useSending("email", "password");
+  const [offer] = useState(() => new PasskeyOffer(sending.send));
+  useEffect(() => {
+    offer.start();
+    return () => {
+      offer.stop();
+    };
+  }, [offer]);
+  const shown = sending.refusal ?? refused;
   return (
     <div className="narrow" data-testid="sign-in">
-      <PageHead title="Sign in" lead="The library and uploads need an operator key." />
-      {refused === null ? null : <RefusalPanel refusal={refused} />}
-      <SignInForm />
+      <PageHead title="Sign in" />
+      {shown === null ? null : <RefusalPanel look="person" refusal={shown} />}
+      <PasswordForm sending={sending} next={next} />
+      {/* Other ways in come here: one-time codes, and outside providers (ListSignInOptions). */}
+      <div className="ways">
+        {passkeysWork() ? (
+          <Button
+            icon="passkey"
+            disabled={sending.busy}
+            data-testid="passkey-sign-in"
+            onClick={() => void sending.send(() => offer.choose())}
+          >
+            Sign in with a passkey
+          </Button>
+        ) : null}
+        <Link className="button plain" href={withNext("/register", next)} data-testid="to-register">
+          Create an account
+        </Link>
+      </div>
+      <details className="more-info" open={refused?.reason === "CREDENTIAL_INVALID"}>
+        <summary data-testid="use-api-key">Use an API key</summary>
+        <KeyForm />
+      </details>
     </div>
   );
 }
 
-/** The field for the key. */
-export function SignInForm(): ReactElement {
+function PasswordForm({ sending, next }: { sending: Sending; next: string }): ReactElement {
+  const [email, setEmail] = useState("");
+  const [password, setPassword] = useState("");
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    if (email.trim() === "") sending.refuse("email", "Enter your e-mail address.");
+    else if (password === "") sending.refuse("password", "Enter your password.");
+    else {
+      void sending.send(async () => {
+        const { tokens } = await entrance.logIn({ email: email.trim(), password });
+        if (tokens !== undefined) credential.signIn(tokens);
+      });
+    }
+  };
+  return (
+    <form className="form" onSubmit={submit} noValidate>
+      <Field
+        label="E-mail address"
+        type="email"
+        name="email"
+        autoComplete="username webauthn"
+        autoCapitalize="none"
+        spellCheck={false}
+        maxLength={254}
+        required
+        value={email}
+        hint={sending.wrong("email")}
+        data-testid="email"
+        onChange={setEmail}
+      />
+      <PasswordField
+        label="Password"
+        autoComplete="current-password"
+        value={password}
+        hint={sending.wrong("password")}
+        help={<Link href={withNext("/forgot-password", next)}>Forgot your password?</Link>}
+        data-testid="password"
+        onChange={setPassword}
+      />
+      <Button look="primary" type="submit" disabled={sending.busy} data-testid="log-in">
+        {sending.busy ? "Signing in…" : "Sign in"}
+      </Button>
+    </form>
+  );
+}
+
+/** The field for an operator's key. */
+export function KeyForm(): ReactElement {
   const [key, setKey] = useState("");
   const [hint, setHint] = useState("");
   const submit = (event: SyntheticEvent): void => {
@@ -26,7 +107,7 @@ export function SignInForm(): ReactElement {
     const given = key.trim();
     if (given === "") setHint("Paste the key first.");
     else if (/\s/.test(given)) setHint("A key has no spaces in it. Copy it again.");
-    else credential.accept(given);
+    else credential.acceptKey(given);
   };
   return (
     <form className="sign-in" onSubmit={submit} noValidate>
@@ -47,13 +128,14 @@ export function SignInForm(): ReactElement {
             setHint("");
           }}
         />
-        <Button look="primary" type="submit" data-testid="sign-in-submit">
-          Sign in
+        <Button look="plain" type="submit" data-testid="sign-in-submit">
+          Use this key
         </Button>
       </div>
       <p id="api-key-help" className="help">
         {hint === "" ? null : <strong className="hint">{hint} </strong>}
-        Run <code>reelmesh key</code> on the server to see it. It is kept in this tab only, until you close it.
+        For operators: run <code>reelmesh key</code> on the server to see it. It is kept in this tab only, until you
+        close it.
       </p>
     </form>
   );

@@ -18,7 +18,7 @@ async function ended(hash: string): Promise<string | Refusal> {
   if (refused !== "" || begun === null || code === "") return refusal(refused === "" ? "SSO_FAILED" : refused);
   try {
     const { tokens } = await sso.redeemSignIn({ requestId: freshId(), code, verifier: begun.verifier });
-    if (tokens !== undefined) credential.accept(tokens.accessToken);
+    if (tokens !== undefined) credential.signIn(tokens);
     return begun.next;
   } catch (error) {
     return refusalOfCall(error);

@@ -11,15 +11,18 @@ interface Props {
   readonly actions?: ReactNode;
   /**
    * `card` sits among other things and tells operators what the server said, which is more exact than words of ours.
+   * `person` sits there too and tells people about their own account, in words of ours; what only the server knows, such as how long to
+   * wait, is told in its own.
    * `page` fills its place and tells viewers; what the server said can be found under its correlation id.
    */
-  readonly look?: "page" | "card";
+  readonly look?: "page" | "card" | "person";
 }
 
 /** Says why something was refused, what can be done, and which id to quote. */
 export function RefusalPanel({ refusal, actions, look = "card" }: Props): ReactElement {
-  const { reason, title, advice, detail, correlationId } = refusal;
-  const exact = look === "card" && detail !== "" && detail !== title;
+  const { reason, title, advice, detail, correlationId, retryAfter } = refusal;
+  const ours = look === "person" && correlationId !== "" && retryAfter === undefined && wordsOf(reason) !== undefined;
+  const exact = look !== "page" && !ours && detail !== "" && detail !== title;
   const footnote = look === "page" && (correlationId === "" || wordsOf(reason) === undefined) ? detail : "";
   return (
     <section

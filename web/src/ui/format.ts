@@ -49,3 +49,9 @@ export function ago(then: Date, now: Date = new Date()): string {
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
+
+/** What a server said, as a sentence for people: begun with a capital, ended with a full stop. */
+export function sentence(text: string): string {
+  const bare = text.trim().replace(/[.;]$/, "");
+  return bare === "" ? "" : `${bare.charAt(0).toUpperCase()}${bare.slice(1)}.`;
+}

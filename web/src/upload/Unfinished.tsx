@@ -74,7 +74,7 @@ export function Unfinished({ choose }: { choose: () => void }): ReactElement | n
                     icon="close"
                     aria-label={`Discard the unfinished upload of ${name}`}
                     data-testid="discard"
-                    onClick={() => void discardUpload(previous, credential.state().key).then(look)}
+                    onClick={() => void discardUpload(previous, credential).then(look)}
                   >
                     Discard
                   </Button>

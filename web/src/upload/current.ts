@@ -8,10 +8,7 @@ import { UploadQueue, type Entry } from "./queue";
 export const queue = new UploadQueue({
   assets,
   uploads,
-  key: () => credential.state().key,
-  keyRefused: (key, refusal) => {
-    credential.refuse(key, refusal);
-  },
+  credential,
   memory: window.sessionStorage,
 });
 

@@ -7,6 +7,7 @@ import type { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
 import type { UploadService } from "@gen/reelmesh/upload/v1/upload_service_pb";
 import type { PreviousUpload } from "tus-js-client";
 
+import type { Credential } from "../api/authenticated";
 import { backoffAfter, pause } from "../api/backoff";
 import { freshId } from "../api/correlation";
 import { ownRefusal, refusal, refusalOfCall, type Refusal } from "../api/refusal";
@@ -65,10 +66,7 @@ export interface Staged {
 export interface QueueParts {
   readonly assets: Client<typeof AssetsService>;
   readonly uploads: Client<typeof UploadService>;
-  /** The operator's key now. */
-  readonly key: () => string;
-  /** Told when the server does not accept the key. */
-  readonly keyRefused: (key: string, refusal: Refusal) => void;
+  readonly credential: Credential;
   /** Where followed assets are remembered over a reload. */
   readonly memory: Storage;
 }
@@ -262,7 +260,7 @@ export class UploadQueue {
 
   #transfer(work: Working, file: File): Transfer {
     const title = work.entry.title.trim() || titleOf(file.name);
-    const order = { file, title, key: this.#parts.key, previous: work.previous };
+    const order = { file, title, credential: this.#parts.credential, previous: work.previous };
     const sending = (): boolean => SENDING.has(work.entry.state) && !work.gone.signal.aborted;
     return new Transfer(order, {
       named: (assetId, correlationId) => {
@@ -294,7 +292,6 @@ export class UploadQueue {
 
   /** A transfer stopped by itself. What may work later is tried again, sooner when the browser comes back online. */
   async #broke(work: Working, found: Refusal): Promise<void> {
-    if (found.kind === "credential") this.#parts.keyRefused(this.#parts.key(), found);
     work.rate.reset();
     const stopped = { perSecond: undefined, secondsLeft: undefined, refusal: found };
     if (found.kind !== "transient") {

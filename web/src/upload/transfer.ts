@@ -1,9 +1,12 @@
 // One file on its way to the server by tus 1.0 (https://tus.io/protocols/resumable-upload).
 
-import { defaultOptions, DetailedError, Upload, type PreviousUpload } from "tus-js-client";
+import { defaultOptions, DetailedError, Upload, type HttpRequest, type PreviousUpload } from "tus-js-client";
 
+import { ConnectError } from "@connectrpc/connect";
+
+import type { Credential } from "../api/authenticated";
 import { freshId } from "../api/correlation";
-import { ownRefusal, refusalOfAnswer, unreachable, type Refusal } from "../api/refusal";
+import { ownRefusal, refusalOfAnswer, refusalOfCall, unreachable, type Refusal } from "../api/refusal";
 
 /** Where tus uploads are created. */
 export const TUS_ENDPOINT = "/files/";
@@ -23,8 +26,8 @@ export interface TransferEvents {
 export interface TransferOrder {
   readonly file: File;
   readonly title: string;
-  /** The operator's key at the time of each request. */
-  readonly key: () => string;
+  /** Asked before each request. */
+  readonly credential: Credential;
   /** An interrupted upload of the same file that is to be continued. */
   readonly previous: PreviousUpload | null;
 }
@@ -50,14 +53,22 @@ function statusOf(error: Error | DetailedError): number {
   return error instanceof DetailedError ? (error.originalResponse?.getStatus() ?? 0) : 0;
 }
 
-async function refusalOf(error: Error | DetailedError, file: File, correlationId: string): Promise<Refusal> {
+/** What the server answered; null when it did not. */
+function answered(error: Error | DetailedError, correlationId: string): Refusal | null {
   const response = error instanceof DetailedError ? error.originalResponse : null;
-  if (response !== null) {
-    const header = (name: string): string | undefined => response.getHeader(name);
-    const answer = { status: response.getStatus(), header, body: response.getBody() };
-    const found = refusalOfAnswer(answer, "UPLOAD_REFUSED", REASON_OF_STATUS);
-    return found.correlationId === "" ? { ...found, correlationId } : found;
-  }
+  if (response === null) return null;
+  const header = (name: string): string | undefined => response.getHeader(name);
+  const answer = { status: response.getStatus(), header, body: response.getBody() };
+  const found = refusalOfAnswer(answer, "UPLOAD_REFUSED", REASON_OF_STATUS);
+  return found.correlationId === "" ? { ...found, correlationId } : found;
+}
+
+async function refusalOf(error: Error | DetailedError, file: File, correlationId: string): Promise<Refusal> {
+  const found = answered(error, correlationId);
+  if (found !== null) return found;
+  // The request was never sent, because there was no credential to send with it.
+  const cause = error instanceof DetailedError ? error.causingError : undefined;
+  if (cause instanceof ConnectError) return refusalOfCall(cause, correlationId);
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
@@ -85,10 +96,12 @@ export async function forgetUpload(previous: PreviousUpload): Promise<void> {
 }
 
 /** Removes an unfinished upload from the server and from this browser. */
-export async function discardUpload(previous: PreviousUpload, key: string): Promise<void> {
+export async function discardUpload(previous: PreviousUpload, credential: Credential): Promise<void> {
   if (previous.uploadUrl !== null) {
-    const headers = { Authorization: `Bearer ${key}` };
-    await Upload.terminate(previous.uploadUrl, { endpoint: TUS_ENDPOINT, headers }).catch(() => undefined);
+    const onBeforeRequest = async (request: HttpRequest): Promise<void> => {
+      request.setHeader("Authorization", `Bearer ${await credential.bearer()}`);
+    };
+    await Upload.terminate(previous.uploadUrl, { endpoint: TUS_ENDPOINT, onBeforeRequest }).catch(() => undefined);
   }
   await forgetUpload(previous);
 }
@@ -104,9 +117,11 @@ export async function interruptedUploadOf(file: File): Promise<PreviousUpload | 
 export class Transfer {
   readonly #upload: Upload;
   #stopped = true;
+  #presented = "";
+  #renewed = false;
 
   constructor(order: TransferOrder, events: TransferEvents) {
-    const { file, title, key } = order;
+    const { file, title, credential } = order;
     const correlationId = freshId();
     this.#upload = new Upload(file, {
       endpoint: TUS_ENDPOINT,
@@ -115,16 +130,19 @@ export class Transfer {
       removeFingerprintOnSuccess: true,
       // Short stumbles are mended here; longer breaks are the queue's business, which knows when the browser is back online.
       retryDelays: [0, 500, 1500],
-      onBeforeRequest: (request) => {
-        request.setHeader("Authorization", `Bearer ${key()}`);
+      onBeforeRequest: async (request) => {
+        this.#presented = await credential.bearer();
+        request.setHeader("Authorization", `Bearer ${this.#presented}`);
         request.setHeader("X-Correlation-Id", correlationId);
       },
       onAfterResponse: (_request, response) => {
+        if (response.getStatus() < 400) this.#renewed = false;
         const assetId = response.getHeader("Reelmesh-Asset-Id");
         if (assetId === undefined || assetId === "") return;
         events.named(assetId, response.getHeader("X-Correlation-Id") ?? correlationId);
       },
       onShouldRetry: (error) => {
+        if (statusOf(error) === 401) return this.#renews(credential, answered(error, correlationId));
         const repeat = !this.#stopped && worthRepeating(statusOf(error));
         if (repeat) events.stumbled();
         return repeat;
@@ -141,6 +159,13 @@ export class Transfer {
       },
     });
     if (order.previous !== null) this.#upload.resumeFromPreviousUpload(order.previous);
+  }
+
+  /** The credential was not accepted. Returns whether the same request fares better with a fresh one, which is tried once. */
+  #renews(credential: Credential, found: Refusal | null): boolean {
+    const again = found !== null && credential.refused(this.#presented, found) && !this.#renewed && !this.#stopped;
+    this.#renewed = again;
+    return again;
   }
 
   /** Address of the upload on the server; null before it was created. */

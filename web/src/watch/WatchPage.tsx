@@ -8,8 +8,9 @@ import { announce } from "../app/announcer";
 import { Link } from "../app/navigation";
 import { PageHead } from "../app/PageHead";
 import { watchPath, type Format } from "../app/routes";
-import { useCredential } from "../session/current";
-import { SignInForm } from "../session/SignInPage";
+import { useSignedIn } from "../session/current";
+import { withNext } from "../session/next";
+import { may } from "../session/signedIn";
 import { Button } from "../ui/Button";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import type { EngineState } from "./engine";
@@ -25,7 +26,7 @@ interface Props {
   readonly code: string;
 }
 
-/** The button of an operator who opens a playback of their own. */
+/** The button of somebody who is signed in and opens a playback of their own. */
 function StartButton({
   assetId,
   label,
@@ -95,8 +96,8 @@ function Shortcuts(): ReactElement {
   );
 }
 
-/** The session, and for operators the means to end it. */
-function Session({ playback, operator }: { playback: Playback; operator: boolean }): ReactElement {
+/** The session, and for those who may the means to end it. */
+function Session({ playback, mayEnd }: { playback: Playback; mayEnd: boolean }): ReactElement {
   const [note, setNote] = useState("");
   const until = playback.expireTime === undefined ? undefined : timestampDate(playback.expireTime);
   const end = async (): Promise<void> => {
@@ -118,7 +119,7 @@ function Session({ playback, operator }: { playback: Playback; operator: boolean
           Open until <time dateTime={until.toISOString()}>{until.toLocaleString()}</time>
         </p>
       )}
-      {operator ? (
+      {mayEnd ? (
         <Button look="danger" icon="stop" data-testid="revoke" onClick={() => void end()}>
           End this playback
         </Button>
@@ -128,14 +129,23 @@ function Session({ playback, operator }: { playback: Playback; operator: boolean
   );
 }
 
+/** The way to sign in and back. */
+function SignInLink({ assetId, format }: { assetId: string; format: Format }): ReactElement {
+  return (
+    <Link className="button primary" href={withNext("/sign-in", watchPath(assetId, format))} data-testid="to-sign-in">
+      Sign in
+    </Link>
+  );
+}
+
 function titleOf(watching: Watching): string {
   return watching.step === "playing" && watching.playback.title !== "" ? watching.playback.title : "Watch";
 }
 
 /** Plays one asset, or says why not. */
 export function WatchPage({ assetId, format, code }: Props): ReactElement {
-  const { key } = useCredential();
-  const operator = key !== "";
+  const signedIn = useSignedIn();
+  const mayStart = may(signedIn, "playback.create");
   const handle = usePlayback(assetId, code);
   const { watching, refuse, again } = handle;
   const [state, setState] = useState<EngineState>("loading");
@@ -158,20 +168,24 @@ export function WatchPage({ assetId, format, code }: Props): ReactElement {
     if (state === "ended") announce("The film has ended.");
   }, [state]);
 
-  const offer = operator ? <StartButton assetId={assetId} label="Start playback" onRefused={refuse} /> : null;
+  const offer = mayStart ? <StartButton assetId={assetId} label="Start playback" onRefused={refuse} /> : null;
   let inside: ReactNode;
   switch (watching.step) {
     case "redeeming":
       inside = <p className="stage-note">Opening…</p>;
       break;
     case "without":
-      inside = operator ? (
+      inside = mayStart ? (
         <div className="stage-note">
-          <p>You are signed in as the operator.</p>
+          <p>You are signed in and can watch this.</p>
           {offer}
         </div>
       ) : (
-        <RefusalPanel look="page" refusal={ownRefusal("PLAYBACK_NEEDED")} actions={<SignInForm />} />
+        <RefusalPanel
+          look="page"
+          refusal={ownRefusal("PLAYBACK_NEEDED")}
+          actions={<SignInLink {...{ assetId, format }} />}
+        />
       );
       break;
     case "refused":
@@ -196,7 +210,7 @@ export function WatchPage({ assetId, format, code }: Props): ReactElement {
         />
       );
   }
-  const refused = watching.step === "refused" || (watching.step === "without" && !operator);
+  const refused = watching.step === "refused" || (watching.step === "without" && !mayStart);
   const shown = refused
     ? "refused"
     : watching.step === "playing"
@@ -220,7 +234,7 @@ export function WatchPage({ assetId, format, code }: Props): ReactElement {
         <PageHead title={title} actions={<FormatChoice assetId={assetId} format={format} />} />
         {watching.step === "playing" ? (
           <div className="infos">
-            <Session playback={watching.playback} operator={operator} />
+            <Session playback={watching.playback} mayEnd={may(signedIn, "playback.revoke")} />
             <Shortcuts />
           </div>
         ) : null}

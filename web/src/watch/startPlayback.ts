@@ -3,7 +3,7 @@ import { freshId } from "../api/correlation";
 import { navigate } from "../app/navigation";
 import { watchPath } from "../app/routes";
 
-/** Opens a playback session as the operator and goes to the watch page with its one-time code. Throws what the call throws. */
+/** Opens a playback session as whoever is signed in and goes to the watch page with its one-time code. Throws what the call throws. */
 export async function startPlayback(assetId: string): Promise<void> {
   const { code } = await policy.createPlayback({ requestId: freshId(), assetId });
   navigate(watchPath(assetId), { code });

@@ -1313,3 +1313,105 @@ class DeviceRevoked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeviceRevoked: _TypeAlias = DeviceRevoked  # noqa: Y015
+
+@_typing.final
+class PasskeyAdded(_message.Message):
+    """A person added a passkey. Subject `reelmesh.identity.v1.PasskeyAdded`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PASSKEY_ID_FIELD_NUMBER: _builtins.int
+    ADD_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    passkey_id: _builtins.str
+    """The passkey."""
+    @_builtins.property
+    def add_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        passkey_id: _builtins.str = ...,
+        add_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_time", b"add_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "add_time", b"add_time", "passkey_id", b"passkey_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PasskeyAdded: _TypeAlias = PasskeyAdded  # noqa: Y015
+
+@_typing.final
+class PasskeyRemoved(_message.Message):
+    """A person removed a passkey. Subject `reelmesh.identity.v1.PasskeyRemoved`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PASSKEY_ID_FIELD_NUMBER: _builtins.int
+    REMOVE_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    passkey_id: _builtins.str
+    """The passkey."""
+    @_builtins.property
+    def remove_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        passkey_id: _builtins.str = ...,
+        remove_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["remove_time", b"remove_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "passkey_id", b"passkey_id", "remove_time", b"remove_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PasskeyRemoved: _TypeAlias = PasskeyRemoved  # noqa: Y015
+
+@_typing.final
+class PasskeyCopySuspected(_message.Message):
+    """A passkey's counter of signatures went back, so somebody may have copied its key (WebAuthn Level 3 §6.1.1). Nobody was let in.
+    Subject `reelmesh.identity.v1.PasskeyCopySuspected`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PASSKEY_ID_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    SUSPECT_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    passkey_id: _builtins.str
+    """The passkey."""
+    network: _builtins.str
+    """Address of the caller, cut to its network."""
+    @_builtins.property
+    def suspect_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        passkey_id: _builtins.str = ...,
+        network: _builtins.str = ...,
+        suspect_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["suspect_time", b"suspect_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "network", b"network", "passkey_id", b"passkey_id", "suspect_time", b"suspect_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PasskeyCopySuspected: _TypeAlias = PasskeyCopySuspected  # noqa: Y015

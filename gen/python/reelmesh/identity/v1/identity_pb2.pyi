@@ -69,7 +69,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_MANY_ATTEMPTS: _ErrorReason.ValueType  # 2
     """There were too many wrong attempts. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
     ERROR_REASON_ACCOUNT_LOCKED: _ErrorReason.ValueType  # 3
-    """The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password."""
+    """The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password or holds a passkey."""
     ERROR_REASON_PASSWORD_WEAK: _ErrorReason.ValueType  # 4
     """The password is too easy to guess or known from a breach. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `score`, 0
     to 4 (zxcvbn), and `breached`, `true` when it is in a list of breached passwords.
@@ -186,6 +186,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The account has no such device. Status NOT_FOUND. Metadata: `device_id`."""
     ERROR_REASON_SESSION_BOUND: _ErrorReason.ValueType  # 40
     """The session is bound to another device already. Status FAILED_PRECONDITION. Lifted by: signing in anew. Metadata: `device_id`."""
+    ERROR_REASON_PASSKEY_REFUSED: _ErrorReason.ValueType  # 70
+    """The passkey is unknown or was removed, belongs to another site, or did not sign what it was asked. Status UNAUTHENTICATED. No metadata."""
+    ERROR_REASON_PASSKEY_INVALID: _ErrorReason.ValueType  # 71
+    """What the device made is not a passkey that can be taken. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_PASSKEY_CHALLENGE_INVALID: _ErrorReason.ValueType  # 72
+    """The answer is to a question that was never asked, was answered before, or is older than five minutes. Status FAILED_PRECONDITION.
+    Lifted by: beginning again. No metadata.
+    """
+    ERROR_REASON_PASSKEY_NOT_FOUND: _ErrorReason.ValueType  # 73
+    """There is no such passkey of the caller. Status NOT_FOUND. Metadata: `passkey_id`."""
+    ERROR_REASON_PASSKEY_EXISTS: _ErrorReason.ValueType  # 74
+    """The passkey was added before. Status ALREADY_EXISTS. No metadata."""
+    ERROR_REASON_TOO_MANY_PASSKEYS: _ErrorReason.ValueType  # 75
+    """The person has as many passkeys as one may have. Status FAILED_PRECONDITION. Lifted by: removing one. Metadata: `limit`."""
+    ERROR_REASON_PASSKEYS_UNAVAILABLE: _ErrorReason.ValueType  # 76
+    """This install has no host name that passkeys could be bound to, only an IP address. Status FAILED_PRECONDITION. Lifted by: whoever runs
+    the install. No metadata.
+    """
+    ERROR_REASON_PASSKEY_COPIED: _ErrorReason.ValueType  # 77
+    """The passkey's counter of signatures went back, so somebody may have copied its key. Status UNAUTHENTICATED. Lifted by: signing in by
+    other means and removing the passkey. No metadata.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the identity service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -199,7 +221,7 @@ ERROR_REASON_SIGN_IN_REFUSED: ErrorReason.ValueType  # 1
 ERROR_REASON_TOO_MANY_ATTEMPTS: ErrorReason.ValueType  # 2
 """There were too many wrong attempts. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
 ERROR_REASON_ACCOUNT_LOCKED: ErrorReason.ValueType  # 3
-"""The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password."""
+"""The account is locked by staff. Status PERMISSION_DENIED. No metadata. Only told to who knows the password or holds a passkey."""
 ERROR_REASON_PASSWORD_WEAK: ErrorReason.ValueType  # 4
 """The password is too easy to guess or known from a breach. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `score`, 0
 to 4 (zxcvbn), and `breached`, `true` when it is in a list of breached passwords.
@@ -316,6 +338,28 @@ ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason.ValueType  # 39
 """The account has no such device. Status NOT_FOUND. Metadata: `device_id`."""
 ERROR_REASON_SESSION_BOUND: ErrorReason.ValueType  # 40
 """The session is bound to another device already. Status FAILED_PRECONDITION. Lifted by: signing in anew. Metadata: `device_id`."""
+ERROR_REASON_PASSKEY_REFUSED: ErrorReason.ValueType  # 70
+"""The passkey is unknown or was removed, belongs to another site, or did not sign what it was asked. Status UNAUTHENTICATED. No metadata."""
+ERROR_REASON_PASSKEY_INVALID: ErrorReason.ValueType  # 71
+"""What the device made is not a passkey that can be taken. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_PASSKEY_CHALLENGE_INVALID: ErrorReason.ValueType  # 72
+"""The answer is to a question that was never asked, was answered before, or is older than five minutes. Status FAILED_PRECONDITION.
+Lifted by: beginning again. No metadata.
+"""
+ERROR_REASON_PASSKEY_NOT_FOUND: ErrorReason.ValueType  # 73
+"""There is no such passkey of the caller. Status NOT_FOUND. Metadata: `passkey_id`."""
+ERROR_REASON_PASSKEY_EXISTS: ErrorReason.ValueType  # 74
+"""The passkey was added before. Status ALREADY_EXISTS. No metadata."""
+ERROR_REASON_TOO_MANY_PASSKEYS: ErrorReason.ValueType  # 75
+"""The person has as many passkeys as one may have. Status FAILED_PRECONDITION. Lifted by: removing one. Metadata: `limit`."""
+ERROR_REASON_PASSKEYS_UNAVAILABLE: ErrorReason.ValueType  # 76
+"""This install has no host name that passkeys could be bound to, only an IP address. Status FAILED_PRECONDITION. Lifted by: whoever runs
+the install. No metadata.
+"""
+ERROR_REASON_PASSKEY_COPIED: ErrorReason.ValueType  # 77
+"""The passkey's counter of signatures went back, so somebody may have copied its key. Status UNAUTHENTICATED. Lifted by: signing in by
+other means and removing the passkey. No metadata.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -1,18 +1,18 @@
-// The operator's API key. It lives in this tab only.
+// An API key, for operators. It lives in this tab only.
 
 import type { Refusal } from "../api/refusal";
 
 const SLOT = "reelmesh.key";
 
 /** What is known of the key: the key itself, and why the last one was not accepted. */
-export interface CredentialState {
+export interface OperatorKeyState {
   readonly key: string;
   readonly refused: Refusal | null;
 }
 
 /** Keeps the key in session storage and tells who listens when it changes. */
-export class Credential {
-  #state: CredentialState;
+export class OperatorKey {
+  #state: OperatorKeyState;
   readonly #storage: Storage;
   readonly #listeners = new Set<() => void>();
 
@@ -21,7 +21,7 @@ export class Credential {
     this.#state = { key: storage.getItem(SLOT) ?? "", refused: null };
   }
 
-  readonly state = (): CredentialState => this.#state;
+  readonly state = (): OperatorKeyState => this.#state;
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
@@ -47,7 +47,7 @@ export class Credential {
     this.#become({ key: "", refused: null });
   }
 
-  #become(state: CredentialState): void {
+  #become(state: OperatorKeyState): void {
     this.#state = state;
     for (const listener of this.#listeners) listener();
   }
