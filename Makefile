@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 WHOLE_MESH := tests/cli tests/journeys tests/faults
 ONLY ?=
 
-.PHONY: help setup run test check breaking gen bench soak lock clean
+.PHONY: help setup run test check breaking gen bench soak fuzz lock clean
 
 help:  ## Shows this list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -47,7 +47,7 @@ breaking: setup
 	if [ -n "$$base" ] && git cat-file -e "$$base:buf.yaml" 2>/dev/null; then \
 		echo "$(BIN)/buf breaking, against $$base"; $(BIN)/buf breaking --against ".git#ref=$$base"; fi
 
-gen: setup  ## Writes gen/ from proto/.
+gen: setup  ## Writes gen/ and docs/permissions.md from proto/.
 	@$(PY) -m tools.gen
 
 bench: setup  ## Measures, and writes bench/results.json. ONLY=group for a part.
@@ -55,6 +55,9 @@ bench: setup  ## Measures, and writes bench/results.json. ONLY=group for a part.
 
 soak: setup  ## Uploads, plays and kills for a long while, watching memory and descriptors.
 	@$(PY) -m tests.bench.soak
+
+fuzz: setup  ## Tries every method and every REST operation with made-up requests for a long while.
+	$(PY) -m pytest tests/contracts/test_fuzz_rpcs.py tests/envoy/test_described_interface.py --hypothesis-profile long --timeout 0 $(PYTEST_ARGS)
 
 lock: setup  ## Renews the locks from pyproject.toml and web/package.json.
 	@$(COMPILE) --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -14,11 +14,11 @@ local function correlation_id(headers)
   return id
 end
 
--- The path as it may be logged: without the query, without the ticket of a playback URL, and without anything that is too
+-- The path as it may be logged: without the query, without the ticket of a playback URL or the token of a preview, and without anything that is too
 -- long to be one of our ids, wherever it stands.
 local function loggable(path)
   local bare = path:match("^[^?#]*")
-  local playback, rest = bare:match("^(/[pP]/)[^/]*(.*)$")
+  local playback, rest = bare:match("^(/[pPvV]/)[^/]*(.*)$")
   if playback ~= nil then
     bare = playback .. "-" .. rest
   end
@@ -38,6 +38,43 @@ local function frame_status(handle)
   end
 end
 
+-- gRPC takes fewer header names than HTTP (RFC 9110 section 5.6.2), and printable ASCII only as values; it would answer INTERNAL by itself.
+-- What it could not take goes no further. Callers who do not speak gRPC have no use for its own headers but the deadline.
+local function drop_what_grpc_cannot_take(headers, grpc)
+  local dropped = {}
+  for name, value in pairs(headers) do
+    if name:sub(1, 1) ~= ":" then
+      local own = name:find("^grpc%-") ~= nil and name ~= "grpc-timeout" or name:sub(-4) == "-bin"
+      if name:find("[^0-9a-z_.%-]") or value:find("[^ -~]") or (own and not grpc) then
+        dropped[#dropped + 1] = name
+      end
+    end
+  end
+  for _, name in ipairs(dropped) do
+    headers:remove(name)
+  end
+end
+
+-- Cookies that `policy` may see: those that are credentials for playback. All others are nobody's business there.
+local OURS = { ["cta-common-access-token"] = true, ["reelmesh_ticket"] = true }
+
+local function playback_cookies(headers)
+  headers:remove("x-reelmesh-cookies")
+  local cookies = headers:get("cookie")
+  if cookies == nil then
+    return
+  end
+  local found = {}
+  for name, value in cookies:gmatch("%s*([^=;]+)=([^;]*)") do
+    if OURS[name:lower()] then
+      found[#found + 1] = name .. "=" .. value
+    end
+  end
+  if #found > 0 then
+    headers:replace("x-reelmesh-cookies", table.concat(found, "; "))
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata()
@@ -49,6 +86,11 @@ function envoy_on_request(handle)
   local content_type = headers:get("content-type")
   local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil
   metadata:set("edge", "grpc", grpc)
+  if path:find("^/p/") then
+    playback_cookies(headers)
+  else
+    drop_what_grpc_cannot_take(headers, grpc)
+  end
   if grpc then
     metadata:set("edge", "form", content_type:find("^application/grpc%-web") and "grpc-web" or "grpc")
   end

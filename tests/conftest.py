@@ -6,11 +6,14 @@ import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.support import s3, stores
+
+settings.register_profile("long", max_examples=2000)  # see tests/support/examples.py
 
 
 @pytest.fixture(scope="session")

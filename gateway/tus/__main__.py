@@ -9,8 +9,8 @@ from typing import Final
 from pydantic import Field
 from reelmesh.upload.v1 import upload_service_pb2
 
+from gateway.http_server import HttpServer
 from gateway.tus.app import Options, Tus
-from gateway.tus.server import HttpServer
 from gateway.tus.uploads import Service
 from services.kit.callers import callers_of
 from services.kit.memory import keep_freed_memory

@@ -8,38 +8,54 @@ from pathlib import Path
 
 import grpc
 from pydantic import Field
-from reelmesh.identity.v1 import accounts_service_pb2, accounts_service_pb2_grpc
+from reelmesh.identity.v1 import (
+    accounts_service_pb2,
+    accounts_service_pb2_grpc,
+    api_keys_service_pb2,
+    api_keys_service_pb2_grpc,
+    organisations_service_pb2,
+    organisations_service_pb2_grpc,
+    signing_keys_service_pb2,
+    signing_keys_service_pb2_grpc,
+)
 from reelmesh.rpc.v1 import trust_service_pb2, trust_service_pb2_grpc
 
 from services.identity.accounts.joining import Joining
 from services.identity.accounts.password_sign_in import PasswordSignIn
 from services.identity.accounts.rpc import AccountsServicer
 from services.identity.api_keys.recognition import ApiKeyRecognition
+from services.identity.api_keys.rpc import ApiKeysServicer
 from services.identity.codes import Codes
 from services.identity.messages import Messages
+from services.identity.oauth import assembly as oauth
 from services.identity.organisations import store as organisations
-from services.identity.organisations.store import Organisation
+from services.identity.organisations.domain import Organisation
+from services.identity.organisations.members import Members
+from services.identity.organisations.rpc import OrganisationsServicer
 from services.identity.passwords import BreachedPasswords, Passwords
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
 from services.identity.sessions.keeping import Sessions
 from services.identity.trust.feed import TrustFeed
 from services.identity.trust.local import LocalTrust
-from services.identity.trust.rpc import TrustServicer
+from services.identity.trust.rpc import SigningKeysServicer, TrustServicer
 from services.identity.trust.signing import Signer
 from services.identity.upkeep import Upkeep
 from services.kit.access import API_KEYS_FILE
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
-from services.kit.settings import ProcessSettings
 
 CONTRACTS = [
     accounts_service_pb2.DESCRIPTOR.services_by_name["AccountsService"],
+    api_keys_service_pb2.DESCRIPTOR.services_by_name["ApiKeysService"],
+    organisations_service_pb2.DESCRIPTOR.services_by_name["OrganisationsService"],
+    signing_keys_service_pb2.DESCRIPTOR.services_by_name["SigningKeysService"],
     trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"],
+    *oauth.CONTRACTS,
 ]
 
 
-class IdentitySettings(ProcessSettings):
+class IdentitySettings(oauth.OAuthSettings):
     """What can be set about people and how they sign in."""
 
     identity_registration_open: bool = Field(
@@ -115,15 +131,29 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
         sessions=sessions,
         feed=feed,
     )
+    trust = LocalTrust(clock, signer, feed, api_keys)
+    oauth_part = oauth.OAuthPart(
+        settings, database, clock, seal=seal, signer=signer, feed=feed, sessions=sessions, trust=trust
+    )
+    organisations_ = OrganisationsServicer(database, clock, Members(clock, sessions, feed), feed)
+    keys = ApiKeysServicer(database, clock, feed)
 
     def add(server: grpc.aio.Server) -> None:
+        api_keys_service_pb2_grpc.add_ApiKeysServiceServicer_to_server(keys, server)
+        organisations_service_pb2_grpc.add_OrganisationsServiceServicer_to_server(organisations_, server)
+        signing = SigningKeysServicer(database, signer, feed)
+        signing_keys_service_pb2_grpc.add_SigningKeysServiceServicer_to_server(signing, server)
         accounts_service_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, server)
         trust_service_pb2_grpc.add_TrustServiceServicer_to_server(TrustServicer(feed, api_keys), server)
+        oauth_part.add(server)
 
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
     process.in_background(feed.run(), "trust feed")
     process.in_background(Upkeep(database, clock).run(settings.identity_upkeep_seconds), "upkeep")
+    await process.serve(CONTRACTS, add, trust=trust)
     await process.serve(CONTRACTS, add, trust=LocalTrust(clock, signer, feed, api_keys))
+    # Stopped before the server is drained.
+    process.in_background(feed.until_stopped(), "trust watchers")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import grpc
 
-from services.kit.errors import Refusal
+from services.kit.errors import RPC_DOMAIN, Refusal
 
 IDENTITY_DOMAIN: Final = "identity.reelmesh"
 
@@ -71,4 +71,26 @@ def field_not_updatable(field: str, updatable: str) -> Refusal:
         "FIELD_NOT_UPDATABLE",
         f"{field!r} cannot be changed; these can: {updatable}",
         field=field,
+    )
+
+
+def etag_mismatch(what: str, etag: str) -> Refusal:
+    """Somebody was quicker."""
+    return Refusal(
+        grpc.StatusCode.ABORTED,
+        "ETAG_MISMATCH",
+        f"{what} changed since you read it; read it again",
+        domain=RPC_DOMAIN,
+        metadata={"etag": etag},
+    )
+
+
+def invalid_field(field: str, message: str) -> Refusal:
+    """A field breaks a rule that the contract tells in words."""
+    return Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "REQUEST_INVALID",
+        f"{field}: {message}",
+        domain=RPC_DOMAIN,
+        fields=[(field, message)],
     )

@@ -32,14 +32,14 @@ class Principal:
     """Who is calling.
 
     Attributes:
-        name: `service/<name>` for a service, `user/usr_…` for a person, `api_key/key_…` for an API key, the entry's name for a key of
-            the install's own file.
+        name: `service/<name>` for a service, `user/usr_…` for a person, `client/cli_…` for an OAuth client that acts for its organisation,
+            `api_key/key_…` for an API key, the entry's name for a key of the install's own file.
         organisation_id: organisation that the caller acts for; empty for services.
         permissions: what the caller may do; `*` is everything.
-        session_id: session of a person; empty for everybody else.
+        session_id: session of a person, or the one token of an OAuth client; empty for everybody else.
         tier: tier of the person or of the key's organisation, by which limits differ.
         profile_id: profile that the person chose; empty when none.
-        client_id: OAuth client that the session was opened by; empty when none.
+        client_id: OAuth client that holds the token; `reelmesh` for our own pages and SDKs; empty when there is no token.
     """
 
     name: str
@@ -59,6 +59,11 @@ class Principal:
     def account_id(self) -> str:
         """Account of the calling person; empty when it is none."""
         return self.name.removeprefix("user/") if self.name.startswith("user/") else ""
+
+    @property
+    def delegated(self) -> bool:
+        """Whether somebody else's program acts here, for a person or for itself: an OAuth client that an organisation registered."""
+        return self.client_id.startswith("cli_")
 
     def may(self, permission: str) -> bool:
         """Tells whether the caller holds a permission."""
@@ -88,11 +93,12 @@ class Rule:
             raise credential_invalid("no credential was presented; send `authorization: Bearer <API key>`")
         if self.authenticated:
             return
-        if self.person and not principal.account_id:
+        # What a person let an OAuth client do is said in permissions, and these calls ask for none.
+        if self.person and (not principal.account_id or principal.delegated):
             raise Refusal(
                 grpc.StatusCode.PERMISSION_DENIED,
                 "PERMISSION_MISSING",
-                "this call is for a signed-in person, about what is their own; an API key cannot make it",
+                "this call is for a signed-in person, about what is their own; an API key or an OAuth client cannot make it",
                 domain=RPC_DOMAIN,
                 metadata={"caller": "person"},
             )
@@ -113,6 +119,9 @@ class Rule:
                 metadata={"callers": ", ".join(sorted(self.callers))},
             )
 
+
+OUTSIDE_HEADER: Final = "x-reelmesh-outside"
+"""Set by the edge on calls from outside of methods that it calls itself too. There a credential counts, and its certificate does not."""
 
 ANYONE: Final = Rule(anyone=True)
 AUTHENTICATED: Final = Rule(authenticated=True)

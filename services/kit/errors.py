@@ -19,6 +19,12 @@ from grpc_status import rpc_status
 
 RPC_DOMAIN: Final = "rpc.reelmesh"
 STATUS_METADATA_KEY: Final = "grpc-status-details-bin"
+# A status travels in headers, of which peers take 8 KiB in all; gRPC sends the message twice, once with % in place of what is not ASCII.
+_MESSAGE_BYTES: Final = 600
+_METADATA_BYTES: Final = 300
+_MOST_FIELDS: Final = 8
+_FIELD_BYTES: Final = 80
+_FIELD_MESSAGE_BYTES: Final = 160
 _CODE_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -56,15 +62,19 @@ class Refusal(Exception):
         self.fields = tuple(fields)
 
     def status(self, correlation_id: str = "") -> status_pb2.Status:
-        """The refusal as `google.rpc.Status`; the correlation id goes into the metadata of its `ErrorInfo`."""
-        metadata = dict(self.metadata)
+        """The refusal as `google.rpc.Status`; the correlation id goes into the metadata of its `ErrorInfo`. Texts that would not fit into
+        headers are cut, and of many fields the first are named."""
+        metadata = {name: _cut(value, _METADATA_BYTES) for name, value in self.metadata.items()}
         if correlation_id:
             metadata["correlation_id"] = correlation_id
-        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        status = status_pb2.Status(code=self.code.value[0], message=_cut(self.message, _MESSAGE_BYTES))
         _pack(status, error_details_pb2.ErrorInfo(reason=self.reason, domain=self.domain, metadata=metadata))
         if self.fields:
             violations = [
-                error_details_pb2.BadRequest.FieldViolation(field=name, description=why) for name, why in self.fields
+                error_details_pb2.BadRequest.FieldViolation(
+                    field=_cut(name, _FIELD_BYTES), description=_cut(why, _FIELD_MESSAGE_BYTES)
+                )
+                for name, why in self.fields[:_MOST_FIELDS]
             ]
             _pack(status, error_details_pb2.BadRequest(field_violations=violations))
         if self.retry_after is not None:
@@ -120,6 +130,12 @@ class Refusal(Exception):
             # gRPC's own words name sockets and addresses, which are nobody's business outside.
             return unavailable("the service")
         return cls(code, code_pb2.Code.Name(code.value[0]), details, domain=RPC_DOMAIN)
+
+
+def _cut(text: str, most: int) -> str:
+    """A text of at most so many bytes."""
+    encoded = text.encode(errors="replace")
+    return text if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "…"
 
 
 def _pack(

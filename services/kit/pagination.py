@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime
 
 import grpc
 from google.protobuf.message import Message
@@ -57,6 +58,22 @@ def page_of(request: Message) -> Page:
     if bound_to != digest or not isinstance(after, str) or not after.isprintable():
         raise _invalid("the page token belongs to another list or filter; start again without it")
     return Page(size, after, digest)
+
+
+def moment_and_id(after: str) -> tuple[datetime, str]:
+    """Takes apart the key of a list that is ordered by a moment and then by id: `<ISO 8601> <id>`.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+    """
+    moment, _, row_id = after.partition(" ")
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError as error:
+        raise _invalid("the page token is not one that was issued here; start again without it") from error
+    if parsed.tzinfo is None:
+        raise _invalid("the page token is not one that was issued here; start again without it")
+    return parsed, row_id
 
 
 def _invalid(message: str) -> Refusal:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -89,6 +89,11 @@ class Process:
 
         task.add_done_callback(ended)
         self._stack.push_async_callback(stopped, task)
+
+    def all_in_background(self, works: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+        """As `in_background`, for several, each by its name."""
+        for name, work in works.items():
+            self.in_background(work, name)
 
     async def serve(
         self,

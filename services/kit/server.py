@@ -24,7 +24,7 @@ from asyncpg.exceptions import (
     OperatorInterventionError,
     PostgresConnectionError,
 )
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -33,7 +33,7 @@ from nats.errors import Error as NatsError
 from prometheus_client import Histogram
 
 from services.kit import telemetry, validation
-from services.kit.access import ANYONE, AUTHENTICATED, Authenticator, Principal, Rule
+from services.kit.access import ANYONE, AUTHENTICATED, OUTSIDE_HEADER, Authenticator, Principal, Rule
 from services.kit.callers import Callers
 from services.kit.errors import RPC_DOMAIN, Refusal, unavailable
 from services.kit.peers import Peers
@@ -244,7 +244,7 @@ class _GuardedMethod:
 
     def wrapped(self) -> Handler:
         codec = {
-            "request_deserializer": self._handler.request_deserializer,
+            "request_deserializer": _readable(self._handler.request_deserializer),
             "response_serializer": self._handler.response_serializer,
         }
         match self._handler.request_streaming, self._handler.response_streaming:
@@ -259,7 +259,7 @@ class _GuardedMethod:
 
     async def _unary(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         async with _Guard(self, context):
-            validation.check(request)
+            _check(request)
             return await self._handler.unary_unary(request, context)
 
     async def _client_stream(
@@ -270,7 +270,7 @@ class _GuardedMethod:
 
     async def _server_stream(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         async with _Guard(self, context):
-            validation.check(request)
+            _check(request)
             async for answer in self._handler.unary_stream(request, context):
                 yield answer
 
@@ -292,7 +292,7 @@ class _GuardedMethod:
                 domain=RPC_DOMAIN,
             )
         principal: Principal | None
-        if self._rule.callers:
+        if self._rule.callers and not (self._rule.permission and OUTSIDE_HEADER in metadata):
             principal = Principal(f"service/{peer}")
         elif self._rule.bearer_in_request or self._rule.anyone:
             # Where the request itself is the credential, another one in the metadata is not looked at: it may be anything.
@@ -313,9 +313,36 @@ class _GuardedMethod:
         return self._method
 
 
+class _Unreadable:
+    """Stands in for a request whose bytes are no message of its type."""
+
+
+def _readable(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | _Unreadable]:
+    """Reads requests without raising: gRPC would answer by itself, outside the guard, and as if the fault were ours."""
+
+    def read(data: bytes) -> Message | _Unreadable:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _Unreadable()
+
+    return read
+
+
+def _check(request: Message | _Unreadable) -> None:
+    if isinstance(request, _Unreadable):
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "REQUEST_INVALID",
+            "the request cannot be read as the message that the contract says; its texts must be UTF-8",
+            domain=RPC_DOMAIN,
+        )
+    validation.check(request)
+
+
 async def _checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
     async for request in requests:
-        validation.check(request)
+        _check(request)
         yield request
 
 

@@ -26,7 +26,7 @@ _correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 
 # API keys, JSON Web Tokens, one-time codes: what our credentials look like wherever they turn up in a line.
 _CREDENTIALS: Final = re.compile(
-    r"(rmk_|otc_)[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?"
+    r"(rm[a-z]_|otc_)[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?"
 )
 _SECRET_NAMES: Final = frozenset(
     {"authorization", "key", "iv", "ticket", "code", "token", "password", "secret", "url", "k"}

@@ -33,6 +33,8 @@ CLOCKS_APART: Final = 60.0
 """Seconds by which the issuer's clock may be ahead."""
 _REMEMBERED: Final = 4096
 _FIRST_NEWS: Final = 3.0
+_PATIENCE: Final = 3.0
+_AWAY: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 _SILENCE: Final = 15.0
 _UNKNOWN_FOR: Final = 5.0
 
@@ -79,9 +81,8 @@ class AccessTokens:
         if self._clock.now().timestamp() >= known.expires:
             self._checked.pop(token, None)
             raise credential_invalid("the access token has expired; refresh the session")
-        if not self._stands(known.principal.account_id, known.issued) or not self._stands(
-            known.principal.session_id, known.issued
-        ):
+        who = known.principal
+        if not all(self._stands(name, known.issued) for name in (who.account_id, who.session_id, who.client_id)):
             raise credential_invalid("the access token was revoked; refresh the session, or sign in again")
         return known.principal
 
@@ -118,8 +119,10 @@ def _public(encoded: bytes) -> EllipticCurvePublicKey:
 
 
 def _known(claims: dict[str, Any]) -> _Known:
+    # An OAuth client that acts for itself is its own subject (RFC 9068 §2.2).
+    kind = "client" if claims["sub"] == claims.get("client_id") else "user"
     principal = Principal(
-        name=f"user/{claims['sub']}",
+        name=f"{kind}/{claims['sub']}",
         organisation_id=str(claims["org"]),
         permissions=frozenset(str(claims["scope"]).split()),
         session_id=str(claims["sid"]),
@@ -162,7 +165,8 @@ class RemoteTrust:
             if now < self._unknown.get(digest, 0.0):
                 raise credential_invalid("the API key is unknown, revoked or expired; make a new one")
             known = await self._asked(digest, now)
-        if not self._stands(known.principal.name.removeprefix("api_key/"), known.issued):
+        # A key is revoked for good, so no clocks are compared: the answer that it was good may be older than the news.
+        if known.principal.name.removeprefix("api_key/") in self._revoked:
             raise credential_invalid("the API key was revoked; make a new one")
         return known.principal
 
@@ -173,9 +177,11 @@ class RemoteTrust:
 
     async def _asked(self, digest: bytes, now: float) -> _Known:
         try:
-            answer = await self._stub.ResolveApiKey(api.ResolveApiKeyRequest(key_sha256=digest))
+            answer = await self._stub.ResolveApiKey(api.ResolveApiKeyRequest(key_sha256=digest), timeout=_PATIENCE)
         except grpc.RpcError as error:
             refusal = Refusal.from_rpc_error(error)
+            if refusal.code in _AWAY:
+                raise unavailable("the identity service") from None
             if refusal.reason == "CREDENTIAL_INVALID":
                 if len(self._unknown) >= _REMEMBERED:
                     self._unknown.clear()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import grpc
 from envoy.service.ratelimit.v3 import rls_pb2_grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from pydantic import Field
 
 from services.kit.access import API_KEYS_FILE, ApiKeys
@@ -33,6 +35,10 @@ class LimitsSettings(ProcessSettings):
         description="Seconds that the database may take to count; then this replica counts by itself for a second. Envoy waits twice as long.",
     )
     limits_upkeep_seconds: float = Field(default=60, gt=0, description="Seconds between two removals of full buckets.")
+
+
+CONTRACTS: Final[list[ServiceDescriptor]] = []
+"""None of our own: Envoy's is served."""
 
 
 async def wire(process: Process, settings: LimitsSettings) -> None:

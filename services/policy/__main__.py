@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2_grpc
@@ -18,8 +20,10 @@ from reelmesh.policy.v1 import (
     revocations_service_pb2_grpc,
     ticket_keys_service_pb2,
     ticket_keys_service_pb2_grpc,
+    tokens_service_pb2_grpc,
 )
 
+from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
@@ -27,6 +31,7 @@ from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from services.policy import edge
 from services.policy.beats import Beats
+from services.policy.cdn.settings import CdnSettings
 from services.policy.consumers import Projection
 from services.policy.control_plane import RULES, ControlPlane
 from services.policy.decision.consumers import FactProjection
@@ -38,6 +43,7 @@ from services.policy.decision.territories import Territories
 from services.policy.edge import EdgeServicer
 from services.policy.follower import Follower
 from services.policy.gate import Gate
+from services.policy.grace import GRACE, Grace
 from services.policy.judge import Judge, Known
 from services.policy.opening import Opening
 from services.policy.revocations.rpc import RevocationsServicer
@@ -45,6 +51,8 @@ from services.policy.rpc import PolicyServicer
 from services.policy.ticket_keys.keeping import POLICY_KEY_FILE, TicketKeys
 from services.policy.ticket_keys.rpc import TicketKeysServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
+from services.policy.tokens.wiring import CONTRACT as TOKENS_CONTRACT
+from services.policy.tokens.wiring import Credentials, credentials
 from services.policy.upkeep import Upkeep
 
 CONTRACT = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
@@ -53,6 +61,7 @@ CONTRACTS = [
     decisions_service_pb2.DESCRIPTOR.services_by_name["DecisionsService"],
     revocations_service_pb2.DESCRIPTOR.services_by_name["RevocationsService"],
     ticket_keys_service_pb2.DESCRIPTOR.services_by_name["TicketKeysService"],
+    TOKENS_CONTRACT,
 ]
 
 
@@ -79,6 +88,15 @@ class PolicySettings(ProcessSettings):
         default=10,
         ge=1,
         description="Seconds for which an edge that hears nothing goes by what it was told last; then it asks about every request.",
+    )
+    policy_event_grace_seconds: float = Field(
+        default=GRACE,
+        ge=0,
+        description="Seconds that is waited for word of an asset that is not known.",
+    )
+    policy_cdns: dict[str, CdnSettings] = Field(
+        default_factory=dict,
+        description="JSON map from name to outside CDN that CreateCdnUrls signs URLs for; `docs/edge-authoriser.md` shows one of each kind.",
     )
     policy_longest_alone_seconds: float = Field(
         default=600,
@@ -112,22 +130,51 @@ def _ticket_keys(
     )
 
 
+def _credentials(
+    settings: PolicySettings,
+    database: Database,
+    clock: Clock,
+    *,
+    judge: Judge,
+    gate: Gate,
+    follower: Follower,
+    tickets: Tickets,
+    territories: Territories,
+) -> Credentials:
+    return credentials(
+        database,
+        clock,
+        judge=judge,
+        gate=gate,
+        follower=follower,
+        tickets=tickets,
+        secret=settings.secret,
+        named_cdns=settings.policy_cdns,
+        remembered=settings.policy_tickets_remembered,
+        public_url=settings.public_url,
+        territory=territories,
+    )
+
+
+def _control_plane(settings: PolicySettings, tickets: Tickets, known: Known, clock: Clock) -> ControlPlane:
+    most, lease = settings.policy_most_barred, settings.policy_edge_lease_seconds
+    return ControlPlane(tickets, known, clock, most_barred=most, lease=lease)
+
+
 async def wire(process: Process, settings: PolicySettings) -> None:
     """Puts the service together and starts it. It serves only once all revocations are known."""
     database, clock, known = process.database(), process.clock, Known()
     bus = await process.bus()
-    js = bus.jetstream()
-    await ensure_events(js)
+    await ensure_events(bus.jetstream())
     follower = Follower(database, known, clock)
-    await follower.listen(bus)
-    await follower.catch_up()
+    await follower.start(bus)
     tickets = Tickets(settings.secret(TICKET_KEY_FILE), settings.policy_tickets_remembered)
     judge = Judge(tickets, known, clock, longest_alone=settings.policy_longest_alone_seconds)
     territories = Territories(settings.policy_territory_database)
     gathering, recorder = Gathering(territories), Recorder(database)
     gate = Gate(database, clock, gathering, recorder)
-    review = Review(database, clock, known, gathering)
-    review.when_changed(gate.forget_all)
+    review = Review(database, clock, known, gathering, forget=gate.forget_all)
+    grace = Grace(settings.policy_event_grace_seconds)
     opening, beats = Opening(clock, known, gathering), Beats(database, clock, known, gathering)
     policy = PolicyServicer(
         database,
@@ -139,37 +186,41 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         opening=opening,
         gate=gate,
         beats=beats,
+        grace=grace,
         public_url=settings.public_url,
     )
-    decisions = DecisionsServicer(database, clock, opening, review)
-    revocations = RevocationsServicer(database, clock, known, follower)
-    control_plane = ControlPlane(
-        tickets, known, clock, most_barred=settings.policy_most_barred, lease=settings.policy_edge_lease_seconds
+    others = _credentials(
+        settings, database, clock, judge=judge, gate=gate, follower=follower, tickets=tickets, territories=territories
     )
+    decisions = DecisionsServicer(database, clock, opening, review, grace)
+    revocations = RevocationsServicer(database, clock, known, follower)
+    control_plane = _control_plane(settings, tickets, known, clock)
     ticket_keys = _ticket_keys(process, settings, database, tickets, control_plane)
-    await ticket_keys.listen(bus)
-    await ticket_keys.refresh()
+    await ticket_keys.start(bus)
 
     def add(server: grpc.aio.Server) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
         decisions_service_pb2_grpc.add_DecisionsServiceServicer_to_server(decisions, server)
         revocations_service_pb2_grpc.add_RevocationsServiceServicer_to_server(revocations, server)
         ticket_keys_service_pb2_grpc.add_TicketKeysServiceServicer_to_server(TicketKeysServicer(ticket_keys), server)
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(judge, follower, gate), server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(others.doors), server)
+        tokens_service_pb2_grpc.add_TokensServiceServicer_to_server(others.servicer, server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
     projection = Projection(known, clock, FactProjection(review))
-    process.in_background(Relay(database, js).run(), "relay")
-    process.in_background(projection.consumer(database, bus).run(), "consumer")
-    process.in_background(follower.run(settings.policy_follow_seconds), "follower")
-    process.in_background(Upkeep(database, clock, territories).run(settings.policy_upkeep_seconds), "upkeep")
-    process.in_background(review.run(), "review")
-    process.in_background(ticket_keys.run(), "ticket keys")
-    process.in_background(recorder.run(), "recorder")
-    process.in_background(beats.run(), "beats")
+    works: dict[str, Coroutine[Any, Any, None]] = {
+        "relay": Relay(database, bus.jetstream()).run(),
+        "consumer": projection.consumer(database, bus).run(),
+        "follower": follower.run(settings.policy_follow_seconds),
+        "upkeep": Upkeep(database, clock, territories).run(settings.policy_upkeep_seconds),
+        "review": review.run(),
+        "ticket keys": ticket_keys.run(),
+        "recorder": recorder.run(),
+        "beats": beats.run(),
+    }
+    process.all_in_background(works)
     await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})
-    # Stopped before the server is drained.
-    process.in_background(control_plane.until_stopped(), "control plane")
+    process.in_background(control_plane.until_stopped(), "control plane")  # stopped before the server is drained
 
 
 def main() -> None:

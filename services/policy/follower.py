@@ -38,6 +38,11 @@ class Follower:
         self._seen: datetime | None = None
         self._one_look = asyncio.Lock()
 
+    async def start(self, bus: NatsClient) -> None:
+        """Listens, and then looks, so that nothing falls between."""
+        await self.listen(bus)
+        await self.catch_up()
+
     async def listen(self, bus: NatsClient) -> None:
         """Hears what is announced from now on. Every process hears all of it, unlike a durable consumer, which shares."""
         await bus.subscribe(policy.SessionRevoked.DESCRIPTOR.full_name, cb=self._revoked)

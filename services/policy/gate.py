@@ -24,7 +24,7 @@ from services.policy.decision.gathering import Gathering, Subject
 from services.policy.decision.record import Record
 from services.policy.decision.recorder import Recorder
 from services.policy.decision.rules import RuleSet
-from services.policy.domain import Session
+from services.policy.domain import Session, Wanted
 
 log = structlog.stdlib.get_logger()
 
@@ -41,8 +41,15 @@ class _Known:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    facts: Facts
+    rules: RuleSet
+    until: float
+
+
 class Gate:
-    """Decides about sessions that are open."""
+    """Decides about sessions that are open, and about previews, which need none."""
 
     def __init__(self, database: Database, clock: Clock, gathering: Gathering, recorder: Recorder) -> None:
         self._database = database
@@ -50,6 +57,7 @@ class Gate:
         self._gathering = gathering
         self._recorder = recorder
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._shown: OrderedDict[str, _Shown] = OrderedDict()
 
     def forget(self, session_id: str) -> None:
         """Something about a session changed: it is looked up again."""
@@ -58,6 +66,7 @@ class Gate:
     def forget_all(self) -> None:
         """Something about rules or terms changed."""
         self._known.clear()
+        self._shown.clear()
 
     async def admit(self, kind: Kind, organisation_id: str, session_id: str, address: str = "") -> None:
         """Goes on when the rules let the session through.
@@ -94,6 +103,24 @@ class Gate:
             )
         )
         raise decision.refusal
+
+    async def show(self, organisation_id: str, asset_id: str, address: str) -> None:
+        """Goes on when the rules let a preview of an asset be seen.
+
+        Raises:
+            Refusal: of the first rule that refuses; UNAVAILABLE while the database is away and the asset is not known by heart.
+        """
+        known = self._shown.get(asset_id)
+        if known is None or time.monotonic() >= known.until:
+            subject, now = Subject(organisation_id, asset_id, Wanted()), self._clock.now()
+            async with self._database.transaction() as tx:
+                rules = await self._gathering.rules(tx, organisation_id)
+                facts = await self._gathering.facts(tx, subject, rules, now)
+            known = self._shown[asset_id] = _Shown(facts, rules, time.monotonic() + _KEPT_FOR)
+            if len(self._shown) > _KEPT:
+                self._shown.popitem(last=False)
+        facts = replace(known.facts, now=self._clock.now(), place=self._gathering.place(address))
+        decide(known.rules, Kind.PREVIEW, facts).required()
 
     async def _looked_up(self, organisation_id: str, session_id: str) -> _Known | None:
         """What is known of a session; None while the database is away, when the judge alone decides, for as long as it may."""

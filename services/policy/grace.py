@@ -9,23 +9,34 @@ from typing import Final, TypeVar
 
 from services.kit.errors import Refusal
 
-_GRACE: Final = 2.0
+GRACE: Final = 2.0
+"""Seconds."""
 _LOOK_AGAIN: Final = 0.1
 
 Answer = TypeVar("Answer")
 
 
-async def with_grace(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """What the call returns, tried again for a moment while it is refused with ASSET_NOT_PLAYABLE.
+class Grace:
+    """Gives events a moment.
 
-    Raises:
-        Refusal: of the last try.
+    Args:
+        seconds: how long.
     """
-    give_up = time.monotonic() + _GRACE
-    while True:
-        try:
-            return await call()
-        except Refusal as refusal:
-            if refusal.reason != "ASSET_NOT_PLAYABLE" or time.monotonic() >= give_up:
-                raise
-        await asyncio.sleep(_LOOK_AGAIN)
+
+    def __init__(self, seconds: float = GRACE) -> None:
+        self._seconds = seconds
+
+    async def __call__(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What the call returns, tried again for a moment while it is refused with ASSET_NOT_PLAYABLE.
+
+        Raises:
+            Refusal: of the last try.
+        """
+        give_up = time.monotonic() + self._seconds
+        while True:
+            try:
+                return await call()
+            except Refusal as refusal:
+                if refusal.reason != "ASSET_NOT_PLAYABLE" or time.monotonic() >= give_up:
+                    raise
+            await asyncio.sleep(_LOOK_AGAIN)

@@ -16,6 +16,7 @@ from services.kit.clock import Clock
 from services.kit.errors import Refusal, unavailable
 from services.policy import paths, refusals
 from services.policy.domain import CLOCKS_APART, LONGEST_LIFETIME, Package
+from services.policy.paths import PlaybackPath
 from services.policy.tickets import Ticket, Tickets
 
 PUBLISHED: Final = "/published"
@@ -180,8 +181,16 @@ class Judge:
             Refusal: whatever is wrong with it, as `policy.proto` lists; `PackageUnknown` is worth a second try.
         """
         asked = paths.read(path)
+        return self.admission(self._tickets.read(asked.ticket), asked, method)
+
+    def admission(self, ticket: Ticket, asked: PlaybackPath, method: str) -> Admission:
+        """Judges what the holder of a right, by whichever credential it was shown, may have.
+
+        Raises:
+            Refusal: as above.
+        """
         # A heartbeat is how a session gets its place back.
-        ticket, package = self._standing(asked.ticket, asked.package_id, placed=asked.kind is not paths.Kind.HEARTBEAT)
+        package = self._standing(ticket, asked.package_id, placed=asked.kind is not paths.Kind.HEARTBEAT)
         asked.allows(method)
         self._same_owner(ticket, package)
         media = asked.kind is paths.Kind.MEDIA
@@ -199,7 +208,9 @@ class Judge:
         Raises:
             Refusal: as above.
         """
-        return self._standing(token, package_id, placed=False)[0]
+        ticket = self._tickets.read(token)
+        self._standing(ticket, package_id, placed=False)
+        return ticket
 
     def keys(self, token: str, package_id: str, key_ids: Iterable[str]) -> tuple[Ticket, Sequence[str]]:
         """Judges which of the asked keys the holder of a ticket may have; at least one.
@@ -207,7 +218,8 @@ class Judge:
         Raises:
             Refusal: as above, and KEY_NOT_ENTITLED.
         """
-        ticket, package = self._standing(token, package_id)
+        ticket = self._tickets.read(token)
+        package = self._standing(ticket, package_id)
         entitled = self._same_owner(ticket, package).key_ids
         asked = list(dict.fromkeys(key_ids))
         granted = [key_id for key_id in asked if key_id in entitled]
@@ -215,9 +227,23 @@ class Judge:
             raise refusals.key_not_entitled(asked[0])
         return ticket, granted
 
-    def _standing(self, token: str, package_id: str, *, placed: bool = True) -> tuple[Ticket, Playable | None]:
-        ticket, now = self._tickets.read(token), self._clock.now().timestamp()
-        ticket.valid_at(now)
+    def published(self, package_id: str) -> Playable:
+        """A package that may be shown.
+
+        Raises:
+            Refusal: ASSET_WITHDRAWN, PLAYBACK_REVOKED; `PackageUnknown` is worth a second try.
+        """
+        package = self._known.package(package_id)
+        if package is None:
+            raise PackageUnknown(package_id)
+        if self._known.is_withdrawn(package.asset_id):
+            raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
+        if held := self._known.held(package_id):
+            raise refusals.playback_revoked(held)
+        return package
+
+    def _standing(self, ticket: Ticket, package_id: str, *, placed: bool = True) -> Playable | None:
+        ticket.valid_at(self._clock.now().timestamp())
         if ticket.package_id != package_id:
             raise refusals.ticket_other_package(package_id)
         package = self._known.package(package_id)
@@ -233,7 +259,7 @@ class Judge:
         # Whatever is known says yes; but somebody may have been barred since.
         if time.monotonic() - self._known.confirmed > self._longest_alone:
             raise unavailable("the database")
-        return ticket, package
+        return package
 
     @staticmethod
     def _same_owner(ticket: Ticket, package: Playable | None) -> Playable:

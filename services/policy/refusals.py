@@ -94,6 +94,12 @@ def session_not_found(session_id: str) -> Refusal:
     )
 
 
+def viewer_not_self(account_id: str) -> Refusal:
+    """A person opens playbacks for themselves only."""
+    message = "you can open a playback for yourself only; leave viewer_id empty, or ask with an API key"
+    return _denied("VIEWER_NOT_SELF", message, viewer_id=account_id)
+
+
 def path_invalid(why: str) -> Refusal:
     """The path is not one that the edge serves."""
     return _denied("PATH_INVALID", why)

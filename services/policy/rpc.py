@@ -9,21 +9,23 @@ from reelmesh.policy.v1 import policy_pb2, policy_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2 as contract
 
 from services.kit import events, idempotency, pagination
+from services.kit.access import Principal
 from services.kit.clock import Clock, duration, timestamp
 from services.kit.database import Database, after_commit
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.server import current_call
-from services.policy import store
+from services.policy import refusals, store
 from services.policy.announcements import revocation
 from services.policy.beats import Beats
 from services.policy.decision.facts import Kind
 from services.policy.domain import BEAT_INTERVAL, DEFAULT_LIFETIME, Code, Session, Wanted
 from services.policy.follower import Follower
 from services.policy.gate import Gate
-from services.policy.grace import with_grace
+from services.policy.grace import Grace
 from services.policy.judge import Judge, Known, PackageUnknown
 from services.policy.opening import Opened, Opening
 from services.policy.tickets import Tickets
+from services.policy.turns import Turns
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -48,12 +50,15 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         gate: Gate,
         beats: Beats,
         public_url: str,
+        grace: Grace,
     ) -> None:
         self._database = database
+        self._grace = grace
         self._judge = judge
         self._opening = opening
         self._gate = gate
         self._beats = beats
+        self._turns = Turns()
         self._known = known
         self._follower = follower
         self._tickets = tickets
@@ -65,7 +70,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     ) -> contract.CreatePlaybackResponse:
         """Opens a session, or returns to the one that this request opened before. Ticket and code are new each time: neither is kept."""
         _storable("viewer_id", request.viewer_id)
-        return await with_grace(lambda: self._created(request))
+        request = _for_viewer(request, current_call().principal)
+        if not request.viewer_id:
+            return await self._grace(lambda: self._created(request))
+        async with self._turns.of(f"{current_call().organisation_id} {request.viewer_id}"):
+            return await self._grace(lambda: self._created(request))
 
     async def RedeemPlaybackCode(
         self, request: contract.RedeemPlaybackCodeRequest, context: Context
@@ -205,14 +214,28 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         )
 
 
+def _for_viewer(request: contract.CreatePlaybackRequest, caller: Principal | None) -> contract.CreatePlaybackRequest:
+    """The request with a person as its viewer. The name is in it before the request is looked up by its `request_id`, so that nobody gets
+    the session of somebody else who took the same id."""
+    account_id = caller.account_id if caller else ""
+    if not account_id:
+        return request
+    if request.viewer_id not in {"", account_id}:
+        raise refusals.viewer_not_self(account_id)
+    named = contract.CreatePlaybackRequest()
+    named.CopyFrom(request)
+    named.viewer_id = account_id
+    return named
+
+
 def _wanted(request: contract.CreatePlaybackRequest) -> Wanted:
-    """What is asked for. Of a person the address is known; of whoever a server asks for, what the server says."""
+    """What is asked for. Where a person is, the edge says; of whoever a server asks for, the server does."""
     call = current_call()
     principal = call.principal
     person = principal is not None and bool(principal.account_id)
     return Wanted(
         viewer_id=request.viewer_id,
-        address=request.client_address or (call.client.address if person else ""),
+        address=call.client.address if person else request.client_address,
         device_id=request.device_id,
         profile_id=principal.profile_id if principal else "",
         download=request.download,

@@ -15,6 +15,7 @@ from services.kit.database import Tx
 from services.kit.pagination import Page
 from services.policy import refusals
 from services.policy.domain import CLOCKS_APART, Code, Package, Session, digest_of
+from services.policy.token_refusals import preview_not_found
 
 _METADATA: Final = sa.MetaData()
 _LONGEST_TRANSACTION: Final = timedelta(minutes=2)
@@ -224,6 +225,23 @@ async def package(tx: Tx, package_id: str) -> Package:
     return _package((await tx.execute(sa.select(*_PACKAGE).where(packages.c.package_id == package_id))).one())
 
 
+async def published(tx: Tx, organisation_id: str, package_id: str) -> Package:
+    """A package of an organisation whose asset is not deleted.
+
+    Raises:
+        Refusal: PREVIEW_NOT_FOUND or ASSET_WITHDRAWN.
+    """
+    query = sa.select(*_PACKAGE).where(
+        packages.c.package_id == package_id, packages.c.organisation_id == organisation_id
+    )
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise preview_not_found(package_id)
+    found = _package(row)
+    await title_of(tx, found.asset_id)
+    return found
+
+
 async def add(tx: Tx, session: Session) -> None:
     """Keeps a new session."""
     await tx.execute(sa.insert(sessions).values(**asdict(session)))
@@ -257,6 +275,12 @@ async def beat(tx: Tx, session_id: str, now: datetime) -> None:
         .where(sessions.c.session_id == session_id)
         .values(beat_time=now, displace_time=None, change_time=sa.func.now())
     )
+
+
+async def find(tx: Tx, session_id: str) -> Session | None:
+    """One session of whichever organisation, for whoever holds a credential that names it; None when there is none."""
+    row = (await tx.execute(sa.select(*SESSION).where(sessions.c.session_id == session_id))).one_or_none()
+    return None if row is None else session_of(row)
 
 
 async def page(tx: Tx, organisation_id: str, asset_id: str, viewer_id: str, part: Page) -> Sequence[Session]:

@@ -1,4 +1,4 @@
-"""Removes what nobody will ask for again: codes that ended, and old answers to repeated requests."""
+"""Removes what nobody will ask for again: codes and single uses that ended, and old answers to repeated requests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from services.kit import idempotency, telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database
 from services.policy import store
+from services.policy.cat.store import forget_uses
 from services.policy.decision.store import forget_decisions
 from services.policy.decision.territories import Territories
 
@@ -47,5 +48,6 @@ class Upkeep:
         await asyncio.to_thread(self._territories.refresh)
         async with self._database.transaction() as tx:
             await store.forget_codes(tx, self._clock.now() - CODES_KEPT)
+            await forget_uses(tx, self._clock.now())
             await forget_decisions(tx, self._clock.now() - DECISIONS_KEPT)
             await idempotency.forget_old(tx)

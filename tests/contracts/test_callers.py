@@ -74,6 +74,7 @@ def test_nobody_is_listed_who_has_nothing_to_call() -> None:
     made = {(caller, server) for caller, server, _ in calls_between_services()}
     public = {method.domain for method in public_methods(REPOSITORY / "gen/envoy/reelmesh.binpb")} | {
         "tus",
+        "oauth",
         *FOREIGN_RULES,
     }
     for server, callers in listed().items():

@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tools.openapi import document
 from tools.openapi.contracts import Contracts, read
 from tools.openapi.operations import Operations, UnsupportedBinding
+from tools.openapi.refusals import statuses_named
 from tools.openapi.schemas import Schemas
 
 COMMITTED = Path(__file__).resolve().parents[2] / "gen/openapi/reelmesh.openapi.json"
@@ -130,8 +131,25 @@ def test_refusals_are_described_with_all_their_reasons(described_api: dict[str, 
     assert "Status NOT_FOUND. Metadata: `upload_id`." in upload["description"]
     for path in described_api["paths"].values():
         for made in path.values():
-            assert made["responses"]["default"] == {"$ref": "#/components/responses/Refusal"}
-            assert made["responses"]["429"] == {"$ref": "#/components/responses/RateLimited"}
+            refused = {status: answer for status, answer in made["responses"].items() if status != "200"}
+            assert set(refused) >= {"400", "401", "403", "404", "413", "429", "431", "500", "503", "504"}
+            assert refused.pop("429") == {"$ref": "#/components/responses/RateLimited"}
+            assert all(answer == {"$ref": "#/components/responses/Refusal"} for answer in refused.values())
+
+
+def test_statuses_are_those_of_the_reasons_of_the_domain(described_api: dict[str, Any]) -> None:
+    assert "501" in operation(described_api, "UploadService_CreateUploadUrl")["responses"]  # PRESIGN_UNSUPPORTED
+    assert "409" in operation(described_api, "UploadService_WriteUpload")["responses"]  # OFFSET_MISMATCH
+    comment = "It was withdrawn. Status PERMISSION_DENIED at the edge, FAILED_PRECONDITION else. Metadata: `ASSET_ID`."
+    assert statuses_named(comment) == {"PERMISSION_DENIED", "FAILED_PRECONDITION"}
+    assert statuses_named("Never sent.") == set()
+
+
+def test_who_must_sign_in_is_told_and_who_need_not_is_asked_for_nothing(described_api: dict[str, Any]) -> None:
+    assert operation(described_api, "AccountsService_Register")["security"] == []
+    mine = operation(described_api, "AccountsService_GetAccount")
+    assert "security" not in mine
+    assert "access token of a signed-in person" in mine["description"]
 
 
 def test_a_refusal_of_the_edge_is_as_described(described_api: dict[str, Any]) -> None:

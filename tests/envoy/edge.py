@@ -45,6 +45,7 @@ class Parts:
     uploads: parts.Uploads = field(default_factory=parts.Uploads)
     authoriser: parts.Authoriser = field(default_factory=parts.Authoriser)
     tus: parts.Tus = field(default_factory=parts.Tus)
+    oauth: parts.Tus = field(default_factory=parts.Tus)
     servers: dict[str, grpc.aio.Server] = field(default_factory=dict)
 
     async def start(self, name: str) -> None:
@@ -74,12 +75,14 @@ class Parts:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All of them, for the length of the block."""
-        config = uvicorn.Config(self.tus, uds=f"{self.folder}/tus.sock", log_config=None, lifespan="off", ws="none")
-        config.load()
-        config.ssl = server_context(certificates.certificates_of("tus", self.secrets))
-        gateway = uvicorn.Server(config)
+        gateways = []
+        for name, app in (("tus", self.tus), ("oauth", self.oauth)):
+            config = uvicorn.Config(app, uds=f"{self.folder}/{name}.sock", log_config=None, lifespan="off", ws="none")
+            config.load()
+            config.ssl = server_context(certificates.certificates_of(name, self.secrets))
+            gateways.append(uvicorn.Server(config))
         # `serve` would take the signal handlers of the test process over.
-        serving = asyncio.create_task(gateway._serve())
+        serving = [asyncio.create_task(gateway._serve()) for gateway in gateways]
         for name in SERVICES:
             await self.start(name)
         try:
@@ -87,8 +90,9 @@ class Parts:
         finally:
             for name in list(self.servers):
                 await self.stop(name)
-            gateway.should_exit = True
-            await serving
+            for gateway in gateways:
+                gateway.should_exit = True
+            await asyncio.gather(*serving)
 
 
 @dataclass
@@ -174,6 +178,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         limits=f"unix:{folder}/limits.sock",
         limits_patience=20,
         tus=f"unix:{folder}/tus.sock",
+        oauth=f"unix:{folder}/oauth.sock",
         objects=folder / "objects",
         web=folder / "web",
         tls=certificates.folder_of("envoy", secrets or folder),

@@ -198,6 +198,22 @@ async def test_what_the_contracts_do_not_know_is_refused_with_a_reason(
     assert info["metadata"]["correlation_id"] == answer.headers["x-correlation-id"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"x`odd", b"1"),
+        (b"x+odd", b"1"),
+        (b"user-agent", "Öffner".encode()),
+        (b"x-odd-bin", b"no base64"),
+        (b"grpc-encoding", b"nonsense"),
+        (b"grpc-accept-encoding", b"nonsense"),
+    ],
+)
+async def test_a_header_that_grpc_cannot_take_hurts_nobody(edge: Edge, name: bytes, value: bytes) -> None:
+    answer = await edge.http.get(f"/v1/assets/{ASSET}", headers=[(name, value)])
+    assert answer.status_code == 200, answer.text
+
+
 async def test_a_body_that_is_no_json_is_refused(edge: Edge) -> None:
     answer = await edge.http.post("/v1/uploads", content=b"{", headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["details"][0]["reason"]) == (400, "REQUEST_INVALID")

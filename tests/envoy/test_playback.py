@@ -86,6 +86,21 @@ async def test_policy_is_shown_who_asks_and_told_no_more_than_it_needs(edge: Edg
     assert asked.attributes.source.address.socket_address.address == "127.0.0.1"
 
 
+async def test_policy_sees_those_cookies_only_that_are_credentials_for_playback(edge: Edge) -> None:
+    for cookies, shown in (
+        ("a=b; reelmesh_ticket=t1.t2.t3; c=d", "reelmesh_ticket=t1.t2.t3"),
+        ("CTA-Common-Access-Token=abc;a=b", "CTA-Common-Access-Token=abc"),
+        ("session=secret; xreelmesh_ticket=no; reelmesh_ticket2=no", None),
+        ("", None),
+    ):
+        edge.parts.authoriser.asked.clear()
+        await edge.http.get(f"{BASE}/manifest.mpd", headers={"cookie": cookies, "x-reelmesh-cookies": "forged=1"})
+        (asked,) = edge.parts.authoriser.asked
+        headers = asked.attributes.request.http.headers
+        assert headers.get("x-reelmesh-cookies") == shown
+        assert "cookie" not in headers
+
+
 async def test_a_refusal_is_policys_own(edge: Edge) -> None:
     answer = await edge.http.get(f"/p/other/{PACKAGE}/manifest.mpd")
     assert (answer.status_code, answer.headers["content-type"]) == (403, "application/json")

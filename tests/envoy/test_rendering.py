@@ -51,7 +51,7 @@ def test_every_cluster_that_a_route_names_exists(tmp_path: Path) -> None:
     assert named - {"nowhere"} <= {cluster["name"] for cluster in rendered["static_resources"]["clusters"]}
 
 
-def test_only_routes_to_playback_ask_policy(tmp_path: Path) -> None:
+def test_routes_to_playback_and_previews_ask_policy_and_no_others(tmp_path: Path) -> None:
     """What is not turned off is on, so a new route is shut until someone opens it."""
     rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
     manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
@@ -59,7 +59,7 @@ def test_only_routes_to_playback_ask_policy(tmp_path: Path) -> None:
     asking = [
         route["name"] for route in routes if "envoy.filters.http.ext_authz" not in route["typed_per_filter_config"]
     ]
-    assert asking == ["playback-manifest", "playback"]
+    assert asking == ["playback-manifest", "playback", "preview"]
     serving = [
         route["name"]
         for route in routes

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.tus.server import HttpServer
+from gateway.http_server import HttpServer
 from services.kit.callers import callers_of
 from services.kit.tls import client_context, host_name, read_identity
 from tests.support.certificates import certificates_of, folder_of, made_in

@@ -44,10 +44,28 @@ def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
     told = whole_mesh.command("status")
     assert told["state"] == "ready"
     assert {one["state"] for one in told["processes"]} == {"ready", "done"}
-    assert {"upload", "assets", "transcode", "packaging", "drm", "policy", "limits", "tus", "envoy"} <= {
+    assert {"upload", "assets", "transcode", "packaging", "drm", "policy", "limits", "tus", "oauth", "envoy"} <= {
         one["name"] for one in told["processes"]
     }
     assert told["memory_bytes"] < 2**30
+
+
+def test_credentials_of_servers_are_made_and_ended_through_the_edge(whole_mesh: Mesh) -> None:
+    assert whole_mesh.command("organisation", "show")["organisation"]["display_name"] == "Home"
+    assert "admin" in {role["role_id"] for role in whole_mesh.command("role", "list")["roles"]}
+    assert whole_mesh.command("member", "list")["members"] == []
+    assert whole_mesh.command("account", "list")["accounts"] == []
+    made = whole_mesh.command("api-key", "create", "ingest", "assets.read")
+    shown = {"authorization": f"Bearer {made['secret']}"}
+    with httpx.Client(base_url=whole_mesh.url, headers=shown, trust_env=False) as server:
+        assert server.get("/v1/assets").status_code == 200
+        whole_mesh.command("api-key", "revoke", made["api_key"]["key_id"])
+        refused = server.get("/v1/assets")
+    assert refused.status_code == 401
+    assert "CREDENTIAL_INVALID" in refused.text
+    assert whole_mesh.command("member", "add", "nobody@example.com", "viewer", check=False)["error"]["reason"] == (
+        "EMAIL_UNKNOWN"
+    )
 
 
 def test_limits_are_shown_with_what_they_refused_and_a_wrong_file_is_told(whole_mesh: Mesh) -> None:

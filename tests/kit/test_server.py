@@ -74,6 +74,7 @@ class Hops:
     far: Any
     far_address: str
     packaging: Any
+    credential: tuple[tuple[str, str], ...]
 
     async def get(self, **options: Any) -> Any:
         return await self.far.GetAsset(assets_service_pb2.GetAssetRequest(asset_id=new_id("ast")), **options)
@@ -131,6 +132,7 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
             assets_service_pb2_grpc.AssetsServiceStub(behind),
             far,
             drm_service_pb2_grpc.DrmServiceStub(as_packaging),
+            (("authorization", f"Bearer {key}"),),
         )
 
 
@@ -244,6 +246,40 @@ async def test_a_request_that_breaks_its_contract_never_reaches_the_handler(hops
     refusal = await refused(hops.far.GetAsset(assets_service_pb2.GetAssetRequest(asset_id="../../etc")))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
     assert refusal.fields[0][0] == "asset_id"
+
+
+async def test_a_refusal_that_says_too_much_still_arrives_whole(hops: Hops) -> None:
+    """A status travels in headers, and peers refuse those beyond 8 KiB with words of their own."""
+
+    async def refuse() -> str:
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "REQUEST_INVALID",
+            "ж" * 100_000,
+            domain="rpc.reelmesh",
+            metadata={"field": "x" * 100_000, "other": "ж" * 1000},
+            fields=[(f"names[{number}]" + "y" * 500, "ж" * 500) for number in range(5000)],
+        )
+
+    hops.servicer.answer = refuse
+    refusal = await refused(hops.get())
+    assert refusal.reason == "REQUEST_INVALID"
+    assert refusal.message.startswith("жжж")
+    assert refusal.message.endswith("…")
+    assert refusal.metadata["correlation_id"]
+    assert refusal.fields[0][0].startswith("names[0]")
+    assert refusal.status().ByteSize() < 4096
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_bytes_that_are_no_request_are_refused_and_are_no_defect(hops: Hops, kind: str) -> None:
+    method = "GetAsset" if kind == "unary_unary" else "WatchAsset"
+    async with grpc.aio.insecure_channel(hops.far_address) as channel:
+        for unreadable in (b"\0", b"\x0a\x02\xed\xa0"):
+            call: Any = getattr(channel, kind)(f"/{ASSETS.full_name}/{method}")(unreadable, metadata=hops.credential)
+            refusal = await refused(call if kind == "unary_unary" else call.read())
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+            assert refusal.metadata["correlation_id"]
 
 
 async def test_health_needs_no_credential_and_reflection_does(hops: Hops) -> None:

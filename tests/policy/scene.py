@@ -28,6 +28,7 @@ from reelmesh.policy.v1 import (
 )
 from reelmesh.policy.v1 import policy_service_pb2 as api
 
+from services.kit.access import OUTSIDE_HEADER
 from services.kit.clock import FixedClock, SystemClock, timestamp
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
@@ -79,16 +80,30 @@ class Verdict:
 class Edge:
     """Asks as Envoy does."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, outside: bool = False) -> None:
         self._stub = external_auth_pb2_grpc.AuthorizationStub(channel)
+        self._marks = {OUTSIDE_HEADER: "1"} if outside else {}
 
-    async def check(self, url: str, method: str = "GET", headers: dict[str, str] | None = None) -> Verdict:
+    async def check(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        *,
+        address: str = "203.0.113.7",
+        extensions: dict[str, str] | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Verdict:
         parts = urlsplit(url)
         path = url.removeprefix(f"{parts.scheme}://{parts.netloc}") if parts.scheme else url
-        http = attribute_context_pb2.AttributeContext.HttpRequest(method=method, path=path, headers=headers or {})
+        http = attribute_context_pb2.AttributeContext.HttpRequest(
+            method=method, path=path, scheme=parts.scheme, host=parts.netloc, headers=headers or {}
+        )
         request = attribute_context_pb2.AttributeContext.Request(http=http)
-        attributes = attribute_context_pb2.AttributeContext(request=request)
-        return Verdict(await self._stub.Check(external_auth_pb2.CheckRequest(attributes=attributes)))
+        attributes = attribute_context_pb2.AttributeContext(request=request, context_extensions=extensions or {})
+        attributes.source.address.socket_address.address = address
+        asked = external_auth_pb2.CheckRequest(attributes=attributes)
+        return Verdict(await self._stub.Check(asked, metadata=tuple((self._marks | (metadata or {})).items())))
 
 
 @dataclass(frozen=True)
@@ -211,10 +226,12 @@ async def eventually(edge: Edge, url: str, reason: str, within: float = 5) -> No
 
 
 @contextlib.asynccontextmanager
-async def an_edge(settings: ProcessSettings, *, caller: str = "envoy", key: str = "") -> AsyncIterator[Edge]:
+async def an_edge(
+    settings: ProcessSettings, *, caller: str = "envoy", key: str = "", outside: bool = False
+) -> AsyncIterator[Edge]:
     """An edge that shows Envoy's own certificate, or another's; and a bearer credential besides, if one is given."""
     async with connected(settings, "policy", key=key, caller=caller) as channel:
-        yield Edge(channel)
+        yield Edge(channel, outside=outside)
 
 
 @contextlib.asynccontextmanager

@@ -172,7 +172,8 @@ class TestWhatIsRefused:
 
 
 class TestWhoMayAsk:
-    async def test_only_envoy(self, scene: Scene) -> None:
+    async def test_only_envoy_and_edges_with_a_key_for_it(self, scene: Scene) -> None:
+        """Of the latter `test_foreign_edges` tells more."""
         url = (await scene.play()).playback.dash_url
         for caller in ("drm", "packaging", "supervisor"):
             for key in ("", "nonsense", operator_key(scene.settings)):

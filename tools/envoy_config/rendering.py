@@ -108,7 +108,15 @@ _TUS_EXPOSED: Final = (
     "upload-offset",
     "x-correlation-id",
 )
-_PLAYBACK_EXPOSED: Final = ("content-length", "content-range", "x-correlation-id", "x-reelmesh-reason")
+_OAUTH_HEADERS: Final = ("authorization", "content-type", "x-correlation-id")
+_OAUTH_EXPOSED: Final = ("www-authenticate", "x-correlation-id")
+_PLAYBACK_EXPOSED: Final = (
+    "content-length",
+    "content-range",
+    "x-correlation-id",
+    "x-reelmesh-reason",
+    "cta-common-access-token",
+)
 
 
 def render(settings: EdgeSettings) -> str:
@@ -179,7 +187,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
             playback_cors=_cors(
                 [{"safe_regex": {"regex": ".*"}}],
                 "GET, HEAD, POST",
-                ("content-type", "range", "x-correlation-id"),
+                ("content-type", "range", "x-correlation-id", "cta-common-access-token"),
                 _PLAYBACK_EXPOSED,
             ),
         ),
@@ -188,6 +196,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
         limited=filled("limited", switched_on=_SWITCHED_ON),
         tus_asked=asked("gateway.tus/Request"),
         tus_cors=_cors(allowed, "POST, HEAD, PATCH, DELETE, OPTIONS", _TUS_HEADERS, _TUS_EXPOSED),
+        oauth_cors=_cors(allowed, "GET, POST, OPTIONS", _OAUTH_HEADERS, _OAUTH_EXPOSED),
         web_files=_web_files(settings.web.resolve()),
         openapi_files=_web_files(settings.openapi.resolve()),
     )
@@ -272,8 +281,9 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     clusters["limits"] = _cluster("limits", settings.limits, grpc_health, http2, mutual_tls(settings, "limits", "h2"))
     # A connection counts as made only when both have shown their certificates.
     tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
-    tus = mutual_tls(settings, "tus", "http/1.1")
-    clusters["gateway-tus"] = _cluster("gateway-tus", settings.tus, tcp_health, http1, tus)
+    for name, address in (("tus", settings.tus), ("oauth", settings.oauth)):
+        secured = mutual_tls(settings, name, "http/1.1")
+        clusters[f"gateway-{name}"] = _cluster(f"gateway-{name}", address, tcp_health, http1, secured)
     return clusters
 
 

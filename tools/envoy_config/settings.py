@@ -18,6 +18,7 @@ class EdgeSettings:
         identity, upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
+        oauth: address of the OAuth gateway (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
         trust_domain: the install's name in the certificates of its services.
@@ -51,6 +52,7 @@ class EdgeSettings:
     policy: str
     limits: str
     tus: str
+    oauth: str
     objects: Path
     tls: Path
     trust_domain: str

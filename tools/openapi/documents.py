@@ -18,8 +18,8 @@ The interface of Reelmesh by HTTP and JSON. The same methods are there by gRPC a
 **Names and values** are those of the contracts in proto3 JSON: field names in snake_case, 64-bit integers as strings, times by
 RFC 3339, spans of time as seconds with an `s`. Unknown query parameters are refused.
 
-**Credentials**: `Authorization: Bearer <API key>`, unless an operation says otherwise. Each operation names the permission that it
-needs.
+**Credentials**: `Authorization: Bearer <API key or access token>`, unless an operation says otherwise. Each operation names the
+permission that it needs.
 
 **Refusals** are a `google.rpc.Status` with a `google.rpc.ErrorInfo` whose `reason` is one of the `ErrorReason` values of its
 `domain`; its metadata always holds the `correlation_id`. Send `X-Correlation-Id` (8 to 64 letters, digits, `_` or `-`) to choose it.
@@ -29,8 +29,9 @@ needs.
 
 **Repeating**: a call with a `request_id` may be sent again and gets its first answer.
 
-**Beside these operations** there are `/files/` (tus 1.0, for resumable uploads from browsers) and
-`/p/<ticket>/<package_id>/<file>` (manifests and segments)."""
+**Beside these operations** there are `/files/` (tus 1.0, for resumable uploads from browsers),
+`/p/<ticket>/<package_id>/<file>` (manifests and segments), and OAuth 2.1 with OpenID Connect, whose addresses
+`/.well-known/openid-configuration` lists."""
 _REFUSED: Final = (
     "Refused. The HTTP status follows from `code` as `google.rpc.Code` says; `details[0]` tells the reason."
 )
@@ -82,7 +83,11 @@ def document(described: FileDescriptorSet) -> str:
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, `rmk_…`."},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, `rmk_…`, or a person's access token.",
+                },
             },
             "responses": {
                 "Refusal": {
@@ -119,7 +124,8 @@ def _errors(contracts: Contracts, schemas: Schemas) -> dict[str, Any]:
             },
             metadata={
                 "type": "object",
-                "description": "The facts that the reason documents, and `correlation_id`: the id to quote to the operator.",
+                "description": "The facts that the reason documents, and `correlation_id`: the id to quote to the operator. Absent only "
+                "when what came could not be read as HTTP, or its headers were too large.",
                 "additionalProperties": {"type": "string"},
             },
         ),
@@ -174,5 +180,5 @@ def _detail(name: str, description: str, **properties: dict[str, Any]) -> dict[s
         "type": "object",
         "description": description,
         "properties": {"@type": kind, **properties},
-        "required": ["@type", *properties],
+        "required": ["@type", *(name for name in properties if name != "metadata")],
     }

@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from tools.openapi.contracts import Contracts, Field, Message, Method
+from tools.openapi.refusals import RefusalStatuses
 from tools.openapi.schemas import HTTP_BODY, Schemas, must_be_sent
 
 Operation = dict[str, Any]
@@ -36,6 +37,7 @@ class Operations:
     def __init__(self, contracts: Contracts, schemas: Schemas) -> None:
         self._contracts = contracts
         self._schemas = schemas
+        self._statuses = RefusalStatuses(contracts)
 
     def operation(self, method: Method) -> Operation:
         """One method as an operation.
@@ -55,7 +57,7 @@ class Operations:
         }
         if permission := method.access.get("permission"):
             made["x-reelmesh-permission"] = permission
-        if method.access.get("bearer_in_request"):
+        if method.access.get("bearer_in_request") or method.access.get("public"):
             made["security"] = []
         parameters = [self._parameter("path", _last(name), self._found(request, name)) for name in in_path]
         if body != "*":
@@ -65,11 +67,9 @@ class Operations:
             made["parameters"] = parameters
         if body:
             made["requestBody"] = self._body(request, body, in_path)
-        made["responses"] = {
-            "200": self._answer(method),
-            "429": {"$ref": "#/components/responses/RateLimited"},
-            "default": {"$ref": "#/components/responses/Refusal"},
-        }
+        refused = {status: {"$ref": "#/components/responses/Refusal"} for status in self._statuses.of(method)}
+        limited = {"429": {"$ref": "#/components/responses/RateLimited"}}
+        made["responses"] = {"200": self._answer(method), **refused, **limited}
         return made
 
     def _found(self, message: Message, path: str) -> Field:
@@ -114,4 +114,8 @@ class Operations:
 def _who_may_call(method: Method) -> str:
     if permission := method.access.get("permission"):
         return f"Needs a credential with the permission `{permission}`."
+    if method.access.get("person"):
+        return "Needs the access token of a signed-in person; an API key does not do."
+    if method.access.get("public"):
+        return "Needs no credential."
     return "Needs no credential in the headers: the request itself carries one."

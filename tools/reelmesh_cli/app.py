@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from tools.reelmesh_cli.commands import certificates, demo, doctor, limits, logs, mesh, playback, status, upload
+from tools.reelmesh_cli.commands import (
+    accounts,
+    api_keys,
+    certificates,
+    demo,
+    doctor,
+    limits,
+    logs,
+    members,
+    mesh,
+    organisations,
+    playback,
+    status,
+    upload,
+)
 
 app = typer.Typer(
     name="reelmesh",
@@ -26,6 +40,11 @@ app.command("key")(status.key)
 app.command("rotate-authority")(certificates.rotate_authority)
 app.command("limits")(limits.limits)
 app.command("doctor")(doctor.doctor)
+app.add_typer(accounts.app, name="account")
+app.add_typer(members.app, name="member")
+app.add_typer(members.roles, name="role")
+app.add_typer(organisations.app, name="organisation")
+app.add_typer(api_keys.app, name="api-key")
 
 
 def main() -> None:

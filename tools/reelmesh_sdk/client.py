@@ -18,6 +18,7 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
+from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
@@ -81,6 +82,9 @@ class Client:
     uploads: upload_service_pb2_grpc.UploadServiceAsyncStub
     assets: assets_service_pb2_grpc.AssetsServiceAsyncStub
     policy: policy_service_pb2_grpc.PolicyServiceAsyncStub
+    accounts: accounts_service_pb2_grpc.AccountsServiceAsyncStub
+    organisations: organisations_service_pb2_grpc.OrganisationsServiceAsyncStub
+    api_keys: api_keys_service_pb2_grpc.ApiKeysServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -104,6 +108,9 @@ class Client:
         self.uploads = upload_service_pb2_grpc.UploadServiceStub(self._channel)
         self.assets = assets_service_pb2_grpc.AssetsServiceStub(self._channel)
         self.policy = policy_service_pb2_grpc.PolicyServiceStub(self._channel)
+        self.accounts = accounts_service_pb2_grpc.AccountsServiceStub(self._channel)
+        self.organisations = organisations_service_pb2_grpc.OrganisationsServiceStub(self._channel)
+        self.api_keys = api_keys_service_pb2_grpc.ApiKeysServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -130,6 +137,15 @@ class Client:
                 if not wait or time.monotonic() + wait >= end:
                     raise raised from None
             await asyncio.sleep(wait)
+
+    async def call(self, method: Callable[..., Awaitable[Answer]], request: object) -> Answer:
+        """Calls a method of one of the stubs.
+
+        Raises:
+            Refusal: a server refused it.
+            Unreachable: nobody answers.
+        """
+        return await self._call(method, request)
 
     # Uploads.
 

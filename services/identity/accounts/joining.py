@@ -12,8 +12,8 @@ from services.identity.accounts.domain import FIRST_TIER, Account, canonical_ema
 from services.identity.codes import Code, Codes
 from services.identity.messages import Messages, OutgoingMessage
 from services.identity.organisations import store as organisations
+from services.identity.organisations.domain import Membership
 from services.identity.organisations.roles import VIEWER
-from services.identity.organisations.store import Membership
 from services.identity.passwords import Passwords
 from services.identity.refusals import refusal
 from services.identity.sessions.keeping import Person, Sessions

@@ -13,6 +13,7 @@ from services.identity.accounts.domain import Account, canonical_email
 from services.identity.accounts.joining import Joining
 from services.identity.accounts.password_sign_in import PasswordSignIn
 from services.identity.organisations import store as organisations
+from services.identity.organisations.authority import authority_of
 from services.identity.refusals import account_not_found, code_invalid, refusal
 from services.identity.sessions import store as session_store
 from services.identity.sessions.keeping import Reused, Sessions, refresh_token_invalid, refresh_token_reused
@@ -199,7 +200,9 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         async with self._database.transaction() as tx:
             found = await store.page(tx, current_call().organisation_id, email, part)
             shown = found[: part.size]
-            resources = [await self._resource(tx, account) for account in shown]
+            resources = [
+                _as_seen_from(current_call().organisation_id, await self._resource(tx, account)) for account in shown
+            ]
         return api.ListAccountsResponse(
             accounts=resources,
             next_page_token=part.next_token(shown[-1].account_id) if len(found) > part.size else "",
@@ -211,6 +214,7 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         async with self._database.transaction() as tx:
             before = await self._theirs(tx, request.account_id)
             after = before.locked(now) if request.locked else before.unlocked()
+            await self._check_above(tx, before)
             if request.locked:
                 await self._sessions.end_all(tx, after.account_id, events_pb2.SESSION_END_ACCOUNT_LOCKED)
                 await self._feed.revoke(tx, after.account_id)
@@ -255,6 +259,15 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
             raise account_not_found(account_id)
         return account
 
+    async def _check_above(self, tx: Tx, account: Account) -> None:
+        """Refuses to lock out, or to let in again, somebody who manages what the caller does not, such as an admin."""
+        caller = _person(current_call())
+        member = await organisations.membership(tx, caller.organisation_id, account.account_id)
+        assert member is not None
+        authority = await authority_of(tx, caller, "accounts.manage")
+        held = await organisations.permissions_of(tx, member)
+        authority.check(permission for permission in held if permission.endswith(".manage"))
+
     async def _resource(self, tx: Tx, account: Account) -> identity_pb2.Account:
         belongs = await organisations.memberships_of(tx, account.account_id)
         return identity_pb2.Account(
@@ -279,8 +292,19 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         )
 
 
+def _as_seen_from(organisation_id: str, account: identity_pb2.Account) -> identity_pb2.Account:
+    """What the staff of an organisation sees of a person: not where else they belong, and of those who belong elsewhere too no number,
+    because anybody can be made a member by their address."""
+    others = [one for one in account.memberships if one.organisation_id != organisation_id]
+    if others:
+        account.phone = ""
+        for other in others:
+            account.memberships.remove(other)
+    return account
+
+
 def _person(call: Call) -> Principal:
-    """The calling person; the contract lets nobody else in."""
+    """Who calls; the contract lets nobody in without a credential."""
     assert call.principal is not None
     return call.principal
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -15,12 +15,15 @@ import yaml
 from google.protobuf.descriptor import FileDescriptor
 from reelmesh.rpc.v1 import access_pb2
 
-from services.identity.refusals import refusal
+from services.identity.refusals import etag_mismatch, field_not_updatable, invalid_field, refusal
 from services.kit.errors import Refusal
 
 ADMIN: Final = "admin"
 VIEWER: Final = "viewer"
 EVERYTHING: Final = "*"
+_UPDATABLE: Final = ("display_name", "permissions")
+_LONGEST_NAME: Final = 100
+_MOST_PERMISSIONS: Final = 200
 _FILE: Final = Path(__file__).with_name("built_in_roles.yaml")
 
 
@@ -41,6 +44,32 @@ class Role:
     display_name: str
     permissions: tuple[str, ...]
     version: int = 0
+
+    @property
+    def etag(self) -> str:
+        """Version as the contract shows it; empty for built-in ones."""
+        return str(self.version) if self.version else ""
+
+    def changed(self, paths: Sequence[str], etag: str, display_name: str, permissions: Sequence[str]) -> Role:
+        """The role with another name or other permissions, for whoever last saw it in this state.
+
+        Raises:
+            Refusal: ABORTED `ETAG_MISMATCH`, INVALID_ARGUMENT `FIELD_NOT_UPDATABLE`, `REQUEST_INVALID` or `PERMISSION_UNKNOWN`.
+        """
+        if etag and etag != self.etag:
+            raise etag_mismatch("the role", self.etag)
+        for path in paths:
+            if path not in _UPDATABLE:
+                raise field_not_updatable(path, ", ".join(_UPDATABLE))
+        after = replace(self, version=self.version + 1)
+        if "display_name" in paths:
+            after = replace(after, display_name=checked_name("role.display_name", display_name))
+        if "permissions" in paths:
+            if not 1 <= len(permissions) <= _MOST_PERMISSIONS:
+                raise invalid_field("role.permissions", f"a role has 1 to {_MOST_PERMISSIONS} permissions")
+            check_known(permissions)
+            after = replace(after, permissions=tuple(sorted(set(permissions))))
+        return after
 
 
 @cache
@@ -63,7 +92,7 @@ def methods_by_permission() -> Mapping[str, tuple[str, ...]]:
                 permission = method.GetOptions().Extensions[access_pb2.access].permission
                 if permission:
                     found.setdefault(permission, []).append(method.full_name)
-    return {permission: tuple(sorted(methods)) for permission, methods in sorted(found.items())}
+    return {permission: tuple(sorted(set(methods))) for permission, methods in sorted(found.items())}
 
 
 def _contracts() -> Iterable[FileDescriptor]:
@@ -83,6 +112,17 @@ def granted(roles: Iterable[Role]) -> frozenset[str]:
     return frozenset(permissions & methods_by_permission().keys())
 
 
+def checked_name(field: str, text: str) -> str:
+    """A name to show.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT `REQUEST_INVALID`.
+    """
+    if not 1 <= len(text) <= _LONGEST_NAME:
+        raise invalid_field(field, f"a name has 1 to {_LONGEST_NAME} characters")
+    return text
+
+
 def check_known(permissions: Iterable[str]) -> None:
     """Refuses permissions that no contract declares.
 
@@ -100,10 +140,10 @@ def check_known(permissions: Iterable[str]) -> None:
 
 
 def permission_not_held(permission: str) -> Refusal:
-    """Nobody can give what they do not have."""
+    """Nobody can give, or take from others, what they do not have."""
     return refusal(
         grpc.StatusCode.PERMISSION_DENIED,
         "PERMISSION_NOT_HELD",
-        f"you cannot give the permission {permission!r}, which you do not have yourself",
+        f"the permission {permission!r} is not yours to give or to take, because you do not have it yourself",
         permission=permission,
     )

@@ -12,7 +12,7 @@ import grpc
 from reelmesh.identity.v1 import events_pb2, identity_pb2
 
 from services.identity.organisations import store as organisations
-from services.identity.organisations.store import Membership
+from services.identity.organisations.domain import Membership
 from services.identity.refusals import organisation_not_found, refusal
 from services.identity.sessions import store
 from services.identity.sessions.store import RefreshToken, Session
@@ -135,13 +135,18 @@ class Sessions:
         )
         return await self._with_refresh(tx, await self.access(tx, session, person.tier), session, now)
 
-    async def refreshed(self, tx: Tx, token: str, request_id: str) -> tuple[Session, RefreshToken] | Reused | None:
-        """Takes a refresh token out of use. Returns its session and itself; None when it is not good; `Reused` when it was used before, in
-        which case the session has ended and the caller must commit that before it refuses."""
+    async def refreshed(
+        self, tx: Tx, token: str, request_id: str, *, client_id: str = ""
+    ) -> tuple[Session, RefreshToken] | Reused | None:
+        """Takes a refresh token out of use. Returns its session and itself; None when it is not good, or of another OAuth client than the
+        one that shows it; `Reused` when it was used before, in which case the session has ended and the caller must commit that before it
+        refuses."""
         now, digest = self._clock.now(), _digest(token)
         found = await store.find_token(tx, digest)
         session = None if found is None else await store.find(tx, found.session_id, for_update=True)
         if found is None or session is None or not session.open(now) or found.expire_time <= now:
+            return None
+        if session.client_id != client_id:
             return None
         request = _digest(request_id)
         if found.use_time is not None:
@@ -163,14 +168,14 @@ class Sessions:
 
     async def access(self, tx: Tx, session: Session, tier: str) -> identity_pb2.Tokens:
         """An access token for a session, with what the person may do in its organisation now."""
-        now = self._clock.now()
         permissions: frozenset[str] = frozenset()
         if session.organisation_id:
             membership = await self._membership(tx, session.account_id, session.organisation_id)
             assert membership is not None
-            permissions = await organisations.permissions_of(tx, membership)
+            permissions = await organisations.permissions_of(tx, membership, kept=True)
         if session.scope is not None:
             permissions &= set(session.scope)
+        now = self._clock.now()
         claims: dict[str, object] = {
             "sub": session.account_id,
             "sid": session.session_id,
@@ -219,6 +224,12 @@ class Sessions:
             if session.session_id != but:
                 await self.end(tx, session, cause)
 
+    async def end_acting_for(self, tx: Tx, account_id: str, organisation_id: str) -> None:
+        """Ends the sessions of an account that act for an organisation which it is leaving."""
+        for session in await store.open_of(tx, account_id, self._clock.now()):
+            if session.organisation_id == organisation_id:
+                await self.end(tx, session, events_pb2.SESSION_END_MEMBERSHIP_ENDED)
+
     async def of_token(self, tx: Tx, token: str) -> Session | None:
         """The session that a refresh token belongs to, used or not; None when it is not known."""
         found = await store.find_token(tx, _digest(token))
@@ -251,8 +262,9 @@ class Sessions:
     async def _membership(
         self, tx: Tx, account_id: str, organisation_id: str, *, or_any: bool = False
     ) -> Membership | None:
-        """The membership in an organisation, or in the one joined first; None for a person who belongs nowhere."""
-        belongs = await organisations.memberships_of(tx, account_id)
+        """The membership in an organisation, or in the one joined first; None for a person who belongs nowhere. It stays as it is until
+        the transaction has ended: a token that is made of it is then older than any change, which revokes it."""
+        belongs = await organisations.memberships_of(tx, account_id, kept=True)
         for membership in belongs:
             if membership.organisation_id == organisation_id:
                 return membership

@@ -37,7 +37,7 @@ class TrustFeed:
         self._signer = signer
         self._known: dict[str, Revocation] = {}
         self._seen_until: datetime | None = None
-        self._listeners: set[asyncio.Queue[api.WatchTrustResponse]] = set()
+        self._listeners: set[asyncio.Queue[api.WatchTrustResponse | None]] = set()
         self._news = asyncio.Event()
         self._bus: NatsClient | None = None
 
@@ -49,7 +49,7 @@ class TrustFeed:
             self._news.set()
 
         await bus.subscribe(_SUBJECT, cb=hint)
-        await self._tidy()
+        await self.tidy()
         await self._look()
 
     async def revoke(self, tx: Tx, subject: str) -> None:
@@ -68,7 +68,7 @@ class TrustFeed:
 
     async def watch(self) -> AsyncGenerator[api.WatchTrustResponse, None]:
         """Everything, and then each change; an empty message when there is none for a while."""
-        queue: asyncio.Queue[api.WatchTrustResponse] = asyncio.Queue()
+        queue: asyncio.Queue[api.WatchTrustResponse | None] = asyncio.Queue()
         self._listeners.add(queue)
         try:
             yield self._everything()
@@ -78,6 +78,8 @@ class TrustFeed:
                         message = await queue.get()
                 except TimeoutError:
                     message = api.WatchTrustResponse()
+                if message is None:
+                    return
                 yield message
         finally:
             self._listeners.discard(queue)
@@ -93,10 +95,18 @@ class TrustFeed:
             try:
                 await self._look()
                 if asyncio.get_running_loop().time() >= tidy_at:
-                    await self._tidy()
+                    await self.tidy()
                     tidy_at += _TIDY_EVERY
             except Exception as error:  # the database is away: what is known stays, and it is tried again
                 log.warning("trust is waiting", error=type(error).__name__)
+
+    async def until_stopped(self) -> None:
+        """Waits to be cancelled, then ends all streams: they have no end of their own, and a drain would wait for them."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for queue in self._listeners:
+                queue.put_nowait(None)
 
     async def _look(self) -> None:
         async with self._database.transaction() as tx:
@@ -105,7 +115,8 @@ class TrustFeed:
             if self._known.get(revocation.subject) != revocation:
                 self._take(revocation)
 
-    async def _tidy(self) -> None:
+    async def tidy(self) -> None:
+        """Rotates keys when it is time, takes over what another replica made, and forgets what expired."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await store.forget_old(tx, now)

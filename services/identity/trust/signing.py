@@ -90,29 +90,29 @@ class Signer:
     async def refresh(self, tx: Tx) -> bool:
         """Reads the keys, makes the first or the next one when it is time, and forgets those that signed nothing alive. Returns whether
         anything changed since the last look."""
-        await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         now = self._clock.now()
-        await tx.execute(sa.delete(signing_keys).where(signing_keys.c.verify_until < now))
-        newest = (
-            await tx.execute(sa.select(signing_keys.c.sign_from).order_by(signing_keys.c.sign_from.desc()).limit(1))
-        ).scalar_one_or_none()
+        newest = await self._newest(tx, now)
         if newest is None:
             await self._make(tx, now, now)
-        elif newest + ROTATED_AFTER - ANNOUNCED_FOR <= now:
+        elif newest.sign_from + ROTATED_AFTER - ANNOUNCED_FOR <= now:
             await self._make(tx, now, now + ANNOUNCED_FOR)
         return await self._read(tx)
 
-    async def rotate(self, tx: Tx) -> str:
-        """Makes the next key at once; it signs in an hour. Returns its id."""
-        await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    async def rotate(self, tx: Tx) -> tuple[str, datetime]:
+        """Makes the next key, unless there is one that does not sign yet. Returns its id and when it begins to sign. Replicas that are asked
+        at the same time make one."""
         now = self._clock.now()
-        key_id = await self._make(tx, now, now + ANNOUNCED_FOR)
+        newest = await self._newest(tx, now)
+        if newest is not None and newest.sign_from > now:
+            next_key = (str(newest.key_id), newest.sign_from)
+        else:
+            sign_from = now + ANNOUNCED_FOR
+            next_key = (await self._make(tx, now, sign_from), sign_from)
         await self._read(tx)
-        return key_id
+        return next_key
 
     def mint(self, claims: Mapping[str, Any], now: datetime) -> str:
         """An access token. `iss`, `aud`, `iat`, `exp` and `jti` are added."""
-        key = max((key for key in self._keys if key.sign_from <= now), key=lambda key: key.sign_from)
         whole = {
             "iss": self.issuer,
             "aud": AUDIENCE,
@@ -122,7 +122,24 @@ class Signer:
             "jti": new_id("jti"),
             **claims,
         }
-        return jwt.encode(whole, key.private, algorithm="ES256", headers={"kid": key.key_id, "typ": "at+jwt"})
+        return self._signed(whole, "at+jwt", now)
+
+    def mint_id_token(self, claims: Mapping[str, Any], now: datetime) -> str:
+        """An ID token (OpenID Connect Core §2), which lives as long as the access token beside it. `iss`, `iat` and `exp` are added."""
+        seconds = math.floor(now.timestamp())
+        whole = {"iss": self.issuer, "iat": seconds, "exp": seconds + int(LIFETIME.total_seconds()), **claims}
+        return self._signed(whole, "JWT", now)
+
+    def _signed(self, claims: Mapping[str, Any], kind: str, now: datetime) -> str:
+        key = max((key for key in self._keys if key.sign_from <= now), key=lambda key: key.sign_from)
+        return jwt.encode(dict(claims), key.private, algorithm="ES256", headers={"kid": key.key_id, "typ": kind})
+
+    async def _newest(self, tx: Tx, now: datetime) -> sa.Row[Any] | None:
+        """The newest key; keys that signed nothing alive are forgotten first. One transaction at a time comes past here."""
+        await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        await tx.execute(sa.delete(signing_keys).where(signing_keys.c.verify_until < now))
+        query = sa.select(signing_keys).order_by(signing_keys.c.sign_from.desc()).limit(1)
+        return (await tx.execute(query)).one_or_none()
 
     async def _make(self, tx: Tx, now: datetime, sign_from: datetime) -> str:
         private = ec.generate_private_key(ec.SECP256R1())

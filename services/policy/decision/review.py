@@ -65,18 +65,20 @@ class Target:
 
 
 class Review:
-    """Decides running sessions anew."""
+    """Decides running sessions anew.
 
-    def __init__(self, database: Database, clock: Clock, known: Known, gathering: Gathering) -> None:
+    Args:
+        forget: called whenever something is to be reviewed.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, known: Known, gathering: Gathering, *, forget: Callable[[], None]
+    ) -> None:
         self._database = database
         self._clock = clock
         self._known = known
         self._gathering = gathering
         self._news = asyncio.Event()
-        self._forget: Callable[[], None] = lambda: None
-
-    def when_changed(self, forget: Callable[[], None]) -> None:
-        """Calls `forget` whenever something is to be reviewed."""
         self._forget = forget
 
     async def due(self, tx: Tx, target: Target, *later: datetime | None) -> None:

@@ -25,7 +25,7 @@ from services.policy.decision.record import Record
 from services.policy.decision.review import ASSET, Review, Target
 from services.policy.decision.rules import RuleSet
 from services.policy.domain import Wanted
-from services.policy.grace import with_grace
+from services.policy.grace import Grace
 from services.policy.opening import Opening
 from services.policy.store import owned
 
@@ -38,18 +38,19 @@ _MOST_DIFFERENCES: Final = 1_000
 class DecisionsServicer(decisions_service_pb2_grpc.DecisionsServiceServicer):
     """Serves `reelmesh.policy.v1.DecisionsService`."""
 
-    def __init__(self, database: Database, clock: Clock, opening: Opening, review: Review) -> None:
+    def __init__(self, database: Database, clock: Clock, opening: Opening, review: Review, grace: Grace) -> None:
         self._database = database
         self._clock = clock
         self._opening = opening
         self._review = review
+        self._grace = grace
 
     async def SetAssetTerms(self, request: api.SetAssetTermsRequest, context: Context) -> api.SetAssetTermsResponse:
         """Sets the conditions on which an asset may be watched."""
         wanted = messages.terms(request.terms)
         if wanted.start_time and wanted.end_time and wanted.start_time >= wanted.end_time:
             raise _bad("terms.end_time", "the window must end after it begins")
-        return await with_grace(lambda: self._set_terms(request.terms.asset_id, wanted, request.terms.etag))
+        return await self._grace(lambda: self._set_terms(request.terms.asset_id, wanted, request.terms.etag))
 
     async def _set_terms(self, asset_id: str, wanted: Terms, etag: str) -> api.SetAssetTermsResponse:
         organisation_id = current_call().organisation_id
@@ -75,8 +76,8 @@ class DecisionsServicer(decisions_service_pb2_grpc.DecisionsServiceServicer):
         call, now = current_call(), self._clock.now()
         person = call.principal.account_id if call.principal else ""
         wanted = Wanted(
-            viewer_id=request.viewer_id or person,
-            address=request.client_address or (call.client.address if person else ""),
+            viewer_id=person or request.viewer_id,
+            address=call.client.address if person else request.client_address,
             download=request.download,
         )
         subject = Subject(call.organisation_id, request.asset_id, wanted)

@@ -43,6 +43,11 @@ class Territories:
         subdivision = subdivisions[0].get("iso_code")
         return f"{country}-{subdivision}" if isinstance(subdivision, str) else country
 
+    def codes_of(self, address: str) -> frozenset[str]:
+        """ISO 3166 codes of the country, and of the subdivision where that is known, of an IP address. Empty when nobody knows."""
+        found = self.of(read_address(address))
+        return frozenset() if found is None else frozenset({found, found.split("-", 1)[0]})
+
     def refresh(self) -> None:
         """Opens the file anew if it was replaced. One that cannot be read leaves the earlier one in use."""
         if self._file is None:

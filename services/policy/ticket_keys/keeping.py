@@ -91,13 +91,14 @@ class TicketKeys:
         await self.refresh()
         return key_id, sign_time
 
-    async def listen(self, bus: NatsClient) -> None:
-        """Hears what other replicas do."""
+    async def start(self, bus: NatsClient) -> None:
+        """Hears what other replicas do, and reads the keys."""
 
         async def rotated(_message: Msg) -> None:
             self._news.set()
 
         await bus.subscribe(events_pb2.TicketKeyRotated.DESCRIPTOR.full_name, cb=rotated)
+        await self.refresh()
 
     async def refresh(self) -> None:
         """Reads the keys, makes the next one when it is time, and forgets those of which no ticket is left."""

@@ -57,7 +57,18 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
     origins = os.environ.get("REELMESH_ALLOWED_ORIGINS", "")
     at = {
         name: f"unix:{layout.socket_of(name)}"
-        for name in ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "limits", "tus")
+        for name in (
+            "identity",
+            "upload",
+            "assets",
+            "transcode",
+            "packaging",
+            "drm",
+            "policy",
+            "limits",
+            "tus",
+            "oauth",
+        )
     }
     return EdgeSettings(
         identity=at["identity"],
@@ -69,6 +80,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         policy=at["policy"],
         limits=at["limits"],
         tus=at["tus"],
+        oauth=at["oauth"],
         objects=layout.objects,
         tls=certificate_folder(layout.secrets, SERVICE_NAME),
         trust_domain=trust_domain(layout.secrets),

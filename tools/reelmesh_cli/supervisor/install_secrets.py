@@ -13,6 +13,8 @@ def ensure(directory: Path) -> None:
     """Makes whatever is missing; never touches what is there."""
     directory.chmod(0o700)
     _once(directory / "ticket_key.pem", _signing_key)
+    _once(directory / "cat_keys.json", _access_token_keys)
+    _once(directory / "preview_keys.json", _preview_keys)
     _once(directory / "root_key", _root_key)
     _once(directory / "identity_key", _root_key)
     _once(directory / "policy_key", _root_key)
@@ -47,6 +49,18 @@ def _signing_key() -> bytes:
 
     key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _access_token_keys() -> bytes:
+    from services.policy.cat.keys import new_key_file  # as above
+
+    return new_key_file()
+
+
+def _preview_keys() -> bytes:
+    from services.policy.previews import new_key_file  # as above
+
+    return new_key_file()
 
 
 def _operator_key() -> bytes:

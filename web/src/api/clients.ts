@@ -3,6 +3,8 @@
 import { Code, ConnectError, createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
+import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
+import { SsoService } from "@gen/reelmesh/identity/v1/sso_service_pb";
 import { PolicyService } from "@gen/reelmesh/policy/v1/policy_service_pb";
 import { UploadService } from "@gen/reelmesh/upload/v1/upload_service_pb";
 
@@ -69,3 +71,9 @@ export const uploads: Client<typeof UploadService> = createClient(UploadService,
 export const policy: Client<typeof PolicyService> = createClient(PolicyService, operator);
 /** Exchange of one-time codes, without a key. */
 export const redemption: Client<typeof PolicyService> = createClient(PolicyService, viewer);
+/** What apps and devices ask, and the signed-in person's answers. */
+export const oauth: Client<typeof OAuthService> = createClient(OAuthService, operator);
+/** Refusal of an app where nobody is signed in. */
+export const refusing: Client<typeof OAuthService> = createClient(OAuthService, viewer);
+/** Sign-in at outside providers, which begins and ends without a credential. */
+export const sso: Client<typeof SsoService> = createClient(SsoService, viewer);

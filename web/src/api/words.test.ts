@@ -53,9 +53,16 @@ test("a reason is found by its bare name, as the edge's header sends it", () => 
   expect(wordsOf("SESSION_REVOKED")?.title).toBe("This playback was ended by the operator");
 });
 
-test("no two domains use one name with different meanings, since the edge's header does not tell the domain", () => {
-  const names = Object.values(WORDS).flatMap((table) => Object.keys(table));
+test("no two domains use one name with different meanings, where the edge's header does not tell the domain", () => {
+  const names = Object.entries(WORDS)
+    .filter(([domain]) => domain !== "identity.reelmesh")
+    .flatMap(([, table]) => Object.keys(table));
   expect(names.length).toBe(new Set(names).size);
+});
+
+test("a name that accounts share with the edge is the edge's when it comes alone", () => {
+  expect(wordsOf("CODE_INVALID")).toBe(WORDS["policy.reelmesh"]?.CODE_INVALID);
+  expect(wordsOf("CODE_INVALID", "identity.reelmesh")).toBe(WORDS["identity.reelmesh"]?.CODE_INVALID);
 });
 
 test("a reason that does not exist has no words", () => {

@@ -1,8 +1,11 @@
 import { lazy, Suspense, type ReactElement } from "react";
 
+import { ActivatePage } from "../activate/ActivatePage";
+import { AuthorizePage } from "../authorize/AuthorizePage";
 import { LibraryPage } from "../library/LibraryPage";
 import { useCredential } from "../session/current";
 import { SignInPage } from "../session/SignInPage";
+import { SsoPage } from "../sso/SsoPage";
 import { UploadPage } from "../upload/UploadPage";
 import { Frame } from "./Frame";
 import { MissingPage } from "./MissingPage";
@@ -26,6 +29,12 @@ function Page({ route, code }: { route: Route; code: string }): ReactElement {
           <WatchPage key={`${route.assetId} ${code}`} assetId={route.assetId} format={route.format} code={code} />
         </Suspense>
       );
+    case "authorize":
+      return <AuthorizePage />;
+    case "activate":
+      return <ActivatePage />;
+    case "sso":
+      return <SsoPage />;
     case "missing":
       return <MissingPage />;
   }

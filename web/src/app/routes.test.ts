@@ -12,6 +12,11 @@ test("each address leads to its page", () => {
   expect(routeOf(`/watch/${ID}`, "?format=hls")).toEqual({ page: "watch", assetId: ID, format: "hls" });
 });
 
+test("the pages that let apps, devices and people in have an address each", () => {
+  for (const page of ["authorize", "activate", "sso"] as const) expect(routeOf(`/${page}`, "")).toEqual({ page });
+  expect(routeOf("/authorize/more", "")).toEqual({ page: "missing" });
+});
+
 test("anything else is missing, also a watch page of something that is no asset id", () => {
   for (const path of ["/nothing", "/upload/more", "/watch", "/watch/42", `/watch/${ID}/x`, "/watch/ast_ILLEGAL"]) {
     expect(routeOf(path, ""), path).toEqual({ page: "missing" });

@@ -2,6 +2,9 @@
 export type Route =
   | { readonly page: "library" }
   | { readonly page: "upload" }
+  | { readonly page: "authorize" }
+  | { readonly page: "activate" }
+  | { readonly page: "sso" }
   | { readonly page: "watch"; readonly assetId: string; readonly format: Format }
   | { readonly page: "missing" };
 
@@ -21,6 +24,7 @@ export function routeOf(pathname: string, search: string): Route {
   const [first, second] = parts;
   if (first === undefined) return { page: "library" };
   if (first === "upload" && parts.length === 1) return { page: "upload" };
+  if ((first === "authorize" || first === "activate" || first === "sso") && parts.length === 1) return { page: first };
   if (first === "watch" && parts.length === 2 && second !== undefined && isAssetId(second)) {
     const format = new URLSearchParams(search).get("format") === "hls" ? "hls" : "dash";
     return { page: "watch", assetId: second, format };

@@ -215,14 +215,16 @@ class AccountsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
-        """Lists accounts of people in the caller's organisation, newest first.
+        """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+        the phone number of who belongs to another one too is left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetAccountLock(self, request, context):
-        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's.
+        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+        no managing permission (`….manage`) that the caller does not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,9 +64,13 @@ class AccountsServiceStub:
     that one too.
     """
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.ListAccountsRequest, _accounts_service_pb2.ListAccountsResponse]
-    """Lists accounts of people in the caller's organisation, newest first."""
+    """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+    the phone number of who belongs to another one too is left out.
+    """
     SetAccountLock: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountLockRequest, _accounts_service_pb2.SetAccountLockResponse]
-    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's."""
+    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+    no managing permission (`….manage`) that the caller does not.
+    """
     SetAccountTier: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountTierRequest, _accounts_service_pb2.SetAccountTierResponse]
     """Sets the tier of an account. Only for people whose only organisation is the caller's."""
 
@@ -106,9 +110,13 @@ class AccountsServiceAsyncStub(AccountsServiceStub):
     that one too.
     """
     ListAccounts: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.ListAccountsRequest, _accounts_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
-    """Lists accounts of people in the caller's organisation, newest first."""
+    """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+    the phone number of who belongs to another one too is left out.
+    """
     SetAccountLock: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountLockRequest, _accounts_service_pb2.SetAccountLockResponse]  # type: ignore[assignment]
-    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's."""
+    """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+    no managing permission (`….manage`) that the caller does not.
+    """
     SetAccountTier: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.SetAccountTierRequest, _accounts_service_pb2.SetAccountTierResponse]  # type: ignore[assignment]
     """Sets the tier of an account. Only for people whose only organisation is the caller's."""
 
@@ -229,7 +237,9 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_service_pb2.ListAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.ListAccountsResponse, _abc.Awaitable[_accounts_service_pb2.ListAccountsResponse]]:
-        """Lists accounts of people in the caller's organisation, newest first."""
+        """Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+        the phone number of who belongs to another one too is left out.
+        """
 
     @_abc_1.abstractmethod
     def SetAccountLock(
@@ -237,7 +247,9 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_service_pb2.SetAccountLockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.SetAccountLockResponse, _abc.Awaitable[_accounts_service_pb2.SetAccountLockResponse]]:
-        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's."""
+        """Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+        no managing permission (`….manage`) that the caller does not.
+        """
 
     @_abc_1.abstractmethod
     def SetAccountTier(

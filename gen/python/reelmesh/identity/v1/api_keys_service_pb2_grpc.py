@@ -64,7 +64,7 @@ class ApiKeysServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListApiKeys(self, request, context):
-        """Lists the organisation's API keys, newest first. Revoked ones are left out after a month.
+        """Lists the organisation's API keys, newest first. Revoked and expired ones are left out after a month.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

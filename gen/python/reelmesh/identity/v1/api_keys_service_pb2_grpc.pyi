@@ -36,7 +36,7 @@ class ApiKeysServiceStub:
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_api_keys_service_pb2.CreateApiKeyRequest, _api_keys_service_pb2.CreateApiKeyResponse]
     """Makes an API key. Nobody can give it a permission that they do not have."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_api_keys_service_pb2.ListApiKeysRequest, _api_keys_service_pb2.ListApiKeysResponse]
-    """Lists the organisation's API keys, newest first. Revoked ones are left out after a month."""
+    """Lists the organisation's API keys, newest first. Revoked and expired ones are left out after a month."""
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_api_keys_service_pb2.RevokeApiKeyRequest, _api_keys_service_pb2.RevokeApiKeyResponse]
     """Ends an API key: it is refused everywhere within a second. Asking again returns the same answer."""
 
@@ -48,7 +48,7 @@ class ApiKeysServiceAsyncStub(ApiKeysServiceStub):
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_api_keys_service_pb2.CreateApiKeyRequest, _api_keys_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
     """Makes an API key. Nobody can give it a permission that they do not have."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_api_keys_service_pb2.ListApiKeysRequest, _api_keys_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
-    """Lists the organisation's API keys, newest first. Revoked ones are left out after a month."""
+    """Lists the organisation's API keys, newest first. Revoked and expired ones are left out after a month."""
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_api_keys_service_pb2.RevokeApiKeyRequest, _api_keys_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
     """Ends an API key: it is refused everywhere within a second. Asking again returns the same answer."""
 
@@ -69,7 +69,7 @@ class ApiKeysServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _api_keys_service_pb2.ListApiKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_api_keys_service_pb2.ListApiKeysResponse, _abc.Awaitable[_api_keys_service_pb2.ListApiKeysResponse]]:
-        """Lists the organisation's API keys, newest first. Revoked ones are left out after a month."""
+        """Lists the organisation's API keys, newest first. Revoked and expired ones are left out after a month."""
 
     @_abc_1.abstractmethod
     def RevokeApiKey(

@@ -45,6 +45,12 @@ class _SessionEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionEnd
     """The device that it was bound to was revoked."""
     SESSION_END_CONSENT_WITHDRAWN: _SessionEnd.ValueType  # 8
     """The consent for the OAuth client was taken back."""
+    SESSION_END_CODE_REUSED: _SessionEnd.ValueType  # 20
+    """An authorization code was used twice."""
+    SESSION_END_TOKEN_REVOKED: _SessionEnd.ValueType  # 21
+    """The OAuth client revoked its token."""
+    SESSION_END_CLIENT_CHANGED: _SessionEnd.ValueType  # 22
+    """The OAuth client was removed, or may do less than before."""
 
 class SessionEnd(_SessionEnd, metaclass=_SessionEndEnumTypeWrapper):
     """Why a session ended."""
@@ -67,6 +73,12 @@ SESSION_END_DEVICE_REVOKED: SessionEnd.ValueType  # 7
 """The device that it was bound to was revoked."""
 SESSION_END_CONSENT_WITHDRAWN: SessionEnd.ValueType  # 8
 """The consent for the OAuth client was taken back."""
+SESSION_END_CODE_REUSED: SessionEnd.ValueType  # 20
+"""An authorization code was used twice."""
+SESSION_END_TOKEN_REVOKED: SessionEnd.ValueType  # 21
+"""The OAuth client revoked its token."""
+SESSION_END_CLIENT_CHANGED: SessionEnd.ValueType  # 22
+"""The OAuth client was removed, or may do less than before."""
 Global___SessionEnd: _TypeAlias = SessionEnd  # noqa: Y015
 
 @_typing.final
@@ -556,3 +568,447 @@ class SigningKeyRotated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SigningKeyRotated: _TypeAlias = SigningKeyRotated  # noqa: Y015
+
+@_typing.final
+class OAuthClientCreated(_message.Message):
+    """An OAuth client was registered. Subject `reelmesh.identity.v1.OAuthClientCreated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    client_id: _builtins.str
+    """The client."""
+    organisation_id: _builtins.str
+    """Organisation that registered it."""
+    actor: _builtins.str
+    """Who registered it: the name of a principal."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may ask for at most."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        client_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        actor: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "client_id", b"client_id", "create_time", b"create_time", "organisation_id", b"organisation_id", "scopes", b"scopes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OAuthClientCreated: _TypeAlias = OAuthClientCreated  # noqa: Y015
+
+@_typing.final
+class OAuthClientChanged(_message.Message):
+    """An OAuth client was changed, or got another secret. Subject `reelmesh.identity.v1.OAuthClientChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    SECRET_ROTATED_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    client_id: _builtins.str
+    """The client."""
+    organisation_id: _builtins.str
+    """Organisation that registered it."""
+    secret_rotated: _builtins.bool
+    """Whether it got another secret."""
+    actor: _builtins.str
+    """Who changed it: the name of a principal."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may ask for at most, after the change."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        client_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        secret_rotated: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_time", b"change_time", "client_id", b"client_id", "organisation_id", b"organisation_id", "scopes", b"scopes", "secret_rotated", b"secret_rotated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OAuthClientChanged: _TypeAlias = OAuthClientChanged  # noqa: Y015
+
+@_typing.final
+class OAuthClientDeleted(_message.Message):
+    """An OAuth client was removed. Subject `reelmesh.identity.v1.OAuthClientDeleted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    client_id: _builtins.str
+    """The client."""
+    organisation_id: _builtins.str
+    """Organisation that registered it."""
+    actor: _builtins.str
+    """Who removed it: the name of a principal."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        client_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "client_id", b"client_id", "delete_time", b"delete_time", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OAuthClientDeleted: _TypeAlias = OAuthClientDeleted  # noqa: Y015
+
+@_typing.final
+class AuthorizationGranted(_message.Message):
+    """A person let a client in. Subject `reelmesh.identity.v1.AuthorizationGranted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    GRANT_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    client_id: _builtins.str
+    """The client."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may do."""
+
+    @_builtins.property
+    def grant_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        grant_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant_time", b"grant_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "grant_time", b"grant_time", "scopes", b"scopes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizationGranted: _TypeAlias = AuthorizationGranted  # noqa: Y015
+
+@_typing.final
+class AuthorizationRefused(_message.Message):
+    """A person, or a page where nobody was signed in, refused a client. Subject `reelmesh.identity.v1.AuthorizationRefused`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    REFUSE_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account. Empty where nobody was signed in."""
+    client_id: _builtins.str
+    """The client."""
+    @_builtins.property
+    def refuse_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        refuse_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refuse_time", b"refuse_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "refuse_time", b"refuse_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizationRefused: _TypeAlias = AuthorizationRefused  # noqa: Y015
+
+@_typing.final
+class DeviceAuthorized(_message.Message):
+    """A person let a device in. Subject `reelmesh.identity.v1.DeviceAuthorized`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    GRANT_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    client_id: _builtins.str
+    """The client on the device."""
+    network: _builtins.str
+    """Network that the device asked from."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may do."""
+
+    @_builtins.property
+    def grant_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        network: _builtins.str = ...,
+        grant_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant_time", b"grant_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "grant_time", b"grant_time", "network", b"network", "scopes", b"scopes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceAuthorized: _TypeAlias = DeviceAuthorized  # noqa: Y015
+
+@_typing.final
+class ClientTokenIssued(_message.Message):
+    """A client got a token for itself, told at most once a minute. Subject `reelmesh.identity.v1.ClientTokenIssued`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ISSUE_TIME_FIELD_NUMBER: _builtins.int
+    client_id: _builtins.str
+    """The client."""
+    organisation_id: _builtins.str
+    """Organisation that it acts for."""
+    @_builtins.property
+    def issue_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        client_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        issue_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["issue_time", b"issue_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "issue_time", b"issue_time", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClientTokenIssued: _TypeAlias = ClientTokenIssued  # noqa: Y015
+
+@_typing.final
+class AuthorizationCodeReused(_message.Message):
+    """An authorization code was used a second time, which is a sign of theft. Subject `reelmesh.identity.v1.AuthorizationCodeReused`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    REUSE_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    client_id: _builtins.str
+    """The client that the code was for."""
+    session_id: _builtins.str
+    """Session that was ended for it. Empty when none was open."""
+    @_builtins.property
+    def reuse_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        reuse_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reuse_time", b"reuse_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "reuse_time", b"reuse_time", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizationCodeReused: _TypeAlias = AuthorizationCodeReused  # noqa: Y015
+
+@_typing.final
+class ConsentWithdrawn(_message.Message):
+    """A person took back what they let a client do. Subject `reelmesh.identity.v1.ConsentWithdrawn`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    WITHDRAW_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    client_id: _builtins.str
+    """The client."""
+    @_builtins.property
+    def withdraw_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        withdraw_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["withdraw_time", b"withdraw_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "withdraw_time", b"withdraw_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentWithdrawn: _TypeAlias = ConsentWithdrawn  # noqa: Y015
+
+@_typing.final
+class SsoProviderChanged(_message.Message):
+    """An outside provider was added, changed or removed. Subject `reelmesh.identity.v1.SsoProviderChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    provider_id: _builtins.str
+    """The provider."""
+    organisation_id: _builtins.str
+    """Its organisation."""
+    issuer: _builtins.str
+    """Its issuer."""
+    removed: _builtins.bool
+    """Whether it was removed."""
+    actor: _builtins.str
+    """Who changed it: the name of a principal."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        provider_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        removed: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_time", b"change_time", "issuer", b"issuer", "organisation_id", b"organisation_id", "provider_id", b"provider_id", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SsoProviderChanged: _TypeAlias = SsoProviderChanged  # noqa: Y015
+
+@_typing.final
+class IdentityLinked(_message.Message):
+    """An account was linked with a person at an outside provider, by the person or when it was made. Subject `reelmesh.identity.v1.IdentityLinked`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_ID_FIELD_NUMBER: _builtins.int
+    LINK_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    provider_id: _builtins.str
+    """The provider."""
+    @_builtins.property
+    def link_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        provider_id: _builtins.str = ...,
+        link_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["link_time", b"link_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "link_time", b"link_time", "provider_id", b"provider_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentityLinked: _TypeAlias = IdentityLinked  # noqa: Y015
+
+@_typing.final
+class IdentityUnlinked(_message.Message):
+    """A link with an outside provider was taken away. Subject `reelmesh.identity.v1.IdentityUnlinked`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_ID_FIELD_NUMBER: _builtins.int
+    UNLINK_TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    provider_id: _builtins.str
+    """The provider."""
+    @_builtins.property
+    def unlink_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        provider_id: _builtins.str = ...,
+        unlink_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["unlink_time", b"unlink_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "provider_id", b"provider_id", "unlink_time", b"unlink_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentityUnlinked: _TypeAlias = IdentityUnlinked  # noqa: Y015

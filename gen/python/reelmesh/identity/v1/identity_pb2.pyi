@@ -97,7 +97,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MEMBER_EXISTS: _ErrorReason.ValueType  # 14
     """The person is a member already. Status ALREADY_EXISTS. Metadata: `account_id`."""
     ERROR_REASON_LAST_ADMIN: _ErrorReason.ValueType  # 15
-    """The organisation would be left without anybody who may manage its members. Status FAILED_PRECONDITION. No metadata."""
+    """The organisation would be left without an admin who can sign in. Status FAILED_PRECONDITION. No metadata."""
     ERROR_REASON_ROLE_NOT_FOUND: _ErrorReason.ValueType  # 16
     """There is no such role in sight of the organisation. Status NOT_FOUND. Metadata: `role_id`."""
     ERROR_REASON_ROLE_BUILT_IN: _ErrorReason.ValueType  # 17
@@ -107,13 +107,57 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PERMISSION_UNKNOWN: _ErrorReason.ValueType  # 19
     """No contract declares the permission. Status INVALID_ARGUMENT. Metadata: `permission`."""
     ERROR_REASON_PERMISSION_NOT_HELD: _ErrorReason.ValueType  # 20
-    """Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks."""
+    """Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+    caller lacks.
+    """
     ERROR_REASON_API_KEY_NOT_FOUND: _ErrorReason.ValueType  # 21
     """There is no such API key in the organisation. Status NOT_FOUND. Metadata: `key_id`."""
     ERROR_REASON_EMAIL_UNKNOWN: _ErrorReason.ValueType  # 22
-    """There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
+    """There is no account with this address. Status NOT_FOUND. Only told to who may manage members or make organisations. Metadata: `email`."""
     ERROR_REASON_EMAIL_INVALID: _ErrorReason.ValueType  # 23
     """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_OAUTH_CLIENT_NOT_FOUND: _ErrorReason.ValueType  # 50
+    """There is no such OAuth client in sight of the caller. Status NOT_FOUND. Metadata: `client_id`."""
+    ERROR_REASON_OAUTH_CLIENT_BUILT_IN: _ErrorReason.ValueType  # 51
+    """The OAuth client is built in and cannot be changed. Status FAILED_PRECONDITION. Metadata: `client_id`."""
+    ERROR_REASON_OAUTH_CLIENT_INVALID: _ErrorReason.ValueType  # 52
+    """The settings of an OAuth client are not possible, or not together. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`."""
+    ERROR_REASON_SCOPE_INVALID: _ErrorReason.ValueType  # 53
+    """There is no such scope, or the client may not have it. Status INVALID_ARGUMENT. Metadata: `scope`."""
+    ERROR_REASON_AUTHORIZATION_NOT_FOUND: _ErrorReason.ValueType  # 54
+    """There is no such request of a client, it expired, or it was answered. Status NOT_FOUND. Lifted by: beginning again in the app. No metadata."""
+    ERROR_REASON_SIGN_IN_TOO_OLD: _ErrorReason.ValueType  # 55
+    """The client wants a fresher sign-in than the caller's. Status FAILED_PRECONDITION. Lifted by: signing in. No metadata."""
+    ERROR_REASON_OAUTH_CLIENT_FOREIGN: _ErrorReason.ValueType  # 56
+    """The client is of an organisation that the caller does not belong to. Status PERMISSION_DENIED. Metadata: `client_id`."""
+    ERROR_REASON_USER_CODE_INVALID: _ErrorReason.ValueType  # 57
+    """No device shows this code now. Status NOT_FOUND. No metadata."""
+    ERROR_REASON_GRANT_INVALID: _ErrorReason.ValueType  # 58
+    """A code or token that a client shows is unknown, expired, used, or not its own. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_GRANT_PENDING: _ErrorReason.ValueType  # 59
+    """Nobody has answered the device's request yet. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_GRANT_POLLED_TOO_OFTEN: _ErrorReason.ValueType  # 60
+    """The device asks more often than it was told to. Status RESOURCE_EXHAUSTED. No metadata."""
+    ERROR_REASON_GRANT_EXPIRED: _ErrorReason.ValueType  # 61
+    """The device's codes have expired. Status FAILED_PRECONDITION. Lifted by: asking for new ones. No metadata."""
+    ERROR_REASON_GRANT_REFUSED: _ErrorReason.ValueType  # 62
+    """The person said no. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_SSO_PROVIDER_NOT_FOUND: _ErrorReason.ValueType  # 64
+    """There is no such outside provider in sight of the caller. Status NOT_FOUND. Metadata: `provider_id`."""
+    ERROR_REASON_SSO_PROVIDER_INVALID: _ErrorReason.ValueType  # 65
+    """The settings of an outside provider are not possible. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`."""
+    ERROR_REASON_SSO_EMAIL_UNVERIFIED: _ErrorReason.ValueType  # 66
+    """The outside provider does not say that the address is the person's. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_SSO_ACCOUNT_UNLINKED: _ErrorReason.ValueType  # 67
+    """There is an account with the address that is not linked with the provider, or the provider's person is linked with another account.
+    Status FAILED_PRECONDITION. Lifted by: signing in another way and linking. No metadata.
+    """
+    ERROR_REASON_SSO_ACCOUNT_UNKNOWN: _ErrorReason.ValueType  # 68
+    """The person has no account, and the provider may not make one for them. Status PERMISSION_DENIED. Lifted by: an invitation. No metadata."""
+    ERROR_REASON_SSO_FAILED: _ErrorReason.ValueType  # 69
+    """The sign-in at the outside provider did not come to its end, took too long, or was begun by another page. Status PERMISSION_DENIED.
+    Lifted by: beginning again. No metadata.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the identity service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -155,7 +199,7 @@ ERROR_REASON_MEMBER_NOT_FOUND: ErrorReason.ValueType  # 13
 ERROR_REASON_MEMBER_EXISTS: ErrorReason.ValueType  # 14
 """The person is a member already. Status ALREADY_EXISTS. Metadata: `account_id`."""
 ERROR_REASON_LAST_ADMIN: ErrorReason.ValueType  # 15
-"""The organisation would be left without anybody who may manage its members. Status FAILED_PRECONDITION. No metadata."""
+"""The organisation would be left without an admin who can sign in. Status FAILED_PRECONDITION. No metadata."""
 ERROR_REASON_ROLE_NOT_FOUND: ErrorReason.ValueType  # 16
 """There is no such role in sight of the organisation. Status NOT_FOUND. Metadata: `role_id`."""
 ERROR_REASON_ROLE_BUILT_IN: ErrorReason.ValueType  # 17
@@ -165,13 +209,57 @@ ERROR_REASON_ROLE_IN_USE: ErrorReason.ValueType  # 18
 ERROR_REASON_PERMISSION_UNKNOWN: ErrorReason.ValueType  # 19
 """No contract declares the permission. Status INVALID_ARGUMENT. Metadata: `permission`."""
 ERROR_REASON_PERMISSION_NOT_HELD: ErrorReason.ValueType  # 20
-"""Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks."""
+"""Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+caller lacks.
+"""
 ERROR_REASON_API_KEY_NOT_FOUND: ErrorReason.ValueType  # 21
 """There is no such API key in the organisation. Status NOT_FOUND. Metadata: `key_id`."""
 ERROR_REASON_EMAIL_UNKNOWN: ErrorReason.ValueType  # 22
-"""There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`."""
+"""There is no account with this address. Status NOT_FOUND. Only told to who may manage members or make organisations. Metadata: `email`."""
 ERROR_REASON_EMAIL_INVALID: ErrorReason.ValueType  # 23
 """The text is not an e-mail address that can be written to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_OAUTH_CLIENT_NOT_FOUND: ErrorReason.ValueType  # 50
+"""There is no such OAuth client in sight of the caller. Status NOT_FOUND. Metadata: `client_id`."""
+ERROR_REASON_OAUTH_CLIENT_BUILT_IN: ErrorReason.ValueType  # 51
+"""The OAuth client is built in and cannot be changed. Status FAILED_PRECONDITION. Metadata: `client_id`."""
+ERROR_REASON_OAUTH_CLIENT_INVALID: ErrorReason.ValueType  # 52
+"""The settings of an OAuth client are not possible, or not together. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`."""
+ERROR_REASON_SCOPE_INVALID: ErrorReason.ValueType  # 53
+"""There is no such scope, or the client may not have it. Status INVALID_ARGUMENT. Metadata: `scope`."""
+ERROR_REASON_AUTHORIZATION_NOT_FOUND: ErrorReason.ValueType  # 54
+"""There is no such request of a client, it expired, or it was answered. Status NOT_FOUND. Lifted by: beginning again in the app. No metadata."""
+ERROR_REASON_SIGN_IN_TOO_OLD: ErrorReason.ValueType  # 55
+"""The client wants a fresher sign-in than the caller's. Status FAILED_PRECONDITION. Lifted by: signing in. No metadata."""
+ERROR_REASON_OAUTH_CLIENT_FOREIGN: ErrorReason.ValueType  # 56
+"""The client is of an organisation that the caller does not belong to. Status PERMISSION_DENIED. Metadata: `client_id`."""
+ERROR_REASON_USER_CODE_INVALID: ErrorReason.ValueType  # 57
+"""No device shows this code now. Status NOT_FOUND. No metadata."""
+ERROR_REASON_GRANT_INVALID: ErrorReason.ValueType  # 58
+"""A code or token that a client shows is unknown, expired, used, or not its own. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_GRANT_PENDING: ErrorReason.ValueType  # 59
+"""Nobody has answered the device's request yet. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_GRANT_POLLED_TOO_OFTEN: ErrorReason.ValueType  # 60
+"""The device asks more often than it was told to. Status RESOURCE_EXHAUSTED. No metadata."""
+ERROR_REASON_GRANT_EXPIRED: ErrorReason.ValueType  # 61
+"""The device's codes have expired. Status FAILED_PRECONDITION. Lifted by: asking for new ones. No metadata."""
+ERROR_REASON_GRANT_REFUSED: ErrorReason.ValueType  # 62
+"""The person said no. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_SSO_PROVIDER_NOT_FOUND: ErrorReason.ValueType  # 64
+"""There is no such outside provider in sight of the caller. Status NOT_FOUND. Metadata: `provider_id`."""
+ERROR_REASON_SSO_PROVIDER_INVALID: ErrorReason.ValueType  # 65
+"""The settings of an outside provider are not possible. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`."""
+ERROR_REASON_SSO_EMAIL_UNVERIFIED: ErrorReason.ValueType  # 66
+"""The outside provider does not say that the address is the person's. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_SSO_ACCOUNT_UNLINKED: ErrorReason.ValueType  # 67
+"""There is an account with the address that is not linked with the provider, or the provider's person is linked with another account.
+Status FAILED_PRECONDITION. Lifted by: signing in another way and linking. No metadata.
+"""
+ERROR_REASON_SSO_ACCOUNT_UNKNOWN: ErrorReason.ValueType  # 68
+"""The person has no account, and the provider may not make one for them. Status PERMISSION_DENIED. Lifted by: an invitation. No metadata."""
+ERROR_REASON_SSO_FAILED: ErrorReason.ValueType  # 69
+"""The sign-in at the outside provider did not come to its end, took too long, or was begun by another page. Status PERMISSION_DENIED.
+Lifted by: beginning again. No metadata.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -151,7 +151,8 @@ class OrganisationsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetMemberRoles(self, request, context):
-        """Sets the roles of a member. What they hold of tokens with the old permissions is refused from then on; clients refresh by themselves.
+        """Sets the roles of a member, none of whose roles, old or new, may permit more than the caller may. What they hold of tokens with the old
+        permissions is refused from then on; clients refresh by themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

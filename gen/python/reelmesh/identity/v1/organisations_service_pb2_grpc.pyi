@@ -48,7 +48,9 @@ class OrganisationsServiceStub:
     AddMember: _grpc.UnaryUnaryMultiCallable[_organisations_service_pb2.AddMemberRequest, _organisations_service_pb2.AddMemberResponse]
     """Makes a person who has an account a member."""
     SetMemberRoles: _grpc.UnaryUnaryMultiCallable[_organisations_service_pb2.SetMemberRolesRequest, _organisations_service_pb2.SetMemberRolesResponse]
-    """Sets the roles of a member. What they hold of tokens with the old permissions is refused from then on; clients refresh by themselves."""
+    """Sets the roles of a member, none of whose roles, old or new, may permit more than the caller may. What they hold of tokens with the old
+    permissions is refused from then on; clients refresh by themselves.
+    """
     RemoveMember: _grpc.UnaryUnaryMultiCallable[_organisations_service_pb2.RemoveMemberRequest, _organisations_service_pb2.RemoveMemberResponse]
     """Ends a membership. Asking again returns the same answer."""
     ListRoles: _grpc.UnaryUnaryMultiCallable[_organisations_service_pb2.ListRolesRequest, _organisations_service_pb2.ListRolesResponse]
@@ -82,7 +84,9 @@ class OrganisationsServiceAsyncStub(OrganisationsServiceStub):
     AddMember: _aio.UnaryUnaryMultiCallable[_organisations_service_pb2.AddMemberRequest, _organisations_service_pb2.AddMemberResponse]  # type: ignore[assignment]
     """Makes a person who has an account a member."""
     SetMemberRoles: _aio.UnaryUnaryMultiCallable[_organisations_service_pb2.SetMemberRolesRequest, _organisations_service_pb2.SetMemberRolesResponse]  # type: ignore[assignment]
-    """Sets the roles of a member. What they hold of tokens with the old permissions is refused from then on; clients refresh by themselves."""
+    """Sets the roles of a member, none of whose roles, old or new, may permit more than the caller may. What they hold of tokens with the old
+    permissions is refused from then on; clients refresh by themselves.
+    """
     RemoveMember: _aio.UnaryUnaryMultiCallable[_organisations_service_pb2.RemoveMemberRequest, _organisations_service_pb2.RemoveMemberResponse]  # type: ignore[assignment]
     """Ends a membership. Asking again returns the same answer."""
     ListRoles: _aio.UnaryUnaryMultiCallable[_organisations_service_pb2.ListRolesRequest, _organisations_service_pb2.ListRolesResponse]  # type: ignore[assignment]
@@ -155,7 +159,9 @@ class OrganisationsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _organisations_service_pb2.SetMemberRolesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_organisations_service_pb2.SetMemberRolesResponse, _abc.Awaitable[_organisations_service_pb2.SetMemberRolesResponse]]:
-        """Sets the roles of a member. What they hold of tokens with the old permissions is refused from then on; clients refresh by themselves."""
+        """Sets the roles of a member, none of whose roles, old or new, may permit more than the caller may. What they hold of tokens with the old
+        permissions is refused from then on; clients refresh by themselves.
+        """
 
     @_abc_1.abstractmethod
     def RemoveMember(

@@ -129,7 +129,7 @@ class GetAccessRequest(_message.Message):
     viewer_id: _builtins.str
     """Who would watch; see CreatePlayback."""
     client_address: _builtins.str
-    """IP address of who would watch. Empty: the caller's own, where the caller is the viewer; else it is not known."""
+    """IP address of who would watch. Only what a server says counts: where a person is, the edge sees."""
     download: _builtins.bool
     """Whether to keep it for watching offline."""
     def __init__(

@@ -124,6 +124,44 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_REVOCATION_NOT_FOUND: _ErrorReason.ValueType  # 30
     """There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`."""
+    ERROR_REASON_ACCESS_TOKEN_INVALID: _ErrorReason.ValueType  # 60
+    """The Common Access Token is not one of a key known here, was tampered with, or is not well formed. Status PERMISSION_DENIED. No
+    metadata.
+    """
+    ERROR_REASON_ACCESS_TOKEN_EXPIRED: _ErrorReason.ValueType  # 61
+    """The Common Access Token's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new token."""
+    ERROR_REASON_ACCESS_TOKEN_EARLY: _ErrorReason.ValueType  # 62
+    """The Common Access Token's time has not come. Status PERMISSION_DENIED. Metadata: `start_time`."""
+    ERROR_REASON_ACCESS_TOKEN_CLAIM_UNMET: _ErrorReason.ValueType  # 63
+    """The request does not meet a claim of its Common Access Token. Status PERMISSION_DENIED. Metadata: `claim`, by its name in CTA-5007-B."""
+    ERROR_REASON_ACCESS_TOKEN_CLAIM_UNSUPPORTED: _ErrorReason.ValueType  # 64
+    """The Common Access Token makes a claim that cannot be judged here, or lacks one that is needed. Status PERMISSION_DENIED. Metadata:
+    `claim`, its name, or its number when it has none.
+    """
+    ERROR_REASON_ACCESS_TOKEN_REUSED: _ErrorReason.ValueType  # 65
+    """The Common Access Token was used before, or elsewhere, and forbids that. Status PERMISSION_DENIED. No metadata. Lifted by: a new token."""
+    ERROR_REASON_PREVIEW_URL_INVALID: _ErrorReason.ValueType  # 66
+    """The preview URL is not one of ours, or was tampered with. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_PREVIEW_URL_EXPIRED: _ErrorReason.ValueType  # 67
+    """The preview URL's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new URL."""
+    ERROR_REASON_PREVIEW_URL_ELSEWHERE: _ErrorReason.ValueType  # 68
+    """The preview URL is for another network than the one it was used from. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_PREVIEW_LIFETIME_INVALID: _ErrorReason.ValueType  # 69
+    """A preview URL cannot last that long, or that short. Status INVALID_ARGUMENT. Metadata: `least_seconds`, `most_seconds`."""
+    ERROR_REASON_PREVIEW_NOT_FOUND: _ErrorReason.ValueType  # 70
+    """The package is not known in the caller's organisation, or has no such file that may be shown without a session. Status NOT_FOUND.
+    Metadata: `package_id`.
+    """
+    ERROR_REASON_NETWORK_INVALID: _ErrorReason.ValueType  # 71
+    """The text is no IP address, nor a network in CIDR form. Status INVALID_ARGUMENT. Metadata: `network`."""
+    ERROR_REASON_URI_CONDITION_INVALID: _ErrorReason.ValueType  # 72
+    """The condition on the URL cannot be checked by edges. Status INVALID_ARGUMENT. Metadata: `text`."""
+    ERROR_REASON_CDN_NOT_FOUND: _ErrorReason.ValueType  # 73
+    """The settings name no such CDN. Status NOT_FOUND. Metadata: `cdn`."""
+    ERROR_REASON_ACCESS_TOKEN_TOO_LONG: _ErrorReason.ValueType  # 74
+    """The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions."""
+    ERROR_REASON_VIEWER_NOT_SELF: _ErrorReason.ValueType  # 31
+    """A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the policy service or at the edge. On the wire it stands in `google.rpc.ErrorInfo.reason` without
@@ -203,6 +241,44 @@ Lifted by: the operator.
 """
 ERROR_REASON_REVOCATION_NOT_FOUND: ErrorReason.ValueType  # 30
 """There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`."""
+ERROR_REASON_ACCESS_TOKEN_INVALID: ErrorReason.ValueType  # 60
+"""The Common Access Token is not one of a key known here, was tampered with, or is not well formed. Status PERMISSION_DENIED. No
+metadata.
+"""
+ERROR_REASON_ACCESS_TOKEN_EXPIRED: ErrorReason.ValueType  # 61
+"""The Common Access Token's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new token."""
+ERROR_REASON_ACCESS_TOKEN_EARLY: ErrorReason.ValueType  # 62
+"""The Common Access Token's time has not come. Status PERMISSION_DENIED. Metadata: `start_time`."""
+ERROR_REASON_ACCESS_TOKEN_CLAIM_UNMET: ErrorReason.ValueType  # 63
+"""The request does not meet a claim of its Common Access Token. Status PERMISSION_DENIED. Metadata: `claim`, by its name in CTA-5007-B."""
+ERROR_REASON_ACCESS_TOKEN_CLAIM_UNSUPPORTED: ErrorReason.ValueType  # 64
+"""The Common Access Token makes a claim that cannot be judged here, or lacks one that is needed. Status PERMISSION_DENIED. Metadata:
+`claim`, its name, or its number when it has none.
+"""
+ERROR_REASON_ACCESS_TOKEN_REUSED: ErrorReason.ValueType  # 65
+"""The Common Access Token was used before, or elsewhere, and forbids that. Status PERMISSION_DENIED. No metadata. Lifted by: a new token."""
+ERROR_REASON_PREVIEW_URL_INVALID: ErrorReason.ValueType  # 66
+"""The preview URL is not one of ours, or was tampered with. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_PREVIEW_URL_EXPIRED: ErrorReason.ValueType  # 67
+"""The preview URL's time is over. Status PERMISSION_DENIED. Metadata: `expire_time`. Lifted by: a new URL."""
+ERROR_REASON_PREVIEW_URL_ELSEWHERE: ErrorReason.ValueType  # 68
+"""The preview URL is for another network than the one it was used from. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_PREVIEW_LIFETIME_INVALID: ErrorReason.ValueType  # 69
+"""A preview URL cannot last that long, or that short. Status INVALID_ARGUMENT. Metadata: `least_seconds`, `most_seconds`."""
+ERROR_REASON_PREVIEW_NOT_FOUND: ErrorReason.ValueType  # 70
+"""The package is not known in the caller's organisation, or has no such file that may be shown without a session. Status NOT_FOUND.
+Metadata: `package_id`.
+"""
+ERROR_REASON_NETWORK_INVALID: ErrorReason.ValueType  # 71
+"""The text is no IP address, nor a network in CIDR form. Status INVALID_ARGUMENT. Metadata: `network`."""
+ERROR_REASON_URI_CONDITION_INVALID: ErrorReason.ValueType  # 72
+"""The condition on the URL cannot be checked by edges. Status INVALID_ARGUMENT. Metadata: `text`."""
+ERROR_REASON_CDN_NOT_FOUND: ErrorReason.ValueType  # 73
+"""The settings name no such CDN. Status NOT_FOUND. Metadata: `cdn`."""
+ERROR_REASON_ACCESS_TOKEN_TOO_LONG: ErrorReason.ValueType  # 74
+"""The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions."""
+ERROR_REASON_VIEWER_NOT_SELF: ErrorReason.ValueType  # 31
+"""A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -234,7 +310,7 @@ class PlaybackSession(_message.Message):
     organisation_id: _builtins.str
     """Owning organisation."""
     viewer_id: _builtins.str
-    """Who watches, in the words of the system that asked; empty when it did not say."""
+    """Who watches: the account of the person who asked, else in the words of the system that asked; empty when it did not say."""
     state: Global___SessionState.ValueType
     """Where the session stands."""
     revoke_comment: _builtins.str

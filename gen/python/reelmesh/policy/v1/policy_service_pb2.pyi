@@ -39,9 +39,11 @@ class CreatePlaybackRequest(_message.Message):
     asset_id: _builtins.str
     """Asset to play; its newest package is used."""
     viewer_id: _builtins.str
-    """Who watches, in the words of the caller's own system, up to 128 characters. Optional."""
+    """Who watches. An API key says so in the words of the caller's own system, up to 128 characters; optional. A person watches as
+    themselves: empty means their account, and no other may be named.
+    """
     client_address: _builtins.str
-    """IP address of who watches, for rules about places. Empty: the caller's own, where the caller is the viewer; else it is not known
+    """IP address of who watches, for rules about places. Only what a server says counts: where a person is, the edge sees. Empty: not known
     until the player comes.
     """
     device_id: _builtins.str

@@ -43,7 +43,8 @@ class Access(_message.Message):
     """
     person: _builtins.bool
     """Any signed-in person may call, whatever their roles, for what is their own: their account, sessions, profiles and devices. API
-    keys are refused: they act for an organisation, not for a person.
+    keys are refused: they act for an organisation, not for a person. So are OAuth clients that an organisation registered: what people
+    let those do is said in permissions.
     """
     @_builtins.property
     def internal(self) -> Global___Internal:

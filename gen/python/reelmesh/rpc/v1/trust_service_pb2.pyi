@@ -55,7 +55,7 @@ class Revocation(_message.Message):
     NOT_BEFORE_TIME_FIELD_NUMBER: _builtins.int
     FORGET_TIME_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
-    """Id of an account (`usr_…`), of a session (`ses_…`) or of an API key (`key_…`)."""
+    """Id of an account (`usr_…`), of a session (`ses_…`), of an API key (`key_…`) or of an OAuth client (`cli_…`)."""
     @_builtins.property
     def not_before_time(self) -> _timestamp_pb2.Timestamp:
         """Tokens of the subject that were issued at this moment or before are refused. Newer ones are good: an account whose roles changed gets

@@ -967,7 +967,8 @@ export const AccountsService: GenService<{
     output: typeof SwitchOrganisationResponseSchema;
   },
   /**
-   * Lists accounts of people in the caller's organisation, newest first.
+   * Lists accounts of people in the caller's organisation, newest first, without what they are elsewhere: memberships are those in it, and
+   * the phone number of who belongs to another one too is left out.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.ListAccounts
    */
@@ -977,7 +978,8 @@ export const AccountsService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's.
+   * Locks an account, which ends all its sessions, or unlocks it. Only for people whose only organisation is the caller's and who hold
+   * no managing permission (`….manage`) that the caller does not.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.SetAccountLock
    */

@@ -203,7 +203,7 @@ export const ApiKeysService: GenService<{
     output: typeof CreateApiKeyResponseSchema;
   },
   /**
-   * Lists the organisation's API keys, newest first. Revoked ones are left out after a month.
+   * Lists the organisation's API keys, newest first. Revoked and expired ones are left out after a month.
    *
    * @generated from rpc reelmesh.identity.v1.ApiKeysService.ListApiKeys
    */

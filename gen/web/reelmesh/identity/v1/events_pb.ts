@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/identity/v1/events.proto.
  */
 export const file_reelmesh_identity_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiFyZWVsbWVzaC9pZGVudGl0eS92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLmlkZW50aXR5LnYxInwKDkFjY291bnRDcmVhdGVkEhIKCmFjY291bnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEgwKBHRpZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoIBCg5BY2NvdW50Q2hhbmdlZBISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSDgoGbG9ja2VkGAMgASgIEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlCg9QYXNzd29yZENoYW5nZWQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVyZXNldBgCIAEoCBIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wEKDVNlc3Npb25PcGVuZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIyCgZtZXRob2QYBCABKA4yIi5yZWVsbWVzaC5pZGVudGl0eS52MS5TaWduSW5NZXRob2QSEQoJY2xpZW50X2lkGAUgASgJEg8KB25ldHdvcmsYBiABKAkSLQoJb3Blbl90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKpAQoNU2lnbkluUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEjIKBm1ldGhvZBgCIAEoDjIiLnJlZWxtZXNoLmlkZW50aXR5LnYxLlNpZ25Jbk1ldGhvZBIOCgZyZWFzb24YAyABKAkSDwoHbmV0d29yaxgEIAEoCRIvCgtyZWZ1c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilQEKDFNlc3Npb25FbmRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSLwoFY2F1c2UYAyABKA4yIC5yZWVsbWVzaC5pZGVudGl0eS52MS5TZXNzaW9uRW5kEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChNPcmdhbmlzYXRpb25DcmVhdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRINCgVhY3RvchgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikwEKEk1lbWJlclJvbGVzQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRINCgVhY3RvchgEIAEoCRIvCgtjaGFuZ2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC1JvbGVDaGFuZ2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIPCgdyb2xlX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoNQXBpS2V5Q3JlYXRlZBIOCgZrZXlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJjCgpBcGlLZXlVc2VkEg4KBmtleV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIdXNlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIngKDUFwaUtleVJldm9rZWQSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIvCgtyZXZva2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiVAoRU2lnbmluZ0tleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi8KC3JvdGF0ZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqjAgoKU2Vzc2lvbkVuZBIbChdTRVNTSU9OX0VORF9VTlNQRUNJRklFRBAAEhoKFlNFU1NJT05fRU5EX0xPR0dFRF9PVVQQARIXChNTRVNTSU9OX0VORF9SRVZPS0VEEAISHAoYU0VTU0lPTl9FTkRfVE9LRU5fUkVVU0VEEAMSIAocU0VTU0lPTl9FTkRfUEFTU1dPUkRfQ0hBTkdFRBAEEh4KGlNFU1NJT05fRU5EX0FDQ09VTlRfTE9DS0VEEAUSIAocU0VTU0lPTl9FTkRfTUVNQkVSU0hJUF9FTkRFRBAGEh4KGlNFU1NJT05fRU5EX0RFVklDRV9SRVZPS0VEEAcSIQodU0VTU0lPTl9FTkRfQ09OU0VOVF9XSVRIRFJBV04QCGIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_identity_v1_identity]);
+  fileDesc("CiFyZWVsbWVzaC9pZGVudGl0eS92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLmlkZW50aXR5LnYxInwKDkFjY291bnRDcmVhdGVkEhIKCmFjY291bnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEgwKBHRpZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoIBCg5BY2NvdW50Q2hhbmdlZBISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSDgoGbG9ja2VkGAMgASgIEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlCg9QYXNzd29yZENoYW5nZWQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVyZXNldBgCIAEoCBIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wEKDVNlc3Npb25PcGVuZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIyCgZtZXRob2QYBCABKA4yIi5yZWVsbWVzaC5pZGVudGl0eS52MS5TaWduSW5NZXRob2QSEQoJY2xpZW50X2lkGAUgASgJEg8KB25ldHdvcmsYBiABKAkSLQoJb3Blbl90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKpAQoNU2lnbkluUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEjIKBm1ldGhvZBgCIAEoDjIiLnJlZWxtZXNoLmlkZW50aXR5LnYxLlNpZ25Jbk1ldGhvZBIOCgZyZWFzb24YAyABKAkSDwoHbmV0d29yaxgEIAEoCRIvCgtyZWZ1c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilQEKDFNlc3Npb25FbmRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSLwoFY2F1c2UYAyABKA4yIC5yZWVsbWVzaC5pZGVudGl0eS52MS5TZXNzaW9uRW5kEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChNPcmdhbmlzYXRpb25DcmVhdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRINCgVhY3RvchgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikwEKEk1lbWJlclJvbGVzQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRINCgVhY3RvchgEIAEoCRIvCgtjaGFuZ2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC1JvbGVDaGFuZ2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIPCgdyb2xlX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoNQXBpS2V5Q3JlYXRlZBIOCgZrZXlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJjCgpBcGlLZXlVc2VkEg4KBmtleV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIdXNlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIngKDUFwaUtleVJldm9rZWQSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIvCgtyZXZva2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiVAoRU2lnbmluZ0tleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi8KC3JvdGF0ZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKQAQoST0F1dGhDbGllbnRDcmVhdGVkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKoAQoST0F1dGhDbGllbnRDaGFuZ2VkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEhYKDnNlY3JldF9yb3RhdGVkGAQgASgIEg0KBWFjdG9yGAUgASgJEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAQoST0F1dGhDbGllbnREZWxldGVkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDQoFYWN0b3IYAyABKAkSLwoLZGVsZXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIn0KFEF1dGhvcml6YXRpb25HcmFudGVkEhIKCmFjY291bnRfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIuCgpncmFudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChRBdXRob3JpemF0aW9uUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIvCgtyZWZ1c2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiigEKEERldmljZUF1dGhvcml6ZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEg8KB25ldHdvcmsYBCABKAkSLgoKZ3JhbnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibwoRQ2xpZW50VG9rZW5Jc3N1ZWQSEQoJY2xpZW50X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIuCgppc3N1ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKEAQoXQXV0aG9yaXphdGlvbkNvZGVSZXVzZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoCRIuCgpyZXVzZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsChBDb25zZW50V2l0aGRyYXduEhIKCmFjY291bnRfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEjEKDXdpdGhkcmF3X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqMBChJTc29Qcm92aWRlckNoYW5nZWQSEwoLcHJvdmlkZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBmlzc3VlchgDIAEoCRIPCgdyZW1vdmVkGAQgASgIEg0KBWFjdG9yGAUgASgJEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJoCg5JZGVudGl0eUxpbmtlZBISCgphY2NvdW50X2lkGAEgASgJEhMKC3Byb3ZpZGVyX2lkGAIgASgJEi0KCWxpbmtfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibAoQSWRlbnRpdHlVbmxpbmtlZBISCgphY2NvdW50X2lkGAEgASgJEhMKC3Byb3ZpZGVyX2lkGAIgASgJEi8KC3VubGlua190aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCr/AgoKU2Vzc2lvbkVuZBIbChdTRVNTSU9OX0VORF9VTlNQRUNJRklFRBAAEhoKFlNFU1NJT05fRU5EX0xPR0dFRF9PVVQQARIXChNTRVNTSU9OX0VORF9SRVZPS0VEEAISHAoYU0VTU0lPTl9FTkRfVE9LRU5fUkVVU0VEEAMSIAocU0VTU0lPTl9FTkRfUEFTU1dPUkRfQ0hBTkdFRBAEEh4KGlNFU1NJT05fRU5EX0FDQ09VTlRfTE9DS0VEEAUSIAocU0VTU0lPTl9FTkRfTUVNQkVSU0hJUF9FTkRFRBAGEh4KGlNFU1NJT05fRU5EX0RFVklDRV9SRVZPS0VEEAcSIQodU0VTU0lPTl9FTkRfQ09OU0VOVF9XSVRIRFJBV04QCBIbChdTRVNTSU9OX0VORF9DT0RFX1JFVVNFRBAUEh0KGVNFU1NJT05fRU5EX1RPS0VOX1JFVk9LRUQQFRIeChpTRVNTSU9OX0VORF9DTElFTlRfQ0hBTkdFRBAWYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_identity_v1_identity]);
 
 /**
  * A person registered and proved the address. Subject `reelmesh.identity.v1.AccountCreated`.
@@ -587,6 +587,517 @@ export const SigningKeyRotatedSchema: GenMessage<SigningKeyRotated> = /*@__PURE_
   messageDesc(file_reelmesh_identity_v1_events, 12);
 
 /**
+ * An OAuth client was registered. Subject `reelmesh.identity.v1.OAuthClientCreated`.
+ *
+ * @generated from message reelmesh.identity.v1.OAuthClientCreated
+ */
+export type OAuthClientCreated = Message<"reelmesh.identity.v1.OAuthClientCreated"> & {
+  /**
+   * The client.
+   *
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * Organisation that registered it.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * What it may ask for at most.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * Who registered it: the name of a principal.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 5;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.OAuthClientCreated.
+ * Use `create(OAuthClientCreatedSchema)` to create a new message.
+ */
+export const OAuthClientCreatedSchema: GenMessage<OAuthClientCreated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 13);
+
+/**
+ * An OAuth client was changed, or got another secret. Subject `reelmesh.identity.v1.OAuthClientChanged`.
+ *
+ * @generated from message reelmesh.identity.v1.OAuthClientChanged
+ */
+export type OAuthClientChanged = Message<"reelmesh.identity.v1.OAuthClientChanged"> & {
+  /**
+   * The client.
+   *
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * Organisation that registered it.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * What it may ask for at most, after the change.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * Whether it got another secret.
+   *
+   * @generated from field: bool secret_rotated = 4;
+   */
+  secretRotated: boolean;
+
+  /**
+   * Who changed it: the name of a principal.
+   *
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 6;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.OAuthClientChanged.
+ * Use `create(OAuthClientChangedSchema)` to create a new message.
+ */
+export const OAuthClientChangedSchema: GenMessage<OAuthClientChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 14);
+
+/**
+ * An OAuth client was removed. Subject `reelmesh.identity.v1.OAuthClientDeleted`.
+ *
+ * @generated from message reelmesh.identity.v1.OAuthClientDeleted
+ */
+export type OAuthClientDeleted = Message<"reelmesh.identity.v1.OAuthClientDeleted"> & {
+  /**
+   * The client.
+   *
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * Organisation that registered it.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Who removed it: the name of a principal.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 4;
+   */
+  deleteTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.OAuthClientDeleted.
+ * Use `create(OAuthClientDeletedSchema)` to create a new message.
+ */
+export const OAuthClientDeletedSchema: GenMessage<OAuthClientDeleted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 15);
+
+/**
+ * A person let a client in. Subject `reelmesh.identity.v1.AuthorizationGranted`.
+ *
+ * @generated from message reelmesh.identity.v1.AuthorizationGranted
+ */
+export type AuthorizationGranted = Message<"reelmesh.identity.v1.AuthorizationGranted"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The client.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * What it may do.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp grant_time = 4;
+   */
+  grantTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.AuthorizationGranted.
+ * Use `create(AuthorizationGrantedSchema)` to create a new message.
+ */
+export const AuthorizationGrantedSchema: GenMessage<AuthorizationGranted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 16);
+
+/**
+ * A person, or a page where nobody was signed in, refused a client. Subject `reelmesh.identity.v1.AuthorizationRefused`.
+ *
+ * @generated from message reelmesh.identity.v1.AuthorizationRefused
+ */
+export type AuthorizationRefused = Message<"reelmesh.identity.v1.AuthorizationRefused"> & {
+  /**
+   * The account. Empty where nobody was signed in.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The client.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp refuse_time = 3;
+   */
+  refuseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.AuthorizationRefused.
+ * Use `create(AuthorizationRefusedSchema)` to create a new message.
+ */
+export const AuthorizationRefusedSchema: GenMessage<AuthorizationRefused> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 17);
+
+/**
+ * A person let a device in. Subject `reelmesh.identity.v1.DeviceAuthorized`.
+ *
+ * @generated from message reelmesh.identity.v1.DeviceAuthorized
+ */
+export type DeviceAuthorized = Message<"reelmesh.identity.v1.DeviceAuthorized"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The client on the device.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * What it may do.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * Network that the device asked from.
+   *
+   * @generated from field: string network = 4;
+   */
+  network: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp grant_time = 5;
+   */
+  grantTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.DeviceAuthorized.
+ * Use `create(DeviceAuthorizedSchema)` to create a new message.
+ */
+export const DeviceAuthorizedSchema: GenMessage<DeviceAuthorized> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 18);
+
+/**
+ * A client got a token for itself, told at most once a minute. Subject `reelmesh.identity.v1.ClientTokenIssued`.
+ *
+ * @generated from message reelmesh.identity.v1.ClientTokenIssued
+ */
+export type ClientTokenIssued = Message<"reelmesh.identity.v1.ClientTokenIssued"> & {
+  /**
+   * The client.
+   *
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * Organisation that it acts for.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp issue_time = 3;
+   */
+  issueTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.ClientTokenIssued.
+ * Use `create(ClientTokenIssuedSchema)` to create a new message.
+ */
+export const ClientTokenIssuedSchema: GenMessage<ClientTokenIssued> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 19);
+
+/**
+ * An authorization code was used a second time, which is a sign of theft. Subject `reelmesh.identity.v1.AuthorizationCodeReused`.
+ *
+ * @generated from message reelmesh.identity.v1.AuthorizationCodeReused
+ */
+export type AuthorizationCodeReused = Message<"reelmesh.identity.v1.AuthorizationCodeReused"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The client that the code was for.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * Session that was ended for it. Empty when none was open.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp reuse_time = 4;
+   */
+  reuseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.AuthorizationCodeReused.
+ * Use `create(AuthorizationCodeReusedSchema)` to create a new message.
+ */
+export const AuthorizationCodeReusedSchema: GenMessage<AuthorizationCodeReused> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 20);
+
+/**
+ * A person took back what they let a client do. Subject `reelmesh.identity.v1.ConsentWithdrawn`.
+ *
+ * @generated from message reelmesh.identity.v1.ConsentWithdrawn
+ */
+export type ConsentWithdrawn = Message<"reelmesh.identity.v1.ConsentWithdrawn"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The client.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp withdraw_time = 3;
+   */
+  withdrawTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.ConsentWithdrawn.
+ * Use `create(ConsentWithdrawnSchema)` to create a new message.
+ */
+export const ConsentWithdrawnSchema: GenMessage<ConsentWithdrawn> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 21);
+
+/**
+ * An outside provider was added, changed or removed. Subject `reelmesh.identity.v1.SsoProviderChanged`.
+ *
+ * @generated from message reelmesh.identity.v1.SsoProviderChanged
+ */
+export type SsoProviderChanged = Message<"reelmesh.identity.v1.SsoProviderChanged"> & {
+  /**
+   * The provider.
+   *
+   * @generated from field: string provider_id = 1;
+   */
+  providerId: string;
+
+  /**
+   * Its organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Its issuer.
+   *
+   * @generated from field: string issuer = 3;
+   */
+  issuer: string;
+
+  /**
+   * Whether it was removed.
+   *
+   * @generated from field: bool removed = 4;
+   */
+  removed: boolean;
+
+  /**
+   * Who changed it: the name of a principal.
+   *
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 6;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.SsoProviderChanged.
+ * Use `create(SsoProviderChangedSchema)` to create a new message.
+ */
+export const SsoProviderChangedSchema: GenMessage<SsoProviderChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 22);
+
+/**
+ * An account was linked with a person at an outside provider, by the person or when it was made. Subject `reelmesh.identity.v1.IdentityLinked`.
+ *
+ * @generated from message reelmesh.identity.v1.IdentityLinked
+ */
+export type IdentityLinked = Message<"reelmesh.identity.v1.IdentityLinked"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The provider.
+   *
+   * @generated from field: string provider_id = 2;
+   */
+  providerId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp link_time = 3;
+   */
+  linkTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.IdentityLinked.
+ * Use `create(IdentityLinkedSchema)` to create a new message.
+ */
+export const IdentityLinkedSchema: GenMessage<IdentityLinked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 23);
+
+/**
+ * A link with an outside provider was taken away. Subject `reelmesh.identity.v1.IdentityUnlinked`.
+ *
+ * @generated from message reelmesh.identity.v1.IdentityUnlinked
+ */
+export type IdentityUnlinked = Message<"reelmesh.identity.v1.IdentityUnlinked"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The provider.
+   *
+   * @generated from field: string provider_id = 2;
+   */
+  providerId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp unlink_time = 3;
+   */
+  unlinkTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.IdentityUnlinked.
+ * Use `create(IdentityUnlinkedSchema)` to create a new message.
+ */
+export const IdentityUnlinkedSchema: GenMessage<IdentityUnlinked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 24);
+
+/**
  * Why a session ended.
  *
  * @generated from enum reelmesh.identity.v1.SessionEnd
@@ -654,6 +1165,27 @@ export enum SessionEnd {
    * @generated from enum value: SESSION_END_CONSENT_WITHDRAWN = 8;
    */
   CONSENT_WITHDRAWN = 8,
+
+  /**
+   * An authorization code was used twice.
+   *
+   * @generated from enum value: SESSION_END_CODE_REUSED = 20;
+   */
+  CODE_REUSED = 20,
+
+  /**
+   * The OAuth client revoked its token.
+   *
+   * @generated from enum value: SESSION_END_TOKEN_REVOKED = 21;
+   */
+  TOKEN_REVOKED = 21,
+
+  /**
+   * The OAuth client was removed, or may do less than before.
+   *
+   * @generated from enum value: SESSION_END_CLIENT_CHANGED = 22;
+   */
+  CLIENT_CHANGED = 22,
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/identity/v1/identity.proto.
  */
 export const file_reelmesh_identity_v1_identity: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9pZGVudGl0eS92MS9pZGVudGl0eS5wcm90bxIUcmVlbG1lc2guaWRlbnRpdHkudjEilgIKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDQoFcGhvbmUYBCABKAkSEAoIbGFuZ3VhZ2UYBSABKAkSDAoEdGllchgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbG9ja190aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgttZW1iZXJzaGlwcxgJIAMoCzIgLnJlZWxtZXNoLmlkZW50aXR5LnYxLk1lbWJlcnNoaXASDAoEZXRhZxgKIAEoCSKhAQoKTWVtYmVyc2hpcBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZW1haWwYBSABKAkSFAoMZGlzcGxheV9uYW1lGAYgASgJIu4CCgdTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMgoGbWV0aG9kGAQgASgOMiIucmVlbG1lc2guaWRlbnRpdHkudjEuU2lnbkluTWV0aG9kEhEKCWNsaWVudF9pZBgFIAEoCRISCgp1c2VyX2FnZW50GAYgASgJEg8KB25ldHdvcmsYByABKAkSLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlZnJlc2hfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgLIAEoCRIPCgdjdXJyZW50GAwgASgIIoYCCgZUb2tlbnMSGQoMYWNjZXNzX3Rva2VuGAEgASgJQgOAAQESNgoSYWNjZXNzX2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCg1yZWZyZXNoX3Rva2VuGAMgASgJQgOAAQESNwoTcmVmcmVzaF9leHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKc2Vzc2lvbl9pZBgFIAEoCRISCgphY2NvdW50X2lkGAYgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgHIAEoCRITCgtwZXJtaXNzaW9ucxgIIAMoCSKKAQoMT3JnYW5pc2F0aW9uEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEdGllchgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZXRhZxgFIAEoCSJpCgRSb2xlEg8KB3JvbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRITCgtwZXJtaXNzaW9ucxgEIAMoCRIMCgRldGFnGAUgASgJIjEKClBlcm1pc3Npb24SEgoKcGVybWlzc2lvbhgBIAEoCRIPCgdtZXRob2RzGAIgAygJIq0CCgZBcGlLZXkSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLcGVybWlzc2lvbnMYBCADKAkSDgoGcHJlZml4GAUgASgJEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIdXNlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqyAQoMU2lnbkluTWV0aG9kEh4KGlNJR05fSU5fTUVUSE9EX1VOU1BFQ0lGSUVEEAASGwoXU0lHTl9JTl9NRVRIT0RfUEFTU1dPUkQQARIXChNTSUdOX0lOX01FVEhPRF9DT0RFEAISGgoWU0lHTl9JTl9NRVRIT0RfUEFTU0tFWRADEhYKElNJR05fSU5fTUVUSE9EX1NTTxAEEhgKFFNJR05fSU5fTUVUSE9EX09BVVRIEAUqywYKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiAKHEVSUk9SX1JFQVNPTl9TSUdOX0lOX1JFRlVTRUQQARIiCh5FUlJPUl9SRUFTT05fVE9PX01BTllfQVRURU1QVFMQAhIfChtFUlJPUl9SRUFTT05fQUNDT1VOVF9MT0NLRUQQAxIeChpFUlJPUl9SRUFTT05fUEFTU1dPUkRfV0VBSxAEEh0KGUVSUk9SX1JFQVNPTl9DT0RFX0lOVkFMSUQQBRImCiJFUlJPUl9SRUFTT05fUkVGUkVTSF9UT0tFTl9JTlZBTElEEAYSJQohRVJST1JfUkVBU09OX1JFRlJFU0hfVE9LRU5fUkVVU0VEEAcSIgoeRVJST1JfUkVBU09OX1NFU1NJT05fTk9UX0ZPVU5EEAgSIgoeRVJST1JfUkVBU09OX0FDQ09VTlRfTk9UX0ZPVU5EEAkSJAogRVJST1JfUkVBU09OX0ZJRUxEX05PVF9VUERBVEFCTEUQChIkCiBFUlJPUl9SRUFTT05fUkVHSVNUUkFUSU9OX0NMT1NFRBALEicKI0VSUk9SX1JFQVNPTl9PUkdBTklTQVRJT05fTk9UX0ZPVU5EEAwSIQodRVJST1JfUkVBU09OX01FTUJFUl9OT1RfRk9VTkQQDRIeChpFUlJPUl9SRUFTT05fTUVNQkVSX0VYSVNUUxAOEhsKF0VSUk9SX1JFQVNPTl9MQVNUX0FETUlOEA8SHwobRVJST1JfUkVBU09OX1JPTEVfTk9UX0ZPVU5EEBASHgoaRVJST1JfUkVBU09OX1JPTEVfQlVJTFRfSU4QERIcChhFUlJPUl9SRUFTT05fUk9MRV9JTl9VU0UQEhIjCh9FUlJPUl9SRUFTT05fUEVSTUlTU0lPTl9VTktOT1dOEBMSJAogRVJST1JfUkVBU09OX1BFUk1JU1NJT05fTk9UX0hFTEQQFBIiCh5FUlJPUl9SRUFTT05fQVBJX0tFWV9OT1RfRk9VTkQQFRIeChpFUlJPUl9SRUFTT05fRU1BSUxfVU5LTk9XThAWEh4KGkVSUk9SX1JFQVNPTl9FTUFJTF9JTlZBTElEEBdiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9pZGVudGl0eS92MS9pZGVudGl0eS5wcm90bxIUcmVlbG1lc2guaWRlbnRpdHkudjEilgIKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDQoFcGhvbmUYBCABKAkSEAoIbGFuZ3VhZ2UYBSABKAkSDAoEdGllchgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbG9ja190aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgttZW1iZXJzaGlwcxgJIAMoCzIgLnJlZWxtZXNoLmlkZW50aXR5LnYxLk1lbWJlcnNoaXASDAoEZXRhZxgKIAEoCSKhAQoKTWVtYmVyc2hpcBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZW1haWwYBSABKAkSFAoMZGlzcGxheV9uYW1lGAYgASgJIu4CCgdTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMgoGbWV0aG9kGAQgASgOMiIucmVlbG1lc2guaWRlbnRpdHkudjEuU2lnbkluTWV0aG9kEhEKCWNsaWVudF9pZBgFIAEoCRISCgp1c2VyX2FnZW50GAYgASgJEg8KB25ldHdvcmsYByABKAkSLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlZnJlc2hfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgLIAEoCRIPCgdjdXJyZW50GAwgASgIIoYCCgZUb2tlbnMSGQoMYWNjZXNzX3Rva2VuGAEgASgJQgOAAQESNgoSYWNjZXNzX2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaCg1yZWZyZXNoX3Rva2VuGAMgASgJQgOAAQESNwoTcmVmcmVzaF9leHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKc2Vzc2lvbl9pZBgFIAEoCRISCgphY2NvdW50X2lkGAYgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgHIAEoCRITCgtwZXJtaXNzaW9ucxgIIAMoCSKKAQoMT3JnYW5pc2F0aW9uEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEdGllchgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZXRhZxgFIAEoCSJpCgRSb2xlEg8KB3JvbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRITCgtwZXJtaXNzaW9ucxgEIAMoCRIMCgRldGFnGAUgASgJIjEKClBlcm1pc3Npb24SEgoKcGVybWlzc2lvbhgBIAEoCRIPCgdtZXRob2RzGAIgAygJIq0CCgZBcGlLZXkSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLcGVybWlzc2lvbnMYBCADKAkSDgoGcHJlZml4GAUgASgJEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIdXNlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqyAQoMU2lnbkluTWV0aG9kEh4KGlNJR05fSU5fTUVUSE9EX1VOU1BFQ0lGSUVEEAASGwoXU0lHTl9JTl9NRVRIT0RfUEFTU1dPUkQQARIXChNTSUdOX0lOX01FVEhPRF9DT0RFEAISGgoWU0lHTl9JTl9NRVRIT0RfUEFTU0tFWRADEhYKElNJR05fSU5fTUVUSE9EX1NTTxAEEhgKFFNJR05fSU5fTUVUSE9EX09BVVRIEAUqhAwKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiAKHEVSUk9SX1JFQVNPTl9TSUdOX0lOX1JFRlVTRUQQARIiCh5FUlJPUl9SRUFTT05fVE9PX01BTllfQVRURU1QVFMQAhIfChtFUlJPUl9SRUFTT05fQUNDT1VOVF9MT0NLRUQQAxIeChpFUlJPUl9SRUFTT05fUEFTU1dPUkRfV0VBSxAEEh0KGUVSUk9SX1JFQVNPTl9DT0RFX0lOVkFMSUQQBRImCiJFUlJPUl9SRUFTT05fUkVGUkVTSF9UT0tFTl9JTlZBTElEEAYSJQohRVJST1JfUkVBU09OX1JFRlJFU0hfVE9LRU5fUkVVU0VEEAcSIgoeRVJST1JfUkVBU09OX1NFU1NJT05fTk9UX0ZPVU5EEAgSIgoeRVJST1JfUkVBU09OX0FDQ09VTlRfTk9UX0ZPVU5EEAkSJAogRVJST1JfUkVBU09OX0ZJRUxEX05PVF9VUERBVEFCTEUQChIkCiBFUlJPUl9SRUFTT05fUkVHSVNUUkFUSU9OX0NMT1NFRBALEicKI0VSUk9SX1JFQVNPTl9PUkdBTklTQVRJT05fTk9UX0ZPVU5EEAwSIQodRVJST1JfUkVBU09OX01FTUJFUl9OT1RfRk9VTkQQDRIeChpFUlJPUl9SRUFTT05fTUVNQkVSX0VYSVNUUxAOEhsKF0VSUk9SX1JFQVNPTl9MQVNUX0FETUlOEA8SHwobRVJST1JfUkVBU09OX1JPTEVfTk9UX0ZPVU5EEBASHgoaRVJST1JfUkVBU09OX1JPTEVfQlVJTFRfSU4QERIcChhFUlJPUl9SRUFTT05fUk9MRV9JTl9VU0UQEhIjCh9FUlJPUl9SRUFTT05fUEVSTUlTU0lPTl9VTktOT1dOEBMSJAogRVJST1JfUkVBU09OX1BFUk1JU1NJT05fTk9UX0hFTEQQFBIiCh5FUlJPUl9SRUFTT05fQVBJX0tFWV9OT1RfRk9VTkQQFRIeChpFUlJPUl9SRUFTT05fRU1BSUxfVU5LTk9XThAWEh4KGkVSUk9SX1JFQVNPTl9FTUFJTF9JTlZBTElEEBcSJwojRVJST1JfUkVBU09OX09BVVRIX0NMSUVOVF9OT1RfRk9VTkQQMhImCiJFUlJPUl9SRUFTT05fT0FVVEhfQ0xJRU5UX0JVSUxUX0lOEDMSJQohRVJST1JfUkVBU09OX09BVVRIX0NMSUVOVF9JTlZBTElEEDQSHgoaRVJST1JfUkVBU09OX1NDT1BFX0lOVkFMSUQQNRIoCiRFUlJPUl9SRUFTT05fQVVUSE9SSVpBVElPTl9OT1RfRk9VTkQQNhIgChxFUlJPUl9SRUFTT05fU0lHTl9JTl9UT09fT0xEEDcSJQohRVJST1JfUkVBU09OX09BVVRIX0NMSUVOVF9GT1JFSUdOEDgSIgoeRVJST1JfUkVBU09OX1VTRVJfQ09ERV9JTlZBTElEEDkSHgoaRVJST1JfUkVBU09OX0dSQU5UX0lOVkFMSUQQOhIeChpFUlJPUl9SRUFTT05fR1JBTlRfUEVORElORxA7EicKI0VSUk9SX1JFQVNPTl9HUkFOVF9QT0xMRURfVE9PX09GVEVOEDwSHgoaRVJST1JfUkVBU09OX0dSQU5UX0VYUElSRUQQPRIeChpFUlJPUl9SRUFTT05fR1JBTlRfUkVGVVNFRBA+EicKI0VSUk9SX1JFQVNPTl9TU09fUFJPVklERVJfTk9UX0ZPVU5EEEASJQohRVJST1JfUkVBU09OX1NTT19QUk9WSURFUl9JTlZBTElEEEESJQohRVJST1JfUkVBU09OX1NTT19FTUFJTF9VTlZFUklGSUVEEEISJQohRVJST1JfUkVBU09OX1NTT19BQ0NPVU5UX1VOTElOS0VEEEMSJAogRVJST1JfUkVBU09OX1NTT19BQ0NPVU5UX1VOS05PV04QRBIbChdFUlJPUl9SRUFTT05fU1NPX0ZBSUxFRBBFYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A person who can sign in.
@@ -697,7 +697,7 @@ export enum ErrorReason {
   MEMBER_EXISTS = 14,
 
   /**
-   * The organisation would be left without anybody who may manage its members. Status FAILED_PRECONDITION. No metadata.
+   * The organisation would be left without an admin who can sign in. Status FAILED_PRECONDITION. No metadata.
    *
    * @generated from enum value: ERROR_REASON_LAST_ADMIN = 15;
    */
@@ -732,7 +732,8 @@ export enum ErrorReason {
   PERMISSION_UNKNOWN = 19,
 
   /**
-   * Nobody can give what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the caller lacks.
+   * Nobody can give, or take from others, what they do not have. Status PERMISSION_DENIED. Metadata: `permission`, the first one that the
+   * caller lacks.
    *
    * @generated from enum value: ERROR_REASON_PERMISSION_NOT_HELD = 20;
    */
@@ -746,7 +747,7 @@ export enum ErrorReason {
   API_KEY_NOT_FOUND = 21,
 
   /**
-   * There is no account with this address. Status NOT_FOUND. Only told to who may manage members. Metadata: `email`.
+   * There is no account with this address. Status NOT_FOUND. Only told to who may manage members or make organisations. Metadata: `email`.
    *
    * @generated from enum value: ERROR_REASON_EMAIL_UNKNOWN = 22;
    */
@@ -758,6 +759,141 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_EMAIL_INVALID = 23;
    */
   EMAIL_INVALID = 23,
+
+  /**
+   * There is no such OAuth client in sight of the caller. Status NOT_FOUND. Metadata: `client_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OAUTH_CLIENT_NOT_FOUND = 50;
+   */
+  OAUTH_CLIENT_NOT_FOUND = 50,
+
+  /**
+   * The OAuth client is built in and cannot be changed. Status FAILED_PRECONDITION. Metadata: `client_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OAUTH_CLIENT_BUILT_IN = 51;
+   */
+  OAUTH_CLIENT_BUILT_IN = 51,
+
+  /**
+   * The settings of an OAuth client are not possible, or not together. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`.
+   *
+   * @generated from enum value: ERROR_REASON_OAUTH_CLIENT_INVALID = 52;
+   */
+  OAUTH_CLIENT_INVALID = 52,
+
+  /**
+   * There is no such scope, or the client may not have it. Status INVALID_ARGUMENT. Metadata: `scope`.
+   *
+   * @generated from enum value: ERROR_REASON_SCOPE_INVALID = 53;
+   */
+  SCOPE_INVALID = 53,
+
+  /**
+   * There is no such request of a client, it expired, or it was answered. Status NOT_FOUND. Lifted by: beginning again in the app. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_AUTHORIZATION_NOT_FOUND = 54;
+   */
+  AUTHORIZATION_NOT_FOUND = 54,
+
+  /**
+   * The client wants a fresher sign-in than the caller's. Status FAILED_PRECONDITION. Lifted by: signing in. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SIGN_IN_TOO_OLD = 55;
+   */
+  SIGN_IN_TOO_OLD = 55,
+
+  /**
+   * The client is of an organisation that the caller does not belong to. Status PERMISSION_DENIED. Metadata: `client_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OAUTH_CLIENT_FOREIGN = 56;
+   */
+  OAUTH_CLIENT_FOREIGN = 56,
+
+  /**
+   * No device shows this code now. Status NOT_FOUND. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_USER_CODE_INVALID = 57;
+   */
+  USER_CODE_INVALID = 57,
+
+  /**
+   * A code or token that a client shows is unknown, expired, used, or not its own. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_INVALID = 58;
+   */
+  GRANT_INVALID = 58,
+
+  /**
+   * Nobody has answered the device's request yet. Status FAILED_PRECONDITION. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_PENDING = 59;
+   */
+  GRANT_PENDING = 59,
+
+  /**
+   * The device asks more often than it was told to. Status RESOURCE_EXHAUSTED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_POLLED_TOO_OFTEN = 60;
+   */
+  GRANT_POLLED_TOO_OFTEN = 60,
+
+  /**
+   * The device's codes have expired. Status FAILED_PRECONDITION. Lifted by: asking for new ones. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_EXPIRED = 61;
+   */
+  GRANT_EXPIRED = 61,
+
+  /**
+   * The person said no. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_GRANT_REFUSED = 62;
+   */
+  GRANT_REFUSED = 62,
+
+  /**
+   * There is no such outside provider in sight of the caller. Status NOT_FOUND. Metadata: `provider_id`.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_PROVIDER_NOT_FOUND = 64;
+   */
+  SSO_PROVIDER_NOT_FOUND = 64,
+
+  /**
+   * The settings of an outside provider are not possible. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. Metadata: `field`.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_PROVIDER_INVALID = 65;
+   */
+  SSO_PROVIDER_INVALID = 65,
+
+  /**
+   * The outside provider does not say that the address is the person's. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_EMAIL_UNVERIFIED = 66;
+   */
+  SSO_EMAIL_UNVERIFIED = 66,
+
+  /**
+   * There is an account with the address that is not linked with the provider, or the provider's person is linked with another account.
+   * Status FAILED_PRECONDITION. Lifted by: signing in another way and linking. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_ACCOUNT_UNLINKED = 67;
+   */
+  SSO_ACCOUNT_UNLINKED = 67,
+
+  /**
+   * The person has no account, and the provider may not make one for them. Status PERMISSION_DENIED. Lifted by: an invitation. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_ACCOUNT_UNKNOWN = 68;
+   */
+  SSO_ACCOUNT_UNKNOWN = 68,
+
+  /**
+   * The sign-in at the outside provider did not come to its end, took too long, or was begun by another page. Status PERMISSION_DENIED.
+   * Lifted by: beginning again. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SSO_FAILED = 69;
+   */
+  SSO_FAILED = 69,
 }
 
 /**

@@ -754,7 +754,8 @@ export const OrganisationsService: GenService<{
     output: typeof AddMemberResponseSchema;
   },
   /**
-   * Sets the roles of a member. What they hold of tokens with the old permissions is refused from then on; clients refresh by themselves.
+   * Sets the roles of a member, none of whose roles, old or new, may permit more than the caller may. What they hold of tokens with the old
+   * permissions is refused from then on; clients refresh by themselves.
    *
    * @generated from rpc reelmesh.identity.v1.OrganisationsService.SetMemberRoles
    */

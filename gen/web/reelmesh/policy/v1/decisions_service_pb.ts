@@ -123,7 +123,7 @@ export type GetAccessRequest = Message<"reelmesh.policy.v1.GetAccessRequest"> & 
   viewerId: string;
 
   /**
-   * IP address of who would watch. Empty: the caller's own, where the caller is the viewer; else it is not known.
+   * IP address of who would watch. Only what a server says counts: where a person is, the edge sees.
    *
    * @generated from field: string client_address = 3;
    */

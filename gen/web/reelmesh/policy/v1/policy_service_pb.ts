@@ -39,7 +39,8 @@ export type CreatePlaybackRequest = Message<"reelmesh.policy.v1.CreatePlaybackRe
   assetId: string;
 
   /**
-   * Who watches, in the words of the caller's own system, up to 128 characters. Optional.
+   * Who watches. An API key says so in the words of the caller's own system, up to 128 characters; optional. A person watches as
+   * themselves: empty means their account, and no other may be named.
    *
    * @generated from field: string viewer_id = 3;
    */
@@ -53,7 +54,7 @@ export type CreatePlaybackRequest = Message<"reelmesh.policy.v1.CreatePlaybackRe
   lifetime?: Duration | undefined;
 
   /**
-   * IP address of who watches, for rules about places. Empty: the caller's own, where the caller is the viewer; else it is not known
+   * IP address of who watches, for rules about places. Only what a server says counts: where a person is, the edge sees. Empty: not known
    * until the player comes.
    *
    * @generated from field: string client_address = 5;

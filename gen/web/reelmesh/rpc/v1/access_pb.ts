@@ -62,7 +62,8 @@ export type Access = Message<"reelmesh.rpc.v1.Access"> & {
   } | {
     /**
      * Any signed-in person may call, whatever their roles, for what is their own: their account, sessions, profiles and devices. API
-     * keys are refused: they act for an organisation, not for a person.
+     * keys are refused: they act for an organisation, not for a person. So are OAuth clients that an organisation registered: what people
+     * let those do is said in permissions.
      *
      * @generated from field: bool person = 5;
      */

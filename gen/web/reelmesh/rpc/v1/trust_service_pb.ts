@@ -51,7 +51,7 @@ export const SigningKeySchema: GenMessage<SigningKey> = /*@__PURE__*/
  */
 export type Revocation = Message<"reelmesh.rpc.v1.Revocation"> & {
   /**
-   * Id of an account (`usr_…`), of a session (`ses_…`) or of an API key (`key_…`).
+   * Id of an account (`usr_…`), of a session (`ses_…`), of an API key (`key_…`) or of an OAuth client (`cli_…`).
    *
    * @generated from field: string subject = 1;
    */

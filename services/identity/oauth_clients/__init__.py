@@ -1,0 +1,1 @@
+"""OAuth clients: programs that people let act for them, or that act for their organisation."""

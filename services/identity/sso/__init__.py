@@ -1,0 +1,1 @@
+"""Sign-in at outside OpenID providers."""

@@ -1,0 +1,282 @@
+"""A whole life on a whole mesh that talks as much as it can: no secret of it stands in a log, a trace or an event, in any form."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from services.identity.messages import Messages
+from services.identity.sealing import IDENTITY_KEY_FILE, Seal
+from services.kit.ids import new_id
+from tests.support.collector import Collector, running_collector
+from tests.support.counted_films import film
+from tests.support.leaks import files_below, forms, leaks
+from tests.support.mesh import Mesh, running_mesh
+
+WRONG_CODE = "12348765"
+
+
+class Life:
+    """Somebody's life on a mesh. Every secret that is made, typed or shown on its way is kept in `secrets`."""
+
+    def __init__(self, mesh: Mesh, http: httpx.AsyncClient) -> None:
+        self.mesh = mesh
+        self.http = http
+        self.email = f"{secrets.token_hex(6)}@example.com"
+        self.secrets: dict[str, bytes] = {}
+
+    def keep(self, name: str, secret: str | bytes) -> str:
+        """Notes a secret under a name of its own, and returns it as it came."""
+        value = secret if isinstance(secret, bytes) else secret.encode()
+        assert len(value) >= 8, name
+        self.secrets[f"{name} #{len(self.secrets)}"] = value
+        return value.decode("latin-1")
+
+    def password(self) -> str:
+        return (
+            self.keep("password", f"Ünlikely {secrets.token_urlsafe(12)} & words/?".encode()).encode("latin-1").decode()
+        )
+
+    async def post(self, path: str, **body: Any) -> dict[str, Any]:
+        """A call; what its answer holds in tokens and keys is kept."""
+        credential = body.pop("credential", "")
+        headers = {"authorization": f"Bearer {credential}"} if credential else {}
+        answer: dict[str, Any] = (await self.http.post(path, json=body, headers=headers)).json()
+        tokens = answer.get("tokens", {})
+        for name in ("access_token", "refresh_token"):
+            if tokens.get(name):
+                self.keep(name, tokens[name])
+                self.keep(f"end of {name}", tokens[name][-40:])
+        return answer
+
+    async def code(self) -> str:
+        """The code of the last message to this person, read where it waits to be sent."""
+        connection = await self.database()
+        try:
+            rows = await connection.fetch("SELECT message_id, sealed FROM identity.messages ORDER BY message_id DESC")
+        finally:
+            await connection.close()
+        seal = Seal((self.mesh.data / "secrets" / IDENTITY_KEY_FILE).read_bytes())
+        opened = (Messages(seal).opened(row["message_id"], row["sealed"]) for row in rows)
+        return self.keep("code", next(message for message in opened if message.to == self.email).parameters["code"])
+
+    async def database(self) -> Any:
+        """A connection as the owner of all."""
+        return await asyncpg.connect(
+            host=str(self.mesh.installation.layout.postgres_socket), user="postgres", database="reelmesh"
+        )
+
+    async def joins(self) -> str:
+        """Registers, with slips; returns the password."""
+        password = self.password()
+        begun = await self.post("/v1/accounts:register", email=self.email, password=password)
+        proof = {"request_id": new_id("req"), "registration_id": begun["registration_id"]}
+        assert (await self.post("/v1/accounts:verifyEmail", code=WRONG_CODE, **proof))["code"]
+        joined = await self.post(
+            "/v1/accounts:verifyEmail", **proof | {"request_id": new_id("req"), "code": await self.code()}
+        )
+        assert joined["tokens"]["access_token"]
+        return password
+
+    async def signs_in(self, password: str) -> dict[str, Any]:
+        """Logs in, after every slip that one can make with a password."""
+        for wrong in (self.password(), self.keep("broken", "x" + secrets.token_urlsafe(300))):
+            assert (await self.post("/v1/sessions", email=self.email, password=wrong))["code"]
+        await self.http.post("/v1/sessions", content=json.dumps({"password": password}) + "}")
+        await self.http.post("/v1/sessions", json={"email": self.email, "passwort": password})
+        await self.http.post("/v1/sessions", json={"email": self.email, "password": [password]})
+        await self.http.get("/v1/sessions", params={"password": password})
+        basic = base64.b64encode(f"{self.email}:{password}".encode()).decode()
+        await self.http.get("/v1/account", headers={"authorization": f"Basic {basic}"})
+        signed_in = await self.post("/v1/sessions", email=self.email, password=password)
+        return dict(signed_in["tokens"])
+
+    async def renews(self, tokens: dict[str, Any]) -> dict[str, Any]:
+        """Refreshes, and shows tokens where they do not belong."""
+        refresh, access = tokens["refresh_token"], tokens["access_token"]
+        await self.http.get("/v1/account", params={"access_token": access, "refresh_token": refresh})
+        await self.http.get(f"/v1/account/sessions/{refresh}", headers={"authorization": f"Bearer {refresh}"})
+        await self.http.get("/v1/account", headers={"authorization": f"Bearer {access[:-8]}AAAAAAAA"})
+        renewed = await self.post("/v1/sessions:refresh", request_id=new_id("req"), refresh_token=refresh)
+        return dict(renewed["tokens"])
+
+    async def steals(self, old: str) -> None:
+        """A refresh token is used twice."""
+        again = await self.post("/v1/sessions:refresh", request_id=new_id("req"), refresh_token=old)
+        assert again["details"][0]["reason"] == "REFRESH_TOKEN_REUSED"
+
+    async def forgets(self) -> str:
+        """Resets the password by a code; returns the new one."""
+        begun = await self.post("/v1/accounts:requestPasswordReset", email=self.email)
+        password, proof = self.password(), {"request_id": new_id("req"), "reset_id": begun["reset_id"]}
+        done = await self.post("/v1/accounts:resetPassword", code=await self.code(), new_password=password, **proof)
+        assert done == {}
+        return password
+
+    async def changes(self, password: str, access: str) -> str:
+        """Changes the password; returns the new one."""
+        fresh = self.password()
+        changed = await self.post(
+            "/v1/account:changePassword", credential=access, old_password=password, new_password=fresh
+        )
+        assert "code" not in changed
+        return fresh
+
+    async def makes_an_api_key(self) -> None:
+        """As soon as the service offers keys."""
+        answer = await self.post(
+            "/v1/organisation/apiKeys",
+            credential=self.mesh.key,
+            request_id=new_id("req"),
+            display_name="A server",
+            permissions=["assets.read"],
+        )
+        if "secret" in answer:
+            key = self.keep("API key", answer["secret"])
+            await self.http.get("/v1/assets", headers={"authorization": f"Bearer {key}"})
+        else:
+            assert answer["code"] == 12, answer
+
+    async def plays(self) -> None:
+        """A film goes in and is played with its licence; the playback is revoked."""
+        async with self.mesh.client() as client:
+            upload = await client.upload_file(film(), title="The Counter")
+            asset = await client.wait_for_asset(upload.asset_id)
+            created = await client.create_playback(asset.asset_id)
+        ticket = self.keep("ticket", created.playback.dash_url.split("/p/")[1].split("/")[0])
+        self.keep("end of ticket", ticket[-40:])
+        code = self.keep("playback code", created.code)
+        redeemed = await self.post("/v1/playback:redeem", code=code)
+        self.keep("second ticket", redeemed["playback"]["dash_url"].split("/p/")[1].split("/")[0])
+        await self.post("/v1/playback:redeem", code=code)
+        manifest = (await self.http.get(created.playback.dash_url)).text
+        kids = set(re.findall(r'default_KID="([0-9a-fA-F-]{36})"', manifest))
+        asked = [base64.urlsafe_b64encode(bytes.fromhex(kid.replace("-", ""))).decode().rstrip("=") for kid in kids]
+        await self.http.get(created.playback.hls_url)
+        await self.http.get(created.playback.dash_url + "x")
+        await self.http.get("/v1/assets", params={"ticket": ticket})
+        licence = await self.post(created.playback.licence_url, kids=asked, type="temporary")
+        for key in licence["keys"]:
+            self.keep("content key", base64.urlsafe_b64decode(key["k"] + "=="))
+        base = created.playback.dash_url.rpartition("/")[0]
+        for kid in kids:
+            self.keep("HLS key", (await self.http.get(f"{base}/key/{kid.replace('-', '').lower()}")).content)
+        async with self.mesh.client() as client:
+            await client.revoke(created.session.session_id, "all is done")
+        await self.http.get(created.playback.dash_url)
+
+    async def meets_a_database_that_refuses(self, password: str) -> None:
+        """Statements fail, and the database says why, with all it knows."""
+        connection = await self.database()
+        tables = ("identity.sessions", "identity.codes", "identity.messages", "drm.content_keys", "policy.sessions")
+        present = [name for name in tables if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name)]
+        assert len(present) >= 3
+        try:
+            for table in present:
+                await connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT never CHECK (false) NOT VALID")
+            refused = await self.post("/v1/sessions", email=self.email, password=password)
+            assert refused["details"][0]["reason"] == "INTERNAL"
+            await self.post("/v1/accounts:requestPasswordReset", email=self.email)
+            await self.post("/v1/accounts:register", email="x" + self.email, password=self.password())
+        finally:
+            for table in present:
+                await connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT never")
+            await connection.close()
+
+    def keep_what_is_installed(self) -> None:
+        """The keys of the install itself."""
+        folder = self.mesh.data / "secrets"
+        for name in ("root_key", "identity_key", "nats_token", "operator_api_key"):
+            self.keep(name, (folder / name).read_bytes().rstrip(b"\n"))
+        for name in ("service_token_key.pem", "ticket_key.pem"):
+            for line in (folder / name).read_text().splitlines()[1:-1]:
+                self.keep(name, line)
+        token = re.search(r"Bearer ([\w.-]+)", (folder / "envoy/service_token").read_text())
+        assert token
+        self.keep("Envoy's token", token[1])
+
+
+@pytest.fixture(scope="module")
+def collector() -> Any:
+    with running_collector() as (collector, endpoint):
+        yield collector, endpoint
+
+
+@pytest.fixture(scope="module")
+async def lived(collector: tuple[Collector, str]) -> AsyncIterator[tuple[Life, dict[str, bytes]]]:
+    """The life, and everything that was written during it, by where."""
+    kept, endpoint = collector
+    with running_mesh(
+        REELMESH_LOG_LEVEL="DEBUG",
+        REELMESH_OTLP_ENDPOINT=endpoint,
+        OTEL_BSP_SCHEDULE_DELAY="200",
+        GRPC_VERBOSITY="INFO",
+    ) as mesh:
+        async with httpx.AsyncClient(base_url=mesh.url, timeout=30, trust_env=False) as http:
+            life = Life(mesh, http)
+            life.keep_what_is_installed()
+            password = await life.joins()
+            tokens = await life.signs_in(password)
+            renewed = await life.renews(tokens)
+            await life.steals(tokens["refresh_token"])
+            await life.http.get("/v1/account", headers={"authorization": f"Bearer {renewed['access_token']}"})
+            password = await life.forgets()
+            password = await life.changes(password, (await life.signs_in(password))["access_token"])
+            await life.makes_an_api_key()
+            await life.plays()
+            await life.meets_a_database_that_refuses(password)
+            await asyncio.sleep(2)  # what is written late: traces, and the edge's log
+            assert await http.get("/healthz")
+        texts = dict(files_below(mesh.data / "logs"))
+        texts |= dict(files_below(mesh.data / "nats"))
+        texts["state"] = mesh.installation.layout.state_file.read_bytes()
+        texts |= {f"traces {number}": sent for number, sent in enumerate(kept.received)}
+        yield life, texts
+
+
+@pytest.mark.timeout(300)
+async def test_no_secret_of_a_whole_life_is_written_anywhere(lived: tuple[Life, dict[str, bytes]]) -> None:
+    life, texts = lived
+    assert len(life.secrets) >= 35
+    found = leaks(life.secrets, texts)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.timeout(300)
+async def test_all_of_it_was_looked_at(lived: tuple[Life, dict[str, bytes]]) -> None:
+    """What is no secret is found everywhere, so a secret would have been."""
+    _, texts = lived
+    everything = b"".join(texts.values())
+    logs = {where for where in texts if where.startswith("logs/")}
+    services = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
+    for process in (*services, "envoy-access", "postgres", "nats"):
+        assert any(process in where for where in logs), f"no log of {process}"
+    assert b"violates check constraint" in b"".join(text for where, text in texts.items() if "postgres" in where)
+    assert b"reelmesh.policy.v1.SessionRevoked" in b"".join(text for where, text in texts.items() if "nats/" in where)
+    traced = b"".join(text for where, text in texts.items() if where.startswith("traces"))
+    for method in (b"LogIn", b"IssueClearKeyLicence", b"RefreshSession", b"RevokePlaybackSession"):
+        assert method in traced, f"no trace of {method!r}"
+    assert b'"level": "debug"' in everything
+
+
+@pytest.mark.parametrize("form", sorted(forms(b"k\xfcrbis & \x00 melon/ 42?")))
+def test_a_secret_is_found_in_every_form(form: bytes) -> None:
+    secret = {"password": b"k\xfcrbis & \x00 melon/ 42?"}
+    assert leaks(secret, {"a log": b'{"message": "here: ' + form + b'"}'})
+    assert leaks(secret, {"a log": b'{"message": "nothing to see"}'}) == []
+
+
+def test_a_code_is_found_unless_it_is_a_part_of_something_longer() -> None:
+    code = {"code": b"31415926"}
+    assert leaks(code, {"a log": b'"code": "31415926"'})
+    assert leaks(code, {"a log": b"code=31415926&x=1"})
+    assert leaks(code, {"a log": b'"seconds": 0.3141592653, "id": "a31415926"'}) == []

@@ -1,0 +1,46 @@
+"""A real Envoy in front of services that run inside the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import httpx
+
+from gateway.tus.__main__ import TusSettings
+from gateway.tus.__main__ import wire as wire_tus
+from services.kit.settings import ProcessSettings
+from tests.envoy.edge import free_port, settings_in
+from tests.support.running import running
+from tools.envoy_config import command, render, write_certificate_sources
+
+
+@contextlib.asynccontextmanager
+async def running_edge(settings: ProcessSettings) -> AsyncIterator[str]:
+    """Runs the tus gateway and Envoy, and yields the URL for people once every part is well. Services must run already."""
+    folder = settings.run_dir.resolve()
+    edge = replace(settings_in(folder, free_port(), settings.secrets_dir), objects=settings.data_dir / "objects")
+    write_certificate_sources(edge)
+    config, log = folder / "envoy.yaml", folder / "envoy.log"
+    config.write_text(render(edge), encoding="utf-8")
+    async with running("tus", TusSettings(**settings.model_dump()), wire_tus):
+        with log.open("wb") as out:
+            envoy = await asyncio.create_subprocess_exec(*command(config, edge), stdout=out, stderr=out)
+        try:
+            url = f"http://{edge.listen}"
+            await _until_ready(url)
+            yield url
+        finally:
+            envoy.terminate()
+            await envoy.wait()
+
+
+async def _until_ready(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http, asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get("/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)

@@ -1,0 +1,116 @@
+"""Something for callers to ask about: a master, its asset and job, a package, a playback, a person; all known to whoever makes requests up."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.message import Message
+from reelmesh.assets.v1 import assets_service_pb2 as assets
+from reelmesh.packaging.v1 import events_pb2 as packaging
+from reelmesh.packaging.v1 import packaging_pb2
+from reelmesh.policy.v1 import policy_service_pb2 as policy
+from reelmesh.transcode.v1 import transcode_service_pb2 as transcode
+from reelmesh.upload.v1 import upload_service_pb2 as upload
+
+from services.kit.clock import SystemClock, timestamp
+from services.kit.ids import new_id
+from tests.support.bus import on_the_bus
+from tests.support.generated import Memory
+from tests.support.keys import organisation_of_operator
+from tests.support.whole import PASSWORD, Whole
+
+FILM = b"not really a film"
+USUAL = {
+    "display_name": "Ada",
+    "email": "ada@example.com",
+    "filename": "film.mp4",
+    "language": "en-GB",
+    "new_password": PASSWORD,
+    "password": PASSWORD,
+    "permissions": "assets.read",
+    "phone": "+4915112345678",
+    "redirect_uri": "https://client.example/back",
+    "role_ids": "viewer",
+    "title": "A film",
+    "viewer_id": "viewer-1",
+}
+"""What somebody would write who means well, by the name of the field."""
+
+
+async def furnish(whole: Whole, memory: Memory) -> None:
+    """Makes all that, by calls and events as others make it."""
+    for name, value in USUAL.items():
+        memory.keep(name, value)
+    organisation_id = organisation_of_operator(whole.settings)
+    asset_id = await _upload(whole, memory)
+    async with asyncio.timeout(20), on_the_bus(whole.settings) as bus:
+        await _until_there(whole, memory, assets.ListAssetsRequest(), "assets.v1.AssetsService/ListAssets")
+        await _until_there(whole, memory, transcode.ListJobsRequest(), "transcode.v1.TranscodeService/ListJobs")
+        tracks = [packaging_pb2.TrackKey(label="HD", key_id="d" * 32)]
+        published = packaging.PackagePublished(
+            package_id=new_id("pkg"),
+            asset_id=asset_id,
+            organisation_id=organisation_id,
+            track_keys=tracks,
+            dash_path="manifest.mpd",
+            hls_path="master.m3u8",
+            publish_time=timestamp(SystemClock().now()),
+        )
+        memory.learn(published)
+        memory.keep("key_ids", "d" * 32)
+        await bus.publish(published)
+        play = policy.CreatePlaybackRequest(request_id=new_id("req"), asset_id=asset_id)
+        while not await _played(whole, memory, play):
+            await asyncio.sleep(0.05)
+    memory.learn(await whole.registered())
+
+
+async def _upload(whole: Whole, memory: Memory) -> str:
+    """One upload that is complete, and one that is not."""
+    asset_id = ""
+    for parts in ([FILM], []):
+        create = upload.CreateUploadRequest(request_id=new_id("req"), filename="film.mp4", size_bytes=len(FILM))
+        created: Any = await _called(whole, memory, create, "upload.v1.UploadService/CreateUpload")
+        upload_id = created.upload.upload_id
+        for part in parts:
+            chunk = upload.WriteUploadRequest(upload_id=upload_id, offset=0)
+            chunk.chunk.data = part
+            channel: Any = whole.channels["reelmesh.upload.v1.UploadService"]
+            write = channel.stream_unary("/reelmesh.upload.v1.UploadService/WriteUpload")
+            await write(iter([chunk.SerializeToString()]), metadata=(("authorization", whole.operator),))
+            complete = upload.CompleteUploadRequest(upload_id=upload_id, sha256=hashlib.sha256(FILM).hexdigest())
+            await _called(whole, memory, complete, "upload.v1.UploadService/CompleteUpload")
+            asset_id = created.upload.asset_id
+    return asset_id
+
+
+async def _until_there(whole: Whole, memory: Memory, request: Message, method: str) -> None:
+    while not (await _called(whole, memory, request, method)).ByteSize():
+        await asyncio.sleep(0.05)
+
+
+async def _played(whole: Whole, memory: Memory, request: policy.CreatePlaybackRequest) -> bool:
+    """Opens a playback, once the package is known; its URLs hold a ticket."""
+    try:
+        answer: Any = await _called(whole, memory, request, "policy.v1.PolicyService/CreatePlayback")
+    except grpc.aio.AioRpcError:
+        return False
+    memory.keep("ticket", answer.playback.dash_url.split("/p/")[1].split("/")[0])
+    return True
+
+
+async def _called(whole: Whole, memory: Memory, request: Message, method: str) -> Message:
+    """A call by the operator, whose answer is remembered."""
+    service, _, name = f"reelmesh.{method}".partition("/")
+    channel: Any = whole.channels[service]
+    kind: Any = request.DESCRIPTOR.file.pool.FindServiceByName(service).methods_by_name[name].output_type
+    call = channel.unary_unary(
+        f"/{service}/{name}", response_deserializer=message_factory.GetMessageClass(kind).FromString
+    )
+    answer: Message = await call(request.SerializeToString(), metadata=(("authorization", whole.operator),), timeout=10)
+    memory.learn(answer)
+    return answer

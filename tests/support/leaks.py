@@ -1,0 +1,65 @@
+"""Looks for secrets where none may be, in every form in which they could have got there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+_SHORTEST = 8
+
+
+def forms(secret: bytes) -> set[bytes]:
+    """How a secret may turn up in a text: as it is, in hex, in base64 of both alphabets, in a URL, in JSON, as Python shows it."""
+    text = secret.decode("latin-1")
+    octal = "".join(f"\\{byte:03o}" for byte in secret)
+    made = {secret, secret.hex().encode(), secret.hex().upper().encode(), octal.encode()}
+    for encoded in (base64.b64encode(secret), base64.urlsafe_b64encode(secret)):
+        made.add(encoded.rstrip(b"="))
+    for shown in (
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        json.dumps(text)[1:-1],
+        repr(secret)[2:-1],
+    ):
+        made.add(shown.encode())
+    return {form for form in made if len(form) >= _SHORTEST}
+
+
+def _stands_in(form: bytes, text: bytes) -> bool:
+    if form.isdigit():  # a one-time code: not where it is a part of a longer number or id
+        return re.search(rb"(?<![0-9A-Za-z.])" + form + rb"(?![0-9A-Za-z.])", text) is not None
+    return form in text
+
+
+def leaks(secrets: Mapping[str, bytes], texts: Mapping[str, bytes]) -> list[str]:
+    """Which secret stands where. Empty when all is well.
+
+    Args:
+        secrets: by a name that may be shown.
+        texts: everything that was written, by where.
+    """
+    return sorted(
+        f"{name} stands in {where}: …{_around(form, text)}…"
+        for name, secret in secrets.items()
+        for where, text in texts.items()
+        for form in forms(secret)
+        if _stands_in(form, text)
+    )
+
+
+def _around(form: bytes, text: bytes) -> str:
+    """What stands around a secret, to find who wrote it; the secret itself is left out."""
+    at = text.index(form)
+    return f"{text[max(0, at - 120) : at]!r} [the secret] {text[at + len(form) : at + len(form) + 40]!r}"
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file of a folder with its content."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            yield str(file.relative_to(folder.parent)), file.read_bytes()
