@@ -84,8 +84,8 @@ async def measure(plan: Plan | None = None) -> list[Measurement]:
         async with _lanes(ours, created, segment) as lanes:
             found = {connections: await _compared(ours, lanes, plan, connections) for connections in plan.connections}
         _show(found)
-        checks = await edge_checks.measured(ours, created, seconds=plan.checks_seconds)
         file = str(segment.relative_to(package))
+        checks = await edge_checks.measured(ours, created, file, seconds=plan.checks_seconds)
         revocations = await edge_revocations.measured(ours, created, file, samples=plan.revocations)
         size = segment.stat().st_size
     return [*_measurements(found, size, plan), *checks, *revocations]

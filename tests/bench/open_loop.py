@@ -58,7 +58,9 @@ class Offered:
         return percentile(self.milliseconds, percent)
 
 
-async def offer(address: str, paths: Iterator[str], *, per_second: float, seconds: float) -> Offered:
+async def offer(
+    address: str, paths: Iterator[str], *, per_second: float, seconds: float, method: str = "GET"
+) -> Offered:
     """Asks for one path after another at a constant rate.
 
     Args:
@@ -66,6 +68,7 @@ async def offer(address: str, paths: Iterator[str], *, per_second: float, second
         paths: as many as are needed, at least.
         per_second: requests each second.
         seconds: for how long.
+        method: of each request.
     """
     count = round(per_second * seconds)
     wanted = list(islice(paths, count))
@@ -84,7 +87,7 @@ async def offer(address: str, paths: Iterator[str], *, per_second: float, second
             nonlocal refused, in_time
             lateness.append(time.perf_counter() - due)
             try:
-                good = (await server.ask("GET", path)).status == 200
+                good = (await server.ask(method, path)).status == 200
             except OSError:
                 good = False
             now = time.perf_counter()
