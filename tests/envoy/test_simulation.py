@@ -12,6 +12,7 @@ KINDS = {
     *("opening served", "opening TOO_MANY_STREAMS", "opening ENTITLEMENT_REQUIRED", "opening ASSET_WITHDRAWN"),
     *("segment served", "segment SESSION_REVOKED", "segment PLAYBACK_REVOKED", "segment TICKET_EXPIRED"),
     *("segment ASSET_WITHDRAWN", "manifest served", "heartbeat served"),
+    *("segment TOO_MANY_STREAMS", "heartbeat TOO_MANY_STREAMS"),
 }
 """What has to happen for the run to mean something; the whole list is longer."""
 

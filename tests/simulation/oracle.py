@@ -21,6 +21,7 @@ _UNWRITTEN: Final = 3.0
 """Seconds by which what the database knows of heartbeats may be late."""
 _SILENT: Final = SILENT_AFTER.total_seconds()
 _NEVER: Final = math.inf
+_FULL: Final = frozenset({"TOO_MANY_STREAMS"})
 
 
 @dataclass(slots=True)
@@ -78,6 +79,8 @@ class Seat:
         expires: when its ticket ends.
         alive: when it last gave a sign of life that was taken.
         opened: when it was known to be open.
+        bars: what ended it, or may have.
+        displaced: times without a place, which went to another stream of the viewer.
     """
 
     session_id: str
@@ -88,6 +91,7 @@ class Seat:
     expires: float
     alive: float
     bars: list[Bar] = field(default_factory=list)
+    displaced: list[Bar] = field(default_factory=list)
 
     def end(self, *reasons: str, began: float) -> Bar:
         """It ends for good; the caller says when that is sure."""
@@ -100,6 +104,22 @@ class Seat:
         over = Bar(frozenset({"TICKET_EXPIRED"}), self.expires, self.expires - PROPAGATION / 2)
         return [over, *self.bars, *self.title.bars]
 
+    def took_place(self, asked: float, answered: float) -> None:
+        """It has a place, from a call on: those of the viewer's silent streams are gone."""
+        self.alive = max(self.alive, asked)
+        for bar in self.displaced:
+            if bar.lifting == _NEVER:
+                bar.lifting, bar.lifted = asked, answered
+        for other in self.viewer.seats:
+            silent = asked - other.alive
+            if (
+                other is not self
+                and silent > _SILENT - _UNWRITTEN
+                and all(bar.lifted < asked for bar in other.displaced)
+            ):
+                sure = answered if silent > _SILENT + _UNWRITTEN else _NEVER
+                other.displaced.append(Bar(_FULL, asked, sure))
+
 
 @dataclass(slots=True)
 class Oracle:
@@ -110,7 +130,17 @@ class Oracle:
 
     def request(self, seat: Seat, what: str, asked: float, answered: float, reason: str) -> None:
         """A request of a session was served (`reason` empty) or refused."""
-        self._judge(f"{what} of {seat.session_id}", seat.all_bars(), asked, answered, reason)
+        self._judge(f"{what} of {seat.session_id}", [*seat.all_bars(), *seat.displaced], asked, answered, reason)
+
+    def heartbeat(self, seat: Seat, asked: float, answered: float, reason: str) -> None:
+        """A sign of life was taken (`reason` empty) or refused. One that lost its place gets it back if there is one."""
+        bars = seat.all_bars()
+        if seat.alive < asked - _SILENT + _UNWRITTEN or any(bar.may_hold(asked, answered) for bar in seat.displaced):
+            places = _places(seat.viewer, asked, answered, but=seat)
+            if not any(bar.holds(asked, answered) for bar in seat.displaced):
+                places = [Bar(_FULL, asked) for _ in places]  # perhaps it never lost it
+            bars += places
+        self._judge(f"heartbeat of {seat.session_id}", bars, asked, answered, reason)
 
     def opening(self, viewer: Viewer, title: Title, asked: float, answered: float, reason: str) -> None:
         """A playback was opened (`reason` empty) or refused."""
@@ -140,22 +170,21 @@ class Oracle:
         self.complaints.append(f"{why} ({'; '.join(since)})")
 
 
-def _places(viewer: Viewer, asked: float, answered: float) -> list[Bar]:
-    """That a viewer has no place left, where that is certain or possible."""
-    surely = [seat for seat in viewer.seats if _alive_for_certain(seat, asked, answered)]
-    perhaps = [seat for seat in viewer.seats if _perhaps_alive(seat, asked)]
-    full = frozenset({"TOO_MANY_STREAMS"})
-    if len(surely) >= STREAMS:
-        return [Bar(full, asked, asked - PROPAGATION)]
-    return [Bar(full, asked)] if len(perhaps) >= STREAMS else []
+def _places(viewer: Viewer, asked: float, answered: float, but: Seat | None = None) -> list[Bar]:
+    """That a viewer has no place left for one more stream, where that is certain or possible."""
+    others = [seat for seat in viewer.seats if seat is not but]
+    if sum(_alive_for_certain(seat, asked, answered) for seat in others) >= STREAMS:
+        return [Bar(_FULL, asked, asked - PROPAGATION)]
+    return [Bar(_FULL, asked)] if sum(_perhaps_alive(seat, asked) for seat in others) >= STREAMS else []
 
 
 def _alive_for_certain(seat: Seat, asked: float, answered: float) -> bool:
     # Titles that are lost end their sessions as well.
-    ended = any(bar.may_hold(asked, answered) for bar in (*seat.bars, *seat.title.bars))
+    bars = (*seat.bars, *seat.displaced, *seat.title.bars)
+    ended = any(bar.may_hold(asked, answered) for bar in bars)
     return not ended and seat.expires > answered and seat.alive > answered - _SILENT + _UNWRITTEN
 
 
 def _perhaps_alive(seat: Seat, asked: float) -> bool:
-    ended = any(bar.holds(asked, asked) for bar in seat.bars)
+    ended = any(bar.holds(asked, asked) for bar in (*seat.bars, *seat.displaced))
     return not ended and seat.expires > asked - PROPAGATION and seat.alive > asked - _SILENT - _UNWRITTEN

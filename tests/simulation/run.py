@@ -6,14 +6,20 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from reelmesh.policy.v1 import decisions_pb2
 
 from services.kit.settings import ProcessSettings
+from services.policy.domain import SILENT_AFTER
 from tests.simulation.operators import Operating
 from tests.simulation.oracle import STREAMS, Oracle, Viewer
 from tests.simulation.stage import Stage, a_stage
 from tests.simulation.viewers import Watching
+
+_SLEEPERS: Final = 6
+_SLEPT: Final = SILENT_AFTER + timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +49,32 @@ async def played(mesh: ProcessSettings, script: Script) -> Oracle:
         # Terms are looked at by whoever has this rule.
         terms = decisions_pb2.Rule(kind=decisions_pb2.RULE_KIND_ENTITLEMENT)
         await stage.scene.rules(terms, limit)
+        asleep = await _fallen_asleep(stage, oracle, script)
         viewers = [Viewer(f"viewer-{number}") for number in range(script.viewers)]
         until = time.time() + script.seconds
         await asyncio.gather(
             *(_viewer(stage, oracle, script, viewer, number, until) for number, viewer in enumerate(viewers)),
+            *(watching.wake_up(stage.titles[-1]) for watching in asleep),
             _operators(stage, script, viewers, until),
         )
     return oracle
+
+
+async def _fallen_asleep(stage: Stage, oracle: Oracle, script: Script) -> list[Watching]:
+    """Some viewers who were last heard of more than half a minute ago. To the policy service that is how long ago it was."""
+    viewers = [Viewer(f"sleeper-{number}") for number in range(_SLEEPERS)]
+    rng = random.Random(f"{script.seed} sleepers")
+    found = [Watching(stage, oracle, viewer, rng, script.step) for viewer in viewers]
+    stage.time.behind = _SLEPT
+    await asyncio.sleep(0.1)
+    for watching in found:
+        await watching.fall_asleep(stage.titles[-1])
+    stage.time.behind = timedelta()
+    await asyncio.sleep(0.1)
+    for viewer in viewers:
+        for seat in viewer.seats:
+            seat.alive -= _SLEPT.total_seconds()
+    return found
 
 
 async def _viewer(stage: Stage, oracle: Oracle, script: Script, viewer: Viewer, number: int, until: float) -> None:

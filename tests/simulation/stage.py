@@ -7,9 +7,10 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
-from services.kit.clock import SystemClock
+from services.kit.clock import FixedClock, SystemClock
 from services.kit.settings import ProcessSettings
 from tests.envoy.lanes import Lanes, some_lanes
 from tests.policy.scene import Scene
@@ -28,11 +29,30 @@ _CALLS: Final = 6
 _TICK: Final = 0.004
 
 
+@dataclass
+class Time:
+    """What the policy service takes for the time.
+
+    Attributes:
+        behind: how far it is behind the machine's; the edges' own clock is never.
+    """
+
+    clock: FixedClock
+    behind: timedelta = timedelta()
+
+    async def go_on(self) -> None:
+        """Keeps it going."""
+        while True:
+            self.clock.advance(SystemClock().now() - self.behind - self.clock.now())
+            await asyncio.sleep(_TICK)
+
+
 @dataclass(frozen=True)
 class Stage:
     """Everything that viewers and operators use.
 
     Attributes:
+        time: may be turned back while nobody asks for anything.
         calls: how many calls of operators and servers are made at a time; a moment counts from when a call has its turn.
     """
 
@@ -40,6 +60,7 @@ class Stage:
     edges: tuple[Connections, Connections]
     titles: list[Title]
     lanes: Lanes
+    time: Time
     calls: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CALLS))
 
     def edge(self, rng: random.Random) -> Connections:
@@ -67,20 +88,14 @@ class Stage:
 async def a_stage(mesh: ProcessSettings, titles: int) -> AsyncIterator[Stage]:
     """A stage whose policy service goes by the machine's clock, as the edges do."""
     async with some_lanes(mesh) as lanes:
-        clock, real = lanes.scene.clock, SystemClock()
-
-        async def tick() -> None:
-            while True:
-                clock.advance(real.now() - clock.now())
-                await asyncio.sleep(_TICK)
-
-        ticking = asyncio.create_task(tick())
+        time = Time(lanes.scene.clock)
+        ticking = asyncio.create_task(time.go_on())
         try:
             async with (
                 Connections(lanes.warm.address, _CONNECTIONS) as warm,
                 Connections(lanes.strict.address, _CONNECTIONS) as strict,
             ):
-                stage = Stage(lanes.scene, (warm, strict), [], lanes)
+                stage = Stage(lanes.scene, (warm, strict), [], lanes, time)
                 for _ in range(titles):
                     await stage.publish()
                 await lanes.scene.bus.client.flush()

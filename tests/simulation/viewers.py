@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from datetime import timedelta
@@ -11,8 +12,9 @@ from typing import Final
 import grpc
 
 from services.kit.errors import Refusal
-from tests.simulation.oracle import Oracle, Seat, Title, Viewer
+from tests.simulation.oracle import STREAMS, Oracle, Seat, Title, Viewer
 from tests.simulation.stage import SEGMENTS, Stage
+from tests.support.http1 import Answer
 
 BEAT_EVERY: Final = 8.0
 _SHORT: Final = timedelta(seconds=6)
@@ -41,6 +43,29 @@ class Watching:
                 await self._with_others(seat, until)
             if self._rng.random() < 0.7:
                 return
+            await self._pause()
+
+    async def fall_asleep(self, title: Title) -> None:
+        """Opens as many streams as one viewer may have, and lets no more be heard of them."""
+        for _ in range(STREAMS):
+            await self._open(title, timedelta(hours=1))
+
+    async def wake_up(self, title: Title) -> None:
+        """Goes on after half a minute of silence. The places are still there, until another stream takes them; then one is to be had."""
+        asleep = self._viewer.seats[:STREAMS]
+        for seat in asleep:
+            await self._ask(seat, "video/0.m4s")
+        await self._open(title, timedelta(hours=1))
+        for _ in range(5):
+            for seat in asleep:
+                await self._ask(seat, "video/1.m4s")
+            await self._pause()
+        for seat in asleep:
+            await self._beat(seat)
+            await self._pause(3)
+        for _ in range(5):
+            for seat in asleep:
+                await self._ask(seat, "video/2.m4s")
             await self._pause()
 
     async def _with_others(self, seat: Seat, until: float) -> None:
@@ -87,6 +112,7 @@ class Watching:
         _perhaps_ended(seat, asked, answered)
         self._viewer.seats.append(seat)
         title.sessions.append(seat)
+        seat.took_place(asked, answered)
         return seat
 
     async def _watch(self, seat: Seat, until: float, *, beats: bool) -> None:
@@ -120,15 +146,15 @@ class Watching:
             "POST", f"{seat.base}/heartbeat", b"{}", content_type="application/json"
         )
         answered = time.time()
+        self._oracle.heartbeat(seat, asked, answered, _reason(answer))
         if answer.status == 200:
-            seat.alive = max(seat.alive, asked)
-        self._oracle.request(seat, "heartbeat", asked, answered, _reason(answer.status, answer.body, answer.fields))
+            seat.took_place(asked, answered)
 
     async def _ask(self, seat: Seat, file: str) -> None:
         asked = time.time()
         answer = await self._stage.edge(self._rng).ask("GET", f"{seat.base}/{file}")
         answered = time.time()
-        reason = _reason(answer.status, answer.body, answer.fields)
+        reason = _reason(answer)
         if not reason and answer.body != self._stage.content(file):
             self._oracle.complaints.append(f"{file} came out different")
         self._oracle.request(seat, "segment" if file.endswith("m4s") else "manifest", asked, answered, reason)
@@ -144,9 +170,11 @@ def _perhaps_ended(seat: Seat, asked: float, answered: float) -> None:
             seat.end("SESSION_REVOKED", *bar.reasons, began=bar.began)
 
 
-def _reason(status: int, body: bytes, fields: object) -> str:
+def _reason(answer: Answer) -> str:
     """Reason of a refusal; empty for what was served."""
-    if status in (200, 206):
+    if answer.status == 200:
         return ""
-    assert isinstance(fields, dict)
-    return str(fields.get("x-reelmesh-reason") or f"{status} {body[:200]!r}")
+    try:
+        return str(json.loads(answer.body)["details"][0]["reason"])
+    except (ValueError, LookupError):
+        return f"{answer.status} {answer.body[:200]!r}"
