@@ -1,6 +1,9 @@
 """The second half of `make soak`: ten thousand viewers before two real edges, a real policy service and real stores, thinned in time.
 
-    python -m tests.bench.simulation [--viewers 10000] [--seconds 900] [--seed 2026]
+    python -m tests.bench.simulation [--viewers 10000] [--seconds 2400] [--seed 2026]
+
+Viewers and the policy service share one process. With more than about eight viewers joining a second it has too much to do, edges wait for it in
+vain, and answer DEPENDENCY_UNAVAILABLE: that is refused, and complained about, too.
 
 Ends with a table of what happened, and with status 1 when somebody who was entitled was refused, or somebody who was not was served.
 """
@@ -29,7 +32,7 @@ def main() -> int:
     """Runs it."""
     parser = argparse.ArgumentParser(prog="make soak", description="Plays viewers against an oracle.")
     parser.add_argument("--viewers", type=int, default=10_000, help="how many, 10,000 by default")
-    parser.add_argument("--seconds", type=float, default=900, help="for how long, 900 by default")
+    parser.add_argument("--seconds", type=float, default=2400, help="for how long, 2400 by default")
     parser.add_argument("--seed", type=int, default=2026, help="everybody's choices follow from it")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))

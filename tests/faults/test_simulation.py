@@ -19,7 +19,7 @@ KINDS = {
 
 @pytest.mark.timeout(150)
 async def test_an_oracle_agrees_with_every_answer_that_viewers_get(mesh: ProcessSettings) -> None:
-    oracle = await played(mesh, Script(viewers=300, seconds=26))
+    oracle = await played(mesh, Script(viewers=300, seconds=30, step=1.5))
     assert oracle.complaints == []
     assert set(oracle.outcomes) >= KINDS, oracle.outcomes
 
