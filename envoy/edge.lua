@@ -82,6 +82,10 @@ function envoy_on_request(handle)
   metadata:set("edge", "correlation_id", correlation_id(headers))
   metadata:set("edge", "method", headers:get(":method"))
   metadata:set("edge", "path", loggable(path))
+  -- A proof of possession names the request as its sender knows it, which the transcoder makes another (RFC 9449 §4.3).
+  if path:find("^/v1/") or path:find("^/files/") then
+    headers:replace("x-reelmesh-rest", headers:get(":method") .. " " .. path:match("^[^?#]*"))
+  end
   -- Asked here, before the transcoder makes every call look like one.
   local content_type = headers:get("content-type")
   local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil

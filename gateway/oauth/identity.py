@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import grpc
 from reelmesh.identity.v1 import oauth_service_pb2, oauth_service_pb2_grpc, sso_service_pb2, sso_service_pb2_grpc
 
+from services.kit import dpop
 from services.kit.errors import Refusal
 
 CONTRACT: Final = oauth_service_pb2.DESCRIPTOR.services_by_name["OAuthService"]
@@ -73,8 +74,11 @@ class Bridge:
 
 
 def origin(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Where a request came from, for the identity service: the address that the edge added, and the program's name."""
+    """Where a request came from, for the identity service: the address that the edge added, the program's name, and its proof of a key."""
     forwarded = {"x-forwarded-for": headers.get("x-forwarded-for", ""), "x-user-agent": headers.get("user-agent", "")}
+    if proof := headers.get(dpop.HEADER, ""):
+        # Refresh tokens alone may be bound to a key (RFC 9449 section 5), and there is one address to exchange them at.
+        forwarded |= {dpop.HEADER: proof, dpop.REST_HEADER: "POST /oauth/token"}
     return tuple(
         (name, value) for name, value in forwarded.items() if value and value.isascii() and value.isprintable()
     )

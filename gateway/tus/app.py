@@ -148,7 +148,7 @@ class Tus:
         method: str = scope["method"]
         if method == "POST":
             method = fields.get("x-http-method-override", method).upper()
-        return Request(method, upload_id, fields, Uploads(self._service, fields.get("authorization")), receive)
+        return Request(method, upload_id, fields, Uploads(self._service, headers.shown_in(fields)), receive)
 
     async def _answer(self, request: Request) -> Answer:
         allowed = ("OPTIONS", "POST") if not request.upload_id else ("OPTIONS", "HEAD", "PATCH", "DELETE")

@@ -36,6 +36,7 @@ _SINGLE: Final = frozenset(
         "authorization",
         "content-length",
         "content-type",
+        "dpop",
         "tus-resumable",
         "upload-checksum",
         "upload-concat",
@@ -46,6 +47,10 @@ _SINGLE: Final = frozenset(
         "x-http-method-override",
     }
 )
+
+
+# What a credential is, and what a proof of its key is checked against: the edge's own words, which it takes from nobody else.
+_SHOWN: Final = ("authorization", "dpop", "x-reelmesh-rest", "x-request-id")
 
 
 class Digest(Protocol):
@@ -94,6 +99,11 @@ class Description:
     content_type: str
     title: str
     sha256: str
+
+
+def shown_in(fields: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What a request shows of who sends it, as metadata of the calls that it leads to."""
+    return [(name, fields[name]) for name in _SHOWN if name in fields]
 
 
 def fields_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

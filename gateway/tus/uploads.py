@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 import google_crc32c
@@ -70,10 +70,10 @@ class Service:
 class Uploads:
     """Calls with the credential of the request, whatever it is: the service judges it. Every method raises `Refusal`."""
 
-    def __init__(self, service: Service, authorization: str | None) -> None:
+    def __init__(self, service: Service, shown: Sequence[tuple[str, str]]) -> None:
         self._service = service
         self._stub = service.stub
-        self._metadata = (("authorization", authorization),) if authorization is not None else ()
+        self._metadata = tuple(shown)
 
     async def create(self, size_bytes: int, about: Description) -> Upload:
         """A new upload."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -51,6 +51,25 @@ OF_ONE_NETWORK: Final = Limit(200, timedelta(seconds=15), timedelta(minutes=15))
 """About any account from one network, which may be a whole school."""
 
 
+TO_ONE_ADDRESS: Final = Limit(3, timedelta(minutes=1), timedelta(hours=1))
+"""Codes to one address or number, whether it has an account or not."""
+BY_ONE_ACCOUNT: Final = Limit(5, timedelta(minutes=1), timedelta(hours=1))
+"""Codes that one person has sent to numbers."""
+TO_ANYBODY: Final = Limit(200, timedelta(seconds=15), timedelta(minutes=15))
+"""Codes that were asked for from one network, which may be a whole school, and not used."""
+ABOUT_ONE_PIN: Final = Limit(4, timedelta(seconds=15), timedelta(minutes=15))
+"""PINs of one account: four wrong ones cost nothing, the fifth costs time."""
+
+
+class Counted(Protocol):
+    """Something that is counted, and limited by its counts."""
+
+    @property
+    def limits(self) -> Sequence[tuple[bytes, Limit]]:
+        """Each key with its limit, in one order for all, so that two attempts never wait for each other."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Guess:
     """What one attempt counts against.
@@ -81,7 +100,48 @@ class Guess:
         return sorted(pairs, key=lambda pair: pair[0])
 
 
-async def begin(tx: Tx, guess: Guess, now: datetime) -> timedelta:
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What one code that is sent counts against.
+
+    Attributes:
+        address: keyed digest of the address or number, whether it has an account or not.
+        network: of the network that it was asked for from.
+        account: of the account of who asks; empty when nobody is signed in.
+    """
+
+    address: bytes
+    network: bytes
+    account: bytes
+
+    @classmethod
+    def of(cls, seal: Seal, to: str, network: str, account_id: str = "") -> Sending:
+        """A code to an address or number, asked for from a network, by somebody who is signed in where `account_id` says so."""
+        account = seal.digest("sent by", account_id) if account_id else b""
+        return cls(seal.digest("sent to", to), seal.digest("sent from", network), account)
+
+    @property
+    def limits(self) -> Sequence[tuple[bytes, Limit]]:
+        """As above."""
+        pairs = [(self.address, TO_ONE_ADDRESS), (self.network, TO_ANYBODY)]
+        if self.account:
+            pairs.append((self.account, BY_ONE_ACCOUNT))
+        return sorted(pairs, key=lambda pair: pair[0])
+
+
+@dataclass(frozen=True, slots=True)
+class PinGuess:
+    """What one PIN counts against."""
+
+    limits: Sequence[tuple[bytes, Limit]]
+
+    @classmethod
+    def of(cls, seal: Seal, account_id: str) -> PinGuess:
+        """A PIN of one of an account's profiles."""
+        return cls([(seal.digest("pin of", account_id), ABOUT_ONE_PIN)])
+
+
+async def begin(tx: Tx, guess: Counted, now: datetime) -> timedelta:
     """Counts an attempt. Returns how long to wait instead of making it; nothing when it may be made. An attempt that must wait counts
     for nothing."""
     counted: list[tuple[bytes, int, Limit]] = []
@@ -104,14 +164,33 @@ async def begin(tx: Tx, guess: Guess, now: datetime) -> timedelta:
 
 async def forgive(tx: Tx, guess: Guess) -> None:
     """The attempt was right: what was counted about the account is forgotten, and the network gets its one back."""
-    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_([guess.account, guess.place])))
-    await tx.execute(
-        sa.update(attempts)
-        .where(attempts.c.key == guess.network, attempts.c.failures > 0)
-        .values(failures=attempts.c.failures - 1)
-    )
+    await _forget(tx, [guess.account, guess.place])
+    await _give_back(tx, guess.network)
+
+
+async def used(tx: Tx, sending: Sending) -> None:
+    """A code was asked for by whom it was sent to, as its use shows: it counts against nobody."""
+    await _forget(tx, [sending.address, sending.account])
+    await _give_back(tx, sending.network)
+
+
+async def forget(tx: Tx, counted: Counted) -> None:
+    """What was counted is forgotten."""
+    await _forget(tx, [key for key, _ in counted.limits])
 
 
 async def forget_old(tx: Tx, now: datetime) -> None:
     """Removes counts that nobody added to for a day."""
     await tx.execute(sa.delete(attempts).where(attempts.c.forget_time < now))
+
+
+async def _forget(tx: Tx, keys: Sequence[bytes]) -> None:
+    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_(keys)))
+
+
+async def _give_back(tx: Tx, key: bytes) -> None:
+    await tx.execute(
+        sa.update(attempts)
+        .where(attempts.c.key == key, attempts.c.failures > 0)
+        .values(failures=attempts.c.failures - 1)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -10,11 +11,14 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.identity.sealing import Seal
-from services.kit.database import Tx
+from services.kit.database import Tx, after_commit
 from services.kit.ids import new_id
 
 GIVEN_UP_AFTER: Final = timedelta(minutes=15)
 """A message that could not be sent for so long is of no use any more: what it holds has expired."""
+
+NOWHERE: Final = "nowhere"
+"""Channel of a message to nobody: it is written where there is no account, so that it takes as long as where there is one."""
 
 messages: Final = sa.Table(
     "messages",
@@ -32,7 +36,7 @@ class OutgoingMessage:
     """One message.
 
     Attributes:
-        channel: `email` or `sms`.
+        channel: `email` or `sms`; `NOWHERE` for one that is not sent.
         to: address or E.164 number.
         template: which text, such as `verify-email`.
         language: BCP 47 tag of the person's language.
@@ -47,10 +51,15 @@ class OutgoingMessage:
 
 
 class Messages:
-    """The outgoing box."""
+    """The outgoing box.
+
+    Attributes:
+        news: set when something was put in, for whoever empties it.
+    """
 
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
+        self.news = asyncio.Event()
 
     async def put(self, tx: Tx, message: OutgoingMessage, now: datetime) -> str:
         """Puts a message in the box; it is sent if and only if the transaction commits. Returns its id."""
@@ -64,6 +73,7 @@ class Messages:
                 expire_time=now + GIVEN_UP_AFTER,
             )
         )
+        after_commit(tx, self.news.set)
         return message_id
 
     def opened(self, message_id: str, sealed: bytes) -> OutgoingMessage:

@@ -35,6 +35,18 @@ def too_many_attempts(wait: timedelta) -> Refusal:
     )
 
 
+def sent_too_often(wait: timedelta) -> Refusal:
+    """Codes, to one address or from one network."""
+    seconds = max(1, round(wait.total_seconds()))
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "SENT_TOO_OFTEN",
+        f"too many codes were sent; look for the last one, or ask for another in {seconds} s",
+        domain=IDENTITY_DOMAIN,
+        retry_after=timedelta(seconds=seconds),
+    )
+
+
 def account_locked() -> Refusal:
     """Told to who knows the password only."""
     message = "this account is locked; ask whoever runs this platform"

@@ -8,6 +8,7 @@ import structlog
 
 from services.identity import attempts, codes
 from services.identity.api_keys import store as api_keys
+from services.identity.devices import store as devices
 from services.identity.oauth import store as oauth
 from services.identity.sessions import store as sessions
 from services.identity.sso import store as sso
@@ -26,12 +27,13 @@ class Upkeep:
         self._clock = clock
 
     async def once(self) -> None:
-        """Removes expired codes, counts of attempts, refresh tokens, old sessions, ended API keys, and what OAuth clients asked."""
+        """Removes expired codes, counts of attempts, refresh tokens, old sessions and devices, ended API keys, and what OAuth clients asked."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await attempts.forget_old(tx, now)
             await codes.forget_old(tx, now)
             await sessions.forget_old(tx, now)
+            await devices.forget_old(tx, now)
             await oauth.forget_old(tx, now)
             await sso.forget_old(tx, now)
             await api_keys.forget_old(tx, now)

@@ -20,6 +20,7 @@ import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from reelmesh.rpc.v1 import access_pb2
 
+from services.kit.dpop import Proofs
 from services.kit.errors import RPC_DOMAIN, Refusal
 
 log = structlog.stdlib.get_logger()
@@ -40,6 +41,7 @@ class Principal:
         tier: tier of the person or of the key's organisation, by which limits differ.
         profile_id: profile that the person chose; empty when none.
         client_id: OAuth client that holds the token; `reelmesh` for our own pages and SDKs; empty when there is no token.
+        key_thumbprint: key that the access token is bound to (RFC 9449), which the call has proved to hold; empty when none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Principal:
     tier: str = ""
     profile_id: str = ""
     client_id: str = ""
+    key_thumbprint: str = ""
 
     @property
     def service(self) -> str:
@@ -223,30 +226,35 @@ class Trust(Protocol):
 class Authenticator:
     """Recognises callers by the credential in their metadata."""
 
-    def __init__(self, api_keys: ApiKeys, trust: Trust) -> None:
+    def __init__(self, api_keys: ApiKeys, trust: Trust, proofs: Proofs) -> None:
         self._api_keys = api_keys
         self._trust = trust
+        self._proofs = proofs
 
-    async def principal(self, metadata: Mapping[str, str]) -> Principal | None:
-        """Who is calling; None when no credential was presented.
+    async def principal(self, metadata: Mapping[str, str], method: str) -> Principal | None:
+        """Who is calling a method; None when no credential was presented.
 
         Raises:
-            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` when one was presented and is not good.
+            Refusal: UNAUTHENTICATED `CREDENTIAL_INVALID` or `PROOF_INVALID` when one was presented and is not good.
         """
         header = metadata.get("authorization")
         if header is None:
             return None
         scheme, _, credential = header.partition(" ")
+        if scheme.lower() in {"bearer", "dpop"} and _is_access_token(credential):
+            principal = await self._trust.person(credential)
+            self._proofs.require(principal.key_thumbprint, scheme.lower(), credential, metadata, method)
+            return principal
         if scheme.lower() != "bearer" or not credential:
             raise credential_invalid("the credential must be sent as `authorization: Bearer <credential>`")
         if credential.startswith("rmk_"):
             return self._api_keys.find(credential) or await self._trust.api_key(credential)
-        if _is_access_token(credential):
-            return await self._trust.person(credential)
         raise credential_invalid("the credential is neither an API key nor an access token")
 
 
 def _is_access_token(credential: str) -> bool:
+    if not credential.startswith("eyJ"):  # spares API keys the attempt
+        return False
     try:
         return jwt.get_unverified_header(credential).get("typ") == "at+jwt"
     except jwt.InvalidTokenError:

@@ -69,6 +69,12 @@ async def connect(settings: ProcessSettings, name: str) -> NatsClient:
     )
 
 
+async def disconnect(connection: NatsClient) -> None:
+    """Closes a connection, also one whose server went away under it."""
+    with contextlib.suppress(OSError):  # what it still had to say cannot be said any more
+        await connection.close()
+
+
 async def ensure_stream(js: JetStreamContext, name: str, subjects: list[str], *, work_queue: bool = False) -> None:
     """Makes the stream when it does not exist. Safe to call from every process at once."""
     config = StreamConfig(

@@ -24,6 +24,7 @@ from services.kit.access import API_KEYS_FILE, ApiKeys, Authenticator, Rule, Tru
 from services.kit.callers import callers_of
 from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
+from services.kit.dpop import Proofs
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
@@ -49,6 +50,7 @@ class Process:
         self.certificates = Certificates(settings.tls_folder(name))
         if (shown := self.certificates.current().service) != name:
             raise UnusableCertificate(f"{settings.tls_folder(name)} holds the certificate of {shown}, not of {name}")
+        self.proofs = Proofs(self.clock, settings.public_url)
         self.failed = asyncio.Event()
         self._stack = stack
 
@@ -61,16 +63,17 @@ class Process:
     async def bus(self) -> NatsClient:
         """A connection to NATS."""
         connection = await events.connect(self.settings, self.name)
-        self._stack.push_async_callback(connection.close)
+        self._stack.push_async_callback(events.disconnect, connection)
         return connection
 
     def store(self) -> ObjectStore:
         """The object store."""
         return ObjectStore.at(self.settings.storage_location())
 
-    def peer(self, service: str, contract: ServiceDescriptor) -> grpc.aio.Channel:
-        """A channel to another service, on which both show their certificates."""
-        channel = client.connected(self.settings.peer(service), [contract], self.certificates, service)
+    def peer(self, service: str, contract: ServiceDescriptor, *, repeats: bool = True) -> grpc.aio.Channel:
+        """A channel to another service, on which both show their certificates. `repeats=False`: calls are not sent again by themselves."""
+        repeated = [contract] if repeats else []
+        channel = client.connected(self.settings.peer(service), repeated, self.certificates, service)
         self._stack.push_async_callback(channel.close, None)
         return channel
 
@@ -111,7 +114,7 @@ class Process:
             trust: recognises people and API keys. None: what the identity service says.
         """
         api_keys = ApiKeys(self.settings.secrets_dir / API_KEYS_FILE)
-        authenticator = Authenticator(api_keys, trust or self._remote_trust())
+        authenticator = Authenticator(api_keys, trust or self._remote_trust(), self.proofs)
         server = Server(
             authenticator,
             {**declared_rules(contracts), **(foreign or {})},

@@ -13,7 +13,7 @@ import ipaddress
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -109,12 +109,14 @@ class Call:
         principal: who calls; None where the contract says that the request itself is the credential.
         deadline: moment on `time.monotonic` at which the caller stops waiting; None when it waits for ever.
         client: where the call comes from.
+        metadata: what came with it.
     """
 
     method: str
     principal: Principal | None
     deadline: float | None
     client: Client = Client()
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def organisation_id(self) -> str:
@@ -298,7 +300,7 @@ class _GuardedMethod:
             # Where the request itself is the credential, another one in the metadata is not looked at: it may be anything.
             principal = None
         else:
-            principal = await self._authenticator.principal(metadata)
+            principal = await self._authenticator.principal(metadata, self._method)
         self._rule.check(principal)
         return principal
 
@@ -372,7 +374,7 @@ class _Guard:
             remaining = self._context.time_remaining()
             principal = await self._guarded.admit(metadata, peer)
             deadline = None if remaining is None else self._started + remaining
-            _call.set(Call(self._guarded.method, principal, deadline, Client.of(metadata)))
+            _call.set(Call(self._guarded.method, principal, deadline, Client.of(metadata), metadata))
         except BaseException as error:
             # `__aexit__` is not called when entering fails, so it is done here: a refused caller must hear why.
             await self.__aexit__(type(error), error, None)

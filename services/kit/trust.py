@@ -129,8 +129,15 @@ def _known(claims: dict[str, Any]) -> _Known:
         tier=str(claims.get("tier", "")),
         profile_id=str(claims.get("profile", "")),
         client_id=str(claims.get("client_id", "")),
+        key_thumbprint=_bound_to(claims),
     )
     return _Known(principal, float(claims["iat"]), float(claims["exp"]))
+
+
+def _bound_to(claims: dict[str, Any]) -> str:
+    """Key that a token is bound to (RFC 7800 §3.1, RFC 9449 §6.1). A token that is bound in a way that is not known here is good for
+    nothing."""
+    return str(claims["cnf"]["jkt"]) if "cnf" in claims else ""
 
 
 class RemoteTrust:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from reelmesh.policy.v1 import (
     policy_service_pb2_grpc,
     revocations_service_pb2,
     revocations_service_pb2_grpc,
+    signals_service_pb2,
+    signals_service_pb2_grpc,
     ticket_keys_service_pb2,
     ticket_keys_service_pb2_grpc,
     tokens_service_pb2_grpc,
@@ -48,6 +51,8 @@ from services.policy.judge import Judge, Known
 from services.policy.opening import Opening
 from services.policy.revocations.rpc import RevocationsServicer
 from services.policy.rpc import PolicyServicer
+from services.policy.signals.rpc import SignalsServicer
+from services.policy.signals.watching import Watch
 from services.policy.ticket_keys.keeping import POLICY_KEY_FILE, TicketKeys
 from services.policy.ticket_keys.rpc import TicketKeysServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
@@ -60,6 +65,7 @@ CONTRACTS = [
     CONTRACT,
     decisions_service_pb2.DESCRIPTOR.services_by_name["DecisionsService"],
     revocations_service_pb2.DESCRIPTOR.services_by_name["RevocationsService"],
+    signals_service_pb2.DESCRIPTOR.services_by_name["SignalsService"],
     ticket_keys_service_pb2.DESCRIPTOR.services_by_name["TicketKeysService"],
     TOKENS_CONTRACT,
 ]
@@ -103,6 +109,11 @@ class PolicySettings(ProcessSettings):
         ge=1,
         description="Seconds for which open sessions go on while the database cannot be reached. Nothing new is opened meanwhile.",
     )
+    policy_throttled_kib_per_second: int = Field(
+        default=96,
+        ge=1,
+        description="KiB a second that a playback gets which is slowed down because of unusual activity: enough for a small picture.",
+    )
     policy_territory_database: Path | None = Field(
         default=None,
         description="MaxMind database (GeoIP2 or GeoLite2 City or Country, `.mmdb`). None: no territory is known, and what depends on one is refused.",
@@ -130,35 +141,73 @@ def _ticket_keys(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    """What decides, and what it goes by."""
+
+    judge: Judge
+    territories: Territories
+    gathering: Gathering
+    recorder: Recorder
+    watch: Watch
+    gate: Gate
+    review: Review
+    grace: Grace
+    opening: Opening
+    beats: Beats
+
+
+def _deciding(
+    settings: PolicySettings, database: Database, clock: Clock, *, known: Known, follower: Follower, tickets: Tickets
+) -> _Deciding:
+    territories = Territories(settings.policy_territory_database)
+    gathering, recorder = Gathering(territories), Recorder(database)
+    watch = Watch(database, clock, known, gathering=gathering, territories=territories, look=follower.catch_up)
+    gate = Gate(database, clock, gathering=gathering, recorder=recorder, watch=watch)
+    watch.when_changed(gate.forget_all)
+    return _Deciding(
+        judge=Judge(tickets, known, clock, longest_alone=settings.policy_longest_alone_seconds),
+        territories=territories,
+        gathering=gathering,
+        recorder=recorder,
+        watch=watch,
+        gate=gate,
+        review=Review(database, clock, known, gathering, forget=gate.forget_all),
+        grace=Grace(settings.policy_event_grace_seconds),
+        opening=Opening(clock, known, gathering, watch),
+        beats=Beats(database, clock, known, gathering),
+    )
+
+
 def _credentials(
-    settings: PolicySettings,
-    database: Database,
-    clock: Clock,
-    *,
-    judge: Judge,
-    gate: Gate,
-    follower: Follower,
-    tickets: Tickets,
-    territories: Territories,
+    settings: PolicySettings, database: Database, clock: Clock, by: _Deciding, *, follower: Follower, tickets: Tickets
 ) -> Credentials:
     return credentials(
         database,
         clock,
-        judge=judge,
-        gate=gate,
+        judge=by.judge,
+        gate=by.gate,
+        watch=by.watch,
         follower=follower,
         tickets=tickets,
         secret=settings.secret,
         named_cdns=settings.policy_cdns,
         remembered=settings.policy_tickets_remembered,
         public_url=settings.public_url,
-        territory=territories,
+        territory=by.territories,
     )
 
 
 def _control_plane(settings: PolicySettings, tickets: Tickets, known: Known, clock: Clock) -> ControlPlane:
-    most, lease = settings.policy_most_barred, settings.policy_edge_lease_seconds
-    return ControlPlane(tickets, known, clock, most_barred=most, lease=lease)
+    return ControlPlane(
+        tickets,
+        known,
+        clock,
+        most_barred=settings.policy_most_barred,
+        lease=settings.policy_edge_lease_seconds,
+        longest_alone=settings.policy_longest_alone_seconds,
+        throttled_kib=settings.policy_throttled_kib_per_second,
+    )
 
 
 async def wire(process: Process, settings: PolicySettings) -> None:
@@ -169,31 +218,25 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     follower = Follower(database, known, clock)
     await follower.start(bus)
     tickets = Tickets(settings.secret(TICKET_KEY_FILE), settings.policy_tickets_remembered)
-    judge = Judge(tickets, known, clock, longest_alone=settings.policy_longest_alone_seconds)
-    territories = Territories(settings.policy_territory_database)
-    gathering, recorder = Gathering(territories), Recorder(database)
-    gate = Gate(database, clock, gathering, recorder)
-    review = Review(database, clock, known, gathering, forget=gate.forget_all)
-    grace = Grace(settings.policy_event_grace_seconds)
-    opening, beats = Opening(clock, known, gathering), Beats(database, clock, known, gathering)
+    by = _deciding(settings, database, clock, known=known, follower=follower, tickets=tickets)
+    await by.watch.listen(bus)
     policy = PolicyServicer(
         database,
         clock,
-        judge=judge,
+        judge=by.judge,
         known=known,
         follower=follower,
         tickets=tickets,
-        opening=opening,
-        gate=gate,
-        beats=beats,
-        grace=grace,
+        opening=by.opening,
+        gate=by.gate,
+        beats=by.beats,
+        grace=by.grace,
         public_url=settings.public_url,
     )
-    others = _credentials(
-        settings, database, clock, judge=judge, gate=gate, follower=follower, tickets=tickets, territories=territories
-    )
-    decisions = DecisionsServicer(database, clock, opening, review, grace)
+    others = _credentials(settings, database, clock, by, follower=follower, tickets=tickets)
+    decisions = DecisionsServicer(database, clock, by.opening, by.review, by.grace)
     revocations = RevocationsServicer(database, clock, known, follower)
+    signals = SignalsServicer(database, clock, by.gathering, by.watch, follower)
     control_plane = _control_plane(settings, tickets, known, clock)
     ticket_keys = _ticket_keys(process, settings, database, tickets, control_plane)
     await ticket_keys.start(bus)
@@ -202,21 +245,23 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(policy, server)
         decisions_service_pb2_grpc.add_DecisionsServiceServicer_to_server(decisions, server)
         revocations_service_pb2_grpc.add_RevocationsServiceServicer_to_server(revocations, server)
+        signals_service_pb2_grpc.add_SignalsServiceServicer_to_server(signals, server)
         ticket_keys_service_pb2_grpc.add_TicketKeysServiceServicer_to_server(TicketKeysServicer(ticket_keys), server)
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(EdgeServicer(others.doors), server)
         tokens_service_pb2_grpc.add_TokensServiceServicer_to_server(others.servicer, server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
-    projection = Projection(known, clock, FactProjection(review))
+    projection = Projection(known, clock, FactProjection(by.review))
     works: dict[str, Coroutine[Any, Any, None]] = {
         "relay": Relay(database, bus.jetstream()).run(),
         "consumer": projection.consumer(database, bus).run(),
         "follower": follower.run(settings.policy_follow_seconds),
-        "upkeep": Upkeep(database, clock, territories).run(settings.policy_upkeep_seconds),
-        "review": review.run(),
+        "upkeep": Upkeep(database, clock, by.territories).run(settings.policy_upkeep_seconds),
+        "review": by.review.run(),
         "ticket keys": ticket_keys.run(),
-        "recorder": recorder.run(),
-        "beats": beats.run(),
+        "recorder": by.recorder.run(),
+        "beats": by.beats.run(),
+        "watch": by.watch.run(),
     }
     process.all_in_background(works)
     await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})

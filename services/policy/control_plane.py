@@ -3,7 +3,10 @@
 The warm lane lets segments through without asking this service. It may, because this service keeps two filters of every edge up to
 date over one stream each: the keys that sign tickets (`jwt_authn`), and the sessions and packages whose tickets must not be honoured
 any more (`rbac`). An edge that knows neither sends everything here, and so does one that is told that too many are barred, one that
-cannot use what it is told, and one that has not been told anything for the length of its lease: it may have missed somebody.
+cannot use what it is told, and one that has not been told anything for the length of its lease: it may have missed somebody. So do all
+edges once this service itself has not seen the database for longer than it may go on alone.
+
+A third filter slows down the sessions that are named in it (`bandwidth_limit`, each with a bucket of its own). It has no lease.
 """
 
 from __future__ import annotations
@@ -17,6 +20,10 @@ import grpc
 import structlog
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.rbac.v3 import rbac_pb2 as rules
+from envoy.extensions.common.matching.v3.extension_matcher_pb2 import ExtensionWithMatcher
+from envoy.extensions.filters.common.matcher.action.v3.skip_action_pb2 import SkipFilter
+from envoy.extensions.filters.http.bandwidth_limit.v3.bandwidth_limit_pb2 import BandwidthLimit
+from envoy.extensions.filters.http.composite.v3.composite_pb2 import Composite, ExecuteFilterAction
 from envoy.extensions.filters.http.jwt_authn.v3.config_pb2 import JwtAuthentication
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse, Resource
@@ -38,11 +45,14 @@ RULES: Final = {STREAM: Rule(callers=frozenset({"envoy"}))}
 
 TICKETS: Final = "reelmesh.playback-tickets"
 BARRED: Final = "reelmesh.barred"
-"""Names of the two filters, as in `envoy/warm_lane.yaml`."""
+THROTTLED: Final = "reelmesh.throttled"
+"""Names of the filters, as in `envoy/warm_lane.yaml` and `envoy/throttled.yaml`."""
 
 _QUIET: Final = 0.02
 """Seconds between two lists: of a thousand revocations at once not each one is worth a list of its own."""
 _TICKETS_CACHED: Final = 10_000
+MOST_THROTTLED: Final = 2_000
+"""Sessions that are slowed down at a time, the newest of them; each costs an edge about 1 KB."""
 
 log = structlog.stdlib.get_logger()
 
@@ -53,10 +63,23 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
     Args:
         most_barred: names on the list of who is barred, at most; with more the warm lane is closed.
         lease: seconds for which an edge may go by what it was told last.
+        longest_alone: seconds for which what is known may be gone by while the database is away.
+        throttled_kib: KiB a second that a session gets which is slowed down.
     """
 
-    def __init__(self, tickets: Tickets, known: Known, clock: Clock, *, most_barred: int, lease: float) -> None:
+    def __init__(
+        self,
+        tickets: Tickets,
+        known: Known,
+        clock: Clock,
+        *,
+        most_barred: int,
+        lease: float,
+        longest_alone: float,
+        throttled_kib: int,
+    ) -> None:
         self._known = known
+        self._longest_alone = longest_alone
         self._lease = lease
         self._packed: dict[str, AnyMessage] = {}
         self._clock = clock
@@ -66,6 +89,7 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
         self._filters: Mapping[str, Callable[[], Message]] = {
             TICKETS: lambda: tickets_filter(tickets.public_keys()),
             BARRED: self._barred,
+            THROTTLED: lambda: throttled_filter(known.throttled[:MOST_THROTTLED], throttled_kib),
         }
         known.when_changed(self.wake)
 
@@ -85,8 +109,10 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
             while not self._closing:
                 changed.clear()
                 version += 1
-                config = _packed(everyone()) if refused.is_set() and name == BARRED else self._current(name)
-                yield _response(first.type_url, name, config, version, self._lease)
+                # Nobody may pass by a list that may be out of date, or that the edge could not read.
+                unsure = refused.is_set() or self._known.alone_for > self._longest_alone
+                config = _packed(everyone()) if unsure and name == BARRED else self._current(name)
+                yield _response(first.type_url, name, config, version, 0 if name == THROTTLED else self._lease)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._lease / 3):
                         await changed.wait()
@@ -141,8 +167,8 @@ def _packed(config: Message) -> AnyMessage:
 
 
 def _response(type_url: str, name: str, config: AnyMessage, version: int, lease: float) -> DiscoveryResponse:
-    """What an edge is told. Each time it is the whole filter, because that is what renews the lease (xDS, "TTL")."""
-    ttl = Duration(nanos=round(lease % 1 * 1e9), seconds=int(lease))
+    """What an edge is told. Each time it is the whole filter, because that is what renews the lease (xDS, "TTL"); 0 is for good."""
+    ttl = Duration(nanos=round(lease % 1 * 1e9), seconds=int(lease)) if lease else None
     told = Resource(
         name=name, version=str(version), ttl=ttl, resource=_packed(TypedExtensionConfig(name=name, typed_config=config))
     )
@@ -194,6 +220,29 @@ def barred_filter(sessions: Iterable[str], packages: Iterable[str]) -> RBAC:
 def everyone() -> RBAC:
     """The same filter when everyone is barred from the warm lane."""
     return RBAC(shadow_matcher=Matcher(on_no_match=_verdict("barred", rules.RBAC.DENY)))
+
+
+def throttled_filter(sessions: Iterable[str], kib: int) -> ExtensionWithMatcher:
+    """The filter that slows sessions down. A `bandwidth_limit` is one bucket for all that pass it, so each session has one of its own."""
+    config = ExtensionWithMatcher()
+    config.extension_config.name = "composite"
+    config.extension_config.typed_config.Pack(Composite())
+    pace = BandwidthLimit(
+        stat_prefix="throttled", enable_mode=BandwidthLimit.RESPONSE, fill_interval=Duration(nanos=10**8)
+    )
+    pace.limit_kbps.value = kib
+    slow = ExecuteFilterAction(typed_config=TypedExtensionConfig(name="pace", typed_config=_packed(pace)))
+    matched = Matcher.OnMatch(action=_extension("slow", slow))
+    names = list(sessions)
+    if not names:
+        config.xds_matcher.on_no_match.action.CopyFrom(_extension("pass", SkipFilter()))
+        return config
+    session = _extension("header", HttpRequestHeaderMatchInput(header_name="x-reelmesh-session"))
+    config.xds_matcher.matcher_tree.input.CopyFrom(session)
+    by_name = config.xds_matcher.matcher_tree.exact_match_map.map
+    for name in names:
+        by_name[name].CopyFrom(matched)
+    return config
 
 
 def _verdict(name: str, action: int) -> Matcher.OnMatch:

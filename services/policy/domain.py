@@ -62,6 +62,7 @@ class Wanted:
         device_id, profile_id: empty when there is none.
         download: whether it is to be kept for watching offline.
         lifetime: of the session.
+        sign_in_time: when the viewer last signed in, as the caller says; None when it did not.
     """
 
     viewer_id: str = ""
@@ -70,6 +71,7 @@ class Wanted:
     profile_id: str = ""
     download: bool = False
     lifetime: timedelta = DEFAULT_LIFETIME
+    sign_in_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

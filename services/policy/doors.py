@@ -17,6 +17,7 @@ from services.policy.follower import Follower
 from services.policy.gate import Gate
 from services.policy.judge import PUBLISHED, Admission, Judge, PackageUnknown
 from services.policy.previews import Previews
+from services.policy.signals.watching import Watch
 from services.policy.tickets import Tickets
 
 _DECIDED: Final = {
@@ -54,12 +55,14 @@ class Doors:
         clock: Clock,
         *,
         gate: Gate,
+        watch: Watch,
         tickets: Tickets,
         tokens: AccessTokens,
         previews: Previews,
     ) -> None:
         self._judge = judge
         self._gate = gate
+        self._watch = watch
         self._follower = follower
         self._clock = clock
         self._tickets = tickets
@@ -106,7 +109,15 @@ class Doors:
         """Goes on when all rules let it through. Segments are judged by standing alone, and heartbeats when they arrive."""
         kind = _DECIDED.get((admission.kind, admission.manifest))
         if kind is not None and request.method != "OPTIONS":
-            await self._gate.admit(kind, admission.organisation_id, admission.session_id, request.address)
+            await self._gate.admit(
+                kind,
+                admission.organisation_id,
+                admission.session_id,
+                address=request.address,
+                user_agent=request.headers.get("user-agent", ""),
+            )
+        elif admission.kind is paths.Kind.MEDIA and request.method == "GET":
+            self._watch.segment(admission.organisation_id, admission.session_id)
 
     async def _by_token(self, shown: Shown, request: EdgeRequest) -> Passage:
         judged = partial(self._judge.admission, asked=shown.playback, method=request.method)

@@ -24,6 +24,7 @@ from services.policy import store
 from services.policy.consumers import package_of
 from services.policy.judge import Known
 from services.policy.revocations.store import held_packages
+from services.policy.signals.store import throttled_sessions
 
 log = structlog.stdlib.get_logger()
 
@@ -48,7 +49,12 @@ class Follower:
         await bus.subscribe(policy.SessionRevoked.DESCRIPTOR.full_name, cb=self._revoked)
         await bus.subscribe(assets.AssetDeleted.DESCRIPTOR.full_name, cb=self._deleted)
         await bus.subscribe(packaging.PackagePublished.DESCRIPTOR.full_name, cb=self._published)
-        for told in (policy.TargetRevoked, policy.RevocationLifted):
+        for told in (
+            policy.TargetRevoked,
+            policy.RevocationLifted,
+            policy.ViewerThrottled,
+            policy.ViewerRiskCleared,
+        ):
             await bus.subscribe(told.DESCRIPTOR.full_name, cb=self._look)
 
     async def catch_up(self) -> None:
@@ -58,6 +64,7 @@ class Follower:
             async with self._database.transaction() as tx:
                 found = await store.changes(tx, self._seen, now, self._known.displaced())
                 held = await held_packages(tx)
+                throttled = await throttled_sessions(tx, now)
             for package in found.packages:
                 self._known.publish(package)
             for asset_id, moment in found.withdrawn:
@@ -67,6 +74,7 @@ class Follower:
             for session in found.displaced:
                 self._known.displace(session.session_id, session.expire_time.timestamp())
             self._known.hold(held)
+            self._known.throttle(throttled)
             for session_id in found.restored:
                 self._known.restore(session_id)
             self._known.forget_expired(now.timestamp())

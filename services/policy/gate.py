@@ -25,6 +25,7 @@ from services.policy.decision.record import Record
 from services.policy.decision.recorder import Recorder
 from services.policy.decision.rules import RuleSet
 from services.policy.domain import Session, Wanted
+from services.policy.signals.watching import Watch
 
 log = structlog.stdlib.get_logger()
 
@@ -51,8 +52,11 @@ class _Shown:
 class Gate:
     """Decides about sessions that are open, and about previews, which need none."""
 
-    def __init__(self, database: Database, clock: Clock, gathering: Gathering, recorder: Recorder) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, *, gathering: Gathering, recorder: Recorder, watch: Watch
+    ) -> None:
         self._database = database
+        self._watch = watch
         self._clock = clock
         self._gathering = gathering
         self._recorder = recorder
@@ -68,7 +72,9 @@ class Gate:
         self._known.clear()
         self._shown.clear()
 
-    async def admit(self, kind: Kind, organisation_id: str, session_id: str, address: str = "") -> None:
+    async def admit(
+        self, kind: Kind, organisation_id: str, session_id: str, *, address: str = "", user_agent: str = ""
+    ) -> None:
         """Goes on when the rules let the session through.
 
         Args:
@@ -76,6 +82,7 @@ class Gate:
             organisation_id: owner of the session, as its ticket says.
             session_id: the session, which the judge let through.
             address: IP address of who asks; empty where it is not known, as between services.
+            user_agent: what the player says of itself.
 
         Raises:
             Refusal: of the first rule that refuses.
@@ -88,6 +95,8 @@ class Gate:
             known = looked_up
         now = self._clock.now()
         place = self._gathering.place(address, known.session.territory)
+        if address:
+            self._watch.asked(kind, known.session, place, user_agent)
         facts = replace(known.facts, now=now, place=place, standing=Standing(expire_time=known.session.expire_time))
         decision = decide(known.rules, kind, facts)
         if decision.refusal is None:

@@ -49,6 +49,7 @@ class Known:
         self._revoked: dict[str, float] = {}
         self._displaced: dict[str, float] = {}
         self._held: Mapping[str, str] = {}
+        self._throttled: tuple[str, ...] = ()
         self.confirmed = 0.0
         self._changed: Callable[[], None] = lambda: None
 
@@ -95,6 +96,23 @@ class Known:
     def held(self, package_id: str) -> str:
         """What of a package is revoked, `asset` or `key`; empty when nothing is."""
         return self._held.get(package_id, "")
+
+    def throttle(self, sessions: Iterable[str]) -> None:
+        """All sessions that are slowed down, newest first; in place of those before."""
+        wanted = tuple(sessions)
+        if wanted != self._throttled:
+            self._throttled = wanted
+            self._changed()
+
+    @property
+    def throttled(self) -> Sequence[str]:
+        """Sessions that are slowed down, newest first."""
+        return self._throttled
+
+    @property
+    def alone_for(self) -> float:
+        """Seconds for which nobody can have told of everybody who is barred."""
+        return time.monotonic() - self.confirmed
 
     def displaced(self) -> Sequence[str]:
         """Sessions without a place."""
@@ -257,7 +275,7 @@ class Judge:
         if placed and self._known.is_displaced(ticket.session_id):
             raise refusals.too_many_streams()
         # Whatever is known says yes; but somebody may have been barred since.
-        if time.monotonic() - self._known.confirmed > self._longest_alone:
+        if self._known.alone_for > self._longest_alone:
             raise unavailable("the database")
         return package
 

@@ -25,6 +25,7 @@ from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.store import add_decisions
 from services.policy.domain import SILENT_AFTER, Package, Session, Wanted
 from services.policy.judge import Known
+from services.policy.signals.watching import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Opened:
 class Opening:
     """Opens playbacks."""
 
-    def __init__(self, clock: Clock, known: Known, gathering: Gathering) -> None:
+    def __init__(self, clock: Clock, known: Known, gathering: Gathering, watch: Watch) -> None:
+        self._watch = watch
         self._clock = clock
         self._known = known
         self._gathering = gathering
@@ -73,6 +75,7 @@ class Opening:
             await self._displace(tx, session, now)
         await events.announce(tx, creation(session))
         after_commit(tx, lambda: self._known.publish(package))
+        after_commit(tx, partial(self._watch.asked, subject.kind, session, facts.place))
         return Opened(session, package, title)
 
     async def decided(self, tx: Tx, subject: Subject, now: datetime) -> tuple[RuleSet, Facts, Decision]:

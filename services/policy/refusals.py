@@ -189,6 +189,11 @@ def risk_too_high(score: int) -> Refusal:
     return _denied("RISK_TOO_HIGH", message, score=str(score))
 
 
+def step_up_required(score: int) -> Refusal:
+    """What the viewer does looks unusual: they have to show once more that it is them."""
+    return _denied("STEP_UP_REQUIRED", "there was unusual activity: sign in again to go on watching", score=str(score))
+
+
 def download_refused(asset_id: str) -> Refusal:
     """The asset may not be kept for watching offline."""
     return _denied("DOWNLOAD_REFUSED", "this cannot be kept for watching offline; stream it", asset_id=asset_id)

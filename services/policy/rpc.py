@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import grpc
@@ -240,6 +241,10 @@ def _wanted(request: contract.CreatePlaybackRequest) -> Wanted:
         profile_id=principal.profile_id if principal else "",
         download=request.download,
         lifetime=request.lifetime.ToTimedelta() if request.HasField("lifetime") else DEFAULT_LIFETIME,
+        # Of a person it is known; their own word for it would be worth nothing.
+        sign_in_time=(
+            request.sign_in_time.ToDatetime(tzinfo=UTC) if request.HasField("sign_in_time") and not person else None
+        ),
     )
 
 

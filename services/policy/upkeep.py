@@ -15,13 +15,16 @@ from services.policy import store
 from services.policy.cat.store import forget_uses
 from services.policy.decision.store import forget_decisions
 from services.policy.decision.territories import Territories
+from services.policy.signals.store import forget as forget_signals
 
 log = structlog.stdlib.get_logger()
 
 CODES_KEPT: Final = timedelta(days=1)
 """How long a code that ended is kept, so that its owner is told that it came too late and not that it is unknown."""
 DECISIONS_KEPT: Final = timedelta(days=30)
-"""How long decisions can be explained and replayed."""
+"""How long decisions can be explained and replayed, and signals explained."""
+SIGN_INS_KEPT: Final = timedelta(days=1)
+"""Only those of the last minutes matter."""
 
 
 class Upkeep:
@@ -48,6 +51,8 @@ class Upkeep:
         await asyncio.to_thread(self._territories.refresh)
         async with self._database.transaction() as tx:
             await store.forget_codes(tx, self._clock.now() - CODES_KEPT)
-            await forget_uses(tx, self._clock.now())
-            await forget_decisions(tx, self._clock.now() - DECISIONS_KEPT)
+            now = self._clock.now()
+            await forget_uses(tx, now)
+            await forget_decisions(tx, now - DECISIONS_KEPT)
+            await forget_signals(tx, now, signals_before=now - DECISIONS_KEPT, sign_ins_before=now - SIGN_INS_KEPT)
             await idempotency.forget_old(tx)

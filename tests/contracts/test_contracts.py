@@ -22,11 +22,15 @@ PREFIXES = {
     "entitlement_id": "ent",
     "job_id": "job",
     "organisation_id": "org",
+    "message_id": "msg",
     "package_id": "pkg",
+    "phone_verification_id": "phv",
+    "profile_id": "prf",
     "provider_id": "idp",
     "registration_id": "reg",
     "reset_id": "rst",
     "revocation_id": "rvk",
+    "signal_id": "sig",
     "session_id": "pbs",
     "sign_in_id": "sgn",
     "upload_id": "upl",
@@ -70,7 +74,17 @@ def test_each_service_is_in_the_package_of_its_domain(contracts: Contracts) -> N
     services = [service for service in contracts.services.values() if service.name.startswith(OWN)]
     assert {service.package for service in services} == {
         f"reelmesh.{domain}.v1"
-        for domain in ("assets", "drm", "identity", "packaging", "policy", "rpc", "transcode", "upload")
+        for domain in (
+            "assets",
+            "drm",
+            "identity",
+            "notifications",
+            "packaging",
+            "policy",
+            "rpc",
+            "transcode",
+            "upload",
+        )
     }
     for service in services:
         assert re.fullmatch(re.escape(service.package) + r"\.[A-Z][A-Za-z]+Service", service.name)
@@ -156,7 +170,7 @@ def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
 
 def test_every_reason_tells_its_status_and_its_metadata(contracts: Contracts) -> None:
     domains = [name for name in contracts.enums if name.startswith(OWN) and name.endswith(".ErrorReason")]
-    assert len(domains) == 8
+    assert len(domains) == 9
     for name in domains:
         enum = contracts.enums[name]
         domain = f"{name.split('.')[1]}.reelmesh"
@@ -287,7 +301,8 @@ def test_every_text_in_a_request_has_a_limit(contracts: Contracts) -> None:
             rules = field.rules.get("repeated", {}).get("items", field.rules).get("string", {})
             assert rules.keys() & {"max_len", "pattern", "in"}, f"{method.name}: {field.name}"
         if field.repeated:
-            assert "max_items" in field.rules["repeated"], f"{method.name}: {field.name}"
+            rules = field.rules.get("map") or field.rules["repeated"]
+            assert rules.keys() & {"max_items", "max_pairs"}, f"{method.name}: {field.name}"
 
 
 def test_services_are_told_apart_from_their_methods(contracts: Contracts) -> None:

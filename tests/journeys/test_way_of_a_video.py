@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 from reelmesh.assets.v1 import assets_pb2
+from reelmesh.policy.v1 import policy_pb2, policy_service_pb2
 
 from tests.support.chromium import opened_page, paused_picture, played_until
 from tests.support.counted_films import FRAME_RATE, film
@@ -24,6 +26,18 @@ async def assert_playing(page: Page) -> None:
     shown = await page.eval_on_selector("video", "video => video.currentTime")
     assert position <= shown + 0.001
     assert abs(number - shown * FRAME_RATE) <= 2
+
+
+async def assert_alive(mesh: Mesh, opened: policy_pb2.PlaybackSession) -> None:
+    """The page says that its playback is alive, though the picture stands still."""
+    request = policy_service_pb2.GetPlaybackSessionRequest(session_id=opened.session_id)
+    async with mesh.client() as client, asyncio.timeout(20):
+        while True:
+            session = (await client.policy.GetPlaybackSession(request, metadata=client.metadata)).session
+            if session.beat_time.ToDatetime() > opened.beat_time.ToDatetime():
+                break
+            await asyncio.sleep(0.2)
+        assert await client.heartbeat((await client.create_playback(opened.asset_id)).playback) == 10
 
 
 async def test_a_person_uploads_a_film_through_the_page_watches_the_stages_and_plays_it(
@@ -57,6 +71,7 @@ async def test_the_watch_page_plays_what_a_one_time_code_opens(
         await page.goto(f"{before}?format={manifest}#{code}")
         await assert_playing(page)
         await expect(page).not_to_have_url(created.watch_url)
+        await assert_alive(whole_mesh, created.session)
     async with opened_page(browser) as page:
         await page.goto(created.watch_url)
         await expect(page.get_by_test_id("refusal")).to_have_attribute("data-reason", "CODE_INVALID")

@@ -21,6 +21,8 @@ from services.kit.access import (
     declared_rules,
     new_api_key,
 )
+from services.kit.clock import FixedClock
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
 from tests.support.trust import NOBODY
 
@@ -54,10 +56,11 @@ def test_no_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:
     assert ApiKeys(tmp_path / "missing.json").find(new_api_key()) is None
 
 
-@pytest.mark.parametrize("header", ["rmk_x", "Basic abc", "Bearer", "Bearer "])
+@pytest.mark.parametrize("header", ["rmk_x", "Basic abc", "Bearer", "Bearer ", "DPoP rmk_x", "DPoP"])
 async def test_a_credential_in_another_form_is_refused(tmp_path: Path, header: str) -> None:
+    proofs = Proofs(FixedClock(NOW), "http://edge.example")
     with pytest.raises(Refusal, match="CREDENTIAL_INVALID"):
-        await Authenticator(ApiKeys(tmp_path / "none"), NOBODY).principal({"authorization": header})
+        await Authenticator(ApiKeys(tmp_path / "none"), NOBODY, proofs).principal({"authorization": header}, "/a.B/C")
 
 
 def test_rules_are_read_from_the_contract() -> None:

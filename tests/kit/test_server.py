@@ -24,6 +24,8 @@ from reelmesh.drm.v1 import drm_service_pb2, drm_service_pb2_grpc
 from services.kit import client, telemetry
 from services.kit.access import ApiKeys, Authenticator, api_key_entry, declared_rules, new_api_key
 from services.kit.callers import Callers
+from services.kit.clock import SystemClock
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.server import Server, as_refusal, remaining_time
@@ -92,7 +94,7 @@ async def hops(tmp_path: Path) -> AsyncIterator[Hops]:
     entries = [api_key_entry(key, key_id="k", name="operator", organisation_id="o", permissions=["*"])]
     # A service holds no permission by its certificate: the hop shows the operator's key in this test.
     (tmp_path / "api_keys.json").write_text(json.dumps(entries))
-    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY)
+    authenticator = Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY, Proofs(SystemClock(), "http://edge"))
     async with contextlib.AsyncExitStack() as stack:
 
         async def served(contract: ServiceDescriptor, add: Callable[[grpc.aio.Server], None], name: str) -> str:

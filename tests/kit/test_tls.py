@@ -21,6 +21,8 @@ from reelmesh.drm.v1 import drm_service_pb2, drm_service_pb2_grpc
 from services.kit import client
 from services.kit.access import ApiKeys, Authenticator, Principal, api_key_entry, declared_rules, new_api_key
 from services.kit.callers import Callers
+from services.kit.clock import SystemClock
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.server import Server, current_call
@@ -91,7 +93,7 @@ async def install(tmp_path: Path) -> AsyncIterator[Install]:
     entries = [api_key_entry(key, key_id="k", name="service/packaging", organisation_id="o", permissions=["*"])]
     (tmp_path / "api_keys.json").write_text(json.dumps(entries))
     server = Server(
-        Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY),
+        Authenticator(ApiKeys(tmp_path / "api_keys.json"), NOBODY, Proofs(SystemClock(), "http://edge")),
         declared_rules([ASSETS, DRM]),
         service_names=[ASSETS.full_name],
         certificates=certificates_of("far", tmp_path),

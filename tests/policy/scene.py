@@ -24,6 +24,7 @@ from reelmesh.policy.v1 import (
     decisions_service_pb2_grpc,
     policy_service_pb2_grpc,
     revocations_service_pb2_grpc,
+    signals_service_pb2_grpc,
     ticket_keys_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_service_pb2 as api
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     Stub = policy_service_pb2_grpc.PolicyServiceAsyncStub
     Decisions = decisions_service_pb2_grpc.DecisionsServiceAsyncStub
     Revocations = revocations_service_pb2_grpc.RevocationsServiceAsyncStub
+    Signals = signals_service_pb2_grpc.SignalsServiceAsyncStub
     TicketKeys = ticket_keys_service_pb2_grpc.TicketKeysServiceAsyncStub
 
 AUDIO, HD = "a" * 32, "d" * 32
@@ -123,6 +125,10 @@ class Scene:
     @property
     def revocations(self) -> Revocations:
         return revocations_service_pb2_grpc.RevocationsServiceStub(self.channel)
+
+    @property
+    def signals(self) -> Signals:
+        return signals_service_pb2_grpc.SignalsServiceStub(self.channel)
 
     @property
     def ticket_keys(self) -> TicketKeys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -258,11 +259,10 @@ async def test_a_refusal_at_the_edge_is_explained_too(scene: Scene) -> None:
     playback = await scene.play(film.asset_id, client_address=TEXAS)
     verdict = await scene.edge.check(playback.playback.dash_url, address=BERLIN)
     correlation_id = verdict.metadata["correlation_id"]
-    for _ in range(100):
-        request = api.ListDecisionsRequest(correlation_id=correlation_id, refused_only=True)
-        found = (await scene.decisions.ListDecisions(request)).decisions
-        if found:
-            break
+    request = api.ListDecisionsRequest(correlation_id=correlation_id, refused_only=True)
+    async with asyncio.timeout(10):
+        while not (found := (await scene.decisions.ListDecisions(request)).decisions):
+            await asyncio.sleep(0.05)
     (decision,) = found
     assert (decision.kind, decision.reason) == (told.DECISION_KIND_MANIFEST, "NETWORK_REFUSED")
     assert decision.session_id == playback.session.session_id

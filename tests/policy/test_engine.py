@@ -72,6 +72,7 @@ viewers = st.builds(
     age_proof=st.none() | st.builds(AgeProof, st.sampled_from([16, 18, 21]), moments),
     maturity=st.none() | ages,
     risk=st.integers(0, 100),
+    sign_in_time=st.none() | st.sampled_from([NOW - HOUR, NOW, NOW + HOUR]),
 )
 facts = st.builds(
     Facts,
@@ -128,6 +129,7 @@ UNKNOWN = [
     lambda known: replace(known, viewer=replace(known.viewer, tier=None)),
     lambda known: replace(known, viewer=replace(known.viewer, age_proof=None)),
     lambda known: replace(known, viewer=replace(known.viewer, entitlements=())),
+    lambda known: replace(known, viewer=replace(known.viewer, sign_in_time=None)),
     lambda known: replace(known, streams=None),
     lambda known: replace(known, device=Device()),
 ]

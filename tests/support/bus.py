@@ -72,4 +72,4 @@ async def on_the_bus(settings: ProcessSettings) -> AsyncIterator[Bus]:
         await bus.listen()
         yield bus
     finally:
-        await client.close()
+        await events.disconnect(client)

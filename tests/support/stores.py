@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 from services.kit import events, migrate
 from services.kit.settings import ProcessSettings
@@ -22,19 +24,16 @@ from tools.reelmesh_cli.supervisor import environment, install_secrets, nats_ser
 from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
 
+# A child of a process in which gRPC runs may run nothing before its program, not even to become somebody else: so its program does.
+_AS_SOMEBODY = "import os, sys; os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[2])); os.execvp(sys.argv[3], sys.argv[3:])"
+
 
 def _start(request: SpawnRequest, log: Path) -> subprocess.Popen[bytes]:
+    command = list(request.command)
+    if request.uid is not None:
+        command = [sys.executable, "-I", "-c", _AS_SOMEBODY, str(request.gid), str(request.uid), *command]
     with log.open("ab") as out:
-        return subprocess.Popen(
-            request.command,
-            env=request.environment,
-            cwd=request.directory,
-            stdout=out,
-            stderr=out,
-            user=request.uid,
-            group=request.gid,
-            extra_groups=[] if request.uid is not None else None,
-        )
+        return subprocess.Popen(command, env=request.environment, cwd=request.directory, stdout=out, stderr=out)
 
 
 async def _answers(settings: ProcessSettings) -> None:
@@ -53,47 +52,90 @@ async def _answers(settings: ProcessSettings) -> None:
             return
 
 
-@contextmanager
-def running_stores() -> Iterator[ProcessSettings]:
-    """Starts Postgres and NATS, migrates every schema, and yields the settings that lead there."""
-    data = Path(tempfile.mkdtemp(prefix="reelmesh-test-", dir="/tmp"))
-    layout = Layout.of(data)
-    layout.prepare()
-    install_secrets.ensure(layout.secrets)
-    certificates.made_in(layout.secrets)
-    programs = environment.of_programs(layout)
-    owner = postgres.owner_of(layout)
-    postgres.prepare(layout, owner)
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        if _start(postgres.initdb_request(layout, owner, programs), layout.log_of("postgres")).wait() != 0:
-            raise RuntimeError(layout.log_of("postgres").read_text())
-        postgres.finish_initdb(layout)
-        started.append(_start(postgres.server_request(layout, owner, programs), layout.log_of("postgres")))
-        port = nats_server.choose_port(layout)
-        started.append(_start(nats_server.server_request(layout, port, programs), layout.log_of("nats")))
-        settings = ProcessSettings(
+class Stores:
+    """Postgres and NATS in a folder of their own. Each can be killed and started again."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._programs = environment.of_programs(layout)
+        self._owner = postgres.owner_of(layout)
+        self._port = nats_server.choose_port(layout)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.settings = ProcessSettings(
             data_dir=layout.data,
             run_dir=layout.sockets,
             secrets_dir=layout.secrets,
             database_host=str(layout.postgres_socket),
-            nats_url=f"nats://{nats_server.HOST}:{port}",
+            nats_url=f"nats://{nats_server.HOST}:{self._port}",
             nats_token_file=nats_server.token_file(layout),
             public_url="http://127.0.0.1:8080",
         )
-        asyncio.run(_answers(settings))
-        asyncio.run(migrate.migrate(settings))
-        yield settings
-    finally:
-        for process in reversed(started):
+
+    def prepare(self) -> None:
+        """Makes Postgres's files."""
+        layout = self._layout
+        postgres.prepare(layout, self._owner)
+        initdb = postgres.initdb_request(layout, self._owner, self._programs)
+        if _start(initdb, layout.log_of("postgres")).wait() != 0:
+            raise RuntimeError(layout.log_of("postgres").read_text())
+        postgres.finish_initdb(layout)
+
+    def start(self, name: str) -> None:
+        """Starts `postgres` or `nats`; neither is waited for."""
+        if name == "postgres":
+            postgres.clear_stale_pid(self._layout)
+            request = postgres.server_request(self._layout, self._owner, self._programs)
+        else:
+            request = nats_server.server_request(self._layout, self._port, self._programs)
+        self._running[name] = _start(request, self._layout.log_of(name))
+
+    def kill(self, name: str) -> None:
+        """Kills one of them without warning, and waits until nothing of it is left."""
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGSTOP)  # it has no more children from here on
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        psutil.wait_procs(children, timeout=20)
+
+    def stop(self) -> None:
+        """Stops whatever runs."""
+        for process in reversed(self._running.values()):
             process.send_signal(signal.SIGINT)  # Postgres: fast shutdown
-        for process in started:
+        for process in self._running.values():
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def mortal_stores() -> Iterator[Stores]:
+    """Starts Postgres and NATS and migrates every schema, for tests that kill them."""
+    data = Path(tempfile.mkdtemp(prefix="reelmesh-test-", dir="/tmp"))
+    layout = Layout.of(data)
+    layout.prepare()
+    install_secrets.ensure(layout.secrets)
+    certificates.made_in(layout.secrets)
+    stores = Stores(layout)
+    try:
+        stores.prepare()
+        stores.start("postgres")
+        stores.start("nats")
+        asyncio.run(_answers(stores.settings))
+        asyncio.run(migrate.migrate(stores.settings))
+        yield stores
+    finally:
+        stores.stop()
         shutil.rmtree(data, ignore_errors=True)
+
+
+@contextmanager
+def running_stores() -> Iterator[ProcessSettings]:
+    """Starts Postgres and NATS, migrates every schema, and yields the settings that lead there."""
+    with mortal_stores() as stores:
+        yield stores.settings
 
 
 async def emptied(settings: ProcessSettings) -> None:

@@ -63,6 +63,7 @@ _API_HEADERS: Final = (
     "content-type",
     "connect-protocol-version",
     "connect-timeout-ms",
+    "dpop",
     "grpc-timeout",
     "x-correlation-id",
     "x-grpc-web",
@@ -80,6 +81,7 @@ _API_EXPOSED: Final = (
 _TUS_HEADERS: Final = (
     "authorization",
     "content-type",
+    "dpop",
     "tus-resumable",
     "upload-checksum",
     "upload-defer-length",
@@ -158,6 +160,7 @@ def _filters(settings: EdgeSettings, methods: list[Method], written: Written, cl
     return filled(
         "filters",
         warm_lane=Block("") if settings.strict else _warm_lane(),
+        throttled=filled("throttled", control_plane=_control_plane()),
         flood=flood(written).filter(),
         limits_patience=f"{settings.limits_patience:.3f}s",
         # An edge is ready without `limits`: calls go on when it is away.
@@ -182,6 +185,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
         published_files=filled(
             "published_files",
             buffered=_BUFFERED,
+            switched_on=_SWITCHED_ON,
             file_threads=FILE_THREADS,
             published=str((settings.objects / "published").resolve()),
             playback_cors=_cors(
@@ -207,24 +211,29 @@ def _warm_lane() -> Block:
         "warm_lane",
         ticket_lua=(FOLDER / "ticket.lua").read_text(encoding="utf-8"),
         admission_lua=(FOLDER / "admission.lua").read_text(encoding="utf-8"),
-        control_plane={
-            "api_config_source": {
-                "api_type": "GRPC",
-                "transport_api_version": "V3",
-                "grpc_services": [
-                    # Envoy's own patience grows to half a minute, in which it would not hear of a revocation.
-                    {
-                        "envoy_grpc": {
-                            "cluster_name": "policy-authz",
-                            "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
-                        }
-                    }
-                ],
-            },
-            "resource_api_version": "V3",
-            "initial_fetch_timeout": CONTROL_PLANE_PATIENCE,
-        },
+        control_plane=_control_plane(),
     )
+
+
+def _control_plane() -> dict[str, object]:
+    """Where an edge is told what changes while it runs."""
+    return {
+        "api_config_source": {
+            "api_type": "GRPC",
+            "transport_api_version": "V3",
+            "grpc_services": [
+                # Envoy's own patience grows to half a minute, in which it would not hear of a revocation.
+                {
+                    "envoy_grpc": {
+                        "cluster_name": "policy-authz",
+                        "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
+                    }
+                }
+            ],
+        },
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": CONTROL_PLANE_PATIENCE,
+    }
 
 
 def _web_files(folder: object) -> Block:

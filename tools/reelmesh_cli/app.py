@@ -14,6 +14,7 @@ from tools.reelmesh_cli.commands import (
     logs,
     members,
     mesh,
+    messages,
     organisations,
     playback,
     status,
@@ -35,6 +36,7 @@ app.command("upload")(upload.upload)
 app.command("play")(playback.play)
 app.command("revoke")(playback.revoke)
 app.command("logs")(logs.logs)
+app.command("messages")(messages.messages)
 app.command("demo")(demo.demo)
 app.command("key")(status.key)
 app.command("rotate-authority")(certificates.rotate_authority)

@@ -46,6 +46,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("nats", "nats"),
     ProcessSpec("migrate", "job", "services.kit.migrate", needs=("postgres",)),
     ProcessSpec("identity", "python", "services.identity", needs=_STORES),
+    ProcessSpec("notifications", "python", "services.notifications", needs=_STORES),
     ProcessSpec("upload", "python", "services.upload", needs=_STORES),
     ProcessSpec("assets", "python", "services.assets", needs=_STORES),
     ProcessSpec("transcode", "python", "services.transcode", needs=_STORES),

@@ -334,6 +334,17 @@ class Client:
         )
         return await self._call(self.policy.CreatePlayback, request)
 
+    async def heartbeat(self, playback: policy_pb2.Playback) -> float:
+        """Says that a playback still plays. Returns the seconds after which to say so again.
+
+        Raises:
+            Refusal: TOO_MANY_STREAMS while other screens have all places, or whatever ended the playback.
+            Unreachable: the edge was away.
+        """
+        ticket = urlsplit(playback.dash_url).path.split("/")[2]
+        request = policy_service_pb2.SendHeartbeatRequest(ticket=ticket, package_id=playback.package_id)
+        return (await self._call(self.policy.SendHeartbeat, request)).interval.ToTimedelta().total_seconds()
+
     async def revoke(self, session_id: str, comment: str = "") -> policy_pb2.PlaybackSession:
         """Ends a session at once."""
         request = policy_service_pb2.RevokePlaybackSessionRequest(session_id=session_id, comment=comment)

@@ -10,7 +10,7 @@ from reelmesh.identity.v1 import events_pb2, identity_pb2
 from services.identity.accounts import store
 from services.identity.accounts.domain import FIRST_TIER, Account, canonical_email
 from services.identity.codes import Code, Codes
-from services.identity.messages import Messages, OutgoingMessage
+from services.identity.messages import NOWHERE, Messages, OutgoingMessage
 from services.identity.organisations import store as organisations
 from services.identity.organisations.domain import Membership
 from services.identity.organisations.roles import VIEWER
@@ -128,6 +128,9 @@ class Joining:
             code = await self._codes.make(tx, RESET, {"account_id": account.account_id} if account else None, now)
             if account:
                 await self._send(tx, address, "reset-password", account.language, {"code": code.text})
+            else:
+                nobody = OutgoingMessage(NOWHERE, "", "reset-password", "", {"code": code.text})
+                await self._messages.put(tx, nobody, now)
         return code
 
     async def check_new(self, field: str, password: str, account: Account | None = None) -> str:

@@ -12,6 +12,7 @@ from services.identity.accounts import store
 from services.identity.accounts.domain import Account, canonical_email
 from services.identity.accounts.joining import Joining
 from services.identity.accounts.password_sign_in import PasswordSignIn
+from services.identity.devices import store as devices
 from services.identity.organisations import store as organisations
 from services.identity.organisations.authority import authority_of
 from services.identity.refusals import account_not_found, code_invalid, refusal
@@ -22,6 +23,7 @@ from services.identity.trust.feed import TrustFeed
 from services.kit.access import Principal
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
 from services.kit.events import announce
 from services.kit.idempotency import first_answer, remember
@@ -43,7 +45,9 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         password_sign_in: PasswordSignIn,
         sessions: Sessions,
         feed: TrustFeed,
+        proofs: Proofs,
     ) -> None:
+        self._proofs = proofs
         self._database = database
         self._clock = clock
         self._joining = joining
@@ -80,9 +84,12 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
 
     async def RefreshSession(self, request: api.RefreshSessionRequest, context: Context) -> api.RefreshSessionResponse:
         """Exchanges a refresh token."""
+        call = current_call()
         refused: Exception | None = None
         async with self._database.transaction() as tx:
-            taken = await self._sessions.refreshed(tx, request.refresh_token, request.request_id)
+            taken = await self._sessions.refreshed(
+                tx, request.refresh_token, request.request_id, lambda: self._proofs.proven(call.metadata, call.method)
+            )
             if taken is None:
                 refused = refresh_token_invalid()
             elif isinstance(taken, Reused):
@@ -93,6 +100,8 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
                 if account is None or account.lock_time:
                     refused = refresh_token_invalid()
                 else:
+                    if session.device_id:
+                        await devices.seen(tx, session.device_id, self._clock.now())
                     return api.RefreshSessionResponse(
                         tokens=await self._sessions.renewed(tx, session, token, account.tier)
                     )
@@ -329,4 +338,5 @@ def _session(session: Session, current: str) -> identity_pb2.Session:
         expire_time=timestamp(session.expire_time),
         device_id=session.device_id,
         current=session.session_id == current,
+        profile_id=session.profile_id,
     )

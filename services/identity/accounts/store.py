@@ -60,6 +60,12 @@ async def find_by_email(tx: Tx, email: str) -> Account | None:
     return None if row is None else _account(row)
 
 
+async def find_by_phone(tx: Tx, phone: str) -> Account | None:
+    """The account with this number in E.164 form; None when there is none."""
+    row = (await tx.execute(sa.select(accounts).where(accounts.c.phone == phone, accounts.c.phone != ""))).one_or_none()
+    return None if row is None else _account(row)
+
+
 async def page(tx: Tx, organisation_id: str, email: str, part: Page) -> Sequence[Account]:
     """One page of the accounts of an organisation's members, newest first, and one more to tell whether there is another page."""
     query = (

@@ -30,6 +30,7 @@ from services.identity.trust.signing import Signer
 from services.kit.access import Trust
 from services.kit.clock import Clock
 from services.kit.database import Database
+from services.kit.dpop import Proofs
 from services.kit.settings import ProcessSettings
 
 CONTRACTS: Final = (
@@ -66,6 +67,7 @@ class OAuthPart:
         feed: TrustFeed,
         sessions: Sessions,
         trust: Trust,
+        proofs: Proofs,
     ) -> None:
         clients = Clients(signer.issuer)
         self._clients = OAuthClientsServicer(database, clock, clients, feed)
@@ -81,7 +83,7 @@ class OAuthPart:
                 issuer=signer.issuer,
                 trust_first_party=settings.identity_oauth_trust_first_party,
             ),
-            issuing=Issuing(clock, signer, sessions),
+            issuing=Issuing(clock, signer, sessions, proofs),
             tokens=TokenDesk(clock, trust, sessions, feed),
             sessions=sessions,
             signer=signer,

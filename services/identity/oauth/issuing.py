@@ -30,10 +30,11 @@ from services.identity.sessions.store import Session
 from services.identity.trust.signing import LIFETIME, Signer
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Tx
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
 from services.kit.events import announce
 from services.kit.ids import new_id
-from services.kit.server import Client
+from services.kit.server import Client, current_call
 
 _TOLD_EVERY: Final = timedelta(minutes=1)
 
@@ -41,10 +42,11 @@ _TOLD_EVERY: Final = timedelta(minutes=1)
 class Issuing:
     """Issues tokens."""
 
-    def __init__(self, clock: Clock, signer: Signer, sessions: Sessions) -> None:
+    def __init__(self, clock: Clock, signer: Signer, sessions: Sessions, proofs: Proofs) -> None:
         self._clock = clock
         self._signer = signer
         self._sessions = sessions
+        self._proofs = proofs
 
     async def for_code(self, tx: Tx, client: OAuthClient, request: api.ExchangeCodeRequest) -> api.Grant | Refusal:
         """Exchanges an authorization code. A second use ends the session that the first one opened (RFC 6749 §4.1.2)."""
@@ -106,8 +108,13 @@ class Issuing:
     ) -> api.Grant | Refusal:
         """Exchanges a refresh token of the client, by the rules of all refresh tokens. It may have lost scopes since."""
         token_refused = grant_invalid("refresh token")
+        call = current_call()
         taken = await self._sessions.refreshed(
-            tx, request.refresh_token, request.request_id, client_id=client.client_id
+            tx,
+            request.refresh_token,
+            request.request_id,
+            lambda: self._proofs.proven(call.metadata, call.method),
+            client_id=client.client_id,
         )
         if taken is None or isinstance(taken, Reused) or not client.may(REFRESH):
             return token_refused

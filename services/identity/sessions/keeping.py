@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,6 +22,7 @@ from services.identity.trust.signing import LIFETIME as ACCESS_LIFETIME
 from services.identity.trust.signing import Signer
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Tx
+from services.kit.dpop import proof_by_other_key
 from services.kit.events import announce
 from services.kit.ids import new_id
 from services.kit.server import Client
@@ -136,11 +138,22 @@ class Sessions:
         return await self._with_refresh(tx, await self.access(tx, session, person.tier), session, now)
 
     async def refreshed(
-        self, tx: Tx, token: str, request_id: str, *, client_id: str = ""
+        self, tx: Tx, token: str, request_id: str, proven: Callable[[], str], *, client_id: str = ""
     ) -> tuple[Session, RefreshToken] | Reused | None:
         """Takes a refresh token out of use. Returns its session and itself; None when it is not good, or of another OAuth client than the
         one that shows it; `Reused` when it was used before, in which case the session has ended and the caller must commit that before it
-        refuses."""
+        refuses.
+
+        Args:
+            tx: the transaction.
+            token: the token.
+            request_id: of the request that it came with.
+            proven: tells the thumbprint of the key that the caller proves to hold; asked where the session is bound to one (RFC 9449 §5).
+            client_id: OAuth client that shows it; empty for our own pages and SDKs.
+
+        Raises:
+            Refusal: UNAUTHENTICATED `PROOF_INVALID`; the token stays as it is.
+        """
         now, digest = self._clock.now(), _digest(token)
         found = await store.find_token(tx, digest)
         session = None if found is None else await store.find(tx, found.session_id, for_update=True)
@@ -148,6 +161,8 @@ class Sessions:
             return None
         if session.client_id != client_id:
             return None
+        if session.key_thumbprint and proven() != session.key_thumbprint:
+            raise proof_by_other_key()
         request = _digest(request_id)
         if found.use_time is not None:
             if not await self._repeats(tx, found, request, now):
@@ -196,6 +211,26 @@ class Sessions:
             organisation_id=session.organisation_id,
             permissions=sorted(permissions),
         )
+
+    async def in_profile(
+        self, tx: Tx, session: Session, profile_id: str, tier: str, *, ends_older: bool
+    ) -> identity_pb2.Tokens:
+        """Lets a session be in a profile from now on. `ends_older`: its access tokens of before are refused."""
+        moved = replace(session, profile_id=profile_id)
+        await store.put(tx, moved)
+        if ends_older:
+            await self._end_older_tokens(tx, session)
+        return await self.access(tx, moved, tier)
+
+    async def bound(self, tx: Tx, session: Session, tier: str) -> identity_pb2.Tokens:
+        """Keeps a session that was bound to a device and its key. Its access tokens of before, which need no proof, are refused."""
+        await store.put(tx, session)
+        await self._end_older_tokens(tx, session)
+        return await self.access(tx, session, tier)
+
+    async def _end_older_tokens(self, tx: Tx, session: Session) -> None:
+        # Moments of tokens are cut to the millisecond: the one that is made next must be later than what is revoked.
+        await self._feed.revoke(tx, session.session_id, before=timedelta(milliseconds=1))
 
     async def switched(self, tx: Tx, session: Session, organisation_id: str, tier: str) -> identity_pb2.Tokens:
         """Lets a session act for another organisation of the person from now on."""

@@ -126,6 +126,11 @@ async def find(tx: Tx, session_id: str, *, for_update: bool = False) -> Session 
     return None if row is None else _session(row)
 
 
+async def leave_profile(tx: Tx, profile_id: str) -> None:
+    """Takes all sessions out of a profile."""
+    await tx.execute(sa.update(sessions).where(sessions.c.profile_id == profile_id).values(profile_id=""))
+
+
 async def open_of(tx: Tx, account_id: str, now: datetime) -> Sequence[Session]:
     """All open sessions of an account, locked in one order."""
     query = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -52,9 +52,9 @@ class TrustFeed:
         await self.tidy()
         await self._look()
 
-    async def revoke(self, tx: Tx, subject: str) -> None:
-        """Revokes, in the caller's transaction, all tokens that were issued for a subject up to now."""
-        revocation = await store.revoke(tx, subject, self._clock.now())
+    async def revoke(self, tx: Tx, subject: str, *, before: timedelta = timedelta()) -> None:
+        """Revokes, in the caller's transaction, all tokens that were issued for a subject up to now, or up to a moment before."""
+        revocation = await store.revoke(tx, subject, self._clock.now() - before)
         after_commit(tx, lambda: self._revoked(revocation))
 
     def changed_keys(self, tx: Tx) -> None:

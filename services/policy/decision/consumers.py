@@ -15,6 +15,7 @@ from services.policy.decision import store
 from services.policy.decision.facts import AgeProof, Entitlement
 from services.policy.decision.review import ASSET, VIEWER, Review, Target
 from services.policy.decision.store import KnownAccount
+from services.policy.signals.store import keep_sign_in
 
 
 class FactProjection:
@@ -28,6 +29,7 @@ class FactProjection:
         return {
             identity.AccountCreated: self.account_created,
             identity.AccountChanged: self.account_changed,
+            identity.SessionOpened: self.signed_in,
             payments.EntitlementGranted: self.granted,
             payments.EntitlementRevoked: self.revoked,
             compliance.AgeProved: self.age_proved,
@@ -47,6 +49,11 @@ class FactProjection:
         known = KnownAccount(event.tier, event.locked)
         await store.keep_account(tx, event.account_id, known, _moment(event.change_time))
         await self._review.due(tx, Target(VIEWER, event.account_id, ""))
+
+    async def signed_in(self, tx: Tx, data: bytes) -> None:
+        """A person showed who they are."""
+        event = identity.SessionOpened.FromString(data)
+        await keep_sign_in(tx, event.account_id, _moment(event.open_time))
 
     async def granted(self, tx: Tx, data: bytes) -> None:
         """A viewer may watch something."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
@@ -82,6 +82,8 @@ class Saw(dict[str, str]):
 
 
 Verdict = Refusal | Outcome
+SIGNED_IN_WITHIN: Final = timedelta(minutes=10)
+"""Whoever proved who they are so lately need not do so again."""
 _PASSED: Final = Outcome.PASSED
 _NOTHING_TO_SAY: Final = Outcome.NOT_APPLICABLE
 
@@ -252,8 +254,15 @@ def _concurrency(rule: Rule, facts: Facts, saw: Saw) -> Verdict:
 
 
 def _risk(rule: Rule, facts: Facts, saw: Saw) -> Verdict:
-    saw.note("score", facts.viewer.risk)
-    return refusals.risk_too_high(facts.viewer.risk) if facts.viewer.risk >= rule.refused_from else _PASSED
+    viewer = facts.viewer
+    saw.note("score", viewer.risk)
+    if viewer.risk >= rule.refused_from:
+        return refusals.risk_too_high(viewer.risk)
+    if viewer.risk >= rule.step_up_from and not facts.session_id:  # who plays already goes on
+        saw.note("sign_in_time", viewer.sign_in_time)
+        if viewer.sign_in_time is None or abs(facts.now - viewer.sign_in_time) > SIGNED_IN_WITHIN:
+            return refusals.step_up_required(viewer.risk)
+    return _PASSED
 
 
 def _download(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:

@@ -84,6 +84,7 @@ class Viewer:
         age_proof: the latest; None when there is none.
         maturity: limit of the profile that was chosen, as an age; None when none was, which is no limit.
         risk: 0 to 100.
+        sign_in_time: when they last proved who they are; None when it is not known.
     """
 
     viewer_id: str = ""
@@ -93,6 +94,7 @@ class Viewer:
     age_proof: AgeProof | None = None
     maturity: int | None = None
     risk: int = 0
+    sign_in_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

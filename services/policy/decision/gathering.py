@@ -15,6 +15,7 @@ from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.territories import Territories, read_address
 from services.policy.domain import SILENT_AFTER, Session, Wanted
 from services.policy.revocations.store import Target, standing
+from services.policy.signals.store import risk_of, sign_in_of
 from services.policy.store import packages as packages_table
 from services.policy.store import sessions
 
@@ -75,7 +76,7 @@ class Gathering:
         that start at the same time one sees the other."""
         wanted, session = subject.wanted, subject.session
         terms, _ = await store.terms_of(tx, subject.asset_id)
-        viewer = await self._viewer(tx, subject)
+        viewer = await self._viewer(tx, subject, now)
         facts = Facts(
             now=now,
             asset_id=subject.asset_id,
@@ -115,10 +116,14 @@ class Gathering:
             asked[Target.DEVICE] = [subject.wanted.device_id]
         return await standing(tx, subject.organisation_id, asked)
 
-    async def _viewer(self, tx: Tx, subject: Subject) -> Viewer:
+    async def _viewer(self, tx: Tx, subject: Subject, now: datetime) -> Viewer:
         viewer_id, organisation_id = subject.wanted.viewer_id, subject.organisation_id
         if not viewer_id:
-            return Viewer()
+            session_id = subject.session.session_id if subject.session else ""
+            found = await risk_of(tx, organisation_id, session_id) if session_id else None
+            return Viewer(risk=found.at(now) if found else 0)
+        risk = await risk_of(tx, organisation_id, viewer_id)
+        sign_ins = [subject.wanted.sign_in_time, await sign_in_of(tx, viewer_id)]
         account = await store.account(tx, viewer_id)
         return Viewer(
             viewer_id=viewer_id,
@@ -126,6 +131,8 @@ class Gathering:
             locked=account.locked if account else None,
             entitlements=await store.entitlements_of(tx, organisation_id, viewer_id, subject.asset_id),
             age_proof=await store.age_proof_of(tx, organisation_id, viewer_id),
+            risk=risk.at(now) if risk else 0,
+            sign_in_time=max((moment for moment in sign_ins if moment is not None), default=None),
         )
 
     async def _streams(self, tx: Tx, subject: Subject, now: datetime) -> int:

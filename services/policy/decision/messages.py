@@ -7,14 +7,18 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from reelmesh.policy.v1 import decisions_pb2 as api
 
-from services.kit.clock import timestamp
+from services.kit.clock import duration, timestamp
 from services.policy.decision.facts import Kind, Terms
 from services.policy.decision.record import Record
 from services.policy.decision.rules import (
     BELONGS_TO,
     FIRST_RULES,
+    HALF_LIFE,
     PROVED_FROM,
     REFUSED_FROM,
+    STEP_UP_FROM,
+    THROTTLE_FROM,
+    WARN_FROM,
     Rule,
     RuleKind,
     RuleSet,
@@ -79,11 +83,17 @@ def _rule(number: int, message: api.Rule) -> Rule:
         streams_by_tier=dict(message.streams_by_tier),
         registered_only=message.registered_only,
         refused_from=message.refused_from or REFUSED_FROM,
+        warn_from=message.warn_from or WARN_FROM,
+        step_up_from=message.step_up_from or STEP_UP_FROM,
+        throttle_from=message.throttle_from or THROTTLE_FROM,
+        half_life=message.half_life.ToTimedelta() if message.HasField("half_life") else HALF_LIFE,
+        signal_weights=dict(message.signal_weights),
     )
 
 
 def rule_message(rule: Rule) -> api.Rule:
     """A rule as it is shown."""
+    risk = rule.kind is RuleKind.RISK
     return api.Rule(
         kind=api.RuleKind.ValueType(rule.kind),
         applies_to=[api.DecisionKind.ValueType(kind) for kind in rule.applies_to],
@@ -93,7 +103,12 @@ def rule_message(rule: Rule) -> api.Rule:
         proof_from=rule.proof_from if rule.kind is RuleKind.AGE else 0,
         streams_by_tier=rule.streams_by_tier,
         registered_only=rule.registered_only,
-        refused_from=rule.refused_from if rule.kind is RuleKind.RISK else 0,
+        refused_from=rule.refused_from if risk else 0,
+        warn_from=rule.warn_from if risk else 0,
+        step_up_from=rule.step_up_from if risk else 0,
+        throttle_from=rule.throttle_from if risk else 0,
+        half_life=duration(rule.half_life.total_seconds()) if risk else None,
+        signal_weights=rule.signal_weights,
     )
 
 

@@ -147,6 +147,7 @@ def facts_as_json(facts: Facts) -> dict[str, Any]:
             "locked": viewer.locked,
             "maturity": viewer.maturity,
             "risk": viewer.risk,
+            "sign_in_time": _text(viewer.sign_in_time),
             "age_proof": [proof.threshold, _text(proof.expire_time)] if proof else None,
             "entitlements": [
                 [one.entitlement_id, one.asset_id, _text(one.start_time), _text(one.end_time), list(one.territories)]
@@ -178,6 +179,7 @@ def facts_from_json(kept: Mapping[str, Any]) -> Facts:
             locked=viewer["locked"],
             maturity=viewer["maturity"],
             risk=viewer["risk"],
+            sign_in_time=_moment(viewer.get("sign_in_time")),
             age_proof=_proof(viewer["age_proof"]),
             entitlements=tuple(
                 Entitlement(entitlement_id, asset_id, _moment(start), _moment(end), tuple(territories))

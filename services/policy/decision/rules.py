@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import IntEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
@@ -13,6 +14,7 @@ import grpc
 from services.kit.errors import Refusal
 from services.policy import refusals
 from services.policy.decision.facts import Kind
+from services.policy.signals.kinds import WEIGHTS, SignalKind
 
 
 class RuleKind(IntEnum):
@@ -58,6 +60,10 @@ session, and with it the standing, within a second."""
 EVERY_OTHER_TIER: Final = "*"
 PROVED_FROM: Final = 18
 REFUSED_FROM: Final = 100
+WARN_FROM: Final = 30
+STEP_UP_FROM: Final = 60
+THROTTLE_FROM: Final = 80
+HALF_LIFE: Final = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,11 @@ class Rule:
     streams_by_tier: Mapping[str, int] = field(default_factory=dict)
     registered_only: bool = False
     refused_from: int = REFUSED_FROM
+    warn_from: int = WARN_FROM
+    step_up_from: int = STEP_UP_FROM
+    throttle_from: int = THROTTLE_FROM
+    half_life: timedelta = HALF_LIFE
+    signal_weights: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def plain(cls, kind: RuleKind) -> Rule:
@@ -88,6 +99,10 @@ class Rule:
         """How many streams at a time a tier has; None for any number."""
         limit = self.streams_by_tier.get(tier) if tier else None
         return limit if limit is not None else self.streams_by_tier.get(EVERY_OTHER_TIER)
+
+    def weight(self, kind: SignalKind) -> int:
+        """What a signal adds to a score."""
+        return self.signal_weights.get(kind.name, WEIGHTS[kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +161,16 @@ def checked(rules: Sequence[Rule]) -> tuple[Rule, ...]:
             raise invalid(f"{path}.streams_by_tier", "a tier has at least 1 stream; leave the tier out for no limit")
         if any(not 1 <= age <= 99 for age in rule.proof_by_territory.values()):
             raise invalid(f"{path}.proof_by_territory", "an age is 1 to 99")
+        _weighed(f"{path}.signal_weights", rule.signal_weights)
     return tuple(rules)
+
+
+def _weighed(path: str, weights: Mapping[str, int]) -> None:
+    for name, weight in weights.items():
+        if name not in SignalKind.__members__:
+            raise invalid(path, f"there is no signal {name!r}; there are {', '.join(SignalKind.__members__)}")
+        if not 0 <= weight <= 100:
+            raise invalid(path, "a weight is 0 to 100")
 
 
 def invalid(path: str, why: str) -> Refusal:

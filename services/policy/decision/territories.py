@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,20 @@ import structlog
 log = structlog.stdlib.get_logger()
 
 _UNKNOWN: Final = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place on the earth.
+
+    Attributes:
+        latitude, longitude: in degrees.
+        radius_km: how far it may be off.
+    """
+
+    latitude: float
+    longitude: float
+    radius_km: float = 0.0
 
 
 class Territories:
@@ -31,17 +46,27 @@ class Territories:
     def of(self, address: IPv4Address | IPv6Address | None) -> str | None:
         """ISO 3166-2 code, such as `US-TX`; ISO 3166-1 where no subdivision is known; None for an address that is in no territory, as one
         of a private network."""
-        if address is None or self._reader is None:
-            return _UNKNOWN
-        found: Any = self._reader.get(_unwrapped(address))
-        if not isinstance(found, dict):
-            return _UNKNOWN
+        found = self._found(address)
         country = found.get("country", {}).get("iso_code") or found.get("registered_country", {}).get("iso_code")
         if not isinstance(country, str):
             return _UNKNOWN
         subdivisions = found.get("subdivisions") or [{}]
         subdivision = subdivisions[0].get("iso_code")
         return f"{country}-{subdivision}" if isinstance(subdivision, str) else country
+
+    def point(self, address: IPv4Address | IPv6Address | None) -> Point | None:
+        """Where an address is; None when it is not known, as with a database of countries alone."""
+        location = self._found(address).get("location")
+        if not isinstance(location, dict):
+            return None
+        latitude, longitude = location.get("latitude"), location.get("longitude")
+        if not isinstance(latitude, int | float) or not isinstance(longitude, int | float):
+            return None
+        return Point(latitude, longitude, float(location.get("accuracy_radius") or 0))
+
+    def _found(self, address: IPv4Address | IPv6Address | None) -> dict[str, Any]:
+        found: Any = None if address is None or self._reader is None else self._reader.get(_unwrapped(address))
+        return found if isinstance(found, dict) else {}
 
     def codes_of(self, address: str) -> frozenset[str]:
         """ISO 3166 codes of the country, and of the subdivision where that is known, of an IP address. Empty when nobody knows."""

@@ -20,6 +20,7 @@ from services.policy.follower import Follower
 from services.policy.gate import Gate
 from services.policy.judge import Judge
 from services.policy.previews import PREVIEW_KEYS_FILE, Previews
+from services.policy.signals.watching import Watch
 from services.policy.tickets import Tickets
 from services.policy.tokens.rpc import Means, TokensServicer
 
@@ -40,6 +41,7 @@ def credentials(
     *,
     judge: Judge,
     gate: Gate,
+    watch: Watch,
     follower: Follower,
     tickets: Tickets,
     secret: Callable[[str], bytes],
@@ -59,6 +61,6 @@ def credentials(
         keys, Sessions(database, remembered), Uses(database), acceptance, clock, remembered=remembered
     )
     previews = Previews(secret(PREVIEW_KEYS_FILE), clock)
-    doors = Doors(judge, follower, clock, gate=gate, tickets=tickets, tokens=tokens, previews=previews)
+    doors = Doors(judge, follower, clock, gate=gate, watch=watch, tickets=tickets, tokens=tokens, previews=previews)
     means = Means(tickets, keys, previews, cdns(named_cdns, secret), public_url)
     return Credentials(doors, TokensServicer(database, clock, means, doors))

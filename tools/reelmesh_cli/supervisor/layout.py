@@ -47,6 +47,11 @@ class Layout:
         return self.data / "objects"
 
     @property
+    def messages(self) -> Path:
+        """What people were sent, where nobody carries it."""
+        return self.data / "messages"
+
+    @property
     def secrets(self) -> Path:
         """Keys and credentials, 0700."""
         return self.data / "secrets"

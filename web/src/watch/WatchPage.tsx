@@ -15,6 +15,7 @@ import { RefusalPanel } from "../ui/RefusalPanel";
 import type { EngineState } from "./engine";
 import { Player } from "./Player";
 import { startPlayback } from "./startPlayback";
+import { useHeartbeats } from "./useHeartbeats";
 import { usePlayback, type Watching } from "./usePlayback";
 
 interface Props {
@@ -135,8 +136,10 @@ function titleOf(watching: Watching): string {
 export function WatchPage({ assetId, format, code }: Props): ReactElement {
   const { key } = useCredential();
   const operator = key !== "";
-  const { watching, refuse, again } = usePlayback(assetId, code);
+  const handle = usePlayback(assetId, code);
+  const { watching, refuse, again } = handle;
   const [state, setState] = useState<EngineState>("loading");
+  useHeartbeats(handle, assetId, state === "ended");
   const [startMs, setStartMs] = useState<number>();
   const [title, setTitle] = useState(titleOf(watching));
   const stage = useRef<HTMLDivElement>(null);

@@ -144,7 +144,8 @@ class AccountsServiceServicer:
 
     def RefreshSession(self, request, context):
         """Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-        ends the session, because somebody else may hold the token.
+        ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+        metadata `dpop` too (RFC 9449).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

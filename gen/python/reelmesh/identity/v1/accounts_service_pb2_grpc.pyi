@@ -41,7 +41,8 @@ class AccountsServiceStub:
     """Signs in; the credential is address and password. Each call opens a session of its own."""
     RefreshSession: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.RefreshSessionRequest, _accounts_service_pb2.RefreshSessionResponse]
     """Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-    ends the session, because somebody else may hold the token.
+    ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+    metadata `dpop` too (RFC 9449).
     """
     LogOut: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.LogOutRequest, _accounts_service_pb2.LogOutResponse]
     """Ends the session of a refresh token, which is the credential. Asking again, or with a token that is not known, returns the same answer."""
@@ -87,7 +88,8 @@ class AccountsServiceAsyncStub(AccountsServiceStub):
     """Signs in; the credential is address and password. Each call opens a session of its own."""
     RefreshSession: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.RefreshSessionRequest, _accounts_service_pb2.RefreshSessionResponse]  # type: ignore[assignment]
     """Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-    ends the session, because somebody else may hold the token.
+    ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+    metadata `dpop` too (RFC 9449).
     """
     LogOut: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.LogOutRequest, _accounts_service_pb2.LogOutResponse]  # type: ignore[assignment]
     """Ends the session of a refresh token, which is the credential. Asking again, or with a token that is not known, returns the same answer."""
@@ -154,7 +156,8 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.RefreshSessionResponse, _abc.Awaitable[_accounts_service_pb2.RefreshSessionResponse]]:
         """Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-        ends the session, because somebody else may hold the token.
+        ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+        metadata `dpop` too (RFC 9449).
         """
 
     @_abc_1.abstractmethod

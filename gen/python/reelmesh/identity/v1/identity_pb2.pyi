@@ -158,6 +158,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The sign-in at the outside provider did not come to its end, took too long, or was begun by another page. Status PERMISSION_DENIED.
     Lifted by: beginning again. No metadata.
     """
+    ERROR_REASON_SENT_TOO_OFTEN: _ErrorReason.ValueType  # 30
+    """Codes were sent to the address or number, or from the caller's network, too often. Status RESOURCE_EXHAUSTED with
+    `google.rpc.RetryInfo`. No metadata.
+    """
+    ERROR_REASON_PHONE_INVALID: _ErrorReason.ValueType  # 31
+    """The text is not a phone number that an SMS can be sent to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_PHONE_TAKEN: _ErrorReason.ValueType  # 32
+    """Another account has the phone number. Status ALREADY_EXISTS. Only told to who has proved to have it. No metadata."""
+    ERROR_REASON_PROFILE_NOT_FOUND: _ErrorReason.ValueType  # 33
+    """The account has no such profile. Status NOT_FOUND. Metadata: `profile_id`."""
+    ERROR_REASON_PROFILE_LIMIT_REACHED: _ErrorReason.ValueType  # 34
+    """The account has as many profiles as it may have. Status FAILED_PRECONDITION. Lifted by: deleting one. Metadata: `limit`."""
+    ERROR_REASON_PIN_REQUIRED: _ErrorReason.ValueType  # 35
+    """The call needs the PIN of the profile, or of a grown-up's, and carries none. Status PERMISSION_DENIED. Metadata: `profile_id`, the
+    profile that the call is about; empty for a new one.
+    """
+    ERROR_REASON_PIN_INVALID: _ErrorReason.ValueType  # 36
+    """The PIN is wrong. Status PERMISSION_DENIED. Metadata: `profile_id`, the profile that the call is about; empty for a new one."""
+    ERROR_REASON_RATING_TOO_HIGH: _ErrorReason.ValueType  # 37
+    """A child's profile is limited to MATURITY_RATING_TWELVE. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+    ERROR_REASON_DEVICE_LIMIT_REACHED: _ErrorReason.ValueType  # 38
+    """The account has as many devices as its tier allows. Status FAILED_PRECONDITION. Lifted by: revoking one, or another tier. Metadata:
+    `limit`, `tier`.
+    """
+    ERROR_REASON_DEVICE_NOT_FOUND: _ErrorReason.ValueType  # 39
+    """The account has no such device. Status NOT_FOUND. Metadata: `device_id`."""
+    ERROR_REASON_SESSION_BOUND: _ErrorReason.ValueType  # 40
+    """The session is bound to another device already. Status FAILED_PRECONDITION. Lifted by: signing in anew. Metadata: `device_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the identity service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -260,6 +288,34 @@ ERROR_REASON_SSO_FAILED: ErrorReason.ValueType  # 69
 """The sign-in at the outside provider did not come to its end, took too long, or was begun by another page. Status PERMISSION_DENIED.
 Lifted by: beginning again. No metadata.
 """
+ERROR_REASON_SENT_TOO_OFTEN: ErrorReason.ValueType  # 30
+"""Codes were sent to the address or number, or from the caller's network, too often. Status RESOURCE_EXHAUSTED with
+`google.rpc.RetryInfo`. No metadata.
+"""
+ERROR_REASON_PHONE_INVALID: ErrorReason.ValueType  # 31
+"""The text is not a phone number that an SMS can be sent to. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_PHONE_TAKEN: ErrorReason.ValueType  # 32
+"""Another account has the phone number. Status ALREADY_EXISTS. Only told to who has proved to have it. No metadata."""
+ERROR_REASON_PROFILE_NOT_FOUND: ErrorReason.ValueType  # 33
+"""The account has no such profile. Status NOT_FOUND. Metadata: `profile_id`."""
+ERROR_REASON_PROFILE_LIMIT_REACHED: ErrorReason.ValueType  # 34
+"""The account has as many profiles as it may have. Status FAILED_PRECONDITION. Lifted by: deleting one. Metadata: `limit`."""
+ERROR_REASON_PIN_REQUIRED: ErrorReason.ValueType  # 35
+"""The call needs the PIN of the profile, or of a grown-up's, and carries none. Status PERMISSION_DENIED. Metadata: `profile_id`, the
+profile that the call is about; empty for a new one.
+"""
+ERROR_REASON_PIN_INVALID: ErrorReason.ValueType  # 36
+"""The PIN is wrong. Status PERMISSION_DENIED. Metadata: `profile_id`, the profile that the call is about; empty for a new one."""
+ERROR_REASON_RATING_TOO_HIGH: ErrorReason.ValueType  # 37
+"""A child's profile is limited to MATURITY_RATING_TWELVE. Status INVALID_ARGUMENT with `google.rpc.BadRequest`. No metadata."""
+ERROR_REASON_DEVICE_LIMIT_REACHED: ErrorReason.ValueType  # 38
+"""The account has as many devices as its tier allows. Status FAILED_PRECONDITION. Lifted by: revoking one, or another tier. Metadata:
+`limit`, `tier`.
+"""
+ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason.ValueType  # 39
+"""The account has no such device. Status NOT_FOUND. Metadata: `device_id`."""
+ERROR_REASON_SESSION_BOUND: ErrorReason.ValueType  # 40
+"""The session is bound to another device already. Status FAILED_PRECONDITION. Lifted by: signing in anew. Metadata: `device_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -390,6 +446,7 @@ class Session(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     CURRENT_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Id of the session, `ses_` and a TypeID suffix."""
     account_id: _builtins.str
@@ -408,6 +465,8 @@ class Session(_message.Message):
     """Registered device that it is bound to. Empty when it is bound to none."""
     current: _builtins.bool
     """Whether it is the session of the caller."""
+    profile_id: _builtins.str
+    """Profile that it is in. Empty when it is in none."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
@@ -435,10 +494,11 @@ class Session(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         device_id: _builtins.str = ...,
         current: _builtins.bool = ...,
+        profile_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "refresh_time", b"refresh_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "create_time", b"create_time", "current", b"current", "device_id", b"device_id", "expire_time", b"expire_time", "method", b"method", "network", b"network", "organisation_id", b"organisation_id", "refresh_time", b"refresh_time", "session_id", b"session_id", "user_agent", b"user_agent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "create_time", b"create_time", "current", b"current", "device_id", b"device_id", "expire_time", b"expire_time", "method", b"method", "network", b"network", "organisation_id", b"organisation_id", "profile_id", b"profile_id", "refresh_time", b"refresh_time", "session_id", b"session_id", "user_agent", b"user_agent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -459,7 +519,9 @@ class Tokens(_message.Message):
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
-    """Access token (JWT, ES256, RFC 9068), sent as `authorization: Bearer …`. Good for 15 minutes."""
+    """Access token (JWT, ES256, RFC 9068), sent as `authorization: Bearer …`; of a session that is bound to a device as
+    `authorization: DPoP …`, with a proof in `dpop` (RFC 9449). Good for 15 minutes.
+    """
     refresh_token: _builtins.str
     """Refresh token, good for one RefreshSession within 30 days."""
     session_id: _builtins.str

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"reelmesh/policy/v1/decisions.proto\x12\x12reelmesh.policy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x05\n\nAssetTerms\x12\x43\n\x08\x61sset_id\x18\x01 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\x12\x31\n\x14\x65ntitlement_required\x18\x02 \x01(\x08R\x13\x65ntitlementRequired\x12<\n\x05tiers\x18\x03 \x03(\tB&\xbaH#\x92\x01 \x10\x14\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$R\x05tiers\x12N\n\x0bterritories\x18\x04 \x03(\tB,\xbaH)\x92\x01&\x10\xf4\x03\x18\x01\"\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\x0bterritories\x12]\n\x13refused_territories\x18\x05 \x03(\tB,\xbaH)\x92\x01&\x10\xf4\x03\x18\x01\"\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\x12refusedTerritories\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12&\n\tleast_age\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\x08leastAge\x12%\n\x08maturity\x18\t \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\x08maturity\x12)\n\x10\x64ownload_allowed\x18\n \x01(\x08R\x0f\x64ownloadAllowed\x12)\n\x10\x63onsent_required\x18\x0b \x01(\x08R\x0f\x63onsentRequired\x12\x12\n\x04\x65tag\x18\x0c \x01(\tR\x04\x65tag\"\xc0\x05\n\x04Rule\x12<\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.reelmesh.policy.v1.RuleKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12R\n\napplies_to\x18\x02 \x03(\x0e\x32 .reelmesh.policy.v1.DecisionKindB\x11\xbaH\x0e\x92\x01\x0b\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\tappliesTo\x12-\n\x08networks\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\xc8\x01\x18\x01\"\x04r\x02\x18@R\x08networks\x12<\n\x10refused_networks\x18\x04 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\xc8\x01\x18\x01\"\x04r\x02\x18@R\x0frefusedNetworks\x12\\\n\x12proof_by_territory\x18\x05 \x03(\x0b\x32..reelmesh.policy.v1.Rule.ProofByTerritoryEntryR\x10proofByTerritory\x12(\n\nproof_from\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\tproofFrom\x12S\n\x0fstreams_by_tier\x18\x07 \x03(\x0b\x32+.reelmesh.policy.v1.Rule.StreamsByTierEntryR\rstreamsByTier\x12\'\n\x0fregistered_only\x18\x08 \x01(\x08R\x0eregisteredOnly\x12,\n\x0crefused_from\x18\t \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x0brefusedFrom\x1a\x43\n\x15ProofByTerritoryEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\x1a@\n\x12StreamsByTierEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\"\xcc\x02\n\x07RuleSet\x12\x18\n\x07version\x18\x01 \x01(\x03R\x07version\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12.\n\x05rules\x18\x03 \x03(\x0b\x32\x18.reelmesh.policy.v1.RuleR\x05rules\x12\x18\n\x07\x63omment\x18\x04 \x01(\tR\x07\x63omment\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32 .reelmesh.policy.v1.RuleSetStateR\x05state\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12?\n\ractivate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x61\x63tivateTime\"\xf4\x03\n\x08\x44\x65\x63ision\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tR\ndecisionId\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32 .reelmesh.policy.v1.DecisionKindR\x04kind\x12\x18\n\x07\x61llowed\x18\x03 \x01(\x08R\x07\x61llowed\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1b\n\tlifted_by\x18\x05 \x01(\tR\x08liftedBy\x12\x34\n\x05rules\x18\x06 \x03(\x0b\x32\x1e.reelmesh.policy.v1.RuleResultR\x05rules\x12(\n\x10rule_set_version\x18\x07 \x01(\x03R\x0eruleSetVersion\x12\'\n\x0forganisation_id\x18\x08 \x01(\tR\x0eorganisationId\x12\x19\n\x08\x61sset_id\x18\t \x01(\tR\x07\x61ssetId\x12\x1d\n\nsession_id\x18\n \x01(\tR\tsessionId\x12\x1b\n\tviewer_id\x18\x0b \x01(\tR\x08viewerId\x12;\n\x0b\x64\x65\x63ide_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndecideTime\x12%\n\x0e\x63orrelation_id\x18\r \x01(\tR\rcorrelationId\"\x8c\x02\n\nRuleResult\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.reelmesh.policy.v1.RuleKindR\x04kind\x12\x39\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.reelmesh.policy.v1.RuleOutcomeR\x07outcome\x12?\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32).reelmesh.policy.v1.RuleResult.FactsEntryR\x05\x66\x61\x63ts\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x1a\x38\n\nFactsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01*\xd2\x01\n\x0c\x44\x65\x63isionKind\x12\x1d\n\x19\x44\x45\x43ISION_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x43ISION_KIND_PLAYBACK\x10\x01\x12\x1a\n\x16\x44\x45\x43ISION_KIND_MANIFEST\x10\x02\x12\x19\n\x15\x44\x45\x43ISION_KIND_SEGMENT\x10\x03\x12\x19\n\x15\x44\x45\x43ISION_KIND_LICENCE\x10\x04\x12\x19\n\x15\x44\x45\x43ISION_KIND_PREVIEW\x10\x05\x12\x1a\n\x16\x44\x45\x43ISION_KIND_DOWNLOAD\x10\x06*\xd4\x02\n\x08RuleKind\x12\x19\n\x15RULE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RULE_KIND_STANDING\x10\x01\x12\x15\n\x11RULE_KIND_ACCOUNT\x10\x02\x12\x14\n\x10RULE_KIND_WINDOW\x10\x03\x12\x15\n\x11RULE_KIND_NETWORK\x10\x04\x12\x17\n\x13RULE_KIND_TERRITORY\x10\x05\x12\x15\n\x11RULE_KIND_CONSENT\x10\x06\x12\x11\n\rRULE_KIND_AGE\x10\x07\x12\x16\n\x12RULE_KIND_MATURITY\x10\x08\x12\x19\n\x15RULE_KIND_ENTITLEMENT\x10\t\x12\x14\n\x10RULE_KIND_DEVICE\x10\n\x12\x19\n\x15RULE_KIND_CONCURRENCY\x10\x0b\x12\x12\n\x0eRULE_KIND_RISK\x10\x0c\x12\x16\n\x12RULE_KIND_DOWNLOAD\x10\r*\x7f\n\x0cRuleSetState\x12\x1e\n\x1aRULE_SET_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14RULE_SET_STATE_DRAFT\x10\x01\x12\x19\n\x15RULE_SET_STATE_ACTIVE\x10\x02\x12\x1a\n\x16RULE_SET_STATE_RETIRED\x10\x03*\x7f\n\x0bRuleOutcome\x12\x1c\n\x18RULE_OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n\x13RULE_OUTCOME_PASSED\x10\x01\x12\x18\n\x14RULE_OUTCOME_REFUSED\x10\x02\x12\x1f\n\x1bRULE_OUTCOME_NOT_APPLICABLE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"reelmesh/policy/v1/decisions.proto\x12\x12reelmesh.policy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x05\n\nAssetTerms\x12\x43\n\x08\x61sset_id\x18\x01 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\x12\x31\n\x14\x65ntitlement_required\x18\x02 \x01(\x08R\x13\x65ntitlementRequired\x12<\n\x05tiers\x18\x03 \x03(\tB&\xbaH#\x92\x01 \x10\x14\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$R\x05tiers\x12N\n\x0bterritories\x18\x04 \x03(\tB,\xbaH)\x92\x01&\x10\xf4\x03\x18\x01\"\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\x0bterritories\x12]\n\x13refused_territories\x18\x05 \x03(\tB,\xbaH)\x92\x01&\x10\xf4\x03\x18\x01\"\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\x12refusedTerritories\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12&\n\tleast_age\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\x08leastAge\x12%\n\x08maturity\x18\t \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\x08maturity\x12)\n\x10\x64ownload_allowed\x18\n \x01(\x08R\x0f\x64ownloadAllowed\x12)\n\x10\x63onsent_required\x18\x0b \x01(\x08R\x0f\x63onsentRequired\x12\x12\n\x04\x65tag\x18\x0c \x01(\tR\x04\x65tag\"\xa6\x08\n\x04Rule\x12<\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.reelmesh.policy.v1.RuleKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12R\n\napplies_to\x18\x02 \x03(\x0e\x32 .reelmesh.policy.v1.DecisionKindB\x11\xbaH\x0e\x92\x01\x0b\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\tappliesTo\x12-\n\x08networks\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\xc8\x01\x18\x01\"\x04r\x02\x18@R\x08networks\x12<\n\x10refused_networks\x18\x04 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\xc8\x01\x18\x01\"\x04r\x02\x18@R\x0frefusedNetworks\x12\\\n\x12proof_by_territory\x18\x05 \x03(\x0b\x32..reelmesh.policy.v1.Rule.ProofByTerritoryEntryR\x10proofByTerritory\x12(\n\nproof_from\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\tproofFrom\x12S\n\x0fstreams_by_tier\x18\x07 \x03(\x0b\x32+.reelmesh.policy.v1.Rule.StreamsByTierEntryR\rstreamsByTier\x12\'\n\x0fregistered_only\x18\x08 \x01(\x08R\x0eregisteredOnly\x12,\n\x0crefused_from\x18\t \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x65(\x00R\x0brefusedFrom\x12&\n\twarn_from\x18\x14 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x65(\x00R\x08warnFrom\x12+\n\x0cstep_up_from\x18\x15 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x65(\x00R\nstepUpFrom\x12.\n\rthrottle_from\x18\x16 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x65(\x00R\x0cthrottleFrom\x12I\n\thalf_life\x18\x17 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\x9a\x9e\x01\x32\x02\x08<R\x08halfLife\x12R\n\x0esignal_weights\x18\x18 \x03(\x0b\x32+.reelmesh.policy.v1.Rule.SignalWeightsEntryR\rsignalWeights\x1a\x43\n\x15ProofByTerritoryEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\x1a@\n\x12StreamsByTierEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\x1a@\n\x12SignalWeightsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\"\xcc\x02\n\x07RuleSet\x12\x18\n\x07version\x18\x01 \x01(\x03R\x07version\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12.\n\x05rules\x18\x03 \x03(\x0b\x32\x18.reelmesh.policy.v1.RuleR\x05rules\x12\x18\n\x07\x63omment\x18\x04 \x01(\tR\x07\x63omment\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32 .reelmesh.policy.v1.RuleSetStateR\x05state\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12?\n\ractivate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x61\x63tivateTime\"\xf4\x03\n\x08\x44\x65\x63ision\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tR\ndecisionId\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32 .reelmesh.policy.v1.DecisionKindR\x04kind\x12\x18\n\x07\x61llowed\x18\x03 \x01(\x08R\x07\x61llowed\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1b\n\tlifted_by\x18\x05 \x01(\tR\x08liftedBy\x12\x34\n\x05rules\x18\x06 \x03(\x0b\x32\x1e.reelmesh.policy.v1.RuleResultR\x05rules\x12(\n\x10rule_set_version\x18\x07 \x01(\x03R\x0eruleSetVersion\x12\'\n\x0forganisation_id\x18\x08 \x01(\tR\x0eorganisationId\x12\x19\n\x08\x61sset_id\x18\t \x01(\tR\x07\x61ssetId\x12\x1d\n\nsession_id\x18\n \x01(\tR\tsessionId\x12\x1b\n\tviewer_id\x18\x0b \x01(\tR\x08viewerId\x12;\n\x0b\x64\x65\x63ide_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndecideTime\x12%\n\x0e\x63orrelation_id\x18\r \x01(\tR\rcorrelationId\"\x8c\x02\n\nRuleResult\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.reelmesh.policy.v1.RuleKindR\x04kind\x12\x39\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.reelmesh.policy.v1.RuleOutcomeR\x07outcome\x12?\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32).reelmesh.policy.v1.RuleResult.FactsEntryR\x05\x66\x61\x63ts\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x1a\x38\n\nFactsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01*\xd2\x01\n\x0c\x44\x65\x63isionKind\x12\x1d\n\x19\x44\x45\x43ISION_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x43ISION_KIND_PLAYBACK\x10\x01\x12\x1a\n\x16\x44\x45\x43ISION_KIND_MANIFEST\x10\x02\x12\x19\n\x15\x44\x45\x43ISION_KIND_SEGMENT\x10\x03\x12\x19\n\x15\x44\x45\x43ISION_KIND_LICENCE\x10\x04\x12\x19\n\x15\x44\x45\x43ISION_KIND_PREVIEW\x10\x05\x12\x1a\n\x16\x44\x45\x43ISION_KIND_DOWNLOAD\x10\x06*\xd4\x02\n\x08RuleKind\x12\x19\n\x15RULE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RULE_KIND_STANDING\x10\x01\x12\x15\n\x11RULE_KIND_ACCOUNT\x10\x02\x12\x14\n\x10RULE_KIND_WINDOW\x10\x03\x12\x15\n\x11RULE_KIND_NETWORK\x10\x04\x12\x17\n\x13RULE_KIND_TERRITORY\x10\x05\x12\x15\n\x11RULE_KIND_CONSENT\x10\x06\x12\x11\n\rRULE_KIND_AGE\x10\x07\x12\x16\n\x12RULE_KIND_MATURITY\x10\x08\x12\x19\n\x15RULE_KIND_ENTITLEMENT\x10\t\x12\x14\n\x10RULE_KIND_DEVICE\x10\n\x12\x19\n\x15RULE_KIND_CONCURRENCY\x10\x0b\x12\x12\n\x0eRULE_KIND_RISK\x10\x0c\x12\x16\n\x12RULE_KIND_DOWNLOAD\x10\r*\x7f\n\x0cRuleSetState\x12\x1e\n\x1aRULE_SET_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14RULE_SET_STATE_DRAFT\x10\x01\x12\x19\n\x15RULE_SET_STATE_ACTIVE\x10\x02\x12\x1a\n\x16RULE_SET_STATE_RETIRED\x10\x03*\x7f\n\x0bRuleOutcome\x12\x1c\n\x18RULE_OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n\x13RULE_OUTCOME_PASSED\x10\x01\x12\x18\n\x14RULE_OUTCOME_REFUSED\x10\x02\x12\x1f\n\x1bRULE_OUTCOME_NOT_APPLICABLE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RULE_PROOFBYTERRITORYENTRY']._serialized_options = b'8\001'
   _globals['_RULE_STREAMSBYTIERENTRY']._loaded_options = None
   _globals['_RULE_STREAMSBYTIERENTRY']._serialized_options = b'8\001'
+  _globals['_RULE_SIGNALWEIGHTSENTRY']._loaded_options = None
+  _globals['_RULE_SIGNALWEIGHTSENTRY']._serialized_options = b'8\001'
   _globals['_RULE'].fields_by_name['kind']._loaded_options = None
   _globals['_RULE'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_RULE'].fields_by_name['applies_to']._loaded_options = None
@@ -60,31 +63,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RULE'].fields_by_name['proof_from']._loaded_options = None
   _globals['_RULE'].fields_by_name['proof_from']._serialized_options = b'\272H\006\032\004\030c(\000'
   _globals['_RULE'].fields_by_name['refused_from']._loaded_options = None
-  _globals['_RULE'].fields_by_name['refused_from']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_RULE'].fields_by_name['refused_from']._serialized_options = b'\272H\006\032\004\030e(\000'
+  _globals['_RULE'].fields_by_name['warn_from']._loaded_options = None
+  _globals['_RULE'].fields_by_name['warn_from']._serialized_options = b'\272H\006\032\004\030e(\000'
+  _globals['_RULE'].fields_by_name['step_up_from']._loaded_options = None
+  _globals['_RULE'].fields_by_name['step_up_from']._serialized_options = b'\272H\006\032\004\030e(\000'
+  _globals['_RULE'].fields_by_name['throttle_from']._loaded_options = None
+  _globals['_RULE'].fields_by_name['throttle_from']._serialized_options = b'\272H\006\032\004\030e(\000'
+  _globals['_RULE'].fields_by_name['half_life']._loaded_options = None
+  _globals['_RULE'].fields_by_name['half_life']._serialized_options = b'\272H\016\252\001\013\"\005\010\200\232\236\0012\002\010<'
   _globals['_RULERESULT_FACTSENTRY']._loaded_options = None
   _globals['_RULERESULT_FACTSENTRY']._serialized_options = b'8\001'
-  _globals['_DECISIONKIND']._serialized_start=2608
-  _globals['_DECISIONKIND']._serialized_end=2818
-  _globals['_RULEKIND']._serialized_start=2821
-  _globals['_RULEKIND']._serialized_end=3161
-  _globals['_RULESETSTATE']._serialized_start=3163
-  _globals['_RULESETSTATE']._serialized_end=3290
-  _globals['_RULEOUTCOME']._serialized_start=3292
-  _globals['_RULEOUTCOME']._serialized_end=3419
-  _globals['_ASSETTERMS']._serialized_start=121
-  _globals['_ASSETTERMS']._serialized_end=789
-  _globals['_RULE']._serialized_start=792
-  _globals['_RULE']._serialized_end=1496
-  _globals['_RULE_PROOFBYTERRITORYENTRY']._serialized_start=1363
-  _globals['_RULE_PROOFBYTERRITORYENTRY']._serialized_end=1430
-  _globals['_RULE_STREAMSBYTIERENTRY']._serialized_start=1432
-  _globals['_RULE_STREAMSBYTIERENTRY']._serialized_end=1496
-  _globals['_RULESET']._serialized_start=1499
-  _globals['_RULESET']._serialized_end=1831
-  _globals['_DECISION']._serialized_start=1834
-  _globals['_DECISION']._serialized_end=2334
-  _globals['_RULERESULT']._serialized_start=2337
-  _globals['_RULERESULT']._serialized_end=2605
-  _globals['_RULERESULT_FACTSENTRY']._serialized_start=2549
-  _globals['_RULERESULT_FACTSENTRY']._serialized_end=2605
+  _globals['_DECISIONKIND']._serialized_start=2998
+  _globals['_DECISIONKIND']._serialized_end=3208
+  _globals['_RULEKIND']._serialized_start=3211
+  _globals['_RULEKIND']._serialized_end=3551
+  _globals['_RULESETSTATE']._serialized_start=3553
+  _globals['_RULESETSTATE']._serialized_end=3680
+  _globals['_RULEOUTCOME']._serialized_start=3682
+  _globals['_RULEOUTCOME']._serialized_end=3809
+  _globals['_ASSETTERMS']._serialized_start=153
+  _globals['_ASSETTERMS']._serialized_end=821
+  _globals['_RULE']._serialized_start=824
+  _globals['_RULE']._serialized_end=1886
+  _globals['_RULE_PROOFBYTERRITORYENTRY']._serialized_start=1687
+  _globals['_RULE_PROOFBYTERRITORYENTRY']._serialized_end=1754
+  _globals['_RULE_STREAMSBYTIERENTRY']._serialized_start=1756
+  _globals['_RULE_STREAMSBYTIERENTRY']._serialized_end=1820
+  _globals['_RULE_SIGNALWEIGHTSENTRY']._serialized_start=1822
+  _globals['_RULE_SIGNALWEIGHTSENTRY']._serialized_end=1886
+  _globals['_RULESET']._serialized_start=1889
+  _globals['_RULESET']._serialized_end=2221
+  _globals['_DECISION']._serialized_start=2224
+  _globals['_DECISION']._serialized_end=2724
+  _globals['_RULERESULT']._serialized_start=2727
+  _globals['_RULERESULT']._serialized_end=2995
+  _globals['_RULERESULT_FACTSENTRY']._serialized_start=2939
+  _globals['_RULERESULT_FACTSENTRY']._serialized_end=2995
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ What is decided by what: terms of assets, rules of organisations, and the record
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -308,6 +309,26 @@ class Rule(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class SignalWeightsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     KIND_FIELD_NUMBER: _builtins.int
     APPLIES_TO_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
@@ -317,6 +338,11 @@ class Rule(_message.Message):
     STREAMS_BY_TIER_FIELD_NUMBER: _builtins.int
     REGISTERED_ONLY_FIELD_NUMBER: _builtins.int
     REFUSED_FROM_FIELD_NUMBER: _builtins.int
+    WARN_FROM_FIELD_NUMBER: _builtins.int
+    STEP_UP_FROM_FIELD_NUMBER: _builtins.int
+    THROTTLE_FROM_FIELD_NUMBER: _builtins.int
+    HALF_LIFE_FIELD_NUMBER: _builtins.int
+    SIGNAL_WEIGHTS_FIELD_NUMBER: _builtins.int
     kind: Global___RuleKind.ValueType
     """What it looks at."""
     proof_from: _builtins.int
@@ -324,7 +350,13 @@ class Rule(_message.Message):
     registered_only: _builtins.bool
     """DEVICE: whether only registered devices may play."""
     refused_from: _builtins.int
-    """RISK: score from which playbacks are refused, 1 to 100. 0 means 100."""
+    """RISK: score from which playbacks are refused, and running ones revoked, 1 to 100. 0 means 100, 101 never."""
+    warn_from: _builtins.int
+    """RISK: score from which somebody should have a look; see the event ViewerSuspected. 0 means 30, 101 never."""
+    step_up_from: _builtins.int
+    """RISK: score from which a new playback needs a sign-in of the last ten minutes. 0 means 60, 101 never."""
+    throttle_from: _builtins.int
+    """RISK: score from which playbacks are slowed down. 0 means 80, 101 never."""
     @_builtins.property
     def applies_to(self) -> _containers.RepeatedScalarFieldContainer[Global___DecisionKind.ValueType]:
         """For which decisions it is asked. Empty: for all to which its kind belongs."""
@@ -345,6 +377,16 @@ class Rule(_message.Message):
     def streams_by_tier(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """CONCURRENCY: streams at a time by tier; `*` is every other tier. A tier that is not named, without `*`, has no limit."""
 
+    @_builtins.property
+    def half_life(self) -> _duration_pb2.Duration:
+        """RISK: time in which half of a score is forgotten, a minute to 30 days. Absent: six hours."""
+
+    @_builtins.property
+    def signal_weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """RISK: what a signal adds to the score, 0 to 100, by the name of its kind, such as `TOKEN_SHARING` → 40. 0: it is not kept. One that is
+        not named has the weight that the contract of signals says.
+        """
+
     def __init__(
         self,
         *,
@@ -357,10 +399,15 @@ class Rule(_message.Message):
         streams_by_tier: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         registered_only: _builtins.bool = ...,
         refused_from: _builtins.int = ...,
+        warn_from: _builtins.int = ...,
+        step_up_from: _builtins.int = ...,
+        throttle_from: _builtins.int = ...,
+        half_life: _duration_pb2.Duration | None = ...,
+        signal_weights: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["half_life", b"half_life"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applies_to", b"applies_to", "kind", b"kind", "networks", b"networks", "proof_by_territory", b"proof_by_territory", "proof_from", b"proof_from", "refused_from", b"refused_from", "refused_networks", b"refused_networks", "registered_only", b"registered_only", "streams_by_tier", b"streams_by_tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applies_to", b"applies_to", "half_life", b"half_life", "kind", b"kind", "networks", b"networks", "proof_by_territory", b"proof_by_territory", "proof_from", b"proof_from", "refused_from", b"refused_from", "refused_networks", b"refused_networks", "registered_only", b"registered_only", "signal_weights", b"signal_weights", "step_up_from", b"step_up_from", "streams_by_tier", b"streams_by_tier", "throttle_from", b"throttle_from", "warn_from", b"warn_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

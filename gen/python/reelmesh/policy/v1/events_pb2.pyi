@@ -212,3 +212,213 @@ class TicketKeyRotated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TicketKeyRotated: _TypeAlias = TicketKeyRotated  # noqa: Y015
+
+@_typing.final
+class ViewerSuspected(_message.Message):
+    """What happens on a viewer's behalf looks unusual. Subject `reelmesh.policy.v1.ViewerSuspected`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    ACT_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    viewer_id: _builtins.str
+    """The viewer; the session where the viewer is not known."""
+    score: _builtins.int
+    """The score, 0 to 100."""
+    explanation: _builtins.str
+    """What was seen, for people. It names no address."""
+    @_builtins.property
+    def act_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        score: _builtins.int = ...,
+        explanation: _builtins.str = ...,
+        act_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time", "explanation", b"explanation", "organisation_id", b"organisation_id", "score", b"score", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewerSuspected: _TypeAlias = ViewerSuspected  # noqa: Y015
+
+@_typing.final
+class ViewerStepUpAsked(_message.Message):
+    """New playbacks of a viewer need a recent sign-in. Subject `reelmesh.policy.v1.ViewerStepUpAsked`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    ACT_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    viewer_id: _builtins.str
+    """The viewer; the session where the viewer is not known."""
+    score: _builtins.int
+    """The score, 0 to 100."""
+    explanation: _builtins.str
+    """What was seen, for people. It names no address."""
+    @_builtins.property
+    def act_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        score: _builtins.int = ...,
+        explanation: _builtins.str = ...,
+        act_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time", "explanation", b"explanation", "organisation_id", b"organisation_id", "score", b"score", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewerStepUpAsked: _TypeAlias = ViewerStepUpAsked  # noqa: Y015
+
+@_typing.final
+class ViewerThrottled(_message.Message):
+    """The playbacks of a viewer are slowed down. Subject `reelmesh.policy.v1.ViewerThrottled`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    ACT_TIME_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    viewer_id: _builtins.str
+    """The viewer; the session where the viewer is not known."""
+    score: _builtins.int
+    """The score, 0 to 100."""
+    explanation: _builtins.str
+    """What was seen, for people. It names no address."""
+    @_builtins.property
+    def act_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when, unless more is seen."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        score: _builtins.int = ...,
+        explanation: _builtins.str = ...,
+        act_time: _timestamp_pb2.Timestamp | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time", "until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time", "explanation", b"explanation", "organisation_id", b"organisation_id", "score", b"score", "until_time", b"until_time", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewerThrottled: _TypeAlias = ViewerThrottled  # noqa: Y015
+
+@_typing.final
+class ViewerRefused(_message.Message):
+    """The playbacks of a viewer were revoked, and new ones are refused. Subject `reelmesh.policy.v1.ViewerRefused`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    ACT_TIME_FIELD_NUMBER: _builtins.int
+    ENDED_SESSIONS_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    viewer_id: _builtins.str
+    """The viewer; the session where the viewer is not known."""
+    score: _builtins.int
+    """The score, 0 to 100."""
+    explanation: _builtins.str
+    """What was seen, for people. It names no address."""
+    ended_sessions: _builtins.int
+    """How many running sessions were revoked."""
+    @_builtins.property
+    def act_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        score: _builtins.int = ...,
+        explanation: _builtins.str = ...,
+        act_time: _timestamp_pb2.Timestamp | None = ...,
+        ended_sessions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time", "ended_sessions", b"ended_sessions", "explanation", b"explanation", "organisation_id", b"organisation_id", "score", b"score", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewerRefused: _TypeAlias = ViewerRefused  # noqa: Y015
+
+@_typing.final
+class ViewerRiskCleared(_message.Message):
+    """The score of a viewer was set back, and with it whatever followed from it. Subject `reelmesh.policy.v1.ViewerRiskCleared`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    CLEAR_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    viewer_id: _builtins.str
+    """The viewer; the session where the viewer is not known."""
+    actor: _builtins.str
+    """Who set it back: the name of a principal."""
+    comment: _builtins.str
+    """Why, in their words."""
+    @_builtins.property
+    def clear_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        clear_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clear_time", b"clear_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "clear_time", b"clear_time", "comment", b"comment", "organisation_id", b"organisation_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewerRiskCleared: _TypeAlias = ViewerRiskCleared  # noqa: Y015

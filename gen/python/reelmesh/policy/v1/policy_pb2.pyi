@@ -124,6 +124,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_REVOCATION_NOT_FOUND: _ErrorReason.ValueType  # 30
     """There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`."""
+    ERROR_REASON_STEP_UP_REQUIRED: _ErrorReason.ValueType  # 40
+    """What happened lately on the viewer's behalf looks unusual, so a new playback needs a sign-in of the last ten minutes. Status
+    PERMISSION_DENIED. Metadata: `score`. Lifted by: signing in again; by itself with time; the operator.
+    """
     ERROR_REASON_ACCESS_TOKEN_INVALID: _ErrorReason.ValueType  # 60
     """The Common Access Token is not one of a key known here, was tampered with, or is not well formed. Status PERMISSION_DENIED. No
     metadata.
@@ -241,6 +245,10 @@ Lifted by: the operator.
 """
 ERROR_REASON_REVOCATION_NOT_FOUND: ErrorReason.ValueType  # 30
 """There is no such revocation in the caller's organisation. Status NOT_FOUND. Metadata: `revocation_id`."""
+ERROR_REASON_STEP_UP_REQUIRED: ErrorReason.ValueType  # 40
+"""What happened lately on the viewer's behalf looks unusual, so a new playback needs a sign-in of the last ten minutes. Status
+PERMISSION_DENIED. Metadata: `score`. Lifted by: signing in again; by itself with time; the operator.
+"""
 ERROR_REASON_ACCESS_TOKEN_INVALID: ErrorReason.ValueType  # 60
 """The Common Access Token is not one of a key known here, was tampered with, or is not well formed. Status PERMISSION_DENIED. No
 metadata.

@@ -34,6 +34,7 @@ class CreatePlaybackRequest(_message.Message):
     CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     DOWNLOAD_FIELD_NUMBER: _builtins.int
+    SIGN_IN_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
     asset_id: _builtins.str
@@ -54,6 +55,10 @@ class CreatePlaybackRequest(_message.Message):
     def lifetime(self) -> _duration_pb2.Duration:
         """How long the session lasts, 1 s to 24 h. Absent means 6 h."""
 
+    @_builtins.property
+    def sign_in_time(self) -> _timestamp_pb2.Timestamp:
+        """When the viewer last signed in, as the caller's own system knows it: see STEP_UP_REQUIRED. Of accounts of this install it is known."""
+
     def __init__(
         self,
         *,
@@ -64,10 +69,11 @@ class CreatePlaybackRequest(_message.Message):
         client_address: _builtins.str = ...,
         device_id: _builtins.str = ...,
         download: _builtins.bool = ...,
+        sign_in_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "sign_in_time", b"sign_in_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "client_address", b"client_address", "device_id", b"device_id", "download", b"download", "lifetime", b"lifetime", "request_id", b"request_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "client_address", b"client_address", "device_id", b"device_id", "download", b"download", "lifetime", b"lifetime", "request_id", b"request_id", "sign_in_time", b"sign_in_time", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,6 +62,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `limit`, the name of the limit as in the `RateLimit-Policy` header, or `edge` for the edge's own; `per`, what is counted
     apart: one or more of `address`, `caller`, `organisation` and `method`, with spaces between.
     """
+    ERROR_REASON_PROOF_INVALID: _ErrorReason.ValueType  # 15
+    """The credential is bound to a key, or the call asks for one, and there is no good proof in the metadata `dpop` that the caller holds it
+    (RFC 9449). Status UNAUTHENTICATED. Metadata: `problem`: `missing`, `malformed`, `other_key`, `other_request`, `other_token`, `stale`
+    or `replayed`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal that is not particular to one domain. On the wire it stands in `google.rpc.ErrorInfo.reason`
@@ -106,5 +111,10 @@ ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 14
 the time in `google.rpc.RetryInfo` (`Retry-After` in HTTP). Sent by the edge. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`.
 Metadata: `limit`, the name of the limit as in the `RateLimit-Policy` header, or `edge` for the edge's own; `per`, what is counted
 apart: one or more of `address`, `caller`, `organisation` and `method`, with spaces between.
+"""
+ERROR_REASON_PROOF_INVALID: ErrorReason.ValueType  # 15
+"""The credential is bound to a key, or the call asks for one, and there is no good proof in the metadata `dpop` that the caller holds it
+(RFC 9449). Status UNAUTHENTICATED. Metadata: `problem`: `missing`, `malformed`, `other_key`, `other_request`, `other_token`, `stale`
+or `replayed`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -866,7 +866,8 @@ export const AccountsService: GenService<{
   },
   /**
    * Exchanges a refresh token, which is the credential, for new tokens. It works once: a second use, except a repeat with the same `request_id` within a minute,
-   * ends the session, because somebody else may hold the token.
+   * ends the session, because somebody else may hold the token. A session that is bound to a device asks for a proof of its key in the
+   * metadata `dpop` too (RFC 9449).
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.RefreshSession
    */

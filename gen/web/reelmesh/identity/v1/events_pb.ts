@@ -10,13 +10,15 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { SignInMethod } from "./identity_pb";
 import { file_reelmesh_identity_v1_identity } from "./identity_pb";
+import type { MaturityRating } from "./profiles_pb";
+import { file_reelmesh_identity_v1_profiles } from "./profiles_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/identity/v1/events.proto.
  */
 export const file_reelmesh_identity_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiFyZWVsbWVzaC9pZGVudGl0eS92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLmlkZW50aXR5LnYxInwKDkFjY291bnRDcmVhdGVkEhIKCmFjY291bnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEgwKBHRpZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoIBCg5BY2NvdW50Q2hhbmdlZBISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSDgoGbG9ja2VkGAMgASgIEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlCg9QYXNzd29yZENoYW5nZWQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVyZXNldBgCIAEoCBIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wEKDVNlc3Npb25PcGVuZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIyCgZtZXRob2QYBCABKA4yIi5yZWVsbWVzaC5pZGVudGl0eS52MS5TaWduSW5NZXRob2QSEQoJY2xpZW50X2lkGAUgASgJEg8KB25ldHdvcmsYBiABKAkSLQoJb3Blbl90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKpAQoNU2lnbkluUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEjIKBm1ldGhvZBgCIAEoDjIiLnJlZWxtZXNoLmlkZW50aXR5LnYxLlNpZ25Jbk1ldGhvZBIOCgZyZWFzb24YAyABKAkSDwoHbmV0d29yaxgEIAEoCRIvCgtyZWZ1c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilQEKDFNlc3Npb25FbmRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSLwoFY2F1c2UYAyABKA4yIC5yZWVsbWVzaC5pZGVudGl0eS52MS5TZXNzaW9uRW5kEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChNPcmdhbmlzYXRpb25DcmVhdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRINCgVhY3RvchgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikwEKEk1lbWJlclJvbGVzQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRINCgVhY3RvchgEIAEoCRIvCgtjaGFuZ2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC1JvbGVDaGFuZ2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIPCgdyb2xlX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoNQXBpS2V5Q3JlYXRlZBIOCgZrZXlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJjCgpBcGlLZXlVc2VkEg4KBmtleV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIdXNlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIngKDUFwaUtleVJldm9rZWQSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIvCgtyZXZva2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiVAoRU2lnbmluZ0tleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi8KC3JvdGF0ZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKQAQoST0F1dGhDbGllbnRDcmVhdGVkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKoAQoST0F1dGhDbGllbnRDaGFuZ2VkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEhYKDnNlY3JldF9yb3RhdGVkGAQgASgIEg0KBWFjdG9yGAUgASgJEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAQoST0F1dGhDbGllbnREZWxldGVkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDQoFYWN0b3IYAyABKAkSLwoLZGVsZXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIn0KFEF1dGhvcml6YXRpb25HcmFudGVkEhIKCmFjY291bnRfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIuCgpncmFudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChRBdXRob3JpemF0aW9uUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIvCgtyZWZ1c2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiigEKEERldmljZUF1dGhvcml6ZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEg8KB25ldHdvcmsYBCABKAkSLgoKZ3JhbnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibwoRQ2xpZW50VG9rZW5Jc3N1ZWQSEQoJY2xpZW50X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIuCgppc3N1ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKEAQoXQXV0aG9yaXphdGlvbkNvZGVSZXVzZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoCRIuCgpyZXVzZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsChBDb25zZW50V2l0aGRyYXduEhIKCmFjY291bnRfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEjEKDXdpdGhkcmF3X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqMBChJTc29Qcm92aWRlckNoYW5nZWQSEwoLcHJvdmlkZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBmlzc3VlchgDIAEoCRIPCgdyZW1vdmVkGAQgASgIEg0KBWFjdG9yGAUgASgJEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJoCg5JZGVudGl0eUxpbmtlZBISCgphY2NvdW50X2lkGAEgASgJEhMKC3Byb3ZpZGVyX2lkGAIgASgJEi0KCWxpbmtfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibAoQSWRlbnRpdHlVbmxpbmtlZBISCgphY2NvdW50X2lkGAEgASgJEhMKC3Byb3ZpZGVyX2lkGAIgASgJEi8KC3VubGlua190aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCr/AgoKU2Vzc2lvbkVuZBIbChdTRVNTSU9OX0VORF9VTlNQRUNJRklFRBAAEhoKFlNFU1NJT05fRU5EX0xPR0dFRF9PVVQQARIXChNTRVNTSU9OX0VORF9SRVZPS0VEEAISHAoYU0VTU0lPTl9FTkRfVE9LRU5fUkVVU0VEEAMSIAocU0VTU0lPTl9FTkRfUEFTU1dPUkRfQ0hBTkdFRBAEEh4KGlNFU1NJT05fRU5EX0FDQ09VTlRfTE9DS0VEEAUSIAocU0VTU0lPTl9FTkRfTUVNQkVSU0hJUF9FTkRFRBAGEh4KGlNFU1NJT05fRU5EX0RFVklDRV9SRVZPS0VEEAcSIQodU0VTU0lPTl9FTkRfQ09OU0VOVF9XSVRIRFJBV04QCBIbChdTRVNTSU9OX0VORF9DT0RFX1JFVVNFRBAUEh0KGVNFU1NJT05fRU5EX1RPS0VOX1JFVk9LRUQQFRIeChpTRVNTSU9OX0VORF9DTElFTlRfQ0hBTkdFRBAWYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_identity_v1_identity]);
+  fileDesc("CiFyZWVsbWVzaC9pZGVudGl0eS92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLmlkZW50aXR5LnYxInwKDkFjY291bnRDcmVhdGVkEhIKCmFjY291bnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEgwKBHRpZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoIBCg5BY2NvdW50Q2hhbmdlZBISCgphY2NvdW50X2lkGAEgASgJEgwKBHRpZXIYAiABKAkSDgoGbG9ja2VkGAMgASgIEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlCg9QYXNzd29yZENoYW5nZWQSEgoKYWNjb3VudF9pZBgBIAEoCRINCgVyZXNldBgCIAEoCBIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wEKDVNlc3Npb25PcGVuZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIyCgZtZXRob2QYBCABKA4yIi5yZWVsbWVzaC5pZGVudGl0eS52MS5TaWduSW5NZXRob2QSEQoJY2xpZW50X2lkGAUgASgJEg8KB25ldHdvcmsYBiABKAkSLQoJb3Blbl90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKpAQoNU2lnbkluUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEjIKBm1ldGhvZBgCIAEoDjIiLnJlZWxtZXNoLmlkZW50aXR5LnYxLlNpZ25Jbk1ldGhvZBIOCgZyZWFzb24YAyABKAkSDwoHbmV0d29yaxgEIAEoCRIvCgtyZWZ1c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilQEKDFNlc3Npb25FbmRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSLwoFY2F1c2UYAyABKA4yIC5yZWVsbWVzaC5pZGVudGl0eS52MS5TZXNzaW9uRW5kEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChNPcmdhbmlzYXRpb25DcmVhdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRINCgVhY3RvchgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikwEKEk1lbWJlclJvbGVzQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCghyb2xlX2lkcxgDIAMoCRINCgVhY3RvchgEIAEoCRIvCgtjaGFuZ2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC1JvbGVDaGFuZ2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIPCgdyb2xlX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoNQXBpS2V5Q3JlYXRlZBIOCgZrZXlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhMKC3Blcm1pc3Npb25zGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJjCgpBcGlLZXlVc2VkEg4KBmtleV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIdXNlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIngKDUFwaUtleVJldm9rZWQSDgoGa2V5X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIvCgtyZXZva2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiVAoRU2lnbmluZ0tleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi8KC3JvdGF0ZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKQAQoST0F1dGhDbGllbnRDcmVhdGVkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKoAQoST0F1dGhDbGllbnRDaGFuZ2VkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEhYKDnNlY3JldF9yb3RhdGVkGAQgASgIEg0KBWFjdG9yGAUgASgJEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAQoST0F1dGhDbGllbnREZWxldGVkEhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDQoFYWN0b3IYAyABKAkSLwoLZGVsZXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIn0KFEF1dGhvcml6YXRpb25HcmFudGVkEhIKCmFjY291bnRfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIuCgpncmFudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChRBdXRob3JpemF0aW9uUmVmdXNlZBISCgphY2NvdW50X2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIvCgtyZWZ1c2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiigEKEERldmljZUF1dGhvcml6ZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSDgoGc2NvcGVzGAMgAygJEg8KB25ldHdvcmsYBCABKAkSLgoKZ3JhbnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibwoRQ2xpZW50VG9rZW5Jc3N1ZWQSEQoJY2xpZW50X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIuCgppc3N1ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKEAQoXQXV0aG9yaXphdGlvbkNvZGVSZXVzZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoCRIuCgpyZXVzZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsChBDb25zZW50V2l0aGRyYXduEhIKCmFjY291bnRfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEjEKDXdpdGhkcmF3X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqMBChJTc29Qcm92aWRlckNoYW5nZWQSEwoLcHJvdmlkZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBmlzc3VlchgDIAEoCRIPCgdyZW1vdmVkGAQgASgIEg0KBWFjdG9yGAUgASgJEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJoCg5JZGVudGl0eUxpbmtlZBISCgphY2NvdW50X2lkGAEgASgJEhMKC3Byb3ZpZGVyX2lkGAIgASgJEi0KCWxpbmtfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibAoQSWRlbnRpdHlVbmxpbmtlZBISCgphY2NvdW50X2lkGAEgASgJEhMKC3Byb3ZpZGVyX2lkGAIgASgJEi8KC3VubGlua190aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJkCgxQaG9uZUNoYW5nZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIPCgdwcmVzZW50GAIgASgIEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK2AQoOUHJvZmlsZUNyZWF0ZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpwcm9maWxlX2lkGAIgASgJEj0KD21hdHVyaXR5X3JhdGluZxgDIAEoDjIkLnJlZWxtZXNoLmlkZW50aXR5LnYxLk1hdHVyaXR5UmF0aW5nEgwKBGtpZHMYBCABKAgSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrYBCg5Qcm9maWxlQ2hhbmdlZBISCgphY2NvdW50X2lkGAEgASgJEhIKCnByb2ZpbGVfaWQYAiABKAkSPQoPbWF0dXJpdHlfcmF0aW5nGAMgASgOMiQucmVlbG1lc2guaWRlbnRpdHkudjEuTWF0dXJpdHlSYXRpbmcSDAoEa2lkcxgEIAEoCBIvCgtjaGFuZ2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiaQoOUHJvZmlsZURlbGV0ZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpwcm9maWxlX2lkGAIgASgJEi8KC2RlbGV0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ+Cg9Qcm9maWxlU2VsZWN0ZWQSEgoKYWNjb3VudF9pZBgBIAEoCRISCgpwcm9maWxlX2lkGAIgASgJEhIKCnNlc3Npb25faWQYAyABKAkSLwoLc2VsZWN0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIokBCgpQaW5SZWZ1c2VkEhIKCmFjY291bnRfaWQYASABKAkSEgoKcHJvZmlsZV9pZBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIvCgtyZWZ1c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqgEKEERldmljZVJlZ2lzdGVyZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIRCglkZXZpY2VfaWQYAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoCRIQCghwbGF0Zm9ybRgEIAEoCRIWCg5rZXlfdGh1bWJwcmludBgFIAEoCRIxCg1yZWdpc3Rlcl90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ/Cg1EZXZpY2VSZXZva2VkEhIKCmFjY291bnRfaWQYASABKAkSEQoJZGV2aWNlX2lkGAIgASgJEhYKDmtleV90aHVtYnByaW50GAMgASgJEi8KC3Jldm9rZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCr/AgoKU2Vzc2lvbkVuZBIbChdTRVNTSU9OX0VORF9VTlNQRUNJRklFRBAAEhoKFlNFU1NJT05fRU5EX0xPR0dFRF9PVVQQARIXChNTRVNTSU9OX0VORF9SRVZPS0VEEAISHAoYU0VTU0lPTl9FTkRfVE9LRU5fUkVVU0VEEAMSIAocU0VTU0lPTl9FTkRfUEFTU1dPUkRfQ0hBTkdFRBAEEh4KGlNFU1NJT05fRU5EX0FDQ09VTlRfTE9DS0VEEAUSIAocU0VTU0lPTl9FTkRfTUVNQkVSU0hJUF9FTkRFRBAGEh4KGlNFU1NJT05fRU5EX0RFVklDRV9SRVZPS0VEEAcSIQodU0VTU0lPTl9FTkRfQ09OU0VOVF9XSVRIRFJBV04QCBIbChdTRVNTSU9OX0VORF9DT0RFX1JFVVNFRBAUEh0KGVNFU1NJT05fRU5EX1RPS0VOX1JFVk9LRUQQFRIeChpTRVNTSU9OX0VORF9DTElFTlRfQ0hBTkdFRBAWYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_identity_v1_identity, file_reelmesh_identity_v1_profiles]);
 
 /**
  * A person registered and proved the address. Subject `reelmesh.identity.v1.AccountCreated`.
@@ -1096,6 +1098,363 @@ export type IdentityUnlinked = Message<"reelmesh.identity.v1.IdentityUnlinked"> 
  */
 export const IdentityUnlinkedSchema: GenMessage<IdentityUnlinked> = /*@__PURE__*/
   messageDesc(file_reelmesh_identity_v1_events, 24);
+
+/**
+ * A phone number was proved to be an account's, or removed from it. Subject `reelmesh.identity.v1.PhoneChanged`.
+ *
+ * @generated from message reelmesh.identity.v1.PhoneChanged
+ */
+export type PhoneChanged = Message<"reelmesh.identity.v1.PhoneChanged"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * Whether it has a number after the change.
+   *
+   * @generated from field: bool present = 2;
+   */
+  present: boolean;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 3;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.PhoneChanged.
+ * Use `create(PhoneChangedSchema)` to create a new message.
+ */
+export const PhoneChangedSchema: GenMessage<PhoneChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 25);
+
+/**
+ * A profile was made. Subject `reelmesh.identity.v1.ProfileCreated`.
+ *
+ * @generated from message reelmesh.identity.v1.ProfileCreated
+ */
+export type ProfileCreated = Message<"reelmesh.identity.v1.ProfileCreated"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The profile.
+   *
+   * @generated from field: string profile_id = 2;
+   */
+  profileId: string;
+
+  /**
+   * Rating of films that it may watch, at most.
+   *
+   * @generated from field: reelmesh.identity.v1.MaturityRating maturity_rating = 3;
+   */
+  maturityRating: MaturityRating;
+
+  /**
+   * Whether it is a child's.
+   *
+   * @generated from field: bool kids = 4;
+   */
+  kids: boolean;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 5;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.ProfileCreated.
+ * Use `create(ProfileCreatedSchema)` to create a new message.
+ */
+export const ProfileCreatedSchema: GenMessage<ProfileCreated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 26);
+
+/**
+ * A profile was changed, or its PIN. Subject `reelmesh.identity.v1.ProfileChanged`.
+ *
+ * @generated from message reelmesh.identity.v1.ProfileChanged
+ */
+export type ProfileChanged = Message<"reelmesh.identity.v1.ProfileChanged"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The profile.
+   *
+   * @generated from field: string profile_id = 2;
+   */
+  profileId: string;
+
+  /**
+   * Rating after the change.
+   *
+   * @generated from field: reelmesh.identity.v1.MaturityRating maturity_rating = 3;
+   */
+  maturityRating: MaturityRating;
+
+  /**
+   * Whether it is a child's after the change.
+   *
+   * @generated from field: bool kids = 4;
+   */
+  kids: boolean;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 5;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.ProfileChanged.
+ * Use `create(ProfileChangedSchema)` to create a new message.
+ */
+export const ProfileChangedSchema: GenMessage<ProfileChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 27);
+
+/**
+ * A profile was removed. Subject `reelmesh.identity.v1.ProfileDeleted`.
+ *
+ * @generated from message reelmesh.identity.v1.ProfileDeleted
+ */
+export type ProfileDeleted = Message<"reelmesh.identity.v1.ProfileDeleted"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The profile.
+   *
+   * @generated from field: string profile_id = 2;
+   */
+  profileId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 3;
+   */
+  deleteTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.ProfileDeleted.
+ * Use `create(ProfileDeletedSchema)` to create a new message.
+ */
+export const ProfileDeletedSchema: GenMessage<ProfileDeleted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 28);
+
+/**
+ * A session went into a profile. Subject `reelmesh.identity.v1.ProfileSelected`.
+ *
+ * @generated from message reelmesh.identity.v1.ProfileSelected
+ */
+export type ProfileSelected = Message<"reelmesh.identity.v1.ProfileSelected"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The profile.
+   *
+   * @generated from field: string profile_id = 2;
+   */
+  profileId: string;
+
+  /**
+   * The session.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp select_time = 4;
+   */
+  selectTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.ProfileSelected.
+ * Use `create(ProfileSelectedSchema)` to create a new message.
+ */
+export const ProfileSelectedSchema: GenMessage<ProfileSelected> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 29);
+
+/**
+ * A PIN was wrong, or tried too often. Subject `reelmesh.identity.v1.PinRefused`.
+ *
+ * @generated from message reelmesh.identity.v1.PinRefused
+ */
+export type PinRefused = Message<"reelmesh.identity.v1.PinRefused"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The profile that the call was about; empty for a new one.
+   *
+   * @generated from field: string profile_id = 2;
+   */
+  profileId: string;
+
+  /**
+   * The session.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+
+  /**
+   * Name of an `ErrorReason` without its prefix.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp refuse_time = 5;
+   */
+  refuseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.PinRefused.
+ * Use `create(PinRefusedSchema)` to create a new message.
+ */
+export const PinRefusedSchema: GenMessage<PinRefused> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 30);
+
+/**
+ * A device was registered, or came back with its key. Subject `reelmesh.identity.v1.DeviceRegistered`.
+ *
+ * @generated from message reelmesh.identity.v1.DeviceRegistered
+ */
+export type DeviceRegistered = Message<"reelmesh.identity.v1.DeviceRegistered"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 2;
+   */
+  deviceId: string;
+
+  /**
+   * The session that is bound to it.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+
+  /**
+   * What it runs.
+   *
+   * @generated from field: string platform = 4;
+   */
+  platform: string;
+
+  /**
+   * Thumbprint of its public key (RFC 7638).
+   *
+   * @generated from field: string key_thumbprint = 5;
+   */
+  keyThumbprint: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp register_time = 6;
+   */
+  registerTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.DeviceRegistered.
+ * Use `create(DeviceRegisteredSchema)` to create a new message.
+ */
+export const DeviceRegisteredSchema: GenMessage<DeviceRegistered> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 31);
+
+/**
+ * A device was revoked: nothing may be played on it any more. Subject `reelmesh.identity.v1.DeviceRevoked`.
+ *
+ * @generated from message reelmesh.identity.v1.DeviceRevoked
+ */
+export type DeviceRevoked = Message<"reelmesh.identity.v1.DeviceRevoked"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 2;
+   */
+  deviceId: string;
+
+  /**
+   * Thumbprint of its public key (RFC 7638).
+   *
+   * @generated from field: string key_thumbprint = 3;
+   */
+  keyThumbprint: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp revoke_time = 4;
+   */
+  revokeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.DeviceRevoked.
+ * Use `create(DeviceRevokedSchema)` to create a new message.
+ */
+export const DeviceRevokedSchema: GenMessage<DeviceRevoked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_events, 32);
 
 /**
  * Why a session ended.

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/policy/v1/events.proto.
  */
 export const file_reelmesh_policy_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi2QEKD1BsYXliYWNrQ3JlYXRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCg5TZXNzaW9uUmV2b2tlZBISCgpzZXNzaW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqIBCg1UYXJnZXRSZXZva2VkEhUKDXJldm9jYXRpb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBnRhcmdldBgDIAEoCRIRCgl0YXJnZXRfaWQYBCABKAkSDQoFYWN0b3IYBSABKAkSLwoLcmV2b2tlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoABChBSZXZvY2F0aW9uTGlmdGVkEhUKDXJldm9jYXRpb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEi0KCWxpZnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUQoQVGlja2V0S2V5Um90YXRlZBIOCgZrZXlfaWQYASABKAkSLQoJc2lnbl90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi2QEKD1BsYXliYWNrQ3JlYXRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCg5TZXNzaW9uUmV2b2tlZBISCgpzZXNzaW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqIBCg1UYXJnZXRSZXZva2VkEhUKDXJldm9jYXRpb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBnRhcmdldBgDIAEoCRIRCgl0YXJnZXRfaWQYBCABKAkSDQoFYWN0b3IYBSABKAkSLwoLcmV2b2tlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoABChBSZXZvY2F0aW9uTGlmdGVkEhUKDXJldm9jYXRpb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEi0KCWxpZnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUQoQVGlja2V0S2V5Um90YXRlZBIOCgZrZXlfaWQYASABKAkSLQoJc2lnbl90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKPAQoPVmlld2VyU3VzcGVjdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIRCgl2aWV3ZXJfaWQYAiABKAkSDQoFc2NvcmUYAyABKAUSEwoLZXhwbGFuYXRpb24YBCABKAkSLAoIYWN0X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpEBChFWaWV3ZXJTdGVwVXBBc2tlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK/AQoPVmlld2VyVGhyb3R0bGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIRCgl2aWV3ZXJfaWQYAiABKAkSDQoFc2NvcmUYAyABKAUSEwoLZXhwbGFuYXRpb24YBCABKAkSLAoIYWN0X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVudGlsX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqUBCg1WaWV3ZXJSZWZ1c2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIRCgl2aWV3ZXJfaWQYAiABKAkSDQoFc2NvcmUYAyABKAUSEwoLZXhwbGFuYXRpb24YBCABKAkSLAoIYWN0X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmVuZGVkX3Nlc3Npb25zGAYgASgDIo8BChFWaWV3ZXJSaXNrQ2xlYXJlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEg8KB2NvbW1lbnQYBCABKAkSLgoKY2xlYXJfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * A playback was allowed. Subject `reelmesh.policy.v1.PlaybackCreated`.
@@ -246,4 +246,263 @@ export type TicketKeyRotated = Message<"reelmesh.policy.v1.TicketKeyRotated"> & 
  */
 export const TicketKeyRotatedSchema: GenMessage<TicketKeyRotated> = /*@__PURE__*/
   messageDesc(file_reelmesh_policy_v1_events, 4);
+
+/**
+ * What happens on a viewer's behalf looks unusual. Subject `reelmesh.policy.v1.ViewerSuspected`.
+ *
+ * @generated from message reelmesh.policy.v1.ViewerSuspected
+ */
+export type ViewerSuspected = Message<"reelmesh.policy.v1.ViewerSuspected"> & {
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The viewer; the session where the viewer is not known.
+   *
+   * @generated from field: string viewer_id = 2;
+   */
+  viewerId: string;
+
+  /**
+   * The score, 0 to 100.
+   *
+   * @generated from field: int32 score = 3;
+   */
+  score: number;
+
+  /**
+   * What was seen, for people. It names no address.
+   *
+   * @generated from field: string explanation = 4;
+   */
+  explanation: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp act_time = 5;
+   */
+  actTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.ViewerSuspected.
+ * Use `create(ViewerSuspectedSchema)` to create a new message.
+ */
+export const ViewerSuspectedSchema: GenMessage<ViewerSuspected> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 5);
+
+/**
+ * New playbacks of a viewer need a recent sign-in. Subject `reelmesh.policy.v1.ViewerStepUpAsked`.
+ *
+ * @generated from message reelmesh.policy.v1.ViewerStepUpAsked
+ */
+export type ViewerStepUpAsked = Message<"reelmesh.policy.v1.ViewerStepUpAsked"> & {
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The viewer; the session where the viewer is not known.
+   *
+   * @generated from field: string viewer_id = 2;
+   */
+  viewerId: string;
+
+  /**
+   * The score, 0 to 100.
+   *
+   * @generated from field: int32 score = 3;
+   */
+  score: number;
+
+  /**
+   * What was seen, for people. It names no address.
+   *
+   * @generated from field: string explanation = 4;
+   */
+  explanation: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp act_time = 5;
+   */
+  actTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.ViewerStepUpAsked.
+ * Use `create(ViewerStepUpAskedSchema)` to create a new message.
+ */
+export const ViewerStepUpAskedSchema: GenMessage<ViewerStepUpAsked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 6);
+
+/**
+ * The playbacks of a viewer are slowed down. Subject `reelmesh.policy.v1.ViewerThrottled`.
+ *
+ * @generated from message reelmesh.policy.v1.ViewerThrottled
+ */
+export type ViewerThrottled = Message<"reelmesh.policy.v1.ViewerThrottled"> & {
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The viewer; the session where the viewer is not known.
+   *
+   * @generated from field: string viewer_id = 2;
+   */
+  viewerId: string;
+
+  /**
+   * The score, 0 to 100.
+   *
+   * @generated from field: int32 score = 3;
+   */
+  score: number;
+
+  /**
+   * What was seen, for people. It names no address.
+   *
+   * @generated from field: string explanation = 4;
+   */
+  explanation: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp act_time = 5;
+   */
+  actTime?: Timestamp | undefined;
+
+  /**
+   * Until when, unless more is seen.
+   *
+   * @generated from field: google.protobuf.Timestamp until_time = 6;
+   */
+  untilTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.ViewerThrottled.
+ * Use `create(ViewerThrottledSchema)` to create a new message.
+ */
+export const ViewerThrottledSchema: GenMessage<ViewerThrottled> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 7);
+
+/**
+ * The playbacks of a viewer were revoked, and new ones are refused. Subject `reelmesh.policy.v1.ViewerRefused`.
+ *
+ * @generated from message reelmesh.policy.v1.ViewerRefused
+ */
+export type ViewerRefused = Message<"reelmesh.policy.v1.ViewerRefused"> & {
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The viewer; the session where the viewer is not known.
+   *
+   * @generated from field: string viewer_id = 2;
+   */
+  viewerId: string;
+
+  /**
+   * The score, 0 to 100.
+   *
+   * @generated from field: int32 score = 3;
+   */
+  score: number;
+
+  /**
+   * What was seen, for people. It names no address.
+   *
+   * @generated from field: string explanation = 4;
+   */
+  explanation: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp act_time = 5;
+   */
+  actTime?: Timestamp | undefined;
+
+  /**
+   * How many running sessions were revoked.
+   *
+   * @generated from field: int64 ended_sessions = 6;
+   */
+  endedSessions: bigint;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.ViewerRefused.
+ * Use `create(ViewerRefusedSchema)` to create a new message.
+ */
+export const ViewerRefusedSchema: GenMessage<ViewerRefused> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 8);
+
+/**
+ * The score of a viewer was set back, and with it whatever followed from it. Subject `reelmesh.policy.v1.ViewerRiskCleared`.
+ *
+ * @generated from message reelmesh.policy.v1.ViewerRiskCleared
+ */
+export type ViewerRiskCleared = Message<"reelmesh.policy.v1.ViewerRiskCleared"> & {
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The viewer; the session where the viewer is not known.
+   *
+   * @generated from field: string viewer_id = 2;
+   */
+  viewerId: string;
+
+  /**
+   * Who set it back: the name of a principal.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * Why, in their words.
+   *
+   * @generated from field: string comment = 4;
+   */
+  comment: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp clear_time = 5;
+   */
+  clearTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.ViewerRiskCleared.
+ * Use `create(ViewerRiskClearedSchema)` to create a new message.
+ */
+export const ViewerRiskClearedSchema: GenMessage<ViewerRiskCleared> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 9);
 
