@@ -87,8 +87,8 @@ def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
-    unsigned = f"{part({'alg': 'none', 'kid': header['kid'], 'typ': 'playback+jwt'})}.{claims}."
     confused = f"{part({**header, 'alg': 'HS256'})}.{claims}"
+    unsigned = f"{part({'alg': 'none', 'kid': header['kid'], 'typ': 'playback+jwt'})}.{claims}."
     return {
         "the good one": ticket,
         "signed again": signed(),

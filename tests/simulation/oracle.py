@@ -167,7 +167,7 @@ class Oracle:
             f"{sorted(bar.reasons)}: began {bar.began - asked:+.3f}, sure {bar.sure - asked:+.3f}, lifting {bar.lifting - asked:+.3f}"
             for bar in bars
         ]
-        self.complaints.append(f"{why} ({'; '.join(since)})")
+        self.complaints.append(f"{asked:.3f} {why} ({'; '.join(since)})")
 
 
 def _places(viewer: Viewer, asked: float, answered: float, but: Seat | None = None) -> list[Bar]:
