@@ -103,7 +103,7 @@ def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
         "alg none with a signature": unsigned + signature,
         "another algorithm": f"{confused}.{part(public.decode())}",
         "another key": signed(generate_private_key(SECP256R1())),
-        **{"another kid": signed(kid="unknown"), "another type": signed(typ="JWT")},
+        "another kid": signed(kid="unknown"), "another type": signed(typ="JWT"),
         "another issuer": signed(iss="somebody"),
         "no issuer": signed(iss=None),
         "no session": signed(sub=None),
