@@ -71,8 +71,7 @@ def neighbour(character: str) -> str:
 def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
     """Tickets that must not be honoured, or only for what they say, by what is odd about them."""
     head, claims, signature = ticket.split(".")
-    pem = (lanes.scene.settings.secrets_dir / TICKET_KEY_FILE).read_bytes()
-    ours = load_pem_private_key(pem, None)
+    ours = load_pem_private_key((lanes.scene.settings.secrets_dir / TICKET_KEY_FILE).read_bytes(), None)
     public = ours.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     header = jwt.get_unverified_header(ticket)
     said = jwt.decode(ticket, options={"verify_signature": False})
@@ -103,7 +102,8 @@ def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
         "alg none with a signature": unsigned + signature,
         "another algorithm": f"{confused}.{part(public.decode())}",
         "another key": signed(generate_private_key(SECP256R1())),
-        "another kid": signed(kid="unknown"), "another type": signed(typ="JWT"),
+        "another kid": signed(kid="unknown"),
+        "another type": signed(typ="JWT"),
         "another issuer": signed(iss="somebody"),
         "no issuer": signed(iss=None),
         "no session": signed(sub=None),
