@@ -103,7 +103,7 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
             return
         changed, refused = asyncio.Event(), asyncio.Event()
         self._streams.add(changed)
-        listening = asyncio.create_task(_heed(requests, name, refused))
+        listening = asyncio.create_task(_heed(requests, name, refused, changed))
         try:
             version = 0
             while not self._closing:
@@ -146,10 +146,15 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
         return barred_filter(sessions, packages) if len(sessions) + len(packages) <= self._most_barred else everyone()
 
 
-async def _heed(requests: AsyncIterator[DiscoveryRequest], name: str, refused: asyncio.Event) -> None:
-    """Reads what an edge answers. When it cannot use what it was told it goes on with what it had, and somebody should know."""
+async def _heed(
+    requests: AsyncIterator[DiscoveryRequest], name: str, refused: asyncio.Event, changed: asyncio.Event
+) -> None:
+    """Reads what an edge answers. When it cannot use what it was told it goes on with what it had, so it is told something else at once,
+    and somebody should know."""
     async for request in requests:
         if request.HasField("error_detail"):
+            if not refused.is_set():  # once: it may refuse the next as well
+                changed.set()
             refused.set()
             log.error("an edge refused its configuration", filter=name, why=request.error_detail.message[:500])
 

@@ -25,8 +25,8 @@ class PeerMissing(Exception):
 
 
 @contextlib.asynccontextmanager
-async def started(*command: str, port: int) -> AsyncIterator[None]:
-    """A server for the length of the block, from when it accepts connections."""
+async def started(*command: str, port: int) -> AsyncIterator[int]:
+    """A server for the length of the block, from when it accepts connections; yields its process id."""
     child = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
     try:
         for _ in range(200):
@@ -37,20 +37,25 @@ async def started(*command: str, port: int) -> AsyncIterator[None]:
             await asyncio.sleep(0.05)
         else:
             raise PeerMissing(f"{command[0]} did not start")
-        yield
+        yield child.pid
     finally:
         with contextlib.suppress(ProcessLookupError):
             child.terminate()
         await child.wait()
 
 
-@contextlib.asynccontextmanager
-async def nginx(folder: Path) -> AsyncIterator[str]:
-    """nginx with its own DAV module; yields a URL to PUT to. Bodies go to disk as they come."""
+def nginx_program() -> str:
+    """Where nginx is."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         raise PeerMissing("nginx is missing: apt-get install --no-install-recommends nginx-light")
-    port = free_port()
+    return program
+
+
+@contextlib.asynccontextmanager
+async def nginx(folder: Path) -> AsyncIterator[str]:
+    """nginx with its own DAV module; yields a URL to PUT to. Bodies go to disk as they come."""
+    program, port = nginx_program(), free_port()
     for name in ("body", "put"):
         (folder / name).mkdir(parents=True)
     config = folder / "nginx.conf"

@@ -17,7 +17,7 @@ from reelmesh.policy.v1 import tokens_service_pb2 as api
 
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import Edge
-from tests.envoy.test_lanes import SEGMENT, Lanes, nobody_asks, some_lanes
+from tests.envoy.lanes import SEGMENT, Lanes, nobody_asks, some_lanes
 from tests.policy.scene import HD
 from tests.policy.test_doors import call, token_for
 from tests.support.keys import with_api_key

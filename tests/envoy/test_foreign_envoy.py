@@ -14,7 +14,7 @@ import pytest
 
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import free_port
-from tests.envoy.test_lanes import Lanes, some_lanes
+from tests.envoy.lanes import Lanes, some_lanes
 from tests.policy.test_doors import bare, token_for
 from tests.support.keys import with_api_key
 from tools.envoy_config import command

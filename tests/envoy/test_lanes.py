@@ -8,9 +8,9 @@ import contextlib
 import itertools
 import json
 import shutil
+import string
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,116 +19,20 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from reelmesh.policy.v1 import policy_service_pb2 as api
 
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from services.policy.edge import DECISIONS
 from services.policy.tickets import TICKET_KEY_FILE
-from tests.envoy.edge import Edge, running_edge
-from tests.policy.scene import Scene, a_scene
+from tests.envoy.edge import running_edge
+from tests.envoy.lanes import FILES, Lanes, asked, eventually, nobody_asks, some_lanes, warmed_up
+from tests.policy.scene import a_scene
 from tests.support import certificates
-
-SEGMENT = b"a segment"
-FILES = ("video/1.m4s", "video/2.m4s", "audio/1.m4s", "init.mp4", "poster.jpg", "manifest.mpd", "master.m3u8")
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """Both edges, in front of one policy service and one set of published files."""
-
-    scene: Scene
-    warm: Edge
-    strict: Edge
-    objects: Path
-
-    async def film(self, **fields: Any) -> tuple[api.CreatePlaybackResponse, str]:
-        """A film that is published and played; the path of its package with a ticket comes along."""
-        film = await self.scene.publish()
-        for file in FILES:
-            path = self.objects / "published" / film.package_id / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(SEGMENT)
-        answer = await self.scene.play(film.asset_id, **fields)
-        url = answer.playback.dash_url
-        return answer, url[url.index("/p/") :].removesuffix("/manifest.mpd")
-
-    async def both(self, path: str, method: str = "GET", **headers: str) -> tuple[str, str]:
-        """What each edge makes of a request: its status, and its body or the reason of its refusal."""
-        return await self.at(self.warm, path, method, **headers), await self.at(self.strict, path, method, **headers)
-
-    @staticmethod
-    async def at(edge: Edge, path: str, method: str = "GET", **headers: str) -> str:
-        """By hand, so that no client makes the path prettier than it is."""
-        lines = [f"{method} {path} HTTP/1.1", f"host: {edge.address}", "connection: close"]
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        answer = (await edge.raw("\r\n".join([*lines, "", ""]).encode("latin-1"))).decode("latin-1")
-        head, _, body = answer.partition("\r\n\r\n")
-        status, *fields = head.split("\r\n")
-        known = dict(field.split(": ", 1) for field in fields)
-        if known.get("content-type") == "application/json":
-            with contextlib.suppress(ValueError):
-                found = json.loads(body)
-                found["details"][0].get("metadata", {}).pop("correlation_id", None)
-                body = json.dumps(found)
-        told = ("content-type", "content-length", "content-range", "cache-control", "x-reelmesh-reason")
-        return "\n".join([status, *(f"{name}: {known[name]}" for name in told if name in known), body])
-
-
-@contextlib.asynccontextmanager
-async def some_lanes(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Lanes]:
-    """Lanes in front of a policy service; `changed` are settings that are not the default."""
-    objects = Path(tempfile.mkdtemp(prefix="lanes-"))
-    try:
-        async with a_scene(mesh, **changed) as scene:
-            policy, secrets = scene.settings.peer("policy"), scene.settings.secrets_dir
-            async with (
-                running_edge(secrets, policy=policy, objects=objects, strict=False) as warm,
-                running_edge(secrets, policy=policy, objects=objects) as strict,
-            ):
-                lanes = Lanes(scene, warm, strict, objects)
-                await warmed_up(lanes)
-                yield lanes
-    finally:
-        shutil.rmtree(objects)
-
-
-async def warmed_up(lanes: Lanes, edge: Edge | None = None) -> None:
-    """Waits until an edge lets a segment through without asking."""
-    _, base = await lanes.film()
-    async with asyncio.timeout(20):
-        while True:
-            before = asked()
-            found = await lanes.at(edge or lanes.warm, f"{base}/video/1.m4s")
-            if " 200 " in found and asked() == before:
-                return
-            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
 async def lanes(mesh: ProcessSettings) -> AsyncIterator[Lanes]:
     async with some_lanes(mesh) as found:
         yield found
-
-
-@contextlib.contextmanager
-def nobody_asks() -> Iterator[None]:
-    """Nobody asks the policy service to judge a request during the block."""
-    before = asked()
-    yield
-    assert asked() == before
-
-
-def asked() -> float:
-    (metric,) = DECISIONS.collect()
-    return sum(sample.value for sample in metric.samples if sample.name.endswith("_total"))
-
-
-async def eventually(lanes: Lanes, path: str, wanted: str) -> None:
-    """Waits until the warm edge answers so."""
-    async with asyncio.timeout(5):
-        while wanted not in await lanes.at(lanes.warm, path):
-            await asyncio.sleep(0.01)
 
 
 async def test_a_segment_passes_without_anybody_being_asked(lanes: Lanes) -> None:
@@ -158,11 +62,16 @@ async def test_ranges_and_heads_are_answered_alike(lanes: Lanes) -> None:
         assert warm == strict
 
 
+def neighbour(character: str) -> str:
+    """The next character of base64url (RFC 4648 §5): at the end of a signature its bits stand for nothing."""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    return alphabet[(alphabet.index(character) + 1) % 64]
+
+
 def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
     """Tickets that must not be honoured, or only for what they say, by what is odd about them."""
     head, claims, signature = ticket.split(".")
-    pem = (lanes.scene.settings.secrets_dir / TICKET_KEY_FILE).read_bytes()
-    ours = load_pem_private_key(pem, password=None)
+    ours = load_pem_private_key((lanes.scene.settings.secrets_dir / TICKET_KEY_FILE).read_bytes(), None)
     public = ours.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     header = jwt.get_unverified_header(ticket)
     said = jwt.decode(ticket, options={"verify_signature": False})
@@ -177,14 +86,15 @@ def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
-    unsigned = f"{part({'alg': 'none', 'kid': header['kid'], 'typ': 'playback+jwt'})}.{claims}."
     confused = f"{part({**header, 'alg': 'HS256'})}.{claims}"
+    unsigned = f"{part({'alg': 'none', 'kid': header['kid'], 'typ': 'playback+jwt'})}.{claims}."
     return {
         "the good one": ticket,
         "signed again": signed(),
         "tampered header": f"{head[:-2]}AA.{claims}.{signature}",
         "tampered claims": f"{head}.{claims[:-3]}AAA.{signature}",
         "tampered signature": f"{head}.{claims}.{signature[:-4]}AAAA",
+        "other idle bits": f"{ticket[:-1]}{neighbour(ticket[-1])}",
         "no signature": f"{head}.{claims}.",
         "two parts": f"{head}.{claims}",
         "four parts": f"{ticket}.{signature}",

@@ -13,7 +13,7 @@ from reelmesh.policy.v1 import signals_service_pb2 as api
 
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import Edge
-from tests.envoy.test_lanes import Lanes, nobody_asks, some_lanes
+from tests.envoy.lanes import Lanes, nobody_asks, some_lanes
 
 LARGE = b"x" * 512 * 1024
 

@@ -16,7 +16,7 @@ from reelmesh.policy.v1 import policy_service_pb2 as api
 from services.kit.errors import Refusal
 from services.policy.__main__ import PolicySettings, wire
 from tests.envoy.edge import running_edge
-from tests.envoy.test_lanes import Lanes, nobody_asks, warmed_up
+from tests.envoy.lanes import Lanes, nobody_asks, warmed_up
 from tests.policy.scene import AUDIO, Edge, a_scene, an_edge, eventually, refused
 from tests.support.running import running
 from tests.support.stores import Stores, mortal_stores, without_environment

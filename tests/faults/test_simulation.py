@@ -1,0 +1,66 @@
+"""Some hundred viewers for half a minute: nobody who is entitled is refused, and nobody who is not is served."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.kit.settings import ProcessSettings
+from tests.simulation.oracle import Bar, Oracle, Seat, Title, Viewer
+from tests.simulation.run import Script, played
+
+KINDS = {
+    *("opening served", "opening TOO_MANY_STREAMS", "opening ENTITLEMENT_REQUIRED", "opening ASSET_WITHDRAWN"),
+    *("segment served", "segment SESSION_REVOKED", "segment PLAYBACK_REVOKED", "segment TICKET_EXPIRED"),
+    *("segment ASSET_WITHDRAWN", "manifest served", "heartbeat served"),
+    *("segment TOO_MANY_STREAMS", "heartbeat TOO_MANY_STREAMS"),
+}
+"""What has to happen for the run to mean something; the whole list is longer."""
+
+
+@pytest.mark.timeout(150)
+async def test_an_oracle_agrees_with_every_answer_that_viewers_get(mesh: ProcessSettings) -> None:
+    oracle = await played(mesh, Script(viewers=300, seconds=30, step=1.5))
+    assert oracle.complaints == []
+    assert set(oracle.outcomes) >= KINDS, oracle.outcomes
+
+
+def a_seat(*bars: Bar, expires: float = 1000) -> Seat:
+    """A session that was opened at the moment 0."""
+    return Seat("pbs_1", "/p/t/pkg_1", Title("ast_1", "pkg_1"), Viewer("ada"), 0, expires, 0, list(bars))
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason", "fine"),
+    [
+        (9.8, "", True),
+        (9.8, "SESSION_REVOKED", False),
+        (10.5, "", True),
+        (10.5, "SESSION_REVOKED", True),
+        (10.5, "TICKET_INVALID", False),
+        (11.3, "SESSION_REVOKED", True),
+        (11.3, "", False),
+        (20.5, "SESSION_REVOKED", True),
+        (20.5, "", True),
+        (22.3, "SESSION_REVOKED", False),
+        (22.3, "", True),
+    ],
+)
+def test_the_oracle_allows_a_second_for_an_order_to_take_effect_and_no_more(
+    asked: float, reason: str, fine: bool
+) -> None:
+    """Revoked from 10 to 10.2, lifted from 20 to 21.2; each request takes a tenth of a second."""
+    oracle, bar = Oracle(), Bar(frozenset({"SESSION_REVOKED"}), began=10, sure=10.2, lifting=20, lifted=21.2)
+    oracle.request(a_seat(bar), "segment", asked, asked + 0.1, reason)
+    assert (oracle.complaints == []) == fine
+
+
+def test_the_oracle_knows_when_a_ticket_ends_and_when_a_viewer_has_no_place_left() -> None:
+    oracle, viewer = Oracle(), Viewer("ada")
+    oracle.request(a_seat(expires=5), "segment", 5.6, 5.7, "")
+    oracle.request(a_seat(expires=5), "segment", 4.6, 4.7, "TICKET_EXPIRED")
+    viewer.seats += [a_seat(), a_seat()]
+    oracle.opening(viewer, Title("ast_2", "pkg_2"), 3, 3.1, "")
+    assert len(oracle.complaints) == 3
+    oracle.opening(viewer, Title("ast_2", "pkg_2"), 3, 3.1, "TOO_MANY_STREAMS")
+    oracle.opening(viewer, Title("ast_2", "pkg_2"), 40, 40.1, "")
+    assert len(oracle.complaints) == 3
