@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +33,7 @@ TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  # RFC 9068 §2.1
 CLOCKS_APART: Final = 60.0
 """Seconds by which the issuer's clock may be ahead."""
 _REMEMBERED: Final = 4096
+_API_KEY: Final = re.compile(r"rmk_[A-Za-z0-9_-]{43}")
 _FIRST_NEWS: Final = 3.0
 _PATIENCE: Final = 3.0
 _AWAY: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -111,6 +113,13 @@ class AccessTokens:
         return known
 
 
+def _is_access_token(token: str) -> bool:
+    try:
+        return jwt.get_unverified_header(token).get("typ") == TOKEN_TYPE
+    except (jwt.InvalidTokenError, RecursionError):
+        return False
+
+
 def _public(encoded: bytes) -> EllipticCurvePublicKey:
     key = load_der_public_key(encoded)
     if not isinstance(key, EllipticCurvePublicKey):
@@ -159,12 +168,16 @@ class RemoteTrust:
         self._watching: asyncio.Task[None] | None = None
 
     async def person(self, token: str) -> Principal:
-        """Who an access token belongs to."""
+        """Who an access token belongs to. What is none at all is refused even while nobody can be asked."""
+        if not _is_access_token(token):
+            raise credential_invalid("the credential is neither an access token nor an API key; sign in again")
         await self._informed()
         return self._tokens.check(token)
 
     async def api_key(self, key: str) -> Principal:
-        """Who an API key belongs to."""
+        """Who an API key belongs to. What is none at all is refused even while nobody can be asked."""
+        if not _API_KEY.fullmatch(key):
+            raise credential_invalid("the API key is not whole; copy it once more, or make a new one")
         await self._informed()
         digest, now = hashlib.sha256(key.encode()).digest(), self._clock.now().timestamp()
         known = self._api_keys.get(digest)

@@ -276,7 +276,9 @@ async def test_a_refusal_that_says_too_much_still_arrives_whole(hops: Hops) -> N
 @pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
 async def test_bytes_that_are_no_request_are_refused_and_are_no_defect(hops: Hops, kind: str) -> None:
     method = "GetAsset" if kind == "unary_unary" else "WatchAsset"
-    async with grpc.aio.insecure_channel(hops.far_address) as channel:
+    options = [("grpc.ssl_target_name_override", host_name(domain(), "far"))]
+    credentials = channel_credentials(certificates_of("near").current())
+    async with grpc.aio.secure_channel(hops.far_address, credentials, options=options) as channel:
         for unreadable in (b"\0", b"\x0a\x02\xed\xa0"):
             call: Any = getattr(channel, kind)(f"/{ASSETS.full_name}/{method}")(unreadable, metadata=hops.credential)
             refusal = await refused(call if kind == "unary_unary" else call.read())

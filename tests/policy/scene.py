@@ -209,7 +209,7 @@ class Scene:
         request = api.CreatePlaybackRequest(
             request_id=fields.pop("request_id", new_id("req")), asset_id=asset_id, lifetime=span, **fields
         )
-        return await self.stub.CreatePlayback(request)
+        return await self.stub.CreatePlayback(request, timeout=50)
 
     async def revoke(self, session_id: str, comment: str = "") -> api.RevokePlaybackSessionResponse:
         return await self.stub.RevokePlaybackSession(

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import httpx
 
+from gateway.oauth.__main__ import OAuthGatewaySettings
+from gateway.oauth.__main__ import wire as wire_oauth
 from gateway.tus.__main__ import TusSettings
 from gateway.tus.__main__ import wire as wire_tus
 from services.kit.settings import ProcessSettings
@@ -19,13 +21,16 @@ from tools.envoy_config import command, render, write_certificate_sources
 
 @contextlib.asynccontextmanager
 async def running_edge(settings: ProcessSettings) -> AsyncIterator[str]:
-    """Runs the tus gateway and Envoy, and yields the URL for people once every part is well. Services must run already."""
+    """Runs the gateways and Envoy, and yields the URL for people once every part is well. Services must run already."""
     folder = settings.run_dir.resolve()
     edge = replace(settings_in(folder, free_port(), settings.secrets_dir), objects=settings.data_dir / "objects")
     write_certificate_sources(edge)
     config, log = folder / "envoy.yaml", folder / "envoy.log"
     config.write_text(render(edge), encoding="utf-8")
-    async with running("tus", TusSettings(**settings.model_dump()), wire_tus):
+    async with (
+        running("tus", TusSettings(**settings.model_dump()), wire_tus),
+        running("oauth", OAuthGatewaySettings(**settings.model_dump()), wire_oauth),
+    ):
         with log.open("wb") as out:
             envoy = await asyncio.create_subprocess_exec(*command(config, edge), stdout=out, stderr=out)
         try:

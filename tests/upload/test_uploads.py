@@ -253,7 +253,7 @@ async def test_every_method_needs_a_credential(uploads: Uploads) -> None:
         bare = upload_service_pb2_grpc.UploadServiceStub(channel)
         refusal = await refused(lambda: bare.ListUploads(upload_service_pb2.ListUploadsRequest()))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
-    async with connected(uploads.settings, "upload", CONTRACT, key="rmk_" + "x" * 43) as channel:
+    async with connected(uploads.settings, "upload", CONTRACT, key="rmk_" + "x" * 42) as channel:
         wrong = upload_service_pb2_grpc.UploadServiceStub(channel)
         assert (
             await refused(lambda: wrong.ListUploads(upload_service_pb2.ListUploadsRequest()))

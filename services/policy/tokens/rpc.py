@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from services.policy.cdn.urls import signed
 from services.policy.domain import Package, Session
 from services.policy.doors import Doors
 from services.policy.edge import answer_to
+from services.policy.judge import PackageUnknown
 from services.policy.previews import Previews
 from services.policy.tickets import Tickets
 from services.policy.tokens.asked import claims_of
@@ -138,6 +140,8 @@ class TokensServicer(tokens_service_pb2_grpc.TokensServiceServicer):
         network = str(_network(request.network) or "")
         async with self._database.transaction() as tx:
             package = await store.published(tx, current_call().organisation_id, request.package_id)
+        with contextlib.suppress(PackageUnknown):  # of another replica's publishing, a moment ago
+            self._doors.owner(package.package_id)  # the edge may have heard of a deletion before it is in the database
         file = {
             tokens_pb2.PREVIEW_KIND_POSTER: package.poster_path,
             tokens_pb2.PREVIEW_KIND_THUMBNAILS: package.thumbnails_path,
