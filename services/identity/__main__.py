@@ -59,6 +59,8 @@ CONTRACTS = [
     signing_keys_service_pb2.DESCRIPTOR.services_by_name["SigningKeysService"],
     trust_service_pb2.DESCRIPTOR.services_by_name["TrustService"],
     *oauth.CONTRACTS,
+    *PEOPLE_CONTRACTS,
+    *PASSKEYS_CONTRACTS,
 ]
 
 Add = Callable[[grpc.aio.Server], None]
@@ -268,7 +270,7 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
     process.in_background(Relay(on.database, bus.jetstream()).run(), "relay")
     process.in_background(on.feed.run(), "trust feed")
     process.in_background(Upkeep(on.database, process.clock).run(settings.identity_upkeep_seconds), "upkeep")
-    await process.serve([*CONTRACTS, *PEOPLE_CONTRACTS, *PASSKEYS_CONTRACTS], add, trust=trust)
+    await process.serve(CONTRACTS, add, trust=trust)
     process.in_background(on.feed.until_stopped(), "trust watchers")  # stopped before the server is drained
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import re
+import typing
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -193,7 +194,9 @@ async def everything(settings: ProcessSettings, clock: FixedClock) -> AsyncItera
         for name in sorted(names_of_services(), key=lambda name: (name != "identity", name)):
             module = importlib.import_module(f"services.{name}.__main__")
             await stack.enter_async_context(running(name, _settings(module, settings), module.wire, clock=clock))
-            async with connected(settings, name, key="") as channel:
+            listed = callers_of(name).calls
+            caller = "envoy" if "envoy" in listed else min(listed)
+            async with connected(settings, name, key="", caller=caller) as channel:
                 for served in await _served(channel, operator):
                     assert served not in servers, f"two processes serve {served}"
                     servers[served] = name
@@ -203,11 +206,7 @@ async def everything(settings: ProcessSettings, clock: FixedClock) -> AsyncItera
 
 def _settings(module: Any, settings: ProcessSettings) -> ProcessSettings:
     """The settings of a service, with hashes that cost nothing."""
-    (kind,) = [
-        found
-        for found in vars(module).values()
-        if isinstance(found, type) and issubclass(found, ProcessSettings) and found.__module__ == module.__name__
-    ]
+    kind: type[ProcessSettings] = typing.get_type_hints(module.wire)["settings"]
     return kind(**{**settings.model_dump(), **CHEAP})
 
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import grpc
 import jwt
 import pytest
@@ -17,7 +16,7 @@ from reelmesh.identity.v1 import accounts_service_pb2_grpc, identity_pb2
 from reelmesh.rpc.v1 import trust_service_pb2_grpc
 
 from services.identity.__main__ import IdentitySettings, wire
-from services.identity.messages import Messages, OutgoingMessage
+from services.identity.messages import OutgoingMessage
 from services.identity.sealing import IDENTITY_KEY_FILE, Seal
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.errors import Refusal
@@ -25,6 +24,7 @@ from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator
+from tests.support.mail import sent_to
 from tests.support.running import connected, running
 from tests.support.stores import operator_key
 
@@ -119,17 +119,7 @@ class Scene:
 
     async def messages(self, to: str) -> list[OutgoingMessage]:
         """What is on its way to somebody, in the order of writing."""
-        connection = await asyncpg.connect(
-            host=self.settings.database_host,
-            user=self.settings.database_admin,
-            database=self.settings.database_name,
-        )
-        try:
-            rows = await connection.fetch("SELECT message_id, sealed FROM identity.messages ORDER BY message_id")
-        finally:
-            await connection.close()
-        opened = [Messages(self.seal).opened(row["message_id"], row["sealed"]) for row in rows]
-        return [message for message in opened if message.to == to.lower()]
+        return await sent_to(self.settings, to)
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import grpc
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -23,12 +22,12 @@ from reelmesh.identity.v1 import accounts_service_pb2, accounts_service_pb2_grpc
 from reelmesh.rpc.v1 import access_pb2
 
 import services
-from services.identity.messages import Messages
-from services.identity.sealing import IDENTITY_KEY_FILE, Seal
+from services.kit.callers import callers_of
 from services.kit.ids import new_id
 from services.kit.process import Process
 from services.kit.settings import ProcessSettings
 from services.kit.tls import Certificates, channel_credentials, host_name
+from tests.support.mail import sent_to
 from tests.support.running import running
 from tests.support.stores import operator_key
 
@@ -117,7 +116,8 @@ class Whole:
 
     Attributes:
         servers: name of the service that serves a contract, by the contract's full name.
-        channels: a channel without a credential to whoever serves a contract, by the same name; it comes from Envoy, as people's calls do.
+        channels: a channel without a credential to whoever serves a contract, by the same name; it comes from Envoy, as people's calls do, where Envoy may
+            call at all.
         processes: the running ones by name.
         heard: what they complain of.
     """
@@ -127,7 +127,6 @@ class Whole:
     channels: dict[str, grpc.aio.Channel]
     processes: dict[str, Process]
     heard: Heard
-    _seal: Seal
 
     @property
     def operator(self) -> str:
@@ -151,24 +150,10 @@ class Whole:
         outside = (("x-forwarded-for", f"198.51.{secrets.randbelow(256)}.{secrets.randbelow(256)}"),)
         stub: Any = accounts_service_pb2_grpc.AccountsServiceStub(self.channels["reelmesh.identity.v1.AccountsService"])
         begun = await stub.Register(api.RegisterRequest(email=email, password=password), metadata=outside)
-        code = await self._code(email)
+        code = (await sent_to(self.settings, email))[-1].parameters["code"]
         request = api.VerifyEmailRequest(request_id=new_id("req"), registration_id=begun.registration_id, code=code)
         tokens: identity_pb2.Tokens = (await stub.VerifyEmail(request, metadata=outside)).tokens
         return tokens
-
-    async def _code(self, email: str) -> str:
-        """The code of the last message to an address."""
-        connection = await asyncpg.connect(
-            host=self.settings.database_host,
-            user=self.settings.database_admin,
-            database=self.settings.database_name,
-        )
-        try:
-            rows = await connection.fetch("SELECT message_id, sealed FROM identity.messages ORDER BY message_id DESC")
-        finally:
-            await connection.close()
-        opened = (Messages(self._seal).opened(row["message_id"], row["sealed"]) for row in rows)
-        return str(next(message for message in opened if message.to == email).parameters["code"])
 
 
 def _modules() -> Iterator[tuple[str, Any]]:
@@ -213,11 +198,11 @@ async def all_running(settings: ProcessSettings, **changed: Any) -> AsyncIterato
             processes[name] = await stack.enter_async_context(running(name, made, module.wire))
         servers: dict[str, str] = {}
         for name in processes:
-            target, credentials, options = way(settings, name, "envoy")
+            listed = callers_of(name).calls
+            target, credentials, options = way(settings, name, "envoy" if "envoy" in listed else min(listed))
             channel = grpc.aio.secure_channel(target, credentials, options)
             stack.push_async_callback(channel.close, None)
             for contract in await _served(channel, operator):
                 if contract.startswith("reelmesh."):
                     channels[contract], servers[contract] = channel, name
-        seal = Seal((settings.secrets_dir / IDENTITY_KEY_FILE).read_bytes())
-        yield Whole(settings, servers, channels, processes, heard, seal)
+        yield Whole(settings, servers, channels, processes, heard)
