@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Rout
 
 from tests.journeys.pages import AXE, RULES
 from tests.support.counted_films import film
-from tests.support.mailbox import messages_to, newest_code
+from tests.support.mailbox import newest_code, newest_letter
 from tests.support.mesh import Mesh
 
 PASSWORD = "seven lanterns over Aarhus"  # of nobody
@@ -275,7 +275,9 @@ async def test_a_person_sees_to_their_account(whole_mesh: Mesh, browser: Browser
         await page.get_by_test_id("old-password").fill(PASSWORD)
         await page.get_by_test_id("change-password").click()
         await expect(page.get_by_text("Changed", exact=True)).to_be_visible()
-        assert [message.language for message in await messages_to(whole_mesh, address)][-1] == "fr"
+        await newest_letter(whole_mesh, address, "password-changed")
+        await page.reload()
+        await expect(page.get_by_test_id("language")).to_have_value("fr")
 
 
 async def test_a_creator_brings_a_film_in_with_tokens_that_are_renewed_on_the_way(

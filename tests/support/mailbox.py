@@ -1,34 +1,30 @@
-"""What a running install has written to people: its outgoing messages, opened with its own key."""
+"""What a running install has sent to people, as `reelmesh messages` shows it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
-import asyncpg
-
-from services.identity.messages import Messages, OutgoingMessage
-from services.identity.sealing import IDENTITY_KEY_FILE, Seal
 from tests.support.mesh import Mesh
 
 
-async def messages_to(mesh: Mesh, address: str) -> list[OutgoingMessage]:
-    """What is on its way to somebody, in the order of writing."""
-    layout = mesh.installation.layout
-    opener = Messages(Seal((layout.secrets / IDENTITY_KEY_FILE).read_bytes()))
-    connection = await asyncpg.connect(host=str(layout.postgres_socket), user="identity", database="reelmesh")
-    try:
-        rows = await connection.fetch("SELECT message_id, sealed FROM identity.messages ORDER BY message_id")
-    finally:
-        await connection.close()
-    opened = [opener.opened(row["message_id"], row["sealed"]) for row in rows]
-    return [message for message in opened if message.to == address.lower()]
+def _sent_to(mesh: Mesh, address: str, template: str) -> list[dict[str, Any]]:
+    """Letters of one kind to somebody, in the order of writing."""
+    files = sorted((mesh.data / "messages").glob("*.json"))
+    letters: list[dict[str, Any]] = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return [letter for letter in letters if (letter["to"], letter["template"]) == (address.lower(), template)]
 
 
-async def newest_code(mesh: Mesh, address: str, template: str, within: float = 10) -> str:
-    """The code in the newest message of a kind to somebody; waits until there is one."""
+async def newest_letter(mesh: Mesh, address: str, template: str, within: float = 20) -> dict[str, Any]:
+    """The newest letter of a kind to somebody; waits until there is one."""
     async with asyncio.timeout(within):
         while True:
-            found = [message for message in await messages_to(mesh, address) if message.template == template]
-            if found:
-                return found[-1].parameters["code"]
+            if found := await asyncio.to_thread(_sent_to, mesh, address, template):
+                return found[-1]
             await asyncio.sleep(0.05)
+
+
+async def newest_code(mesh: Mesh, address: str, template: str) -> str:
+    """The code in it."""
+    return str((await newest_letter(mesh, address, template))["code"])
