@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Route, expect
+from reelmesh.identity.v1 import sso_service_pb2, sso_service_pb2_grpc
 
+from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import Edge, free_port, running_edge
 from tests.identity.scene import Person
 from tests.support.chromium import opened_page, running_chromium
 from tests.support.oauth import CALLBACK, DEVICE_GRANT, OAuthScene, Program, an_oauth_scene, answer_of, pkce
+from tests.support.outside_provider import CLIENT_ID, SECRET, running_provider
 
 DIST = Path(__file__).resolve().parents[2] / "web/dist"
 
@@ -43,7 +46,9 @@ async def visit(mesh: ProcessSettings) -> AsyncIterator[Visit]:
     # The gateway sends browsers to the address at which people reach the edge, so it must be known before either runs.
     port = free_port()
     async with AsyncExitStack() as stack:
-        scene = await stack.enter_async_context(an_oauth_scene(mesh, public_url=f"http://127.0.0.1:{port}"))
+        scene = await stack.enter_async_context(
+            an_oauth_scene(mesh, public_url=f"http://127.0.0.1:{port}", sso_networks="loopback")
+        )
         edge = await stack.enter_async_context(
             running_edge(
                 mesh.secrets_dir,
@@ -105,6 +110,7 @@ async def test_who_is_not_signed_in_is_led_there_first_and_a_silent_app_is_told(
     asked = await visit.scene.asks(program)
     await visit.page.goto(visit.at(f"/oauth/authorize?{asked.request.url.query.decode()}"))
     await visit.page.wait_for_url(re.compile(r"/sign-in#next=%2Fauthorize%23request%3Daut_"))
+    led = visit.page.url
     back: list[str] = []
 
     async def app(route: Route) -> None:
@@ -116,6 +122,39 @@ async def test_who_is_not_signed_in_is_led_there_first_and_a_silent_app_is_told(
     await visit.page.goto(visit.at(f"/oauth/authorize?{silent.request.url.query.decode()}"))
     await expect(visit.page.get_by_text("the app")).to_be_visible()
     assert answer_of(back[0])["error"] == "login_required"
+    await visit.page.goto(led)
+    await visit.page.get_by_test_id("email").fill(visit.person.email)
+    await visit.page.get_by_test_id("password").fill(visit.person.password)
+    await visit.page.get_by_test_id("log-in").click()
+    await expect(visit.page.get_by_test_id("authorize")).to_contain_text("An app of Home")
+
+
+async def test_a_person_comes_in_by_an_outside_provider_and_goes_on_to_a_television(visit: Visit) -> None:
+    form = {"client_id": "reelmesh-tv", "scope": "openid playback.create"}
+    codes = (await visit.scene.http.post("/oauth/device_authorization", data=form)).json()
+    identity = visit.scene.identity
+    async with running_provider() as outside:
+        sso = sso_service_pb2_grpc.SsoServiceStub(identity.channel)
+        await sso.CreateSsoProvider(
+            sso_service_pb2.CreateSsoProviderRequest(
+                request_id=new_id("req"),
+                display_name="Acme",
+                issuer=outside.issuer,
+                client_id=CLIENT_ID,
+                client_secret=SECRET,
+                email_domains=["acme.example"],
+                provisioning=True,
+                role_ids=["creator"],
+            ),
+            metadata=identity.operator,
+        )
+        await visit.page.goto(codes["verification_uri_complete"])
+        await visit.page.get_by_test_id("outside-sign-in").click()
+        await expect(visit.page.get_by_test_id("user-code")).to_have_value(codes["user_code"])
+        await expect(visit.page.get_by_test_id("who")).to_contain_text("Ada Acme")
+        # The session goes on after a reload: the refresh token came along.
+        await visit.page.reload()
+        await expect(visit.page.get_by_test_id("who")).to_contain_text("Ada Acme")
 
 
 async def test_a_person_lets_a_television_in(visit: Visit) -> None:

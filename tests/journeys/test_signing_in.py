@@ -246,6 +246,25 @@ async def test_a_wrong_password_is_told_and_a_forgotten_one_is_set_anew(whole_me
         await signed_in(page)
 
 
+async def test_a_person_comes_back_by_a_code(whole_mesh: Mesh, browser: Browser) -> None:
+    async with somebody(browser) as context:
+        page = await context.new_page()
+        address = await registered(page, whole_mesh)
+        await signed_in(page)
+        await page.get_by_test_id("sign-out").click()
+        await page.get_by_test_id("send-code").click()
+        await expect(page.get_by_test_id("sign-in").get_by_role("alert")).to_contain_text("e-mail address first")
+        await page.get_by_test_id("email").fill(address)
+        await page.get_by_test_id("send-code").click()
+        code = await newest_code(whole_mesh, address, "sign-in-code")
+        await page.get_by_test_id("code").fill(f"{(int(code) + 1) % 10**8:08}")
+        await page.get_by_test_id("code-submit").click()
+        await expect(page.get_by_test_id("refusal")).to_have_attribute("data-reason", "CODE_INVALID")
+        await page.get_by_test_id("code").fill(code)
+        await page.get_by_test_id("code-submit").click()
+        await signed_in(page)
+
+
 async def test_a_person_sees_to_their_account(whole_mesh: Mesh, browser: Browser) -> None:
     async with somebody(browser) as context, somebody(browser) as elsewhere:
         page, other = await context.new_page(), await elsewhere.new_page()

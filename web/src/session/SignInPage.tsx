@@ -6,15 +6,19 @@ import { PageHead } from "../app/PageHead";
 import { Button } from "../ui/Button";
 import { Field, PasswordField } from "../ui/Field";
 import { RefusalPanel } from "../ui/RefusalPanel";
+import { CodeSignIn, sendCode, type CodeSent } from "./CodeSignIn";
 import { credential, useSignedIn } from "./current";
 import { withNext } from "./next";
+import { OutsideWays } from "./OutsideWays";
 import { PasskeyOffer, passkeysWork } from "./passkeys";
 import { useSending, type Sending } from "./useSending";
 
-/** Asks who somebody is: by e-mail address and password, by passkey, or by an operator's key. */
+/** Asks who somebody is: by e-mail address and password or code, by passkey, by an outside provider, or by an operator's key. */
 export function SignInPage({ next }: { next: string }): ReactElement {
   const { refused } = useSignedIn();
   const sending = useSending("email", "password");
+  const [email, setEmail] = useState("");
+  const [sent, setSent] = useState<CodeSent | null>(null);
   const [offer] = useState(() => new PasskeyOffer(sending.send));
   useEffect(() => {
     offer.start();
@@ -22,13 +26,25 @@ export function SignInPage({ next }: { next: string }): ReactElement {
       offer.stop();
     };
   }, [offer]);
+  if (sent !== null) {
+    const back = (): void => {
+      setSent(null);
+    };
+    return <CodeSignIn key={sent.signInId} sent={sent} onAgain={setSent} onBack={back} />;
+  }
+  const withCode = (): void => {
+    if (/.@./.test(email)) {
+      void sending.send(async () => {
+        setSent(await sendCode(email.trim()));
+      });
+    } else sending.refuse("email", "Enter your e-mail address first: it looks like name@example.com.");
+  };
   const shown = sending.refusal ?? refused;
   return (
     <div className="narrow" data-testid="sign-in">
       <PageHead title="Sign in" />
       {shown === null ? null : <RefusalPanel look="person" refusal={shown} />}
-      <PasswordForm sending={sending} next={next} />
-      {/* Other ways in come here: one-time codes, and outside providers (ListSignInOptions). */}
+      <PasswordForm sending={sending} next={next} email={email} onEmail={setEmail} />
       <div className="ways">
         {passkeysWork() ? (
           <Button
@@ -40,6 +56,10 @@ export function SignInPage({ next }: { next: string }): ReactElement {
             Sign in with a passkey
           </Button>
         ) : null}
+        <OutsideWays sending={sending} next={next} />
+        <Button disabled={sending.busy} data-testid="send-code" onClick={withCode}>
+          Send me a code instead
+        </Button>
         <Link className="button plain" href={withNext("/register", next)} data-testid="to-register">
           Create an account
         </Link>
@@ -52,8 +72,14 @@ export function SignInPage({ next }: { next: string }): ReactElement {
   );
 }
 
-function PasswordForm({ sending, next }: { sending: Sending; next: string }): ReactElement {
-  const [email, setEmail] = useState("");
+interface PasswordProps {
+  readonly sending: Sending;
+  readonly next: string;
+  readonly email: string;
+  readonly onEmail: (email: string) => void;
+}
+
+function PasswordForm({ sending, next, email, onEmail }: PasswordProps): ReactElement {
   const [password, setPassword] = useState("");
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
@@ -80,7 +106,7 @@ function PasswordForm({ sending, next }: { sending: Sending; next: string }): Re
         value={email}
         hint={sending.wrong("email")}
         data-testid="email"
-        onChange={setEmail}
+        onChange={onEmail}
       />
       <PasswordField
         label="Password"
