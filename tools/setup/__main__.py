@@ -41,6 +41,7 @@ def main() -> None:
         _when_changed("web app", _web_sources(), _build_web_app)
     if arguments.for_tests:
         _see_to("git", "git")
+        _see_to("softhsm2", "softhsm2-util")
         _see_to("chromium", "chromium", "chromium-browser", "google-chrome")
 
 
