@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 import sqlalchemy as sa
@@ -25,6 +25,9 @@ attempts: Final = sa.Table(
     sa.Column("forget_time", sa.DateTime(timezone=True)),
 )
 _FORGET_AFTER: Final = timedelta(days=1)
+_NEVER: Final = datetime.fromtimestamp(0, UTC)
+"""Until when somebody is kept waiting who is not. The present moment would not do: of two attempts at once, the one that is counted second
+may have read the clock first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ async def begin(tx: Tx, guess: Counted, now: datetime) -> timedelta:
     for nothing."""
     counted: list[tuple[bytes, int, Limit]] = []
     for key, limit in guess.limits:
-        blank = {"key": key, "failures": 0, "blocked_until": now, "forget_time": now + _FORGET_AFTER}
+        blank = {"key": key, "failures": 0, "blocked_until": _NEVER, "forget_time": now + _FORGET_AFTER}
         await tx.execute(insert(attempts).values(**blank).on_conflict_do_nothing())
         row = (await tx.execute(sa.select(attempts).where(attempts.c.key == key).with_for_update())).one()
         blocked_until: datetime = row.blocked_until
@@ -154,10 +157,11 @@ async def begin(tx: Tx, guess: Counted, now: datetime) -> timedelta:
             return blocked_until - now
         counted.append((key, (row.failures if row.forget_time > now else 0) + 1, limit))
     for key, failures, limit in counted:
+        wait = limit.wait(failures)
         await tx.execute(
             sa.update(attempts)
             .where(attempts.c.key == key)
-            .values(failures=failures, blocked_until=now + limit.wait(failures), forget_time=now + _FORGET_AFTER)
+            .values(failures=failures, blocked_until=now + wait if wait else _NEVER, forget_time=now + _FORGET_AFTER)
         )
     return timedelta()
 

@@ -38,6 +38,7 @@ _CONNECTIONS: Final = 16
 _USERS: Final = 200
 _PER_USER: Final = 1
 """Calls a second of one of them: somebody who clicks without a pause."""
+_GROUPS: Final = 25
 _METHOD: Final = "/reelmesh.assets.v1.AssetsService/GetAsset"
 
 
@@ -60,18 +61,18 @@ class _Turn:
 async def measure() -> list[Measurement]:
     """Takes about three minutes."""
     SCRATCH.mkdir(exist_ok=True)
-    with unlimited():
-        async with screening() as ours:
+    with unlimited() as environment:
+        async with screening(**environment) as ours:
             organisation_id = (await ours.playback()).session.organisation_id
             token = await access_token(ours.mesh, await registered(ours.mesh, roles=("admin",)), organisation_id)
             request = assets_service_pb2.GetAssetRequest(asset_id=ours.asset_id)
-            async with _lanes(ours, organisation_id) as lanes:
+            async with _lanes(ours, organisation_id, Path(environment["REELMESH_LIMITS_FILE"])) as lanes:
                 for lane in lanes.values():
                     await _once(lane.address, request, token)
                 turns = {name: partial(_turn, lane, request, token) for name, lane in lanes.items()}
                 await take_turns(turns, 1)
                 seen = await take_turns(turns, _ROUNDS)
-                users = await _asked(lanes["kit"].address, request, token, _USERS, per_second=_USERS * _PER_USER)
+                users = await _many(lanes["kit"].address, request, token)
     return [_overhead(seen), _users(users)]
 
 
@@ -128,6 +129,18 @@ async def _asked(
     )
 
 
+async def _many(address: str, request: assets_service_pb2.GetAssetRequest, token: str) -> Load:
+    """Two hundred people who do not click in time with each other: groups of them, begun one after another over a second."""
+    each = _USERS // _GROUPS
+
+    async def group(number: int) -> Load:
+        await asyncio.sleep(number / _GROUPS / _PER_USER)
+        return await _asked(address, request, token, each, per_second=each * _PER_USER)
+
+    seen = await asyncio.gather(*(group(number) for number in range(_GROUPS)))
+    return Load(sum(turn.per_second for turn in seen), tuple(late for turn in seen for late in turn.milliseconds))
+
+
 async def _once(address: str, request: assets_service_pb2.GetAssetRequest, token: str) -> None:
     """One call by a real client: the tool that makes load does not look into answers."""
     async with grpc.aio.insecure_channel(address) as channel:
@@ -137,11 +150,14 @@ async def _once(address: str, request: assets_service_pb2.GetAssetRequest, token
 
 
 @asynccontextmanager
-async def _lanes(ours: Screening, organisation_id: str) -> AsyncIterator[dict[str, _Lane]]:
+async def _lanes(ours: Screening, organisation_id: str, limits: Path) -> AsyncIterator[dict[str, _Lane]]:
     installation = ours.mesh.installation
     with tempfile.TemporaryDirectory(prefix="api-", dir=SCRATCH) as folder:
         socket = Path(folder) / "assets.sock"
-        async with _bare(ours, socket, organisation_id) as bare_pid, _edge(ours, Path(folder), socket) as address:
+        async with (
+            _bare(ours, socket, organisation_id) as bare_pid,
+            _edge(ours, Path(folder), socket, limits) as address,
+        ):
             yield {
                 "kit": _Lane(f"127.0.0.1:{installation.port}", installation.pid("assets")),
                 "bare": _Lane(address, bare_pid),
@@ -185,7 +201,7 @@ def _nats_port(ours: Screening) -> int:
 
 
 @asynccontextmanager
-async def _edge(ours: Screening, folder: Path, socket: Path) -> AsyncIterator[str]:
+async def _edge(ours: Screening, folder: Path, socket: Path, limits: Path) -> AsyncIterator[str]:
     """An Envoy like the install's own that finds the bare server where the assets service would be."""
     port = free_port()
     settings = replace(
@@ -193,6 +209,7 @@ async def _edge(ours: Screening, folder: Path, socket: Path) -> AsyncIterator[st
         assets=f"unix:{socket}",
         admin=f"unix:{folder}/admin.sock",
         access_log=f"{folder}/access.log",
+        limits_file=limits,
     )
     path = folder / "envoy.yaml"
     path.write_text(render(settings), encoding="utf-8")

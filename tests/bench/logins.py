@@ -27,7 +27,7 @@ _PEOPLE: Final = 4
 
 async def measure() -> list[Measurement]:
     """Takes about two minutes."""
-    with unlimited(), running_mesh() as mesh:
+    with unlimited() as settings_of_install, running_mesh(**settings_of_install) as mesh:
         people = [await registered(mesh) for _ in range(_PEOPLE)]
         lanes = {"ours": partial(_ours, mesh, people), "argon2": partial(asyncio.to_thread, _floor)}
         await take_turns(lanes, 1)

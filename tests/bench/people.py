@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -34,23 +33,16 @@ class Person:
 
 
 @contextmanager
-def unlimited() -> Iterator[None]:
-    """Installs that start meanwhile take any number of calls from this machine."""
+def unlimited() -> Iterator[dict[str, str]]:
+    """Settings for an install that takes any number of calls from this machine, with the file they name."""
     with tempfile.TemporaryDirectory(prefix="limits-") as folder:
         file = Path(folder) / "limits.yaml"
         file.write_text(UNLIMITED, encoding="utf-8")
-        before = os.environ.get("REELMESH_LIMITS_FILE")
-        os.environ["REELMESH_LIMITS_FILE"] = str(file)
-        try:
-            yield
-        finally:
-            del os.environ["REELMESH_LIMITS_FILE"]
-            if before is not None:
-                os.environ["REELMESH_LIMITS_FILE"] = before
+        yield {"REELMESH_LIMITS_FILE": str(file)}
 
 
 async def registered(mesh: Mesh, *, roles: tuple[str, ...] = ()) -> Person:
-    """Somebody new, who has shown that the address is theirs; a member of the operator's organisation if roles are given."""
+    """Somebody new, who has shown that the address is theirs: a viewer of the operator's organisation, unless other roles are given."""
     person = Person(f"{secrets.token_hex(6)}@example.com", f"{secrets.token_hex(6)} lanterns over Aarhus")
     async with httpx.AsyncClient(base_url=mesh.url, trust_env=False, timeout=30) as http:
         asked = await http.post("/v1/accounts:register", json={"email": person.email, "password": person.password})
@@ -63,7 +55,7 @@ async def registered(mesh: Mesh, *, roles: tuple[str, ...] = ()) -> Person:
         }
         (await http.post("/v1/accounts:verifyEmail", json=proof)).raise_for_status()
     if roles:
-        mesh.command("member", "add", person.email, *roles)
+        mesh.command("member", "roles", person.email, *roles)
     return person
 
 

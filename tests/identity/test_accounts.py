@@ -88,6 +88,14 @@ async def test_a_wrong_password_and_an_unknown_address_are_answered_alike(scene:
     assert wrong.code == grpc.StatusCode.UNAUTHENTICATED
 
 
+async def test_an_attempt_that_read_the_clock_before_another_one_was_counted_is_not_made_to_wait(scene: Scene) -> None:
+    await scene.register("a@example.com")
+    scene.clock.advance(timedelta(milliseconds=1))
+    assert (await refused(scene.log_in("a@example.com", "wrong"))).reason == "SIGN_IN_REFUSED"
+    scene.clock.advance(-timedelta(milliseconds=1))
+    assert (await scene.log_in("a@example.com")).access_token
+
+
 async def test_guessing_is_slowed_down_for_known_and_unknown_addresses_alike(scene: Scene) -> None:
     await scene.register("a@example.com")
     for address in ("a@example.com", "b@example.com"):
