@@ -1,17 +1,14 @@
--- What no other filter of Envoy can do. It runs first on the way in and last on the way out.
+-- What no other filter of Envoy can do on the way in. It runs before all others.
 
 local WELL_FORMED = "^[%w_%-]+$"
 local LONGEST_HARMLESS_SEGMENT = 40
 
 -- A client may choose its own correlation id as long as it could not be anything else. Lua has no counted patterns.
-local function correlation_id(headers)
+local function set_correlation_id(headers)
   local offered = headers:get("x-correlation-id")
-  if offered ~= nil and #offered >= 8 and #offered <= 64 and offered:find(WELL_FORMED) then
-    return offered
+  if offered == nil or #offered < 8 or #offered > 64 or not offered:find(WELL_FORMED) then
+    headers:replace("x-correlation-id", (headers:get("x-request-id"):gsub("-", "")))
   end
-  local id = headers:get("x-request-id"):gsub("-", "")
-  headers:replace("x-correlation-id", id)
-  return id
 end
 
 -- The path as it may be logged: without the query, without the ticket of a playback URL or the token of a preview, and without anything that is too
@@ -27,15 +24,6 @@ local function loggable(path)
       return "-"
     end
   end))
-end
-
--- A stream that is refused after its first byte ends with its status, which the transcoder sends bare. It becomes the last event.
-local function frame_status(handle)
-  for chunk in handle:bodyChunks() do
-    if chunk:length() > 0 and chunk:getBytes(0, 1) == "{" then
-      chunk:setBytes("event: refusal\ndata: " .. chunk:getBytes(0, chunk:length()) .. "\n\n")
-    end
-  end
 end
 
 -- gRPC takes fewer header names than HTTP (RFC 9110 section 5.6.2), and printable ASCII only as values; it would answer INTERNAL by itself.
@@ -59,7 +47,6 @@ end
 local OURS = { ["cta-common-access-token"] = true, ["reelmesh_ticket"] = true }
 
 local function playback_cookies(headers)
-  headers:remove("x-reelmesh-cookies")
   local cookies = headers:get("cookie")
   if cookies == nil then
     return
@@ -77,9 +64,16 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local metadata = handle:streamInfo():dynamicMetadata()
   local path = headers:get(":path")
-  metadata:set("edge", "correlation_id", correlation_id(headers))
+  set_correlation_id(headers)
+  if path:find("^/p/") then
+    playback_cookies(headers)
+    -- Segments are nine of ten requests: they bear nothing more than they need.
+    if take_ticket ~= nil and take_ticket(headers, path) then
+      return
+    end
+  end
+  local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("edge", "method", headers:get(":method"))
   metadata:set("edge", "path", loggable(path))
   -- A proof of possession names the request as its sender knows it, which the transcoder makes another (RFC 9449 §4.3).
@@ -90,9 +84,7 @@ function envoy_on_request(handle)
   local content_type = headers:get("content-type")
   local grpc = content_type ~= nil and content_type:find("^application/grpc") ~= nil
   metadata:set("edge", "grpc", grpc)
-  if path:find("^/p/") then
-    playback_cookies(headers)
-  else
+  if not path:find("^/p/") then
     drop_what_grpc_cannot_take(headers, grpc)
   end
   if grpc then
@@ -101,19 +93,5 @@ function envoy_on_request(handle)
   local file = handle:metadata():get("file")
   if file ~= nil then
     headers:replace(":path", file)
-  end
-end
-
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  local status = headers:get(":status")
-  local cached = handle:metadata():get("cache_control")
-  if cached ~= nil and (status == "200" or status == "206") then
-    headers:replace("cache-control", cached)
-  elseif headers:get("cache-control") == nil then
-    headers:replace("cache-control", "no-store")
-  end
-  if headers:get("content-type") == "text/event-stream" then
-    frame_status(handle)
   end
 end

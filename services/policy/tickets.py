@@ -117,7 +117,8 @@ class Tickets:
             "pkg": session.package_id,
             "org": session.organisation_id,
             "iat": int(now.timestamp()),
-            "exp": session.expire_time.timestamp(),  # with its fraction, as a NumericDate may (RFC 7519 §2)
+            # Whole seconds: Envoy hands on no other number without loss.
+            "exp": int(session.expire_time.timestamp()),
             "jti": secrets.token_urlsafe(9),
         }
         key = max((key for key in self._keys if key.sign_time <= now), key=lambda key: key.sign_time)

@@ -62,7 +62,7 @@ async def measure() -> list[Measurement]:
     """Takes about three minutes."""
     SCRATCH.mkdir(exist_ok=True)
     with unlimited() as environment:
-        async with screening(**environment) as ours:
+        async with screening(environment=environment) as ours:
             organisation_id = (await ours.playback()).session.organisation_id
             token = await access_token(ours.mesh, await registered(ours.mesh, roles=("admin",)), organisation_id)
             request = assets_service_pb2.GetAssetRequest(asset_id=ours.asset_id)

@@ -1,4 +1,4 @@
-"""The edge: a segment through an Envoy that only serves files, through the warm lane, through one in strict mode, which asks `policy` about
+"""The edge: a segment through an Envoy that only serves files, through our edge with all that judges requests taken out, through the warm lane, through one in strict mode, which asks `policy` about
 each request, and through nginx with `secure_link`; manifests through the cold lane; and how soon a revocation is known everywhere.
 
 All serve the same published files with as many workers, write an access log where theirs is on as shipped, and take the same load.
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import edge_checks, edge_revocations
-from tests.bench.edge_lanes import Lane, Turn, another_edge, nginx_secure_link, plain_edge, taken
+from tests.bench.edge_lanes import Lane, Turn, another_edge, nginx_secure_link, open_edge, plain_edge, taken
 from tests.bench.harness import SCRATCH, Measurement, median, percentile, take_turns
 from tests.bench.screening import Screening, screening
 
@@ -27,7 +27,8 @@ _WANTED_BYTES: Final = 100_000
 _PER_VIEWER: Final = 2 / 4
 """Requests a second of one viewer: a segment of sound and one of picture for every four seconds of film."""
 _NGINX: Final = "nginx (Debian's nginx-light) with secure_link on the same files"
-_PLAIN: Final = "the same Envoy with file_server only, asking nobody for a ticket"
+_PLAIN: Final = "a bare Envoy with file_server only: no ticket, no access log, no answer headers, no limits"
+_OPEN: Final = "the same edge with all that judges requests taken out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,13 @@ async def _lanes(ours: Screening, created: CreatePlaybackResponse, segment: Path
     envoy, policy = (ours.mesh.installation.pid(name) for name in ("envoy", "policy"))
     async with (
         plain_edge(ours) as (plain, plain_pid),
+        open_edge(ours) as (unjudged, unjudged_pid),
         another_edge(ours, strict=True) as (strict, strict_pid),
         nginx_secure_link(ours, segment) as (nginx, nginx_pid),
     ):
         yield {
             "plain": Lane(f"http://{plain}/{segment.relative_to(ours.published)}", {"envoy": plain_pid}),
+            "open": Lane(f"http://{unjudged}/published/{segment.relative_to(ours.published)}", {"envoy": unjudged_pid}),
             "warm": Lane(f"{base}/{below}", {"envoy": envoy, "policy": policy}),
             "cold": Lane(created.playback.dash_url, {"envoy": envoy, "policy": policy}, asks=True),
             "strict": Lane(
@@ -136,6 +139,7 @@ def _measurements(found: Mapping[int, Mapping[str, Result]], size: int, plan: Pl
     )
     return [
         Measurement("edge.warm_vs_plain", warm.per_second / plain.per_second, "ratio", _PLAIN, table),
+        Measurement("edge.warm_vs_unauthenticated", warm.per_second / at["open"].per_second, "ratio", _OPEN, table),
         Measurement("edge.warm_per_s", warm.per_second, "1/s", "", how),
         Measurement("edge.warm_p95_ms", warm.late(95), "ms", "", how),
         Measurement("edge.strict_vs_plain", strict.per_second / plain.per_second, "ratio", _PLAIN, table),

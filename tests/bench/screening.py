@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,9 @@ class Screening:
 
 
 @asynccontextmanager
-async def screening(master: Path | None = None, **environment: str) -> AsyncIterator[Screening]:
+async def screening(master: Path | None = None, environment: Mapping[str, str] | None = None) -> AsyncIterator[Screening]:
     """Starts the mesh, with more settings, and brings a film in: ten seconds of 640 x 360 unless told otherwise."""
-    with running_mesh(**environment) as mesh:
+    with running_mesh(**environment or {}) as mesh:
         async with mesh.client() as client:
             upload = await client.upload_file(
                 master or film(seconds=10, size="640x360"), title="A film to measure with"

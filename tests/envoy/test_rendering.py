@@ -56,10 +56,18 @@ def test_routes_to_playback_and_previews_ask_policy_and_no_others(tmp_path: Path
     rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
     manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
-    asking = [
-        route["name"] for route in routes if "envoy.filters.http.ext_authz" not in route["typed_per_filter_config"]
-    ]
-    assert asking == ["playback-manifest", "playback", "preview"]
+    filters = {one["name"]: one for one in manager["http_filters"]}
+    assert "disabled" not in filters["envoy.filters.http.ext_authz"]
+    ask = filters["reelmesh.authorizer"]["typed_config"]["xds_matcher"]["on_no_match"]["action"]["typed_config"]
+    assert ask["typed_config"]["typed_config"] == filters["envoy.filters.http.ext_authz"]["typed_config"]
+    own = {
+        route["name"]: route["typed_per_filter_config"].get("envoy.filters.http.ext_authz")
+        if "reelmesh.authorizer" not in route["typed_per_filter_config"]
+        else None
+        for route in routes
+    }
+    asking = [name for name, unasked in own.items() if unasked is None]
+    assert asking == ["playback-session", "playback", "preview"]
     serving = [
         route["name"]
         for route in routes

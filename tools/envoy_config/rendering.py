@@ -34,7 +34,7 @@ _BUFFERED: Final = {
     "buffer": {"max_request_bytes": MIB},
 }
 _SWITCHED_ON: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
-_UNTRANSCODED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+_SWITCHED_OFF: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
 
 # What never reached a service may be sent again, whatever it is; what may be repeated also when the service died or drained
 # under it. Together the tries outlast a restart.
@@ -165,7 +165,9 @@ def _filters(settings: EdgeSettings, methods: list[Method], written: Written, cl
         limits_patience=f"{settings.limits_patience:.3f}s",
         # An edge is ready without `limits`: calls go on when it is away.
         every_cluster_healthy={cluster: {"value": 100} for cluster in clusters if cluster != "limits"},
-        edge_lua=(FOLDER / "edge.lua").read_text(encoding="utf-8"),
+        edge_lua="".join(_lua(name) for name in (["edge"] if settings.strict else ["ticket", "edge"])),
+        answer_lua=_lua("answer"),
+        authorizer=filled("authorizer"),
         file_threads=FILE_THREADS,
         descriptors=str(settings.descriptors),
         services=sorted({method.service for method in methods}),
@@ -180,8 +182,9 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
     return filled(
         "routes",
         unasked=_UNASKED,
-        untranscoded=_UNTRANSCODED,
+        untranscoded=_SWITCHED_OFF,
         buffered=_BUFFERED,
+        switched_off=_SWITCHED_OFF,
         published_files=filled(
             "published_files",
             buffered=_BUFFERED,
@@ -195,7 +198,9 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
                 _PLAYBACK_EXPOSED,
             ),
         ),
-        warm_route=Block("") if settings.strict else filled("warm_route", switched_on=_SWITCHED_ON),
+        warm_route=Block("")
+        if settings.strict
+        else filled("warm_route", switched_on=_SWITCHED_ON, switched_off=_SWITCHED_OFF),
         rpc_routes=joined([_rpc_route(method, written) for method in methods]),
         limited=filled("limited", switched_on=_SWITCHED_ON),
         tus_asked=asked("gateway.tus/Request"),
@@ -209,10 +214,14 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
 def _warm_lane() -> Block:
     return filled(
         "warm_lane",
-        ticket_lua=(FOLDER / "ticket.lua").read_text(encoding="utf-8"),
-        admission_lua=(FOLDER / "admission.lua").read_text(encoding="utf-8"),
+        admission_lua=_lua("admission"),
+        authorizer=filled("authorizer"),
         control_plane=_control_plane(),
     )
+
+
+def _lua(name: str) -> str:
+    return (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _control_plane() -> dict[str, object]:
@@ -240,7 +249,7 @@ def _web_files(folder: object) -> Block:
     return filled(
         "web_files",
         unasked=_UNASKED,
-        untranscoded=_UNTRANSCODED,
+        untranscoded=_SWITCHED_OFF,
         content_security_policy="; ".join(_PAGE_RULES),
         file_threads=FILE_THREADS,
         folder=str(folder),

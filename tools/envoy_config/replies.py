@@ -162,7 +162,7 @@ def _mappers(reply: Reply) -> Block:
 
 
 def _details(reply: Reply) -> list[dict[str, object]]:
-    metadata = {"correlation_id": "%DYNAMIC_METADATA(edge:correlation_id)%", **reply.metadata}
+    metadata = {"correlation_id": "%REQ(x-correlation-id):64%", **reply.metadata}
     if reply.dependency:
         metadata["dependency"] = reply.dependency
     details: list[dict[str, object]] = [
