@@ -33,7 +33,9 @@ class Screening:
 
 
 @asynccontextmanager
-async def screening(master: Path | None = None, environment: Mapping[str, str] | None = None) -> AsyncIterator[Screening]:
+async def screening(
+    master: Path | None = None, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Screening]:
     """Starts the mesh, with more settings, and brings a film in: ten seconds of 640 x 360 unless told otherwise."""
     with running_mesh(**environment or {}) as mesh:
         async with mesh.client() as client:

@@ -68,6 +68,11 @@ def neighbour(character: str) -> str:
     return alphabet[(alphabet.index(character) + 1) % 64]
 
 
+def part(value: object) -> str:
+    """A part of a token."""
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
 def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
     """Tickets that must not be honoured, or only for what they say, by what is odd about them."""
     head, claims, signature = ticket.split(".")
@@ -82,9 +87,6 @@ def forged(lanes: Lanes, ticket: str) -> dict[str, str]:
     ) -> str:
         claims = {name: value for name, value in {**said, **changes}.items() if value is not None}
         return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid or header["kid"], "typ": typ})
-
-    def part(value: object) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
     confused = f"{part({**header, 'alg': 'HS256'})}.{claims}"
     unsigned = f"{part({'alg': 'none', 'kid': header['kid'], 'typ': 'playback+jwt'})}.{claims}."
