@@ -33,13 +33,13 @@ from services.identity.oauth_clients.domain import CODE, DEVICE, OAuthClient, cl
 from services.identity.oauth_clients.store import Clients
 from services.identity.organisations import store as organisations
 from services.identity.refusals import too_many_attempts
-from services.identity.sealing import Seal
 from services.identity.sessions import store as session_store
 from services.kit.access import Principal
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
 from services.kit.events import announce
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 from services.kit.server import Call, Client
 
 _CODE: Final = "rmc_"

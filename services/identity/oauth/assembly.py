@@ -21,7 +21,6 @@ from services.identity.oauth.rpc import OAuthServicer
 from services.identity.oauth.tokens import TokenDesk
 from services.identity.oauth_clients.rpc import OAuthClientsServicer
 from services.identity.oauth_clients.store import Clients
-from services.identity.sealing import Seal
 from services.identity.sessions.keeping import Sessions
 from services.identity.sso.arriving import Arriving
 from services.identity.sso.rpc import SsoServicer
@@ -31,6 +30,7 @@ from services.kit.access import Trust
 from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.dpop import Proofs
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 
 CONTRACTS: Final = (

@@ -24,12 +24,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from reelmesh.identity.v1 import events_pb2
 
-from services.identity.sealing import Seal
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Tx, after_commit
 from services.kit.events import announce
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 
+IDENTITY_KEY_FILE: Final = "identity_key"
+"""Secret under which the service seals what its database may keep but not read."""
 AUDIENCE: Final = "reelmesh-api"
 LIFETIME: Final = timedelta(minutes=15)
 """Of an access token."""
