@@ -128,7 +128,6 @@ class Sending:
             pairs.append((self.account, BY_ONE_ACCOUNT))
         return sorted(pairs, key=lambda pair: pair[0])
 
-
     @property
     def asked_for(self) -> Alone:
         """What it counts against at whoever asks."""
