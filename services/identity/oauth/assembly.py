@@ -17,6 +17,7 @@ from reelmesh.identity.v1 import (
 
 from services.identity.oauth.answering import Answering
 from services.identity.oauth.issuing import Issuing
+from services.identity.oauth.leaving import Leaving
 from services.identity.oauth.rpc import OAuthServicer
 from services.identity.oauth.tokens import TokenDesk
 from services.identity.oauth_clients.rpc import OAuthClientsServicer
@@ -84,6 +85,7 @@ class OAuthPart:
                 trust_first_party=settings.identity_oauth_trust_first_party,
             ),
             issuing=Issuing(clock, signer, sessions, proofs),
+            leaving=Leaving(clock, clients=clients, seal=seal, signer=signer, sessions=sessions),
             tokens=TokenDesk(clock, trust, sessions, feed),
             sessions=sessions,
             signer=signer,
