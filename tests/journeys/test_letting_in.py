@@ -215,7 +215,8 @@ async def test_a_person_sees_which_apps_they_let_in_and_puts_one_out_by_keyboard
     await visit.judge()
     await page.keyboard.press("Escape")
     await expect(row.get_by_test_id("withdraw")).to_be_focused()
-    assert (refreshed := await visit.scene.refreshed(goes, tokens["refresh_token"])).status_code == 200
+    refreshed = await visit.scene.refreshed(goes, tokens["refresh_token"])
+    assert refreshed.status_code == 200
     await page.keyboard.press("Enter")
     await page.keyboard.press("Shift+Tab")
     await page.keyboard.press("Enter")

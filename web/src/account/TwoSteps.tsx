@@ -19,7 +19,8 @@ export function TwoSteps({ label, about, sure, busy, onSure, testId }: Props): R
   const [kept, setKept] = useState(false);
   if (!asking) {
     return (
-      <div className="controls">
+      // Keys, so that neither step gets the other's buttons: who presses twice by accident does nothing.
+      <div key="first" className="controls">
         <Button
           look="quiet"
           aria-label={`${label}: ${about}`}
@@ -40,7 +41,7 @@ export function TwoSteps({ label, about, sure, busy, onSure, testId }: Props): R
     setAsking(false);
   };
   return (
-    <div className="controls" role="group" aria-label={`${label}: ${about}`}>
+    <div key="second" className="controls" role="group" aria-label={`${label}: ${about}`}>
       <Button look="danger" disabled={busy} data-testid={`${testId}-sure`} onClick={onSure}>
         {sure}
       </Button>
