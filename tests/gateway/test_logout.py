@@ -151,7 +151,7 @@ async def test_what_is_no_id_token_of_ours_or_of_another_program_is_refused(
         algorithm="ES256",
         headers=header,
     )
-    plain = jwt.encode(claims(tokens["id_token"]), None, algorithm="none", headers=header)
+    plain = jwt.encode(claims(tokens["id_token"]), "", algorithm="none", headers=header)
     for hint in ("nonsense", "a.b.c", tokens["access_token"], forged, plain):
         assert wrong(await leaves(scene, id_token_hint=hint)), hint
     other = await scene.register()
