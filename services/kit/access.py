@@ -40,6 +40,9 @@ class Principal:
         session_id: session of a person, or the one token of an OAuth client; empty for everybody else.
         tier: tier of the person or of the key's organisation, by which limits differ.
         profile_id: profile that the person chose; empty when none.
+        profile_maturity: what that profile could watch at most when the token was made, as identity's `MaturityRating`; 0 when it is not
+            told.
+        device_id: registered device that the token is bound to by its key; empty when none.
         client_id: OAuth client that holds the token; `reelmesh` for our own pages and SDKs; empty when there is no token.
         key_thumbprint: key that the access token is bound to (RFC 9449), which the call has proved to hold; empty when none.
     """
@@ -52,6 +55,8 @@ class Principal:
     profile_id: str = ""
     client_id: str = ""
     key_thumbprint: str = ""
+    device_id: str = ""
+    profile_maturity: int = 0
 
     @property
     def service(self) -> str:

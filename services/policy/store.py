@@ -308,6 +308,17 @@ async def revoke_all(tx: Tx, asset_id: str, now: datetime, comment: str) -> Sequ
     return [session_of(row) for row in await tx.execute(statement)]
 
 
+async def revoke_on_device(tx: Tx, device_id: str, now: datetime, comment: str) -> Sequence[Session]:
+    """Revokes every session on a device that still plays, of whichever organisation, and returns them as they are then."""
+    statement = (
+        sa.update(sessions)
+        .where(sessions.c.device_id == device_id, sessions.c.revoke_time.is_(None), sessions.c.expire_time > now)
+        .values(revoke_time=now, revoke_comment=comment, change_time=sa.func.now())
+        .returning(*SESSION)
+    )
+    return [session_of(row) for row in await tx.execute(statement)]
+
+
 async def replace_code(tx: Tx, session_id: str, code: Code) -> None:
     """Keeps the digest of a session's code. A code handed out before that nobody used stops working."""
     await tx.execute(sa.delete(codes).where(codes.c.session_id == session_id, codes.c.redeem_time.is_(None)))

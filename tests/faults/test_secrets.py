@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from services.identity.messages import Messages
-from services.identity.sealing import IDENTITY_KEY_FILE, Seal
+from services.identity.trust.signing import IDENTITY_KEY_FILE
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 from tests.support.collector import Collector, running_collector
 from tests.support.counted_films import film
 from tests.support.leaks import files_below, forms, leaks
@@ -68,7 +69,7 @@ class Life:
             rows = await connection.fetch("SELECT message_id, sealed FROM identity.messages ORDER BY message_id DESC")
         finally:
             await connection.close()
-        seal = Seal((self.mesh.data / "secrets" / IDENTITY_KEY_FILE).read_bytes())
+        seal = Seal((self.mesh.data / "secrets" / IDENTITY_KEY_FILE).read_bytes(), "identity")
         opened = (Messages(seal).opened(row["message_id"], row["sealed"]) for row in rows)
         return self.keep("code", next(message for message in opened if message.to == self.email).parameters["code"])
 

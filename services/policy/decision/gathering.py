@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.kit.database import Tx
-from services.policy.decision import messages, store
+from services.policy.decision import messages, people, store
 from services.policy.decision.facts import Device, Facts, Kind, Place, Standing, Viewer
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.territories import Territories, read_address
@@ -89,7 +89,7 @@ class Gathering:
                 barred=await self._barred(tx, subject),
             ),
             viewer=viewer,
-            device=Device(wanted.device_id),
+            device=await self._device(tx, subject),
             place=self.place(wanted.address, session.territory if session else ""),
         )
         concurrency = rules.rule(RuleKind.CONCURRENCY)
@@ -131,9 +131,25 @@ class Gathering:
             locked=account.locked if account else None,
             entitlements=await store.entitlements_of(tx, organisation_id, viewer_id, subject.asset_id),
             age_proof=await store.age_proof_of(tx, organisation_id, viewer_id),
+            maturity=await self._limit(tx, subject),
             risk=risk.at(now) if risk else 0,
             sign_in_time=max((moment for moment in sign_ins if moment is not None), default=None),
         )
+
+    async def _device(self, tx: Tx, subject: Subject) -> Device:
+        """What identity says of the device. One that belongs to somebody else than the viewer is not registered for them."""
+        device_id, viewer_id = subject.wanted.device_id, subject.wanted.viewer_id
+        if not device_id:
+            return Device()
+        known = await people.device(tx, device_id, kept=subject.session is None)
+        if known is None:
+            return Device(device_id)
+        return Device(device_id, revoked=known.revoked, registered=viewer_id in {"", known.account_id})
+
+    async def _limit(self, tx: Tx, subject: Subject) -> int | None:
+        """Limit of the profile that was chosen; None when none was."""
+        profile_id, viewer_id = subject.wanted.profile_id, subject.wanted.viewer_id
+        return await people.limit(tx, profile_id, viewer_id, kept=subject.session is None) if profile_id else None
 
     async def _streams(self, tx: Tx, subject: Subject, now: datetime) -> int:
         """How many other streams of the viewer are alive; 0 for a session that has its place."""

@@ -48,7 +48,9 @@ class CreatePlaybackRequest(_message.Message):
     until the player comes.
     """
     device_id: _builtins.str
-    """Registered device on which is watched. Optional."""
+    """Registered device on which is watched. An API key says so; optional. Of a person it is the device that the access token is bound to:
+    empty means that one, and no other may be named.
+    """
     download: _builtins.bool
     """Whether it is kept for watching offline. Such a session counts as no stream."""
     @_builtins.property

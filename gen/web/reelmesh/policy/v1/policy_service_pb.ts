@@ -62,7 +62,8 @@ export type CreatePlaybackRequest = Message<"reelmesh.policy.v1.CreatePlaybackRe
   clientAddress: string;
 
   /**
-   * Registered device on which is watched. Optional.
+   * Registered device on which is watched. An API key says so; optional. Of a person it is the device that the access token is bound to:
+   * empty means that one, and no other may be named.
    *
    * @generated from field: string device_id = 6;
    */
