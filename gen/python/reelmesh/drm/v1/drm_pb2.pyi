@@ -61,8 +61,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_LICENCE_REQUEST_MALFORMED: _ErrorReason.ValueType  # 12
     """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
-    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 13
-    """The licence policy changed since it was read. Status ABORTED. Metadata: `etag` that is current."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -108,8 +106,6 @@ Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
 """
 ERROR_REASON_LICENCE_REQUEST_MALFORMED: ErrorReason.ValueType  # 12
 """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
-ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 13
-"""The licence policy changed since it was read. Status ABORTED. Metadata: `etag` that is current."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
