@@ -25,6 +25,7 @@ from services.policy.follower import Follower
 from services.policy.gate import Gate
 from services.policy.grace import Grace
 from services.policy.judge import Judge, Known, PackageUnknown
+from services.policy.keys import KeyDecisions
 from services.policy.opening import Opened, Opening
 from services.policy.tickets import Tickets
 from services.policy.turns import Turns
@@ -59,6 +60,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         self._judge = judge
         self._opening = opening
         self._gate = gate
+        self._keys = KeyDecisions(judge, gate, follower)
         self._beats = beats
         self._turns = Turns()
         self._known = known
@@ -148,6 +150,12 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             session_id=ticket.session_id, organisation_id=ticket.organisation_id, key_ids=granted
         )
 
+    async def BatchAuthorizeKeys(
+        self, request: contract.BatchAuthorizeKeysRequest, context: Context
+    ) -> contract.BatchAuthorizeKeysResponse:
+        """The same for many."""
+        return contract.BatchAuthorizeKeysResponse(decisions=await self._keys.all_of(request.asks))
+
     async def _created(self, request: contract.CreatePlaybackRequest) -> contract.CreatePlaybackResponse:
         organisation_id, now = current_call().organisation_id, self._clock.now()
         async with self._database.transaction() as tx:
@@ -236,6 +244,7 @@ def _for_person(request: contract.CreatePlaybackRequest, caller: Principal | Non
     named = contract.CreatePlaybackRequest()
     named.CopyFrom(request)
     named.viewer_id, named.device_id = account_id, caller.device_id
+    named.device_key_thumbprint = caller.key_thumbprint if caller.device_id else ""
     return named
 
 
@@ -255,6 +264,7 @@ def _wanted(request: contract.CreatePlaybackRequest) -> Wanted:
         sign_in_time=(
             request.sign_in_time.ToDatetime(tzinfo=UTC) if request.HasField("sign_in_time") and not person else None
         ),
+        key_thumbprint=request.device_key_thumbprint,
     )
 
 
