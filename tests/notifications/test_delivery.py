@@ -26,8 +26,9 @@ from services.kit.settings import ProcessSettings
 from services.notifications import store
 from services.notifications.__main__ import wire
 from services.notifications.settings import NotificationsSettings
-from tests.notifications.carriers import SECRET, Provider, serving, twilio
+from tests.notifications.carriers import SECRET, Provider, twilio
 from tests.support.bus import Bus, on_the_bus
+from tests.support.http_server import serving
 from tests.support.running import connected, running
 
 if TYPE_CHECKING:
