@@ -9,99 +9,55 @@ What `granted` refuses is recorded by it. Where a key system itself refuses afte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+import contextlib
+from datetime import UTC
+from typing import Final
 
-from services.drm.domain import ContentKey
-from services.drm.licences.policy import DropReason, Hdcp, LicencePolicy, SecurityLevel
+from prometheus_client import Counter
+from reelmesh.policy.v1 import policy_service_pb2
+
+from services.drm.domain import key_not_found
+from services.drm.licences import records, refusals
+from services.drm.licences.asked import Asked, Grant, Proof
+from services.drm.licences.asking import Asking
+from services.drm.licences.journal import Journal, JournalFailed, JournalFull
+from services.drm.licences.keyring import KeyRing
+from services.drm.licences.knowledge import Knowledge
+from services.drm.licences.policy import LicencePolicy
+from services.kit.clock import Clock
+from services.kit.dpop import HEADER as DPOP
+from services.kit.dpop import Proofs
 from services.kit.errors import Refusal
+from services.kit.ids import new_id
+
+__all__ = ["Asked", "Grant", "Granting", "Proof"]
+
+ISSUED: Final = Counter("reelmesh_licences_issued_total", "Licences by key system and use.", ["key_system", "use"])
+REFUSED: Final = Counter(
+    "reelmesh_licences_refused_total", "Refused licences by key system and reason.", ["key_system", "reason"]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What a call brought to prove that it comes from a registered device (RFC 9449), with the ticket as the token that `ath` names.
+class Granting:
+    """What key systems build on.
 
-    Attributes:
-        metadata: of the call.
-        method: full method path of the call.
+    Args:
+        asking: asks the policy service.
+        knowledge: the licence policies, and what was revoked.
+        keyring: the keys.
+        journal: where every licence is recorded before it is answered.
+        proofs: checks what devices sign.
     """
 
-    metadata: Mapping[str, str] = field(repr=False)
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request for a licence, as far as all key systems have it in common.
-
-    Attributes:
-        ticket: as presented; unchecked.
-        package_id: whose keys.
-        key_ids: 16 bytes each; None for all that the session may have.
-        key_system: such as `org.w3.clearkey` or `com.apple.fps`.
-        security_level: of the decryption module, as far as the key system vouches for it.
-        hdcp: greatest version that the key system can hold the player to; NONE where it cannot.
-        offline: whether the licence is to be kept.
-        renewal_of: licence that is renewed; empty when none is.
-        address, user_agent: of the player, as the edge tells; empty when not known.
-        proof: None when the key system has no way to bring one.
-    """
-
-    ticket: str = field(repr=False)
-    package_id: str
-    key_ids: tuple[bytes, ...] | None
-    key_system: str
-    security_level: SecurityLevel
-    hdcp: Hdcp = Hdcp.NONE
-    offline: bool = False
-    renewal_of: str = ""
-    address: str = ""
-    user_agent: str = ""
-    proof: Proof | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a player may have. It is held no longer than one call takes, and prints without its keys.
-
-    Attributes:
-        licence_id: of the licence that is made of it.
-        viewer_id, device_id: empty when not known.
-        keys: opened; at least one, in the order asked.
-        dropped: keys that the session is entitled to and this player does not get.
-        policy: that it is issued by.
-        session_expire_time: when the playback ends.
-        issue_time: now.
-        expire_time: when the licence ends at the latest.
-        offline: whether it may be kept.
-        asked: what it answers.
-    """
-
-    licence_id: str
-    session_id: str
-    organisation_id: str
-    viewer_id: str
-    device_id: str
-    package_id: str
-    keys: tuple[ContentKey, ...]
-    dropped: Mapping[bytes, DropReason]
-    policy: LicencePolicy
-    session_expire_time: datetime
-    issue_time: datetime
-    expire_time: datetime
-    offline: bool
-    asked: Asked
-
-    @property
-    def renew_time(self) -> datetime | None:
-        """When the player is to ask again; None when it is not told to."""
-        return None if self.policy.renew_after is None else self.issue_time + self.policy.renew_after
-
-
-class Granting(Protocol):
-    """What key systems build on."""
+    def __init__(
+        self, asking: Asking, knowledge: Knowledge, keyring: KeyRing, journal: Journal, *, proofs: Proofs, clock: Clock
+    ) -> None:
+        self._asking = asking
+        self._knowledge = knowledge
+        self._keyring = keyring
+        self._journal = journal
+        self._proofs = proofs
+        self._clock = clock
 
     async def granted(self, asked: Asked) -> Grant:
         """Decides, and opens the keys.
@@ -110,7 +66,14 @@ class Granting(Protocol):
             Refusal: the policy service's own; KEY_NOT_FOUND, KEYSTORE_LOCKED, SECURITY_LEVEL_TOO_LOW, OUTPUT_UNPROTECTED,
                 OFFLINE_NOT_ALLOWED, LICENCE_REVOKED, DEVICE_NOT_PROVEN; DEPENDENCY_UNAVAILABLE. With a good ticket it is recorded.
         """
-        ...
+        decision = await self._asking.decided(self._ask(asked))
+        try:
+            if decision.HasField("refusal"):
+                raise Refusal.from_status(decision.refusal)
+            return await self._grant(asked, decision)
+        except Refusal as refusal:
+            await self._record_refusal(asked, refusal, decision)
+            raise
 
     async def issued(self, grant: Grant) -> None:
         """Records the licence; returns once the record is on disk. Only then may the licence be answered.
@@ -118,8 +81,106 @@ class Granting(Protocol):
         Raises:
             Refusal: LICENCE_UNRECORDED.
         """
-        ...
+        await self._recorded(records.issue(grant))
+        ISSUED.labels(grant.asked.key_system, "offline" if grant.offline else "online").inc()
 
     async def refused(self, grant: Grant, refusal: Refusal) -> None:
         """Records that a key system refused what was granted, such as for a message that it cannot read."""
-        ...
+        record = records.refusal(
+            grant.asked,
+            refusal,
+            self._clock.now(),
+            session_id=grant.session_id,
+            organisation_id=grant.organisation_id,
+            viewer_id=grant.viewer_id,
+            device_id=grant.device_id,
+        )
+        await self._note(record, grant.asked.key_system, refusal.reason)
+
+    def _ask(self, asked: Asked) -> policy_service_pb2.KeysAsked:
+        proven = "" if asked.proof is None else self._proven(asked.proof, asked.ticket)
+        return policy_service_pb2.KeysAsked(
+            ticket=asked.ticket,
+            package_id=asked.package_id,
+            key_ids=[key_id.hex() for key_id in asked.key_ids or ()],
+            client_address=asked.address,
+            user_agent=asked.user_agent,
+            key_thumbprint=proven,
+            offline=asked.offline,
+        )
+
+    def _proven(self, proof: Proof, ticket: str) -> str:
+        """Thumbprint of the key that the player holds; empty when it brought no proof.
+
+        Raises:
+            Refusal: PROOF_INVALID.
+        """
+        return self._proofs.proven(proof.metadata, proof.method, ticket) if DPOP in proof.metadata else ""
+
+    async def _grant(self, asked: Asked, decision: policy_service_pb2.KeysDecision) -> Grant:
+        policy = self._knowledge.policy(decision.organisation_id)
+        self._allowed(asked, decision, policy)
+        now, package_id = self._clock.now(), asked.package_id
+        labels = await self._keyring.labels(package_id, [bytes.fromhex(key_id) for key_id in decision.key_ids])
+        if not labels:
+            raise key_not_found(package_id)
+        found = policy.sorted_out(labels, asked.security_level, asked.hdcp)
+        if not found.kept:
+            named = sorted(labels.values())
+            raise refusals.dropped(next(iter(found.dropped.values())), named, policy.loosest(named))
+        ends = decision.expire_time.ToDatetime(UTC)
+        return Grant(
+            licence_id=new_id("lic"),
+            session_id=decision.session_id,
+            organisation_id=decision.organisation_id,
+            viewer_id=decision.viewer_id,
+            device_id=decision.device_id,
+            package_id=package_id,
+            keys=self._keyring.opened(package_id, found.kept),
+            dropped=found.dropped,
+            policy=policy,
+            session_expire_time=ends,
+            issue_time=now,
+            expire_time=policy.expire_time(now, ends, offline=asked.offline),
+            offline=asked.offline,
+            asked=asked,
+        )
+
+    def _allowed(self, asked: Asked, decision: policy_service_pb2.KeysDecision, policy: LicencePolicy) -> None:
+        if policy.device_required and not decision.device_proven:
+            raise refusals.device_not_proven(decision.device_id)
+        if asked.offline and not policy.offline:
+            raise refusals.offline_not_allowed("licence_policy")
+        if asked.offline and not decision.download:
+            raise refusals.offline_not_allowed("playback")
+        if licence_id := self._knowledge.revoked(decision.session_id, asked.package_id):
+            raise refusals.licence_revoked(licence_id)
+
+    async def _record_refusal(self, asked: Asked, refusal: Refusal, decision: policy_service_pb2.KeysDecision) -> None:
+        if not decision.session_id:  # nobody's: there is nothing to tell but a number
+            REFUSED.labels(asked.key_system, refusal.reason).inc()
+            return
+        record = records.refusal(
+            asked,
+            refusal,
+            self._clock.now(),
+            session_id=decision.session_id,
+            organisation_id=decision.organisation_id,
+            viewer_id=decision.viewer_id,
+            device_id=decision.device_id,
+        )
+        await self._note(record, asked.key_system, refusal.reason)
+
+    async def _note(self, record: records.Record, key_system: str, reason: str) -> None:
+        """Records a refusal, if it can be: whoever is refused is refused anyway."""
+        REFUSED.labels(key_system, reason).inc()
+        with contextlib.suppress(Refusal):
+            await self._recorded(record)
+
+    async def _recorded(self, record: records.Record) -> None:
+        try:
+            await self._journal.append(record.packed())
+        except JournalFull:
+            raise refusals.unrecorded("full") from None
+        except JournalFailed:
+            raise refusals.unrecorded("failed") from None

@@ -159,6 +159,10 @@ class LicencePolicy:
             rule = rule.with_(self.rule(label))
         return rule
 
+    def loosest(self, labels: Iterable[str]) -> TrackRule:
+        """The rule of some keys that asks for least: what a player lacks that gets none of them."""
+        return min((self.rule(label) for label in labels), key=lambda rule: (rule.least_security, rule.hdcp))
+
     def sorted_out(self, labels: Mapping[bytes, str], security_level: SecurityLevel, hdcp: Hdcp) -> Sorted:
         """Which of some keys a player gets.
 

@@ -61,8 +61,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_LICENCE_REQUEST_MALFORMED: _ErrorReason.ValueType  # 12
     """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
-    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 13
-    """The licence policy changed since it was read. Status ABORTED. Metadata: `etag` that is current."""
     ERROR_REASON_KEY_SYSTEM_NOT_OFFERED: _ErrorReason.ValueType  # 30
     """The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`."""
     ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 31
@@ -127,8 +125,6 @@ Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
 """
 ERROR_REASON_LICENCE_REQUEST_MALFORMED: ErrorReason.ValueType  # 12
 """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
-ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 13
-"""The licence policy changed since it was read. Status ABORTED. Metadata: `etag` that is current."""
 ERROR_REASON_KEY_SYSTEM_NOT_OFFERED: ErrorReason.ValueType  # 30
 """The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`."""
 ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 31
