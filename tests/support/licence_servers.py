@@ -35,7 +35,19 @@ from tests.support import playready_device, widevine_device
 from tests.support.http_server import serving
 
 Mood = Literal[
-    "serves", "fails", "busy", "says when", "hangs", "drips", "floods", "squeezes", "babbles", "hangs up", "lies", "empty", "moved"
+    "serves",
+    "fails",
+    "busy",
+    "says when",
+    "hangs",
+    "drips",
+    "floods",
+    "squeezes",
+    "babbles",
+    "hangs up",
+    "lies",
+    "empty",
+    "moved",
 ]
 PROVIDER = "acme"
 RETRY_AFTER = 7
@@ -289,7 +301,9 @@ async def licence_servers() -> AsyncIterator[Servers]:
 
 def main() -> None:
     """Runs both until told to stop."""
-    parser = argparse.ArgumentParser(description="Licence servers of Reelmesh's own, to try out Widevine and PlayReady.")
+    parser = argparse.ArgumentParser(
+        description="Licence servers of Reelmesh's own, to try out Widevine and PlayReady."
+    )
     parser.add_argument("--port", type=int, default=8191)
     parser.add_argument("--secrets", type=Path, required=True, help="`secrets` of the install's data folder")
     options = parser.parse_args()

@@ -52,9 +52,7 @@ class Device:
 
     def challenge(self, *key_ids: bytes, version: str = "4.3.0.0", custom: str = "", **parts: str) -> bytes:
         """Asks for keys. `parts`: what stands in the place of a part of the message."""
-        about = json.dumps(
-            {"level": self.level, "state": self.state, "secret": base64.b64encode(self.secret).decode()}
-        )
+        about = json.dumps({"level": self.level, "state": self.state, "secret": base64.b64encode(self.secret).decode()})
         content = {
             "before": '<?xml version="1.0" encoding="utf-8"?>',
             "header": header(version, key_ids),

@@ -16,8 +16,8 @@ from typing import Final
 
 from lxml import etree
 
+from services.drm.licences import refusals
 from services.drm.playready import soap
-from services.drm.upstream import refusals
 
 KEY_SYSTEM: Final = "com.microsoft.playready"
 MOST_BYTES: Final = 256 * 1024
@@ -49,11 +49,11 @@ def read(document: bytes) -> Challenge:
         Refusal: LICENCE_REQUEST_MALFORMED.
     """
     if len(document) > MOST_BYTES:
-        raise refusals.malformed(KEY_SYSTEM, f"it is longer than {MOST_BYTES} bytes")
+        raise refusals.request_malformed(KEY_SYSTEM, f"it is longer than {MOST_BYTES} bytes")
     try:
         return _read(document)
     except soap.NotSoap as error:
-        raise refusals.malformed(KEY_SYSTEM, str(error)) from None
+        raise refusals.request_malformed(KEY_SYSTEM, str(error)) from None
 
 
 def _read(document: bytes) -> Challenge:

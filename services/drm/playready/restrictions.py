@@ -24,7 +24,11 @@ _ANALOGUE_PROTECTED: Final = 200
 
 def level_of(text: str) -> SecurityLevel:
     """A security level as PlayReady counts it; what is not said is software."""
-    return SecurityLevel.HARDWARE if text.isascii() and text.isdecimal() and int(text[:9]) >= 3000 else SecurityLevel.SOFTWARE
+    return (
+        SecurityLevel.HARDWARE
+        if text.isascii() and text.isdecimal() and int(text[:9]) >= 3000
+        else SecurityLevel.SOFTWARE
+    )
 
 
 def of(rule: TrackRule) -> dict[str, Any]:

@@ -68,7 +68,9 @@ class Stater:
         }
 
     def _nested(self, claims: Claims) -> str:
-        signed = jws.serialize_compact({"alg": "ES256", "typ": "JWT"}, json.dumps(claims, separators=(",", ":")), self._key)
+        signed = jws.serialize_compact(
+            {"alg": "ES256", "typ": "JWT"}, json.dumps(claims, separators=(",", ":")), self._key
+        )
         return jwe.encrypt_compact({"alg": "dir", "enc": "A128CBC-HS256", "cty": "JWT"}, signed, self._secret)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from services.drm.licences.granting import Asked, Grant
-from services.drm.licences.policy import Hdcp, SecurityLevel
+from services.drm.licences.policy import DropReason, SecurityLevel
+from services.drm.licences.refusals import dropped
 from services.drm.upstream import refusals
 from services.kit.errors import Refusal
 
@@ -73,6 +74,8 @@ async def licence(grants: Grants, server: LicenceServer, asked: Asked, *, ends: 
     """A licence for a player. It is recorded when this returns.
 
     Args:
+        grants: decides, and records.
+        server: asked about the challenge of the player.
         asked: with the greatest security level that there is: the player's own is found out here.
         ends: the player gives a licence back: there are no keys in the answer, and nothing is issued.
 
@@ -99,7 +102,7 @@ async def _fitted(grant: Grant, server: LicenceServer) -> Grant:
     if not any(_least(grant, key.label) > SecurityLevel.SOFTWARE for key in grant.keys):
         return grant
     level = await server.inspected(grant)
-    found = grant.policy.sorted_out({key.key_id: key.label for key in grant.keys}, level, _greatest(grant))
+    found = grant.policy.sorted_out({key.key_id: key.label for key in grant.keys}, level, grant.asked.hdcp)
     fitted = replace(
         grant,
         keys=tuple(key for key in grant.keys if key.key_id in found.kept),
@@ -107,7 +110,8 @@ async def _fitted(grant: Grant, server: LicenceServer) -> Grant:
         asked=replace(grant.asked, security_level=level),
     )
     if not fitted.keys:
-        raise refusals.level_too_low([key.label for key in grant.keys])
+        labels = sorted({key.label for key in grant.keys})
+        raise dropped(DropReason.SECURITY_LEVEL_TOO_LOW, labels, grant.policy.loosest(labels))
     return fitted
 
 
@@ -119,7 +123,3 @@ def _check(grant: Grant, level: SecurityLevel, upstream: str) -> None:
 
 def _least(grant: Grant, label: str) -> SecurityLevel:
     return grant.policy.rule(label).least_security
-
-
-def _greatest(grant: Grant) -> Hdcp:
-    return grant.asked.hdcp

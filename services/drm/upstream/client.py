@@ -109,6 +109,8 @@ class Upstream:
         """Posts, and returns what `read` makes of the reply.
 
         Args:
+            body: of the request.
+            headers: likewise.
             read: raises `Troubled` for a reply that says the server is in trouble, or that is of no use, and a Refusal for an answer
                 that refuses.
             repeatable: whether the request may be sent again though the server may have taken it.
@@ -176,9 +178,7 @@ class Upstream:
             raise Troubled("timeout") from None
         except (httpx.HTTPError, httpx.InvalidURL):
             raise Troubled("unreachable") from None
-        reply = Reply(
-            response.status_code, {name.lower(): value for name, value in response.headers.items()}, received
-        )
+        reply = Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()}, received)
         if reply.status in {429, 503}:
             raise Troubled("busy", taken=False, retry_after=_pause(reply))
         return reply

@@ -71,29 +71,6 @@ def contradicted(upstream: str, what: str) -> Refusal:
     )
 
 
-def malformed(key_system: str, what: str) -> Refusal:
-    """The body is no licence request of its key system."""
-    return Refusal(
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "LICENCE_REQUEST_MALFORMED",
-        f"the body is no licence request of {key_system}: {what}; send what the decryption module says, unchanged",
-        domain=DOMAIN,
-        metadata={"key_system": key_system},
-    )
-
-
-def level_too_low(labels: list[str]) -> Refusal:
-    """Nothing remains that a decryption module in software may have."""
-    named = ", ".join(sorted(set(labels)))
-    return Refusal(
-        grpc.StatusCode.PERMISSION_DENIED,
-        "SECURITY_LEVEL_TOO_LOW",
-        f"keys for {named} go to decryption modules in hardware only; ask for tracks of a lower resolution, or play on another device",
-        domain=DOMAIN,
-        metadata={"labels": named, "least": "HARDWARE"},
-    )
-
-
 def plain(status: str) -> str:
     """A status of somebody else's, if it is one word."""
     return status if _STATUS.fullmatch(status) else "UNKNOWN"

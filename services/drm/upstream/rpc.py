@@ -82,9 +82,7 @@ class UpstreamLicencesServicer(upstream_licences_service_pb2_grpc.UpstreamLicenc
         return answers.body(await licence(self._grants, self._playready.about(challenge), asked), faults.CONTENT_TYPE)
 
 
-def _asked(
-    ticket: str, package_id: str, key_system: str, key_ids: tuple[bytes, ...] | None, *, offline: bool
-) -> Asked:
+def _asked(ticket: str, package_id: str, key_system: str, key_ids: tuple[bytes, ...] | None, *, offline: bool) -> Asked:
     """What is asked of `Granting`. What the player is turns out only later, so it is taken for the best that there is; both key systems
     hold players to every version of HDCP."""
     call = current_call()

@@ -85,7 +85,9 @@ class UpstreamSettings(ProcessSettings):
         key, iv = self._secret("widevine_signing_key", KEY_BYTES), self._secret("widevine_signing_iv", IV_BYTES)
         url = f"{self.drm_widevine_url.rstrip('/')}/{self.drm_widevine_provider}"
         upstream = self._upstream("widevine", url, clock)
-        return Widevine(upstream, Signer(self.drm_widevine_provider, key, iv, self.drm_widevine_padding), clock), upstream
+        return Widevine(
+            upstream, Signer(self.drm_widevine_provider, key, iv, self.drm_widevine_padding), clock
+        ), upstream
 
     def playready(self, clock: Clock) -> tuple[PlayReady, Upstream] | None:
         """The PlayReady licence server; None when none is named.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from services.drm.upstream import refusals
+from services.drm.licences import refusals
 from services.drm.widevine.wire import Fields, NotProtobuf, blobs, fields, number
 from services.kit.errors import Refusal
 
@@ -127,4 +127,4 @@ def _only(values: Fields, field_number: int) -> bytes:
 
 
 def _malformed(what: str) -> Refusal:
-    return refusals.malformed(KEY_SYSTEM, what)
+    return refusals.request_malformed(KEY_SYSTEM, what)
