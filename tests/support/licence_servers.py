@@ -16,7 +16,7 @@ import hashlib
 import json
 import secrets
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,7 @@ class Servers:
         wrong: what in any request is not as it is documented.
         asked: how many requests came.
         elsewhere: how many came to an address that nobody named.
+        at_end: what is to be closed before they are.
     """
 
     url: str = ""
@@ -80,6 +81,7 @@ class Servers:
     wrong: list[str] = field(default_factory=list)
     asked: int = 0
     elsewhere: int = 0
+    at_end: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def expect(self, what: str, found: object, expected: object) -> None:
         """Notes what is not as it should be."""
@@ -282,8 +284,9 @@ async def _dripping() -> AsyncIterator[bytes]:
 
 
 async def _flooding() -> AsyncIterator[bytes]:
-    while True:
+    for _ in range(100):
         yield b"x" * 65536
+        await asyncio.sleep(0)
 
 
 async def _hanging_up() -> AsyncIterator[bytes]:
@@ -296,7 +299,11 @@ async def licence_servers() -> AsyncIterator[Servers]:
     """Runs both on a free port."""
     servers = Servers()
     async with serving(servers.app()) as servers.url:
-        yield servers
+        try:
+            yield servers
+        finally:
+            for close in servers.at_end:
+                await close()
 
 
 def main() -> None:

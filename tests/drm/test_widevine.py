@@ -1,0 +1,475 @@
+"""Widevine: what a challenge says, how a request is signed, what the policy becomes, and what the licence service makes of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.drm.domain import ContentKey
+from services.drm.licences.granting import Asked, Grant
+from services.drm.licences.policy import FIRST_RULES, Hdcp, LicencePolicy, SecurityLevel, TrackKind, TrackRule
+from services.drm.upstream.acquiring import licence
+from services.drm.upstream.client import Limits, Upstream
+from services.drm.widevine import message
+from services.drm.widevine.challenge import KEY_SYSTEM, MOST_BYTES, Kind, Wish, read
+from services.drm.widevine.licensing import CERTIFICATE_FRESH, Widevine
+from services.drm.widevine.signing import Padding, Signer
+from services.kit.clock import FixedClock
+from services.kit.errors import Refusal
+from services.kit.ids import new_id
+from tests.drm.ledger import TICKET, Ledger
+from tests.support.licence_servers import PROVIDER, Mood, Servers, licence_servers
+from tests.support.widevine_device import CERTIFICATE_REQUEST, Device, blob, number, signed, varint
+
+VECTORS = Path(__file__).resolve().parents[3] / "shared/vectors/widevine"
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+L1, L3 = Device(level=1), Device(level=3)
+
+
+class TestTheSignature:
+    @pytest.mark.parametrize("kind", ["static", "rotation"])
+    def test_it_is_the_one_that_shaka_packager_makes(self, kind: str) -> None:
+        file = VECTORS / f"packager-v3.8.0-request-{kind}.json"
+        if not file.exists():
+            pytest.skip("the shared vectors are not here")
+        request = json.loads(file.read_text())
+        signer = Signer(request["signer"], bytes([0x11]) * 32, bytes([0x22]) * 16)
+        message_ = base64.b64decode(request["request"])
+        assert base64.b64encode(signer.signature(message_)).decode() == request["signature"]
+        assert json.loads(signer.signed(message_)) == request
+
+    def test_filling_up_with_zeros_makes_another(self) -> None:
+        key, iv = secrets.token_bytes(32), secrets.token_bytes(16)
+        pkcs7, zero = (Signer("x", key, iv, padding).signature(b"m") for padding in ("pkcs7", "zero"))
+        assert pkcs7 != zero
+        assert pkcs7[:16] == zero[:16]
+        assert len(zero) == 32
+
+    @pytest.mark.parametrize(("key", "iv"), [(16, 16), (32, 32), (0, 16)])
+    def test_a_key_of_another_length_is_refused_at_start(self, key: int, iv: int) -> None:
+        with pytest.raises(ValueError, match="32 bytes"):
+            Signer("x", bytes(key), bytes(iv))
+
+
+class TestWhatAChallengeSays:
+    def test_the_keys_that_the_media_name_each_once(self) -> None:
+        one, other = secrets.token_bytes(16), secrets.token_bytes(16)
+        challenge = read(L3.challenge(one, other, one))
+        assert (challenge.kind, challenge.wish) == (Kind.LICENCE_REQUEST, Wish.NEW)
+        assert challenge.key_ids == (one, other)
+        assert not challenge.offline
+
+    def test_media_that_name_no_keys_ask_for_all(self) -> None:
+        assert read(L3.challenge()).key_ids is None
+        assert read(L3.asking(blob(2, blob(1, b"webm") + number(2, 1)))).key_ids is None
+
+    def test_a_licence_to_keep_is_seen_however_the_content_is_named(self) -> None:
+        assert read(L3.challenge(bytes(16), offline=True)).offline
+        assert read(L3.challenge(offline=True, wish=2)).offline
+        assert read(L3.asking(blob(4, number(1, 1) + blob(2, b"pssh") + number(3, 2)))).offline
+        assert not read(L3.challenge(wish=2)).offline
+
+    @pytest.mark.parametrize(("wish", "found"), [(2, Wish.RENEWAL), (3, Wish.RELEASE)])
+    def test_renewals_and_releases_are_told_apart(self, wish: int, found: Wish) -> None:
+        assert read(L3.challenge(wish=wish)).wish == found
+
+    def test_two_bytes_ask_for_the_service_certificate(self) -> None:
+        assert read(CERTIFICATE_REQUEST).kind == Kind.SERVICE_CERTIFICATE_REQUEST
+
+    HOSTILE = (
+        b"",
+        b"\x08",
+        b"\x08\x02",
+        b"\x08\x05",
+        b"\x08\x01",
+        b"\x08\x01\x12\x00",
+        b"\x08\x01\x12\xff\xff\xff\xff\x0f",
+        b"\x08\x01\x10\x01",
+        b"\x0b\x0c",
+        b"\x00\x01",
+        b"\x08" + b"\xff" * 10,
+        b"\x08" + b"\x80" * 40,
+        b"<html></html>",
+        b"{}",
+        b"\0" * 100,
+        b"\x08\x01" * 600,
+        signed(1, blob(1, b"x") + number(3, 1)),
+        signed(1, blob(2, blob(1, b"\x0a\x05\x12\x03abc"))),
+        signed(1, blob(2, blob(1, blob(1, blob(2, b"short"))))),
+        signed(1, blob(2, blob(1, blob(1, number(2, 7))))),
+        signed(1, blob(2, b"") + number(3, 9)),
+        signed(1, blob(2, b"") + blob(2, b"")),
+        signed(1, blob(2, b"")) + blob(2, blob(2, b"")),
+        signed(1, blob(2, blob(1, b"".join(blob(1, blob(2, bytes([n]) * 16)) for n in range(65))))),
+        varint(1 << 3 | 2) + varint(2**63),
+        CERTIFICATE_REQUEST[:1],
+        b"\x08\x01\x12" + varint(MOST_BYTES) + bytes(MOST_BYTES),
+    )
+
+    @pytest.mark.parametrize("payload", HOSTILE, ids=lambda payload: payload[:12].hex() or "empty")
+    def test_anything_else_is_refused(self, payload: bytes) -> None:
+        with pytest.raises(Refusal) as caught:
+            read(payload)
+        assert (caught.value.code, caught.value.reason) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "LICENCE_REQUEST_MALFORMED",
+        )
+        assert caught.value.metadata == {"key_system": KEY_SYSTEM}
+
+    @given(st.binary(max_size=200), st.integers(min_value=0, max_value=300))
+    def test_made_up_bytes_are_read_or_refused(self, noise: bytes, place: int) -> None:
+        whole = L3.challenge(bytes(16))
+        for payload in (noise, whole[:place], whole[:place] + noise, whole[:place] + noise + whole[place:]):
+            try:
+                read(payload)
+            except Refusal as refusal:
+                assert refusal.reason == "LICENCE_REQUEST_MALFORMED"
+
+
+def a_key(label: str) -> ContentKey:
+    return ContentKey.new(label)
+
+
+def a_grant(policy: LicencePolicy, *keys: ContentKey, offline: bool = False, lasts: timedelta | None = None) -> Grant:
+    asked = Asked("t", "pkg_x", None, KEY_SYSTEM, SecurityLevel.HARDWARE, Hdcp.V2_2, offline)
+    ends = NOW + timedelta(hours=4)
+    until = policy.expire_time(NOW, ends, offline=offline) if lasts is None else NOW + lasts
+    return Grant(
+        "lic_x", "pbs_x", "org_x", "v", "", "pkg_x", keys, {}, policy, ends, NOW, until, offline=offline, asked=asked
+    )
+
+
+class TestThePolicyInWidevinesWords:
+    def test_a_licence_ends_with_its_playback(self) -> None:
+        assert message.policy_overrides(a_grant(LicencePolicy(), a_key("HD"))) == {
+            "can_play": True,
+            "can_persist": False,
+            "can_renew": False,
+            "license_duration_seconds": 4 * 3600,
+        }
+
+    def test_renewal(self) -> None:
+        policy = LicencePolicy(licence_duration=timedelta(minutes=10), renew_after=timedelta(minutes=4))
+        assert message.policy_overrides(a_grant(policy, a_key("HD"))) == {
+            "can_play": True,
+            "can_persist": False,
+            "can_renew": True,
+            "license_duration_seconds": 600,
+            "renewal_delay_seconds": 240,
+            "renewal_retry_interval_seconds": 10,
+            "renewal_recovery_duration_seconds": 360,
+            "renew_with_usage": False,
+        }
+
+    def test_a_rental_that_is_kept(self) -> None:
+        policy = LicencePolicy(
+            offline=True, rental_duration=timedelta(days=2), playback_duration=timedelta(hours=48, seconds=0.5)
+        )
+        assert message.policy_overrides(a_grant(policy, a_key("HD"), offline=True)) == {
+            "can_play": True,
+            "can_persist": True,
+            "can_renew": False,
+            "license_duration_seconds": 2 * 86400,
+            "rental_duration_seconds": 2 * 86400,
+            "playback_duration_seconds": 2 * 86400,
+        }
+
+    def test_nothing_is_ever_zero_which_would_mean_for_ever(self) -> None:
+        policy = LicencePolicy(
+            offline=True, renew_after=timedelta(seconds=30), playback_duration=timedelta(milliseconds=1)
+        )
+        overrides = message.policy_overrides(a_grant(policy, a_key("HD"), offline=True, lasts=timedelta()))
+        assert all(value >= 1 for name, value in overrides.items() if name.endswith("_seconds"))
+
+    def test_each_key_says_what_it_needs(self) -> None:
+        policy, keys = LicencePolicy(), [a_key(label) for label in ("AUDIO", "HD1", "UHD1")]
+        assert [message.key_spec(key, policy) for key in keys] == [
+            {
+                "track_type": kind,
+                "key_id": base64.b64encode(key.key_id).decode(),
+                "key": base64.b64encode(key.key).decode(),
+                "security_level": level,
+                "required_output_protection": outputs,
+            }
+            for key, kind, level, outputs in (
+                (keys[0], "AUDIO", 1, {"hdcp": "HDCP_NONE", "cgms_flags": "CGMS_NONE"}),
+                (keys[1], "HD", 1, {"hdcp": "HDCP_NONE", "cgms_flags": "CGMS_NONE"}),
+                (
+                    keys[2],
+                    "UHD1",
+                    5,
+                    {"hdcp": "HDCP_V2_2", "cgms_flags": "COPY_NEVER", "disable_analog_output": True},
+                ),
+            )
+        ]
+
+    @pytest.mark.parametrize(
+        ("hdcp", "name"),
+        [(Hdcp.NONE, "HDCP_NONE"), (Hdcp.V1, "HDCP_V1"), (Hdcp.V2_0, "HDCP_V2"), (Hdcp.V2_2, "HDCP_V2_2")],
+    )
+    def test_every_hdcp_has_a_name(self, hdcp: Hdcp, name: str) -> None:
+        policy = LicencePolicy(tracks={**FIRST_RULES, TrackKind.SD: TrackRule(hdcp=hdcp)})
+        assert message.key_spec(a_key("SD"), policy)["required_output_protection"]["hdcp"] == name
+
+    def test_sound_is_not_asked_to_be_decoded_in_hardware(self) -> None:
+        rule = TrackRule(SecurityLevel.HARDWARE)
+        policy = LicencePolicy(tracks={**FIRST_RULES, TrackKind.AUDIO: rule, TrackKind.SD: rule})
+        assert message.key_spec(a_key("AUDIO"), policy)["security_level"] == 3
+        assert message.key_spec(a_key("SD"), policy)["security_level"] == 5
+
+    @pytest.mark.parametrize(
+        ("labels", "allowed"),
+        [
+            (["AUDIO"], "SD_ONLY"),
+            (["AUDIO", "SD"], "SD_ONLY"),
+            (["SD", "HD2"], "SD_HD"),
+            (["UHD1", "HD"], "SD_UHD1"),
+            (["UHD2"], "SD_UHD2"),
+            (["SOMETHING"], "SD_UHD2"),
+        ],
+    )
+    def test_track_types(self, labels: list[str], allowed: str) -> None:
+        assert message.allowed_track_types(labels) == allowed
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[Servers]:
+    async with licence_servers() as servers:
+        yield servers
+        assert servers.wrong == []
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOW)
+
+
+@pytest.fixture
+def ledger(clock: FixedClock) -> Ledger:
+    return Ledger(clock, [a_key("AUDIO"), a_key("HD"), a_key("UHD1")])
+
+
+def service(servers: Servers, clock: FixedClock, padding: Padding = "pkcs7", key: bytes = b"") -> Widevine:
+    upstream = Upstream(
+        "widevine", servers.settings()["drm_widevine_url"] + "/" + PROVIDER, clock, limits=Limits(whole=1, connect=1)
+    )
+    servers.at_end.append(upstream.close)
+    return Widevine(upstream, Signer(PROVIDER, key or servers.signing_key, servers.signing_iv, padding), clock)
+
+
+async def play(
+    widevine: Widevine, ledger: Ledger, challenge: bytes, *, ticket: str = TICKET, ends: bool = False
+) -> bytes:
+    found = read(challenge)
+    asked = Asked(
+        ticket, new_id("pkg"), found.key_ids, KEY_SYSTEM, SecurityLevel.HARDWARE, Hdcp.V2_2, offline=found.offline
+    )
+    return await licence(ledger, widevine.about(found), asked, ends=ends)
+
+
+async def refused(widevine: Widevine, ledger: Ledger, challenge: bytes, **options: Any) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        await play(widevine, ledger, challenge, **options)
+    return caught.value
+
+
+def ordered(order: dict[str, Any]) -> list[str]:
+    return [spec["track_type"] for spec in order["content_key_specs"]]
+
+
+class TestLicences:
+    @pytest.fixture
+    def widevine(self, servers: Servers, clock: FixedClock) -> Widevine:
+        return service(servers, clock)
+
+    async def test_a_player_in_hardware_gets_all_keys(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        made = await play(widevine, ledger, L1.challenge(*(key.key_id for key in ledger.keys)))
+        assert L1.keys(made) == {key.key_id: key.key for key in ledger.keys}
+        assert [bool(order.get("parse_only")) for order in servers.orders] == [True, False]
+        order = servers.licensed[0]
+        assert ordered(order) == ["AUDIO", "HD", "UHD1"]
+        assert base64.b64decode(order["content_id"]).decode() == ledger.asks[0].package_id
+        assert (order["provider"], order["allowed_track_types"]) == (PROVIDER, "SD_UHD1")
+        (issue,) = ledger.issues
+        assert issue.asked.security_level == SecurityLevel.HARDWARE
+        assert not ledger.refusals
+
+    @pytest.mark.parametrize("level", [2, 3])
+    async def test_no_uhd_key_goes_anywhere_for_a_player_in_software(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger, level: int
+    ) -> None:
+        """Not to the player, and not to the licence service either."""
+        device = Device(level=level)
+        made = await play(widevine, ledger, device.challenge())
+        assert device.keys(made) == {key.key_id: key.key for key in ledger.keys[:2]}
+        assert ordered(servers.licensed[0]) == ["AUDIO", "HD"]
+        assert servers.licensed[0]["allowed_track_types"] == "SD_HD"
+        (issue,) = ledger.issues
+        assert list(issue.dropped) == [ledger.keys[2].key_id]
+        assert issue.asked.security_level == SecurityLevel.SOFTWARE
+        sent = b"".join(base64.b64decode(json.loads(body)["request"]) for body in servers.bodies)
+        assert base64.b64encode(ledger.keys[2].key) not in sent
+
+    async def test_who_asks_for_uhd_only_and_is_software_is_refused(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        refusal = await refused(widevine, ledger, L3.challenge(ledger.keys[2].key_id))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SECURITY_LEVEL_TOO_LOW")
+        assert not servers.licensed
+        ((_, recorded),) = ledger.refusals
+        assert recorded is refusal
+
+    async def test_without_keys_for_hardware_one_request_is_enough(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        await play(widevine, ledger, L3.challenge(ledger.keys[0].key_id, ledger.keys[1].key_id))
+        assert len(servers.orders) == len(servers.licensed) == 1
+
+    async def test_only_keys_that_the_session_may_have_are_told(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        foreign = secrets.token_bytes(16)
+        made = await play(widevine, ledger, L3.challenge(foreign, ledger.keys[1].key_id))
+        assert L3.keys(made) == {ledger.keys[1].key_id: ledger.keys[1].key}
+        (spec,) = servers.orders[0]["content_key_specs"]
+        assert spec["key_id"] == base64.b64encode(ledger.keys[1].key_id).decode()
+
+    async def test_a_bad_ticket_never_gets_to_the_licence_service(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        assert (await refused(widevine, ledger, L1.challenge(), ticket="x")).reason == "TICKET_INVALID"
+        assert servers.asked == 0
+
+    async def test_a_licence_to_keep(self, servers: Servers, widevine: Widevine, ledger: Ledger) -> None:
+        assert (await refused(widevine, ledger, L3.challenge(offline=True))).reason == "OFFLINE_NOT_ALLOWED"
+        ledger.policy, ledger.download = replace(ledger.policy, offline=True, rental_duration=timedelta(days=1)), True
+        made = await play(widevine, ledger, L3.challenge(offline=True))
+        policy = L3.opened(made)["policy"]
+        assert (policy["can_persist"], policy["rental_duration_seconds"]) == (True, 86400)
+        assert ledger.issues[0].offline
+
+    async def test_a_renewal_is_judged_and_recorded_like_a_new_licence(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        ledger.policy = replace(ledger.policy, renew_after=timedelta(minutes=1))
+        await play(widevine, ledger, L1.challenge(wish=2))
+        assert servers.licensed[0]["policy_overrides"]["can_renew"]
+        assert len(ledger.issues) == 1
+        ledger.keys.clear()
+        assert (await refused(widevine, ledger, L1.challenge(wish=2))).reason == "KEY_NOT_ENTITLED"
+
+    async def test_a_licence_that_is_given_back_needs_no_keys_and_is_no_issue(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        made = await play(widevine, ledger, L1.challenge(wish=3), ends=True)
+        assert L1.keys(made) == {}
+        (order,) = servers.orders
+        assert set(order) == {"payload", "provider", "content_id"}
+        assert not ledger.issues
+
+    async def test_a_licence_that_cannot_be_recorded_is_not_answered(self, widevine: Widevine, ledger: Ledger) -> None:
+        ledger.broken = True
+        assert (await refused(widevine, ledger, L1.challenge())).reason == "LICENCE_UNRECORDED"
+
+    async def test_zeros_are_as_good(self, servers: Servers, clock: FixedClock, ledger: Ledger) -> None:
+        assert L3.keys(await play(service(servers, clock, "zero"), ledger, L3.challenge()))
+
+
+class TestWhenTheLicenceServiceRefuses:
+    @pytest.fixture
+    def widevine(self, servers: Servers, clock: FixedClock) -> Widevine:
+        return service(servers, clock)
+
+    async def test_a_wrong_signature_is_our_fault_and_says_so(
+        self, servers: Servers, clock: FixedClock, ledger: Ledger
+    ) -> None:
+        refusal = await refused(service(servers, clock, key=bytes(32)), ledger, L1.challenge())
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UPSTREAM_REFUSED_US")
+        assert refusal.metadata == {"upstream": "widevine", "status": "SIGNATURE_FAILED"}
+        assert servers.signing_key.hex() not in str(refusal.as_json())
+        assert len(ledger.refusals) == 1
+
+    async def test_a_revoked_player_is_refused_with_the_services_own_word(
+        self, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        device = Device(level=1, state="DRM_DEVICE_CERTIFICATE_REVOKED")
+        refusal = await refused(widevine, ledger, device.challenge())
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "UPSTREAM_REFUSED_PLAYER")
+        assert refusal.metadata == {"upstream": "widevine", "status": "DRM_DEVICE_CERTIFICATE_REVOKED"}
+        assert "build farm" not in str(refusal.as_json()), "what it says beside stays here"
+
+    async def test_a_word_that_is_no_word_goes_no_further(self, widevine: Widevine, ledger: Ledger) -> None:
+        device = Device(state="<script>alert(1)</script>")
+        refusal = await refused(widevine, ledger, device.challenge(ledger.keys[0].key_id))
+        assert refusal.metadata["status"] == "UNKNOWN"
+        assert "script" not in str(refusal.as_json())
+
+    async def test_its_own_trouble_is_tried_again_and_told_as_such(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        device = Device(state="INTERNAL_ERROR")
+        refusal = await refused(widevine, ledger, device.challenge(ledger.keys[0].key_id))
+        assert (refusal.reason, refusal.metadata["why"]) == ("UPSTREAM_UNAVAILABLE", "failing")
+        assert servers.asked == 2
+
+    async def test_a_player_that_is_said_to_be_another_gets_nothing(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger
+    ) -> None:
+        """L1 when it is looked at, L3 in the licence: the licence, with a UHD key in it, is withheld."""
+        servers.mood = "lies"
+        refusal = await refused(widevine, ledger, L1.challenge())
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_CONTRADICTED")
+        assert len(servers.licensed) == 1
+        assert not ledger.issues
+        assert len(ledger.refusals) == 1
+
+    @pytest.mark.parametrize(
+        ("mood", "reason"),
+        [
+            ("empty", "UPSTREAM_CONTRADICTED"),
+            ("babbles", "UPSTREAM_UNAVAILABLE"),
+            ("fails", "UPSTREAM_UNAVAILABLE"),
+            ("hangs", "UPSTREAM_UNAVAILABLE"),
+            ("moved", "UPSTREAM_REFUSED_US"),
+        ],
+    )
+    async def test_no_answer_is_no_licence(
+        self, servers: Servers, widevine: Widevine, ledger: Ledger, mood: Mood, reason: str
+    ) -> None:
+        servers.mood = mood
+        refusal = await refused(widevine, ledger, L3.challenge(ledger.keys[0].key_id))
+        assert refusal.reason == reason
+        assert "secret.cs" not in str(refusal.as_json())
+        assert not ledger.issues
+        assert len(ledger.refusals) == 1
+
+
+class TestTheServiceCertificate:
+    async def test_it_is_asked_for_once_an_hour(self, servers: Servers, clock: FixedClock) -> None:
+        widevine = service(servers, clock)
+        for _ in range(3):
+            found = await widevine.service_certificate(read(CERTIFICATE_REQUEST))
+            assert found == signed(5, b"certificate of acme")
+        assert servers.asked == 1
+        clock.advance(CERTIFICATE_FRESH)
+        await widevine.service_certificate(read(CERTIFICATE_REQUEST))
+        assert servers.asked == 2
+
+    async def test_one_that_could_not_be_had_is_asked_for_again(self, servers: Servers, clock: FixedClock) -> None:
+        widevine = service(servers, clock)
+        servers.moods = ["fails"]
+        assert await widevine.service_certificate(read(CERTIFICATE_REQUEST))
+        assert servers.asked == 2, "asking twice does no harm"
