@@ -30,7 +30,7 @@ def parsed(document: bytes) -> etree._Element:
         root = etree.fromstring(document, parser)
     except (etree.XMLSyntaxError, ValueError):
         raise NotSoap("it is not well-formed XML") from None
-    if root.getroottree().docinfo.doctype:
+    if root.getroottree().docinfo.internalDTD is not None:
         raise NotSoap("it has a document type declaration")
     if sum(1 for _ in root.iter()) > MOST_ELEMENTS:
         raise NotSoap("it has too many elements")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -63,6 +64,7 @@ class Widevine:
         self._signer = signer
         self._clock = clock
         self._certificate: tuple[bytes, datetime] | None = None
+        self._fetching = asyncio.Lock()
 
     async def service_certificate(self, challenge: Challenge) -> bytes:
         """The certificate to which players encrypt what tells them apart. It is the same for all, and asked for once an hour.
@@ -70,13 +72,14 @@ class Widevine:
         Raises:
             Refusal: as `_Challenged.licensed`.
         """
-        now = self._clock.now()
-        if self._certificate is None or self._certificate[1] <= now:
-            answer = await self._ask(message.asking_for_certificate(challenge), repeatable=True)
-            if kind_of(answer.licence) != Kind.SERVICE_CERTIFICATE:
-                raise refusals.contradicted(NAME, "no service certificate")
-            self._certificate = (answer.licence, now + CERTIFICATE_FRESH)
-        return self._certificate[0]
+        async with self._fetching:
+            now = self._clock.now()
+            if self._certificate is None or self._certificate[1] <= now:
+                answer = await self._ask(message.asking_for_certificate(challenge), repeatable=True)
+                if kind_of(answer.licence) != Kind.SERVICE_CERTIFICATE:
+                    raise refusals.contradicted(NAME, "no service certificate")
+                self._certificate = (answer.licence, now + CERTIFICATE_FRESH)
+            return self._certificate[0]
 
     def about(self, challenge: Challenge) -> _Challenged:
         """The service, asked about one challenge."""
