@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,10 @@ async def test_no_log_line_holds_a_key_a_secret_or_a_session(mesh: ProcessSettin
     assert "UPSTREAM_UNAVAILABLE" in text
     pem = servers.stating_key.as_pem(private=True)
     secrets = [*keys, servers.signing_key, servers.signing_iv, servers.secret]
-    forms = {form for secret in secrets for form in written(secret)} | {SESSION_KEY, pem.decode().splitlines()[1]}
+    forms = {form for secret in secrets for form in written(secret[:16])}
+    forms |= {base64.b64encode(secret).decode().rstrip("=") for secret in secrets} | {
+        SESSION_KEY,
+        pem.decode().splitlines()[1],
+    }
     found = [line for line in text.splitlines() for form in forms if form in line]
     assert not found, found[0]
