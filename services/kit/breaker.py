@@ -35,6 +35,11 @@ class Breaker:
         self._failures = 0
         self._closed_until: datetime | None = None
 
+    @property
+    def open(self) -> bool:
+        """Whether the counterpart is left alone, or tried by one."""
+        return self._closed_until is not None
+
     def check(self) -> None:
         """Lets an attempt pass.
 

@@ -33,6 +33,7 @@ class Ledger:
     policy: LicencePolicy = field(default_factory=LicencePolicy)
     download: bool = False
     broken: bool = False
+    viewer_id: str = "viewer"
     issues: list[Grant] = field(default_factory=list)
     refusals: list[tuple[Grant, Refusal]] = field(default_factory=list)
     asks: list[Asked] = field(default_factory=list)
@@ -56,7 +57,7 @@ class Ledger:
             licence_id=new_id("lic"),
             session_id=new_id("pbs"),
             organisation_id=new_id("org"),
-            viewer_id="viewer",
+            viewer_id=self.viewer_id,
             device_id="",
             package_id=asked.package_id,
             keys=tuple(key for key in wanted if key.key_id in found.kept),

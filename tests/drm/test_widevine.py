@@ -26,6 +26,7 @@ from services.drm.widevine import message
 from services.drm.widevine.challenge import KEY_SYSTEM, MOST_BYTES, Kind, Wish, read
 from services.drm.widevine.licensing import CERTIFICATE_FRESH, Widevine
 from services.drm.widevine.signing import Padding, Signer
+from services.kit.breaker import FAILURES, PAUSE
 from services.kit.clock import FixedClock
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
@@ -454,6 +455,37 @@ class TestWhenTheLicenceServiceRefuses:
         assert "secret.cs" not in str(refusal.as_json())
         assert not ledger.issues
         assert len(ledger.refusals) == 1
+
+
+class TestOnePlayerThatTheLicenceServiceCannotBear:
+    BAD = Device(state="INTERNAL_ERROR")
+
+    @pytest.fixture
+    def widevine(self, servers: Servers, clock: FixedClock) -> Widevine:
+        return service(servers, clock)
+
+    async def failing(self, widevine: Widevine, ledger: Ledger, viewer_id: str) -> str:
+        ledger.viewer_id = viewer_id
+        refusal = await refused(widevine, ledger, self.BAD.challenge(ledger.keys[0].key_id))
+        return refusal.metadata["why"]
+
+    async def test_does_not_keep_the_others_from_it(self, widevine: Widevine, ledger: Ledger) -> None:
+        for _ in range(3 * FAILURES):
+            assert await self.failing(widevine, ledger, "mallory") == "failing"
+        ledger.viewer_id = "alice"
+        assert L3.keys(await play(widevine, ledger, L3.challenge(ledger.keys[0].key_id)))
+
+    async def test_is_not_the_one_that_tries_whether_it_is_well_again(
+        self, widevine: Widevine, ledger: Ledger, clock: FixedClock
+    ) -> None:
+        for index in range(FAILURES):
+            assert await self.failing(widevine, ledger, f"viewer {index}") == "failing"
+        assert await self.failing(widevine, ledger, "another") == "paused"
+        clock.advance(PAUSE)
+        assert await self.failing(widevine, ledger, "viewer 0") == "paused"
+        ledger.viewer_id = "alice"
+        assert L3.keys(await play(widevine, ledger, L3.challenge(ledger.keys[0].key_id)))
+        assert await self.failing(widevine, ledger, "viewer 0") == "failing"
 
 
 class TestTheServiceCertificate:

@@ -15,7 +15,7 @@ from services.drm.playready import faults, restrictions, soap, statement
 from services.drm.playready.challenge import Challenge
 from services.drm.playready.statement import Stater
 from services.drm.upstream import refusals
-from services.drm.upstream.acquiring import Made
+from services.drm.upstream.acquiring import Made, whose
 from services.drm.upstream.client import Reply, Troubled, Upstream
 from services.kit.clock import Clock
 
@@ -37,17 +37,17 @@ class PlayReady:
         """The server, asked about one challenge."""
         return _Challenged(self, challenge)
 
-    async def inspected(self, challenge: Challenge) -> SecurityLevel:
-        """What the player is."""
+    async def inspected(self, challenge: Challenge, grant: Grant) -> SecurityLevel:
+        """What the player is. The server is told nothing of what is granted."""
         stated = self._stater.inspecting(challenge, self._clock.now())
         headers = {**_HEADERS, statement.HEADER: stated}
-        return await self._upstream.ask(challenge.document, headers, _inspection, repeatable=True)
+        return await self._upstream.ask(challenge.document, headers, _inspection, whose=whose(grant), repeatable=True)
 
     async def licensed(self, challenge: Challenge, grant: Grant) -> Made:
         """A licence."""
         stated = self._stater.licensing(challenge, grant, self._clock.now())
         headers = {**_HEADERS, statement.HEADER: stated}
-        made = await self._upstream.ask(challenge.document, headers, _licence)
+        made = await self._upstream.ask(challenge.document, headers, _licence, whose=whose(grant))
         if made is None:
             raise refusals.contradicted(NAME, "no licence")
         return made
@@ -65,9 +65,9 @@ class _Challenged:
         """`playready`."""
         return NAME
 
-    async def inspected(self, grant: Grant) -> SecurityLevel:  # noqa: ARG002  # the server is told nothing of what is granted
+    async def inspected(self, grant: Grant) -> SecurityLevel:
         """What the player is."""
-        return await self.server.inspected(self.challenge)
+        return await self.server.inspected(self.challenge, grant)
 
     async def licensed(self, grant: Grant) -> Made:
         """A licence."""

@@ -115,6 +115,11 @@ async def _fitted(grant: Grant, server: LicenceServer) -> Grant:
     return fitted
 
 
+def whose(grant: Grant) -> str:
+    """Who is behind a request: the viewer, or where that is not known the playback."""
+    return grant.viewer_id or grant.session_id
+
+
 def _check(grant: Grant, level: SecurityLevel, upstream: str) -> None:
     """Withholds a licence with keys that are not for what the server says the player is."""
     if any(_least(grant, key.label) > level for key in grant.keys):

@@ -34,6 +34,9 @@ SECONDS: Final = Histogram(
 )
 TRIES: Final = 2
 _LONGEST_PAUSE: Final = timedelta(minutes=5)
+_OF_THE_REQUEST: Final = frozenset({"failing", "unusable"})
+"""Failures that may lie in what was asked: the server did answer."""
+_MOST_BLAMED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Upstream:
         self.url = url
         self._limits = limits
         self._breaker = Breaker(clock)
+        self._blamed: set[str] = set()
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(limits.whole, connect=limits.connect, pool=limits.connect),
             limits=httpx.Limits(max_connections=limits.connections, max_keepalive_connections=limits.connections),
@@ -104,7 +108,13 @@ class Upstream:
         )
 
     async def ask(
-        self, body: bytes, headers: Mapping[str, str], read: Callable[[Reply], Answer], *, repeatable: bool = False
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[Reply], Answer],
+        *,
+        whose: str = "",
+        repeatable: bool = False,
     ) -> Answer:
         """Posts, and returns what `read` makes of the reply.
 
@@ -113,11 +123,15 @@ class Upstream:
             headers: likewise.
             read: raises `Troubled` for a reply that says the server is in trouble, or that is of no use, and a Refusal for an answer
                 that refuses.
+            whose: player whose message goes along; empty when it is our own. One player cannot make the
+                server look as if it were down: in a row, what it answers badly to the same player counts once.
             repeatable: whether the request may be sent again though the server may have taken it.
 
         Raises:
             Refusal: UPSTREAM_UNAVAILABLE, or what `read` raises.
         """
+        if self._breaker.open and whose in self._blamed:  # somebody else tries whether it is well again
+            raise refusals.unavailable(self.name, "paused", None)
         try:
             self._breaker.check()
         except Open as left_alone:
@@ -130,25 +144,33 @@ class Upstream:
             outcome = "answered"
         except TimeoutError:
             outcome = "timeout"
-            raise self._failed("timeout", None) from None
+            raise self._failed("timeout", None, whose) from None
         except Troubled as trouble:
             outcome = trouble.why
-            raise self._failed(trouble.why, trouble.retry_after) from None
+            raise self._failed(trouble.why, trouble.retry_after, whose) from None
         except Refusal:
             outcome = "refused"
-            self._breaker.worked()
+            self._worked()
             raise
         finally:
             SECONDS.labels(self.name, outcome).observe(asyncio.get_running_loop().time() - started)
-        self._breaker.worked()
+        self._worked()
         return answer
 
     async def close(self) -> None:
         """Lets go of connections."""
         await self._http.aclose()
 
-    def _failed(self, why: str, retry_after: timedelta | None) -> Refusal:
-        self._breaker.failed(retry_after)
+    def _worked(self) -> None:
+        self._breaker.worked()
+        self._blamed.clear()
+
+    def _failed(self, why: str, retry_after: timedelta | None, whose: str) -> Refusal:
+        blamed = bool(whose) and why in _OF_THE_REQUEST
+        if not (blamed and whose in self._blamed):
+            self._breaker.failed(retry_after)
+        if blamed and len(self._blamed) < _MOST_BLAMED:
+            self._blamed.add(whose)
         log.warning("licence server failed", upstream=self.name, why=why)
         return refusals.unavailable(self.name, why, retry_after)
 

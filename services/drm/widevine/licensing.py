@@ -14,7 +14,7 @@ from typing import Any, Final
 from services.drm.licences.granting import Grant
 from services.drm.licences.policy import SecurityLevel
 from services.drm.upstream import refusals
-from services.drm.upstream.acquiring import Made
+from services.drm.upstream.acquiring import Made, whose
 from services.drm.upstream.client import Reply, Troubled, Upstream
 from services.drm.widevine import message
 from services.drm.widevine.challenge import Challenge, Kind, kind_of
@@ -85,21 +85,22 @@ class Widevine:
         """The service, asked about one challenge."""
         return _Challenged(self, challenge)
 
-    async def inspected(self, challenge: Challenge) -> SecurityLevel:
-        """What the service reads from a challenge."""
+    async def inspected(self, challenge: Challenge, grant: Grant) -> SecurityLevel:
+        """What the service reads from a challenge. It is told nothing of what is granted."""
         asked = message.asking_what_it_is(challenge, self._signer.provider)
-        return (await self._ask(asked, repeatable=True)).security_level
+        return (await self._ask(asked, whose=whose(grant), repeatable=True)).security_level
 
     async def licensed(self, challenge: Challenge, grant: Grant) -> Made:
         """A licence."""
         asked = message.asking_for_licence(challenge, self._signer.provider, grant)
-        answer = await self._ask(asked, repeatable=False)
+        answer = await self._ask(asked, whose=whose(grant))
         if kind_of(answer.licence) != Kind.LICENCE:
             raise refusals.contradicted(NAME, "no licence")
         return Made(answer.licence, answer.security_level)
 
-    async def _ask(self, asked: bytes, *, repeatable: bool) -> _Answer:
-        return await self._upstream.ask(self._signer.signed(asked), _HEADERS, _read, repeatable=repeatable)
+    async def _ask(self, asked: bytes, *, whose: str = "", repeatable: bool = False) -> _Answer:
+        signed = self._signer.signed(asked)
+        return await self._upstream.ask(signed, _HEADERS, _read, whose=whose, repeatable=repeatable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,9 @@ class _Challenged:
         """`widevine`."""
         return NAME
 
-    async def inspected(self, grant: Grant) -> SecurityLevel:  # noqa: ARG002  # the service is told nothing of what is granted
+    async def inspected(self, grant: Grant) -> SecurityLevel:
         """What the player is."""
-        return await self.service.inspected(self.challenge)
+        return await self.service.inspected(self.challenge, grant)
 
     async def licensed(self, grant: Grant) -> Made:
         """A licence."""
