@@ -151,7 +151,7 @@ async def test_no_log_line_holds_a_key_a_ticket_or_a_code(mesh: ProcessSettings,
     for method in (
         "CreatePlayback",
         "RedeemPlaybackCode",
-        "AuthorizeKeys",
+        "BatchAuthorizeKeys",
         "CreateContentKeys",
         "IssueClearKeyLicence",
         "GetHlsKey",

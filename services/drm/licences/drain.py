@@ -81,7 +81,8 @@ class Drain:
         with contextlib.suppress(Exception):  # it stays for the next process
             async with asyncio.timeout(patience):
                 await self._journal.rolled()
-                await self.once()
+                while segments_in(self._journal.folder) or self._left:
+                    await self.once()
         for left in self._left:
             left.close()
 
