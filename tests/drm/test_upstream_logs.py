@@ -62,7 +62,7 @@ async def test_no_log_line_holds_a_key_a_secret_or_a_session(mesh: ProcessSettin
     async with licence_servers() as servers:
         servers.secrets_into(mesh.secrets_dir)
         shared: dict[str, Any] = {**mesh.model_dump(), "run_dir": folder, "log_level": "DEBUG"}
-        settings, log = DrmSettings(**shared, **servers.settings()), tmp_path / "log"
+        settings, log = DrmSettings(**{**shared, **servers.settings()}), tmp_path / "log"
         async with (
             processes(settings, log),
             on_the_bus(settings) as bus,

@@ -95,10 +95,22 @@ class Servers:
 
     def secrets_into(self, folder: Path) -> None:
         """Puts the secrets where the service reads them."""
-        (folder / "widevine_signing_key").write_text(self.signing_key.hex() + "\n")
-        (folder / "widevine_signing_iv").write_text(self.signing_iv.hex() + "\n")
-        (folder / "playready_secret").write_bytes(self.secret)
-        (folder / "playready_signing_key.pem").write_bytes(self.stating_key.as_pem(private=True))
+        for name, content in (
+            ("widevine_signing_key", self.signing_key.hex().encode() + b"\n"),
+            ("widevine_signing_iv", self.signing_iv.hex().encode() + b"\n"),
+            ("playready_secret", self.secret),
+            ("playready_signing_key.pem", self.stating_key.as_pem(private=True)),
+        ):
+            (folder / name).touch(0o600)
+            (folder / name).write_bytes(content)
+
+    def take_secrets_from(self, folder: Path) -> None:
+        """Goes on with the secrets of an earlier run, if there was one."""
+        if (folder / "playready_secret").exists():
+            self.signing_key = bytes.fromhex((folder / "widevine_signing_key").read_text())
+            self.signing_iv = bytes.fromhex((folder / "widevine_signing_iv").read_text())
+            self.secret = (folder / "playready_secret").read_bytes()
+            self.stating_key = ECKey.import_key((folder / "playready_signing_key.pem").read_bytes())
 
     def settings(self) -> dict[str, str]:
         """Settings that name the servers."""
@@ -315,6 +327,7 @@ def main() -> None:
     parser.add_argument("--secrets", type=Path, required=True, help="`secrets` of the install's data folder")
     options = parser.parse_args()
     servers = Servers(url=f"http://127.0.0.1:{options.port}")
+    servers.take_secrets_from(options.secrets)
     servers.secrets_into(options.secrets)
     for name, value in servers.settings().items():
         print(f"export REELMESH_{name.upper()}={value}", flush=True)
