@@ -183,7 +183,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
     playback_cors = _cors(
         [{"safe_regex": {"regex": ".*"}}],
         "GET, HEAD, POST",
-        ("content-type", "dpop", "range", "x-correlation-id", "cta-common-access-token"),
+        ("content-type", "dpop", "range", "soapaction", "x-correlation-id", "cta-common-access-token"),
         _PLAYBACK_EXPOSED,
     )
     return filled(
