@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from reelmesh.drm.v1 import (
     drm_service_pb2_grpc,
     licences_service_pb2,
     licences_service_pb2_grpc,
+    upstream_licences_service_pb2,
+    upstream_licences_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 
@@ -27,19 +30,21 @@ from services.drm.licences.knowledge import Knowledge
 from services.drm.licences.rpc import LicencesServicer
 from services.drm.rpc import DrmServicer
 from services.drm.upkeep import Upkeep
+from services.drm.upstream.rpc import UpstreamLicencesServicer
+from services.drm.upstream.settings import UpstreamSettings
 from services.drm.vault import Vault
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
-from services.kit.settings import ProcessSettings
 
 CONTRACT = drm_service_pb2.DESCRIPTOR.services_by_name["DrmService"]
 LICENCES = licences_service_pb2.DESCRIPTOR.services_by_name["LicencesService"]
-CONTRACTS = [CONTRACT, LICENCES]
+UPSTREAM = upstream_licences_service_pb2.DESCRIPTOR.services_by_name["UpstreamLicencesService"]
+CONTRACTS = [CONTRACT, LICENCES, UPSTREAM]
 _POLICY = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
 
 
-class DrmSettings(ProcessSettings):
+class DrmSettings(UpstreamSettings):
     """What can be set about keys."""
 
     drm_kek_seconds: float = Field(
@@ -104,6 +109,17 @@ async def _granting(
     return Granting(Asking(policy), knowledge, keyring, journal, proofs=process.proofs, clock=process.clock)
 
 
+def _upstream(process: Process, settings: DrmSettings, granting: Granting) -> UpstreamLicencesServicer:
+    """What issues licences that the operator's licence servers make."""
+    # It tells where it sends what, at each request.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    widevine, playready = settings.widevine(process.clock), settings.playready(process.clock)
+    for found in (widevine, playready):
+        if found is not None:
+            process.at_end(found[1].close)
+    return UpstreamLicencesServicer(granting, widevine and widevine[0], playready and playready[0])
+
+
 async def wire(process: Process, settings: DrmSettings) -> None:
     """Puts the service together and starts it. It serves only once all revocations are known."""
     database, clock = process.database(), process.clock
@@ -116,10 +132,12 @@ async def wire(process: Process, settings: DrmSettings) -> None:
     granting = await _granting(process, settings, database, vault, knowledge)
     keys = DrmServicer(database, vault, granting)
     licences = LicencesServicer(database, clock, granting, knowledge)
+    upstream = _upstream(process, settings, granting)
 
     def add(server: grpc.aio.Server) -> None:
         drm_service_pb2_grpc.add_DrmServiceServicer_to_server(keys, server)
         licences_service_pb2_grpc.add_LicencesServiceServicer_to_server(licences, server)
+        upstream_licences_service_pb2_grpc.add_UpstreamLicencesServiceServicer_to_server(upstream, server)
 
     upkeep = Upkeep(database, clock, kept_for=timedelta(days=settings.drm_licence_days))
     works: dict[str, Coroutine[Any, Any, None]] = {

@@ -217,6 +217,26 @@ const drm: Table<typeof DrmReason> = {
     title: "The key store is locked",
     advice: "No protected video can be played until the operator unlocks it.",
   },
+  KEY_SYSTEM_NOT_OFFERED: {
+    title: "This browser's protection is not supported here",
+    advice: "Try another browser or device, or tell the operator.",
+  },
+  UPSTREAM_UNAVAILABLE: {
+    title: "The licence server does not answer",
+    advice: "Try again in a moment.",
+  },
+  UPSTREAM_REFUSED_US: {
+    title: "The licence server does not know this installation",
+    advice: "Protected video cannot be played until the operator has set it up. Tell them.",
+  },
+  UPSTREAM_REFUSED_PLAYER: {
+    title: "The licence server gives this player no licence",
+    advice: "Update the browser or device, or use another one.",
+  },
+  UPSTREAM_CONTRADICTED: {
+    title: "The licence server gave a licence that must not be used",
+    advice: "Try again. If it happens again, tell the operator.",
+  },
 };
 
 /** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */

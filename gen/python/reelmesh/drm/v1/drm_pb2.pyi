@@ -61,6 +61,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_LICENCE_REQUEST_MALFORMED: _ErrorReason.ValueType  # 12
     """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
+    ERROR_REASON_KEY_SYSTEM_NOT_OFFERED: _ErrorReason.ValueType  # 30
+    """The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`."""
+    ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 31
+    """The operator's licence server gives no answer that is of use, or is left alone for a while because it gave none. Status UNAVAILABLE,
+    with `retry_delay`. Metadata: `upstream`, such as `widevine`; `why`: `unreachable`, `timeout`, `busy`, `failing`, `unusable` or
+    `paused`.
+    """
+    ERROR_REASON_UPSTREAM_REFUSED_US: _ErrorReason.ValueType  # 32
+    """The operator's licence server does not take requests of this installation, such as for a wrong signature. Status FAILED_PRECONDITION.
+    Metadata: `upstream`; `status` that it answers with.
+    """
+    ERROR_REASON_UPSTREAM_REFUSED_PLAYER: _ErrorReason.ValueType  # 33
+    """The operator's licence server gives this player no licence, such as for a revoked device. Status PERMISSION_DENIED. Metadata:
+    `upstream`; `status` that it answers with.
+    """
+    ERROR_REASON_UPSTREAM_CONTRADICTED: _ErrorReason.ValueType  # 34
+    """The operator's licence server made a licence that is not what was ordered, which is withheld. Status UNAVAILABLE. Metadata: `upstream`;
+    `what` is wrong.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -106,6 +125,25 @@ Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
 """
 ERROR_REASON_LICENCE_REQUEST_MALFORMED: ErrorReason.ValueType  # 12
 """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
+ERROR_REASON_KEY_SYSTEM_NOT_OFFERED: ErrorReason.ValueType  # 30
+"""The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`."""
+ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 31
+"""The operator's licence server gives no answer that is of use, or is left alone for a while because it gave none. Status UNAVAILABLE,
+with `retry_delay`. Metadata: `upstream`, such as `widevine`; `why`: `unreachable`, `timeout`, `busy`, `failing`, `unusable` or
+`paused`.
+"""
+ERROR_REASON_UPSTREAM_REFUSED_US: ErrorReason.ValueType  # 32
+"""The operator's licence server does not take requests of this installation, such as for a wrong signature. Status FAILED_PRECONDITION.
+Metadata: `upstream`; `status` that it answers with.
+"""
+ERROR_REASON_UPSTREAM_REFUSED_PLAYER: ErrorReason.ValueType  # 33
+"""The operator's licence server gives this player no licence, such as for a revoked device. Status PERMISSION_DENIED. Metadata:
+`upstream`; `status` that it answers with.
+"""
+ERROR_REASON_UPSTREAM_CONTRADICTED: ErrorReason.ValueType  # 34
+"""The operator's licence server made a licence that is not what was ordered, which is withheld. Status UNAVAILABLE. Metadata: `upstream`;
+`what` is wrong.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

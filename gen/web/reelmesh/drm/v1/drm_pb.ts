@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/drm/v1/drm.proto.
  */
 export const file_reelmesh_drm_v1_drm: GenFile = /*@__PURE__*/
-  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEq6AMKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEAMSJwojRVJST1JfUkVBU09OX1NFQ1VSSVRZX0xFVkVMX1RPT19MT1cQBBIjCh9FUlJPUl9SRUFTT05fT1VUUFVUX1VOUFJPVEVDVEVEEAUSJAogRVJST1JfUkVBU09OX09GRkxJTkVfTk9UX0FMTE9XRUQQBhIgChxFUlJPUl9SRUFTT05fTElDRU5DRV9SRVZPS0VEEAcSIgoeRVJST1JfUkVBU09OX0xJQ0VOQ0VfTk9UX0ZPVU5EEAgSJwojRVJST1JfUkVBU09OX0xJQ0VOQ0VfUE9MSUNZX0lOVkFMSUQQCRIiCh5FUlJPUl9SRUFTT05fREVWSUNFX05PVF9QUk9WRU4QChIjCh9FUlJPUl9SRUFTT05fTElDRU5DRV9VTlJFQ09SREVEEAsSKgomRVJST1JfUkVBU09OX0xJQ0VOQ0VfUkVRVUVTVF9NQUxGT1JNRUQQDGIGcHJvdG8z");
+  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEqsAUKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEAMSJwojRVJST1JfUkVBU09OX1NFQ1VSSVRZX0xFVkVMX1RPT19MT1cQBBIjCh9FUlJPUl9SRUFTT05fT1VUUFVUX1VOUFJPVEVDVEVEEAUSJAogRVJST1JfUkVBU09OX09GRkxJTkVfTk9UX0FMTE9XRUQQBhIgChxFUlJPUl9SRUFTT05fTElDRU5DRV9SRVZPS0VEEAcSIgoeRVJST1JfUkVBU09OX0xJQ0VOQ0VfTk9UX0ZPVU5EEAgSJwojRVJST1JfUkVBU09OX0xJQ0VOQ0VfUE9MSUNZX0lOVkFMSUQQCRIiCh5FUlJPUl9SRUFTT05fREVWSUNFX05PVF9QUk9WRU4QChIjCh9FUlJPUl9SRUFTT05fTElDRU5DRV9VTlJFQ09SREVEEAsSKgomRVJST1JfUkVBU09OX0xJQ0VOQ0VfUkVRVUVTVF9NQUxGT1JNRUQQDBInCiNFUlJPUl9SRUFTT05fS0VZX1NZU1RFTV9OT1RfT0ZGRVJFRBAeEiUKIUVSUk9SX1JFQVNPTl9VUFNUUkVBTV9VTkFWQUlMQUJMRRAfEiQKIEVSUk9SX1JFQVNPTl9VUFNUUkVBTV9SRUZVU0VEX1VTECASKAokRVJST1JfUkVBU09OX1VQU1RSRUFNX1JFRlVTRURfUExBWUVSECESJgoiRVJST1JfUkVBU09OX1VQU1RSRUFNX0NPTlRSQURJQ1RFRBAiYgZwcm90bzM");
 
 /**
  * One content key in the clear. It exists on the wire only between the DRM service and those that must have it: the packager,
@@ -196,6 +196,46 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_LICENCE_REQUEST_MALFORMED = 12;
    */
   LICENCE_REQUEST_MALFORMED = 12,
+
+  /**
+   * The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`.
+   *
+   * @generated from enum value: ERROR_REASON_KEY_SYSTEM_NOT_OFFERED = 30;
+   */
+  KEY_SYSTEM_NOT_OFFERED = 30,
+
+  /**
+   * The operator's licence server gives no answer that is of use, or is left alone for a while because it gave none. Status UNAVAILABLE,
+   * with `retry_delay`. Metadata: `upstream`, such as `widevine`; `why`: `unreachable`, `timeout`, `busy`, `failing`, `unusable` or
+   * `paused`.
+   *
+   * @generated from enum value: ERROR_REASON_UPSTREAM_UNAVAILABLE = 31;
+   */
+  UPSTREAM_UNAVAILABLE = 31,
+
+  /**
+   * The operator's licence server does not take requests of this installation, such as for a wrong signature. Status FAILED_PRECONDITION.
+   * Metadata: `upstream`; `status` that it answers with.
+   *
+   * @generated from enum value: ERROR_REASON_UPSTREAM_REFUSED_US = 32;
+   */
+  UPSTREAM_REFUSED_US = 32,
+
+  /**
+   * The operator's licence server gives this player no licence, such as for a revoked device. Status PERMISSION_DENIED. Metadata:
+   * `upstream`; `status` that it answers with.
+   *
+   * @generated from enum value: ERROR_REASON_UPSTREAM_REFUSED_PLAYER = 33;
+   */
+  UPSTREAM_REFUSED_PLAYER = 33,
+
+  /**
+   * The operator's licence server made a licence that is not what was ordered, which is withheld. Status UNAVAILABLE. Metadata: `upstream`;
+   * `what` is wrong.
+   *
+   * @generated from enum value: ERROR_REASON_UPSTREAM_CONTRADICTED = 34;
+   */
+  UPSTREAM_CONTRADICTED = 34,
 }
 
 /**
