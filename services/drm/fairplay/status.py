@@ -15,6 +15,11 @@ class KsmError(Exception):
 
     status: ClassVar[int] = -42585
 
+    @property
+    def kind(self) -> str:
+        """Name of what is wrong."""
+        return type(self).__name__
+
 
 class UnknownSpcVersion(KsmError):
     """The container has a version that this module does not read."""
