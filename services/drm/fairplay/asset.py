@@ -23,5 +23,7 @@ def key_id_of_asset(asset_id: bytes) -> bytes:
     text = asset_id.replace(b"\0", b"") if b"\0" in asset_id else asset_id  # ASCII in UTF-16, either way round
     found = _ASSET.fullmatch(text.decode("latin-1"))
     if found is None:
-        raise UnknownAsset("the asset id names no key: it must be the URI of a key as the playlist has it, skd:// and a key id")
+        raise UnknownAsset(
+            "the asset id names no key: it must be the URI of a key as the playlist has it, skd:// and a key id"
+        )
     return bytes.fromhex(found[1].replace("-", ""))

@@ -8,8 +8,17 @@ from typing import Final
 
 from services.drm.fairplay.ckc import KeyDuration, Terms
 from services.drm.fairplay.tags import HdcpType, KeyType
+from services.drm.licences.asked import Grant
+from services.drm.licences.policy import Hdcp
 
 _MOST_SECONDS: Final = 0xFFFFFFFF
+_HDCP: Final = {
+    Hdcp.NONE: HdcpType.NOT_REQUIRED,
+    Hdcp.V1: HdcpType.TYPE_0,
+    # FairPlay knows no version between; never looser than it is meant.
+    Hdcp.V2_0: HdcpType.TYPE_1,
+    Hdcp.V2_2: HdcpType.TYPE_1,
+}
 
 
 class CannotEnforce(Exception):
@@ -54,6 +63,19 @@ class Abilities:
 
     durations: bool
     hdcp: bool
+
+
+def conditions_of(grant: Grant, label: str) -> Conditions:
+    """What the licence policy asks of a device that gets a key of this label.
+
+    FairPlay has no word for when to renew but the lease, shortly before whose end devices ask anew: so a lease is no longer than that.
+    """
+    policy, hdcp = grant.policy, _HDCP[grant.policy.rule(label).hdcp]
+    whole = grant.expire_time - grant.issue_time
+    if grant.offline:
+        return Conditions(rental=whole, playback=policy.playback_duration, offline=True, hdcp=hdcp)
+    lease = whole if policy.renew_after is None else min(whole, policy.renew_after)
+    return Conditions(licence=lease, playback=policy.playback_duration, hdcp=hdcp)
 
 
 def terms_of(conditions: Conditions, abilities: Abilities) -> Terms:

@@ -18,8 +18,10 @@ from services.drm.fairplay.spc import Derive
 FOLDER: Final = "fairplay"
 CERTIFICATE: Final = "certificate.der"
 PRIVATE_KEY: Final = "private_key.pem"
-PASSPHRASE: Final = "private_key.passphrase"
-APPLICATION_SECRET_KEY: Final = "ask"
+PASSPHRASE: Final = "private_key.passphrase"  # noqa: S105 # the name of a file
+APPLICATION_SECRET_KEY: Final = "ask"  # noqa: S105 # likewise
+SETTING_D_FUNCTION: Final = "REELMESH_DRM_FAIRPLAY_D_FUNCTION"
+SETTING_SERVER: Final = "REELMESH_DRM_FAIRPLAY_SERVER_URL"
 _KEY_BYTES: Final = 16
 
 
@@ -82,6 +84,11 @@ class CredentialFolder:
             self._read[folder] = kept
         return kept[1]
 
+    @property
+    def by_organisation(self) -> bool:
+        """Whether any organisation has a deployment of its own."""
+        return any(self._folder.glob(f"*/{CERTIFICATE}"))
+
     def _of(self, organisation_id: str) -> Path:
         own = self._folder / organisation_id
         return own if organisation_id and own.is_dir() else self._folder
@@ -116,7 +123,8 @@ def read_private_key(content: bytes, passphrase: bytes | None) -> RSAPrivateKey:
     except (ValueError, TypeError):
         # Without the cause, which may quote what was read.
         raise NotConfigured(
-            f"{FOLDER}/{PRIVATE_KEY}", f"it does not open; {FOLDER}/{PASSPHRASE} holds the passphrase of one that has any"
+            f"{FOLDER}/{PRIVATE_KEY}",
+            f"it does not open; {FOLDER}/{PASSPHRASE} holds the passphrase of one that has any",
         ) from None
     if not isinstance(key, RSAPrivateKey):
         raise NotConfigured(f"{FOLDER}/{PRIVATE_KEY}", "it is no RSA key")
@@ -149,10 +157,12 @@ def d_function(where: str) -> Derive:
     Raises:
         NotConfigured: there is none, or it is no function.
     """
-    setting = "REELMESH_DRM_FAIRPLAY_D_FUNCTION"
+    setting = SETTING_D_FUNCTION
     name, _, function = where.rpartition(":")
     if not name or not function:
-        raise NotConfigured(setting, "it must name Apple's D function as `module:function` or `/path/to/file.py:function`")
+        raise NotConfigured(
+            setting, "it must name Apple's D function as `module:function` or `/path/to/file.py:function`"
+        )
     try:
         if name.endswith(".py"):
             found_spec = importlib.util.spec_from_file_location("reelmesh_fairplay_d_function", name)
@@ -183,7 +193,9 @@ def _file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        raise NotConfigured(f"{FOLDER}/{path.name}", "there is no such file that can be read in the folder of secrets") from None
+        raise NotConfigured(
+            f"{FOLDER}/{path.name}", "there is no such file that can be read in the folder of secrets"
+        ) from None
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -7,30 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.drm.domain import ContentKey
 from services.drm.fairplay.ckc import make_ckc
 from services.drm.fairplay.conditions import Abilities, Conditions, terms_of
 from services.drm.fairplay.credentials import Credentials
 from services.drm.fairplay.spc import Derive, Session, Spc, open_container, read_container
-
-
-@dataclass(frozen=True, slots=True)
-class ContentKey:
-    """What goes into a CKC.
-
-    Attributes:
-        label: kind of track.
-        key: 16 bytes.
-        iv: 16 bytes.
-    """
-
-    label: str
-    key_id: bytes
-    key: bytes
-    iv: bytes
-
-    def __repr__(self) -> str:
-        """Without its secrets."""
-        return f"ContentKey({self.label}, {self.key_id.hex()})"
 
 
 class Request(Protocol):

@@ -174,7 +174,9 @@ def read_container(spc: bytes) -> Container:
         raise Malformed(f"the SPC ends after {len(spc)} bytes, within its header")
     _, iv, wrapped_key, certificate_sha1, length = _CONTAINER.unpack_from(spc)
     if length != len(spc) - _CONTAINER.size:
-        raise Malformed(f"the SPC says that {length} bytes follow its header, and there are {len(spc) - _CONTAINER.size}")
+        raise Malformed(
+            f"the SPC says that {length} bytes follow its header, and there are {len(spc) - _CONTAINER.size}"
+        )
     if length % _BLOCK_BYTES or not length:
         raise Malformed(f"{length} bytes are no encrypted payload")
     return Container(iv, wrapped_key, certificate_sha1, spc[_CONTAINER.size :])
@@ -189,6 +191,7 @@ def open_container(container: Container, certificate: bytes, private_key: RSAPri
     """Decrypts an SPC and reads it.
 
     Args:
+        container: as `read_container` took it apart.
         certificate: the application certificate, DER.
         private_key: its private key, RSA with 1,024 bits as SPCs of version 1 have it.
 
@@ -285,4 +288,3 @@ def _playback(value: bytes | None) -> Playback | None:
     seconds, state, session_id = _PLAYBACK_STATE.unpack(value)
     known = PlaybackState(state) if state in iter(PlaybackState) else None
     return Playback(datetime.fromtimestamp(seconds, UTC), known, session_id)
-

@@ -93,5 +93,17 @@ class DuplicateTag(KsmError):
     status = -42591
 
 
-BY_STATUS = {kind.status: kind for kind in KsmError.__subclasses__()}
+class RefusedByServer(KsmError):
+    """Apple's server refuses with a number of its own.
+
+    Args:
+        status: that number.
+    """
+
+    def __init__(self, what: str, status: int) -> None:
+        super().__init__(what)
+        self.status = status  # type: ignore[misc] # what the others have by class, this one has by instance
+
+
+BY_STATUS = {kind.status: kind for kind in KsmError.__subclasses__() if kind is not RefusedByServer}
 """The exception of each number."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from services.drm.fairplay.conditions import CannotEnforce, Conditions
 from services.drm.fairplay.credentials import Credentials
-from services.drm.fairplay.module import ContentKey, OwnModule
+from services.drm.domain import ContentKey
+from services.drm.fairplay.module import OwnModule
 from services.drm.fairplay.tags import HdcpType, KeyType
 from tests.support import fairplay_client as client
 from tests.support.fairplay_client import Asking, Received
@@ -25,9 +26,7 @@ HOUR = timedelta(hours=1)
 
 
 def module_of(provider: Provider) -> OwnModule:
-    return OwnModule(
-        Credentials(provider.certificate, provider.private_key, provider.application_secret_key), derive
-    )
+    return OwnModule(Credentials(provider.certificate, provider.private_key, provider.application_secret_key), derive)
 
 
 async def answer(asking: Asking, conditions: Conditions = Conditions()) -> Received:
