@@ -73,7 +73,7 @@ def decrypt(key: bytes, iv: bytes, data: bytes) -> bytes:
 
 
 def block(key: bytes, data: bytes, *, backwards: bool = False) -> bytes:
-    cipher = Cipher(AES(key), ECB())  # noqa: S305
+    cipher = Cipher(AES(key), ECB())
     turn = cipher.decryptor() if backwards else cipher.encryptor()
     return turn.update(data) + turn.finalize()
 
@@ -126,7 +126,9 @@ class Asking:
         assert len(tllvs) == len(found), "nothing is said twice"
         assert tllvs[R1] == self.r1
         assert {tag: tllvs.get(tag) for tag in self.wanted_back} == dict(self.wanted_back)
-        assert set(tllvs) <= {CONTENT_KEY, R1, DURATION, HDCP, *self.wanted_back}, "nothing comes that was not asked for"
+        assert set(tllvs) <= {CONTENT_KEY, R1, DURATION, HDCP, *self.wanted_back}, (
+            "nothing comes that was not asked for"
+        )
         sealed = tllvs[CONTENT_KEY]
         assert len(sealed) == 32
         return Received(
@@ -205,7 +207,7 @@ class Device:
         key, iv = key or os.urandom(16), os.urandom(16)
         public = x509.load_der_x509_certificate(self.certificate).public_key()
         assert isinstance(public, RSAPublicKey)
-        wrapped = public.encrypt(key, OAEP(MGF1(hashes.SHA1()), hashes.SHA1(), None))  # noqa: S303
+        wrapped = public.encrypt(key, OAEP(MGF1(hashes.SHA1()), hashes.SHA1(), None))
         data = encrypt(key[:16].ljust(16, b"\0"), iv, payload)
         hashed = sha1(self.certificate).digest()
         return number(version, 4) + bytes(4) + iv + wrapped + hashed + number(len(data), 4) + data

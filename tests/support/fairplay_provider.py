@@ -52,7 +52,7 @@ class Provider:
 
 def new_provider(bits: int = 1024) -> Provider:
     """A deployment of its own."""
-    key = rsa.generate_private_key(65537, bits)  # noqa: S505 # SPCs of version 1 have 128 bytes for it
+    key = rsa.generate_private_key(65537, bits)  # SPCs of version 1 have 128 bytes for it
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Not FairPlay")])
     now = datetime.now(UTC)
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())

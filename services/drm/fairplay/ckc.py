@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from services.drm.fairplay.spc import Session, Spc
-from services.drm.fairplay.status import CkcFailed
+from services.drm.fairplay.status import CkcFailed, Malformed
 from services.drm.fairplay.tags import KEY_DURATION_RESERVED, CkcTag, HdcpType, KeyType
-from services.drm.fairplay.tllv import Tllv
+from services.drm.fairplay.tllv import Tllv, read_all
 
 _CONTAINER: Final = struct.Struct(">I4x16sI")
 _VERSION: Final = 1
@@ -48,6 +48,9 @@ def make_ckc(spc: Spc, session: Session, key: bytes, iv: bytes, terms: Terms) ->
     """A CKC with one content key.
 
     Args:
+        spc: that it answers.
+        session: of that SPC.
+        terms: what the device is to hold to.
         key: the content key, 16 bytes.
         iv: what the content was encrypted with beside it, 16 bytes.
 
@@ -69,6 +72,41 @@ def make_ckc(spc: Spc, session: Session, key: bytes, iv: bytes, terms: Terms) ->
     cipher = Cipher(algorithms.AES128(payload_key(session.r1, spc.anti_replay_seed)), modes.CBC(data_iv)).encryptor()
     encrypted = cipher.update(payload) + cipher.finalize()
     return _CONTAINER.pack(_VERSION, data_iv, len(encrypted)) + encrypted
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCkc:
+    """What a CKC says, secrets included: for looking into CKCs from elsewhere.
+
+    Attributes:
+        tllvs: in their order.
+        key, iv: content key and its IV.
+    """
+
+    tllvs: tuple[Tllv, ...]
+    key: bytes = field(repr=False)
+    iv: bytes = field(repr=False)
+
+
+def open_ckc(ckc: bytes, spc: Spc, session: Session) -> OpenedCkc:
+    """Opens the CKC that answers an SPC, as the device does that sent it.
+
+    Raises:
+        Malformed: it is no CKC, or answers another SPC.
+    """
+    if len(ckc) < _CONTAINER.size:
+        raise Malformed(f"{len(ckc)} bytes are no CKC")
+    version, iv, length = _CONTAINER.unpack_from(ckc)
+    if version != _VERSION or length != len(ckc) - _CONTAINER.size or length % _KEY_BYTES:
+        raise Malformed("it is no CKC of version 1, or not as long as it says")
+    cipher = Cipher(algorithms.AES128(payload_key(session.r1, spc.anti_replay_seed)), modes.CBC(iv)).decryptor()
+    tllvs = read_all(cipher.update(ckc[_CONTAINER.size :]) + cipher.finalize())
+    values = {tllv.tag: tllv.value for tllv in tllvs}
+    sealed = values.get(CkcTag.CONTENT_KEY, b"")
+    if values.get(CkcTag.R1) != session.r1 or len(sealed) != 2 * _KEY_BYTES:
+        raise Malformed("the CKC answers another SPC")
+    opener = Cipher(algorithms.AES128(session.key), modes.ECB()).decryptor()  # noqa: S305 # one block, as the protocol has it
+    return OpenedCkc(tuple(tllvs), opener.update(sealed[_KEY_BYTES:]) + opener.finalize(), sealed[:_KEY_BYTES])
 
 
 def payload_key(r1: bytes, anti_replay_seed: bytes) -> bytes:

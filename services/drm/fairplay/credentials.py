@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
 
 from services.drm.fairplay.spc import Derive
 
@@ -110,6 +110,23 @@ def read_credentials(folder: Path) -> Credentials:
     return Credentials(certificate, private_key, read_secret_key(_file(folder / APPLICATION_SECRET_KEY)))
 
 
+def read_certificate(content: bytes) -> bytes:
+    """Reads a certificate, DER or PEM.
+
+    Returns:
+        DER, of which devices make the hash in their SPCs.
+
+    Raises:
+        NotConfigured: it is none.
+    """
+    load = x509.load_pem_x509_certificate if b"-----BEGIN" in content else x509.load_der_x509_certificate
+    try:
+        certificate = load(content)
+    except ValueError:
+        raise NotConfigured(f"{FOLDER}/{CERTIFICATE}", "it is no X.509 certificate in DER or PEM") from None
+    return content if load is x509.load_der_x509_certificate else certificate.public_bytes(Encoding.DER)
+
+
 def read_private_key(content: bytes, passphrase: bytes | None) -> RSAPrivateKey:
     """Reads an RSA key, PEM or DER, with or without a passphrase.
 
@@ -181,12 +198,7 @@ def d_function(where: str) -> Derive:
 
 
 def _certificate(folder: Path) -> bytes:
-    content = _file(folder / CERTIFICATE)
-    try:
-        x509.load_der_x509_certificate(content)
-    except ValueError:
-        raise NotConfigured(f"{FOLDER}/{CERTIFICATE}", "it is no X.509 certificate in DER") from None
-    return content
+    return read_certificate(_file(folder / CERTIFICATE))
 
 
 def _file(path: Path) -> bytes:

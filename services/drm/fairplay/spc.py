@@ -198,8 +198,22 @@ def open_container(container: Container, certificate: bytes, private_key: RSAPri
     Raises:
         KsmError: of the kind that fits.
     """
+    check_certificate(container, certificate)
+    return open_payload(container, private_key)
+
+
+def check_certificate(container: Container, certificate: bytes) -> None:
+    """Checks that an SPC was made for this application certificate (DER).
+
+    Raises:
+        UnusableParameter: it was made for another.
+    """
     if not hmac.compare_digest(certificate_hash(certificate), container.certificate_sha1):
         raise UnusableParameter("the SPC was made for another application certificate")
+
+
+def open_payload(container: Container, private_key: RSAPrivateKey) -> Spc:
+    """As `open_container`, whichever certificate it was made for."""
     try:
         key = private_key.decrypt(container.wrapped_key, _OAEP)
     except ValueError:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.drm.domain import ContentKey
 from services.drm.fairplay import status
 from services.drm.fairplay.ckc import Terms, make_ckc
 from services.drm.fairplay.conditions import Conditions
 from services.drm.fairplay.credentials import Credentials
-from services.drm.domain import ContentKey
 from services.drm.fairplay.module import OwnModule, OwnRequest
 from services.drm.fairplay.spc import MOST_BYTES, Derive, version_of
 from services.drm.fairplay.status import BY_STATUS, KsmError

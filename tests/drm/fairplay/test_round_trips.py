@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.drm.domain import ContentKey
 from services.drm.fairplay.conditions import CannotEnforce, Conditions
 from services.drm.fairplay.credentials import Credentials
-from services.drm.domain import ContentKey
 from services.drm.fairplay.module import OwnModule
 from services.drm.fairplay.tags import HdcpType, KeyType
 from tests.support import fairplay_client as client
@@ -21,6 +21,7 @@ from tests.support.fairplay_provider import Provider, new_provider, the_provider
 
 KEY = ContentKey("HD", bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48)))
 ASSET = f"skd://{KEY.key_id.hex()}".encode()
+ANY = Conditions()
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
@@ -29,7 +30,7 @@ def module_of(provider: Provider) -> OwnModule:
     return OwnModule(Credentials(provider.certificate, provider.private_key, provider.application_secret_key), derive)
 
 
-async def answer(asking: Asking, conditions: Conditions = Conditions()) -> Received:
+async def answer(asking: Asking, conditions: Conditions = ANY) -> Received:
     """What the device has in the end."""
     request = module_of(the_provider()).read(asking.spc)
     return asking.receive(await request.ckc(KEY, conditions))
