@@ -109,4 +109,8 @@ async def with_fairplay(scene: Scene, folder: Path, **changed: Any) -> AsyncIter
     provider.put(secrets / "fairplay")
     settings = {"secrets_dir": secrets, "drm_fairplay_d_function": D_FUNCTION, "data_dir": folder, **changed}
     async with with_keys(scene, **settings) as keys:
+        before = (await keys.licences.GetLicencePolicy(licences_service_pb2.GetLicencePolicyRequest())).policy
+        before.etag = ""
         yield FairPlay(keys, provider, secrets / "fairplay")
+        # The organisation is that of all tests.
+        await keys.licences.UpdateLicencePolicy(licences_service_pb2.UpdateLicencePolicyRequest(policy=before))

@@ -154,7 +154,7 @@ class TestOffline:
     async def download(fairplay: FairPlay) -> Film:
         """A film, and a playback of it that was opened as a download."""
         film = await fairplay.keys.film()
-        await fairplay.keys.scene.terms(film.asset_id, downloads_allowed=True)
+        await fairplay.keys.scene.terms(film.asset_id, download_allowed=True)
         answer = await fairplay.keys.scene.play(film.asset_id, download=True)
         ticket = answer.playback.licence_url.split("/")[4]
         return Film(film.package_id, film.asset_id, answer.session.session_id, ticket, film.keys)
