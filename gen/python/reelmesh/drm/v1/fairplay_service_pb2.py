@@ -27,7 +27,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&reelmesh/drm/v1/fairplay_service.proto\x12\x0freelmesh.drm.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x8f\x01\n\x1d\x41\x63quireFairPlayLicenceRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"U\n\x1e\x41\x63quireFairPlayLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence\"[\n\x1dGetFairPlayCertificateRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\"X\n\x1eGetFairPlayCertificateResponse\x12\x36\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x0b\x63\x65rtificate2\x9f\x03\n\x0f\x46\x61irPlayService\x12\xc6\x01\n\x16\x41\x63quireFairPlayLicence\x12..reelmesh.drm.v1.AcquireFairPlayLicenceRequest\x1a/.reelmesh.drm.v1.AcquireFairPlayLicenceResponse\"K\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02?\")/p/{ticket}/{package_id}/licence/fairplay:\tchallengeb\x07licence\x12\xc2\x01\n\x16GetFairPlayCertificate\x12..reelmesh.drm.v1.GetFairPlayCertificateRequest\x1a/.reelmesh.drm.v1.GetFairPlayCertificateResponse\"G\x90\x02\x01\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\x38\x12)/p/{ticket}/{package_id}/licence/fairplayb\x0b\x63\x65rtificateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&reelmesh/drm/v1/fairplay_service.proto\x12\x0freelmesh.drm.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x8f\x01\n\x1d\x41\x63quireFairPlayLicenceRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"U\n\x1e\x41\x63quireFairPlayLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence\"[\n\x1dGetFairPlayCertificateRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\"X\n\x1eGetFairPlayCertificateResponse\x12\x36\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x0b\x63\x65rtificate2\xa3\x03\n\x0f\x46\x61irPlayService\x12\xca\x01\n\x16\x41\x63quireFairPlayLicence\x12..reelmesh.drm.v1.AcquireFairPlayLicenceRequest\x1a/.reelmesh.drm.v1.AcquireFairPlayLicenceResponse\"O\xca\xa3\"\x02\x10\x01\xd0\xa3\"\x01\x82\xd3\xe4\x93\x02?\")/p/{ticket}/{package_id}/licence/fairplay:\tchallengeb\x07licence\x12\xc2\x01\n\x16GetFairPlayCertificate\x12..reelmesh.drm.v1.GetFairPlayCertificateRequest\x1a/.reelmesh.drm.v1.GetFairPlayCertificateResponse\"G\x90\x02\x01\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\x38\x12)/p/{ticket}/{package_id}/licence/fairplayb\x0b\x63\x65rtificateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +41,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETFAIRPLAYCERTIFICATEREQUEST'].fields_by_name['ticket']._loaded_options = None
   _globals['_GETFAIRPLAYCERTIFICATEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
   _globals['_FAIRPLAYSERVICE'].methods_by_name['AcquireFairPlayLicence']._loaded_options = None
-  _globals['_FAIRPLAYSERVICE'].methods_by_name['AcquireFairPlayLicence']._serialized_options = b'\312\243\"\002\020\001\202\323\344\223\002?\")/p/{ticket}/{package_id}/licence/fairplay:\tchallengeb\007licence'
+  _globals['_FAIRPLAYSERVICE'].methods_by_name['AcquireFairPlayLicence']._serialized_options = b'\312\243\"\002\020\001\320\243\"\001\202\323\344\223\002?\")/p/{ticket}/{package_id}/licence/fairplay:\tchallengeb\007licence'
   _globals['_FAIRPLAYSERVICE'].methods_by_name['GetFairPlayCertificate']._loaded_options = None
   _globals['_FAIRPLAYSERVICE'].methods_by_name['GetFairPlayCertificate']._serialized_options = b'\220\002\001\312\243\"\002\020\001\202\323\344\223\0028\022)/p/{ticket}/{package_id}/licence/fairplayb\013certificate'
   _globals['_ACQUIREFAIRPLAYLICENCEREQUEST']._serialized_start=147
@@ -53,5 +53,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETFAIRPLAYCERTIFICATERESPONSE']._serialized_start=472
   _globals['_GETFAIRPLAYCERTIFICATERESPONSE']._serialized_end=560
   _globals['_FAIRPLAYSERVICE']._serialized_start=563
-  _globals['_FAIRPLAYSERVICE']._serialized_end=978
+  _globals['_FAIRPLAYSERVICE']._serialized_end=982
 # @@protoc_insertion_point(module_scope)
