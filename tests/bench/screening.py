@@ -33,9 +33,9 @@ class Screening:
 
 
 @asynccontextmanager
-async def screening(master: Path | None = None) -> AsyncIterator[Screening]:
-    """Starts the mesh and brings a film in: ten seconds of 640 x 360 unless told otherwise."""
-    with running_mesh() as mesh:
+async def screening(master: Path | None = None, **environment: str) -> AsyncIterator[Screening]:
+    """Starts the mesh and brings a film in: ten seconds of 640 x 360 unless told otherwise. `environment`: more settings."""
+    with running_mesh(**environment) as mesh:
         async with mesh.client() as client:
             upload = await client.upload_file(
                 master or film(seconds=10, size="640x360"), title="A film to measure with"
