@@ -31,7 +31,8 @@ _SECONDS: Final = 8.0
 _WARMING: Final = 400
 _MADE: Final = 8_000
 """SPCs, of which the first warm up. Who runs out of them has a rate all the same, of fewer seconds."""
-_CONNECTIONS: Final = 32
+_CONNECTIONS: Final = 96
+"""Players are many, and each waits for its answer."""
 _SESSIONS: Final = 32
 _PROCESSES: Final = ("envoy", "drm", "policy", "postgres", "nats")
 _BYTES: Final = "application/octet-stream"

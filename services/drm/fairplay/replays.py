@@ -21,7 +21,7 @@ from services.kit.server import as_refusal
 
 _MOST: Final = 256
 """SPCs to a transaction."""
-_PARALLEL: Final = 4
+_PARALLEL: Final = 1
 _PATIENCE: Final = 5.0
 _FORGOTTEN_AT_ONCE: Final = 10_000
 
@@ -50,16 +50,13 @@ class Replays:
 
     Args:
         good_for: how far the date of an SPC may be from now, in either direction. SPCs without a date are remembered for as long.
-        gather: seconds for which an SPC waits for others to go with.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, good_for: timedelta, gather: float = 0.005) -> None:
+    def __init__(self, database: Database, clock: Clock, *, good_for: timedelta) -> None:
         self._database = database
         self._clock = clock
         self._good_for = good_for
-        self._gather = gather
         self._waiting: deque[_Claim] = deque()
-        self._gathering = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def stale(self, creation_time: datetime | None) -> bool:
@@ -77,8 +74,8 @@ class Replays:
         expire_time = max(now, creation_time or now) + self._good_for * 2
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Claim(fingerprint, expire_time, answer))
-        if not self._gathering and len(self._tasks) < _PARALLEL:
-            self._gathering = True
+        # Those that come while transactions are under way go together in the next.
+        if len(self._tasks) < _PARALLEL:
             # In a context of its own: it is no part of the call that happens to come first.
             task = asyncio.create_task(self._run(), context=Context())
             self._tasks.add(task)
@@ -86,8 +83,6 @@ class Replays:
         return await answer
 
     async def _run(self) -> None:
-        await asyncio.sleep(self._gather)
-        self._gathering = False
         while self._waiting:
             part = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
             try:
