@@ -122,7 +122,12 @@ def test_every_change_can_be_repeated_safely(contracts: Contracts) -> None:
     """By `request_id`, or because it is idempotent by nature. A one-time code and an SPC are the exceptions: each works once."""
     for method in contracts.methods():
         fields = {field.name for field in contracts.messages[method.request].fields}
-        ways = [method.reads, method.idempotent, "request_id" in fields, method.name in {"RedeemPlaybackCode", "AcquireFairPlayLicence"}]
+        ways = [
+            method.reads,
+            method.idempotent,
+            "request_id" in fields,
+            method.name in {"RedeemPlaybackCode", "AcquireFairPlayLicence"},
+        ]
         assert sum(ways) == 1, method.name
 
 

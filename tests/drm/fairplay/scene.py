@@ -11,17 +11,16 @@ from typing import Any
 
 import asyncpg
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.message import Message
+from google.protobuf.field_mask_pb2 import FieldMask
 from reelmesh.drm.v1 import fairplay_service_pb2 as api
 from reelmesh.drm.v1 import fairplay_service_pb2_grpc, licences_pb2, licences_service_pb2
 
-from services.drm.licences.records import Record
 from tests.drm.scene import Film, Keys, with_keys
 from tests.policy.scene import Scene
 from tests.support.fairplay_client import Asking, Device
 from tests.support.fairplay_provider import D_FUNCTION, Provider, new_provider
 
-__all__ = ["FairPlay", "Film", "Message", "Record", "with_fairplay"]
+__all__ = ["FairPlay", "Film", "with_fairplay"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class FairPlay:
     async def policy(self, **fields: Any) -> None:
         """Changes the licence policy."""
         request = licences_service_pb2.UpdateLicencePolicyRequest(
-            policy=licences_pb2.LicencePolicy(**fields), update_mask={"paths": list(fields)}
+            policy=licences_pb2.LicencePolicy(**fields), update_mask=FieldMask(paths=list(fields))
         )
         await self.keys.licences.UpdateLicencePolicy(request)
 
