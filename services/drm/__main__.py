@@ -13,6 +13,8 @@ from pydantic import Field
 from reelmesh.drm.v1 import (
     drm_service_pb2,
     drm_service_pb2_grpc,
+    fairplay_service_pb2,
+    fairplay_service_pb2_grpc,
     licences_service_pb2,
     licences_service_pb2_grpc,
     upstream_licences_service_pb2,
@@ -20,6 +22,9 @@ from reelmesh.drm.v1 import (
 )
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 
+from services.drm.fairplay.licensing import FairPlay
+from services.drm.fairplay.rpc import FairPlayServicer
+from services.drm.fairplay.settings import FairPlaySettings
 from services.drm.keystore import ROOT_KEY_FILE, FileKeystore
 from services.drm.licences.asking import Asking
 from services.drm.licences.drain import Drain
@@ -31,7 +36,6 @@ from services.drm.licences.rpc import LicencesServicer
 from services.drm.rpc import DrmServicer
 from services.drm.upkeep import Upkeep
 from services.drm.upstream.rpc import UpstreamLicencesServicer
-from services.drm.upstream.settings import UpstreamSettings
 from services.drm.vault import Vault
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
@@ -40,11 +44,12 @@ from services.kit.process import Process, run
 CONTRACT = drm_service_pb2.DESCRIPTOR.services_by_name["DrmService"]
 LICENCES = licences_service_pb2.DESCRIPTOR.services_by_name["LicencesService"]
 UPSTREAM = upstream_licences_service_pb2.DESCRIPTOR.services_by_name["UpstreamLicencesService"]
-CONTRACTS = [CONTRACT, LICENCES, UPSTREAM]
+FAIRPLAY = fairplay_service_pb2.DESCRIPTOR.services_by_name["FairPlayService"]
+CONTRACTS = [CONTRACT, LICENCES, UPSTREAM, FAIRPLAY]
 _POLICY = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
 
 
-class DrmSettings(UpstreamSettings):
+class DrmSettings(FairPlaySettings):
     """What can be set about keys."""
 
     drm_kek_seconds: float = Field(
@@ -89,7 +94,7 @@ class DrmSettings(UpstreamSettings):
 
 
 async def _granting(
-    process: Process, settings: DrmSettings, database: Database, vault: Vault, knowledge: Knowledge
+    process: Process, settings: DrmSettings, database: Database, keyring: KeyRing, knowledge: Knowledge
 ) -> Granting:
     """What issues licences, with its journal drained in the background."""
     folder = settings.drm_journal_dir or settings.data_dir / "licence-journal"
@@ -102,9 +107,6 @@ async def _granting(
     process.in_background(drain.run(), "drain")
     policy: policy_service_pb2_grpc.PolicyServiceAsyncStub = policy_service_pb2_grpc.PolicyServiceStub(
         process.peer("policy", _POLICY)
-    )
-    keyring = KeyRing(
-        database, vault, fresh_for=settings.drm_keys_fresh_seconds, kept_for=settings.drm_keys_kept_seconds
     )
     return Granting(Asking(policy), knowledge, keyring, journal, proofs=process.proofs, clock=process.clock)
 
@@ -120,6 +122,17 @@ def _upstream(process: Process, settings: DrmSettings, granting: Granting) -> Up
     return UpstreamLicencesServicer(granting, widevine and widevine[0], playready and playready[0])
 
 
+def _fairplay(
+    process: Process, settings: DrmSettings, database: Database, granting: Granting, keyring: KeyRing
+) -> FairPlayServicer:
+    """What issues FairPlay licences."""
+    deployments, upstream = settings.fairplay(process.clock)
+    if upstream is not None:
+        process.at_end(upstream.close)
+    licensing = FairPlay(granting, deployments, settings.replays(database, process.clock))
+    return FairPlayServicer(licensing, deployments, keyring)
+
+
 async def wire(process: Process, settings: DrmSettings) -> None:
     """Puts the service together and starts it. It serves only once all revocations are known."""
     database, clock = process.database(), process.clock
@@ -129,15 +142,20 @@ async def wire(process: Process, settings: DrmSettings) -> None:
     await ensure_events(js)
     knowledge = Knowledge(database, clock)
     await knowledge.start(bus)
-    granting = await _granting(process, settings, database, vault, knowledge)
+    keyring = KeyRing(
+        database, vault, fresh_for=settings.drm_keys_fresh_seconds, kept_for=settings.drm_keys_kept_seconds
+    )
+    granting = await _granting(process, settings, database, keyring, knowledge)
     keys = DrmServicer(database, vault, granting)
     licences = LicencesServicer(database, clock, granting, knowledge)
     upstream = _upstream(process, settings, granting)
+    fairplay = _fairplay(process, settings, database, granting, keyring)
 
     def add(server: grpc.aio.Server) -> None:
         drm_service_pb2_grpc.add_DrmServiceServicer_to_server(keys, server)
         licences_service_pb2_grpc.add_LicencesServiceServicer_to_server(licences, server)
         upstream_licences_service_pb2_grpc.add_UpstreamLicencesServiceServicer_to_server(upstream, server)
+        fairplay_service_pb2_grpc.add_FairPlayServiceServicer_to_server(fairplay, server)
 
     upkeep = Upkeep(database, clock, kept_for=timedelta(days=settings.drm_licence_days))
     works: dict[str, Coroutine[Any, Any, None]] = {

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from services.drm.fairplay import replays
 from services.drm.licences import store
 from services.drm.licences.drain import SEGMENT_NOTES_KEPT
 from services.kit import telemetry
@@ -44,3 +45,7 @@ class Upkeep:
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await store.forget_old(tx, now - self._kept_for, now, now - SEGMENT_NOTES_KEPT)
+        more = True
+        while more:
+            async with self._database.transaction() as tx:
+                more = await replays.forget(tx, now)

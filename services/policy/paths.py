@@ -40,7 +40,8 @@ class Kind(Enum):
 
 _METHODS: Final = {
     Kind.MEDIA: frozenset({"GET", "HEAD", "OPTIONS"}),
-    Kind.LICENCE: frozenset({"POST", "OPTIONS"}),
+    # What a device needs before it can ask for a licence, such as a certificate, it gets at the same address.
+    Kind.LICENCE: frozenset({"GET", "POST", "OPTIONS"}),
     Kind.KEY: frozenset({"GET", "OPTIONS"}),
     Kind.HEARTBEAT: frozenset({"POST", "OPTIONS"}),
 }

@@ -20,6 +20,8 @@ from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb
 from reelmesh.drm.v1 import (
     drm_service_pb2,
     drm_service_pb2_grpc,
+    fairplay_service_pb2,
+    fairplay_service_pb2_grpc,
     licences_service_pb2,
     licences_service_pb2_grpc,
 )
@@ -163,6 +165,22 @@ class Licences(licences_service_pb2_grpc.LicencesServiceServicer):
         told = {"keys": keys, "type": "temporary", "rest": seen.get("x-reelmesh-rest", "")}
         body = HttpBody(content_type="application/json", data=json.dumps(told).encode())
         return licences_service_pb2.AcquireClearKeyLicenceResponse(licence=body)
+
+
+class FairPlay(fairplay_service_pb2_grpc.FairPlayServiceServicer):
+    """Answers with what was sent, turned around: whatever the edge does to bytes shows."""
+
+    async def AcquireFairPlayLicence(
+        self, request: fairplay_service_pb2.AcquireFairPlayLicenceRequest, context: Context
+    ) -> fairplay_service_pb2.AcquireFairPlayLicenceResponse:
+        body = HttpBody(content_type="application/octet-stream", data=request.challenge.data[::-1])
+        return fairplay_service_pb2.AcquireFairPlayLicenceResponse(licence=body)
+
+    async def GetFairPlayCertificate(
+        self, request: fairplay_service_pb2.GetFairPlayCertificateRequest, context: Context
+    ) -> fairplay_service_pb2.GetFairPlayCertificateResponse:
+        body = HttpBody(content_type="application/pkix-cert", data=bytes(range(256)))
+        return fairplay_service_pb2.GetFairPlayCertificateResponse(certificate=body)
 
 
 class Drm(drm_service_pb2_grpc.DrmServiceServicer):

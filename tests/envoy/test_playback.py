@@ -153,6 +153,25 @@ async def test_a_refused_licence_has_the_status_that_its_content_type_says(edge:
     assert (entry["status"], entry["reason"]) == (503, "LICENCE_UNRECORDED")
 
 
+@pytest.mark.parametrize(
+    "content_type", ["application/octet-stream", "application/x-www-form-urlencoded", "text/plain", ""]
+)
+async def test_an_spc_and_its_answer_are_raw_bytes(edge: Edge, content_type: str) -> None:
+    """Whatever a player calls them."""
+    spc = bytes(range(256)) * 12
+    headers = {"content-type": content_type} if content_type else {}
+    answer = await edge.http.post(f"{BASE}/licence/fairplay", content=spc, headers=headers)
+    assert (answer.status_code, answer.content) == (200, spc[::-1])
+    assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("application/octet-stream", "no-store")
+
+
+async def test_a_player_gets_the_certificate_where_it_asks_for_licences(edge: Edge) -> None:
+    answer = await edge.http.get(f"{BASE}/licence/fairplay", headers={"origin": "https://player.example"})
+    assert (answer.status_code, answer.content) == (200, bytes(range(256)))
+    assert answer.headers["content-type"] == "application/pkix-cert"
+    assert answer.headers["access-control-allow-origin"] == "https://player.example"
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_licences_are_asked_for_by_post_only(edge: Edge, method: str) -> None:
     answer = await edge.http.request(method, f"{BASE}/licence/clearkey")

@@ -74,6 +74,17 @@ class KeyRing:
             package = await self._looked_up(package_id, package)
         return {key_id: package.keys[key_id].label for key_id in key_ids if key_id in package.keys}
 
+    async def organisation(self, package_id: str) -> str:
+        """Whose package it is; empty when it has no keys.
+
+        Raises:
+            Refusal: DEPENDENCY_UNAVAILABLE, as `labels`.
+        """
+        package = self._packages.get(package_id)
+        if package is None or time.monotonic() >= package.fresh_until:
+            package = await self._looked_up(package_id, package)
+        return next((key.organisation_id for key in package.keys.values()), "")
+
     def opened(self, package_id: str, key_ids: Sequence[bytes]) -> tuple[ContentKey, ...]:
         """Keys that `labels` named a moment ago, opened.
 

@@ -12,7 +12,7 @@ from services.drm.domain import DOMAIN
 from services.kit.errors import Refusal
 
 _STATUS: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
-_NAMES: Final = {"widevine": "Widevine", "playready": "PlayReady"}
+_NAMES: Final = {"widevine": "Widevine", "playready": "PlayReady", "fairplay": "FairPlay"}
 
 
 def not_offered(key_system: str) -> Refusal:

@@ -84,7 +84,7 @@ class UpstreamSettings(ProcessSettings):
             raise ValueError("drm_widevine_provider must name the operator's account, since drm_widevine_url is set")
         key, iv = self._secret("widevine_signing_key", KEY_BYTES), self._secret("widevine_signing_iv", IV_BYTES)
         url = f"{self.drm_widevine_url.rstrip('/')}/{self.drm_widevine_provider}"
-        upstream = self._upstream("widevine", url, clock)
+        upstream = self.upstream("widevine", url, clock)
         return Widevine(
             upstream, Signer(self.drm_widevine_provider, key, iv, self.drm_widevine_padding), clock
         ), upstream
@@ -102,10 +102,11 @@ class UpstreamSettings(ProcessSettings):
             stater = Stater(self.secret("playready_signing_key.pem"), secret, self.drm_playready_url)
         except ValueError:
             raise UnusableSecret("playready_signing_key.pem must hold a private key on P-256 in PEM") from None
-        upstream = self._upstream("playready", self.drm_playready_url, clock)
+        upstream = self.upstream("playready", self.drm_playready_url, clock)
         return PlayReady(upstream, stater, clock), upstream
 
-    def _upstream(self, name: str, url: str, clock: Clock) -> Upstream:
+    def upstream(self, name: str, url: str, clock: Clock) -> Upstream:
+        """A server that is asked as all of them are."""
         limits = Limits(
             connect=self.drm_upstream_connect_seconds,
             whole=self.drm_upstream_seconds,

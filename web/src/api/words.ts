@@ -217,6 +217,22 @@ const drm: Table<typeof DrmReason> = {
     title: "The key store is locked",
     advice: "No protected video can be played until the operator unlocks it.",
   },
+  FAIRPLAY_NOT_CONFIGURED: {
+    title: "Apple's protection is not set up here",
+    advice: "Try another browser or device, or tell the operator.",
+  },
+  FAIRPLAY_SPC_REFUSED: {
+    title: "The player's request could not be read",
+    advice: "Try again. If it happens again, update the device.",
+  },
+  FAIRPLAY_SPC_REPLAYED: {
+    title: "The player's request was used before, or is too old",
+    advice: "Try again. If it happens again, check the device's clock.",
+  },
+  FAIRPLAY_DEVICE_UNFIT: {
+    title: "This device cannot play the video as it must be played",
+    advice: "Update the device, or use another one.",
+  },
   SECURITY_LEVEL_TOO_LOW: {
     title: "This player does not protect the video well enough",
     advice: "Choose a lower resolution, or watch on a television or in the app of its maker.",

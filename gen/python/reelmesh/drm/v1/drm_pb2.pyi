@@ -63,6 +63,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_LICENCE_REQUEST_MALFORMED: _ErrorReason.ValueType  # 12
     """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
+    ERROR_REASON_FAIRPLAY_NOT_CONFIGURED: _ErrorReason.ValueType  # 20
+    """Something that FairPlay needs of the operator is not there, or not usable. Status FAILED_PRECONDITION. Metadata: `missing`: the file or
+    the setting.
+    """
+    ERROR_REASON_FAIRPLAY_SPC_REFUSED: _ErrorReason.ValueType  # 21
+    """The SPC gets no CKC. Status INVALID_ARGUMENT. Metadata: `status`: the number that Key Security Modules have for what is wrong, -42580 to
+    -42591 (or the one that Apple's server answered with), `kind`: its name, such as `BrokenIntegrity`.
+    """
+    ERROR_REASON_FAIRPLAY_SPC_REPLAYED: _ErrorReason.ValueType  # 22
+    """The SPC was answered before, or was made so long ago (or so far ahead) that it cannot be told. Status PERMISSION_DENIED. Metadata:
+    `status`: -42585; `why`: `replayed` or `stale`.
+    """
+    ERROR_REASON_FAIRPLAY_DEVICE_UNFIT: _ErrorReason.ValueType  # 23
+    """The device does not understand what it must hold to. Status PERMISSION_DENIED. Metadata: `condition`: `duration` or `offline`."""
     ERROR_REASON_KEY_SYSTEM_NOT_OFFERED: _ErrorReason.ValueType  # 30
     """The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`."""
     ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 31
@@ -129,6 +143,20 @@ Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
 """
 ERROR_REASON_LICENCE_REQUEST_MALFORMED: ErrorReason.ValueType  # 12
 """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
+ERROR_REASON_FAIRPLAY_NOT_CONFIGURED: ErrorReason.ValueType  # 20
+"""Something that FairPlay needs of the operator is not there, or not usable. Status FAILED_PRECONDITION. Metadata: `missing`: the file or
+the setting.
+"""
+ERROR_REASON_FAIRPLAY_SPC_REFUSED: ErrorReason.ValueType  # 21
+"""The SPC gets no CKC. Status INVALID_ARGUMENT. Metadata: `status`: the number that Key Security Modules have for what is wrong, -42580 to
+-42591 (or the one that Apple's server answered with), `kind`: its name, such as `BrokenIntegrity`.
+"""
+ERROR_REASON_FAIRPLAY_SPC_REPLAYED: ErrorReason.ValueType  # 22
+"""The SPC was answered before, or was made so long ago (or so far ahead) that it cannot be told. Status PERMISSION_DENIED. Metadata:
+`status`: -42585; `why`: `replayed` or `stale`.
+"""
+ERROR_REASON_FAIRPLAY_DEVICE_UNFIT: ErrorReason.ValueType  # 23
+"""The device does not understand what it must hold to. Status PERMISSION_DENIED. Metadata: `condition`: `duration` or `offline`."""
 ERROR_REASON_KEY_SYSTEM_NOT_OFFERED: ErrorReason.ValueType  # 30
 """The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`."""
 ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 31
