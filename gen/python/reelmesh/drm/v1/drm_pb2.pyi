@@ -5,6 +5,7 @@ Resources of the DRM service."""
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -16,6 +17,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _KeyProtocol:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyProtocol.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_PROTOCOL_UNSPECIFIED: _KeyProtocol.ValueType  # 0
+    """Never sent."""
+    KEY_PROTOCOL_SPEKE: _KeyProtocol.ValueType  # 1
+    """CPIX documents by SPEKE v2."""
+    KEY_PROTOCOL_WIDEVINE: _KeyProtocol.ValueType  # 2
+    """The key server API of Shaka Packager."""
+
+class KeyProtocol(_KeyProtocol, metaclass=_KeyProtocolEnumTypeWrapper):
+    """Protocol in which a packager asks for keys."""
+
+KEY_PROTOCOL_UNSPECIFIED: KeyProtocol.ValueType  # 0
+"""Never sent."""
+KEY_PROTOCOL_SPEKE: KeyProtocol.ValueType  # 1
+"""CPIX documents by SPEKE v2."""
+KEY_PROTOCOL_WIDEVINE: KeyProtocol.ValueType  # 2
+"""The key server API of Shaka Packager."""
+Global___KeyProtocol: _TypeAlias = KeyProtocol  # noqa: Y015
 
 class _ErrorReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -33,6 +58,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
     ERROR_REASON_KEYSTORE_LOCKED: _ErrorReason.ValueType  # 3
     """The root key cannot open the stored keys. Status FAILED_PRECONDITION. Metadata: `kek_id`."""
+    ERROR_REASON_CPIX_REFUSED: _ErrorReason.ValueType  # 40
+    """A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it."""
+    ERROR_REASON_CPIX_MALFORMED: _ErrorReason.ValueType  # 41
+    """What should be a CPIX document is no XML, has a DTD, is too deep or too large, or breaks the schema. Status INVALID_ARGUMENT.
+    Metadata: `words`.
+    """
+    ERROR_REASON_CPIX_SIGNATURE_INVALID: _ErrorReason.ValueType  # 42
+    """The signature of a CPIX document is not good, does not cover all of it, or is of nobody whom the organisation named. Status
+    PERMISSION_DENIED. Metadata: `words`.
+    """
+    ERROR_REASON_CERTIFICATE_UNUSABLE: _ErrorReason.ValueType  # 43
+    """A certificate cannot be read, or its key is not of a kind that is taken. Status INVALID_ARGUMENT. Metadata: `words`."""
+    ERROR_REASON_PACKAGER_SIGNATURE_INVALID: _ErrorReason.ValueType  # 44
+    """No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata."""
+    ERROR_REASON_PACKAGER_REQUEST_INVALID: _ErrorReason.ValueType  # 45
+    """A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it."""
+    ERROR_REASON_PACKAGER_NOT_FOUND: _ErrorReason.ValueType  # 46
+    """The organisation has no such packager. Status NOT_FOUND. Metadata: `packager_id`."""
+    ERROR_REASON_KEYED_CONTENT_NOT_FOUND: _ErrorReason.ValueType  # 47
+    """The organisation has no such content. Status NOT_FOUND. Metadata: `keyed_content_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -50,6 +95,26 @@ ERROR_REASON_KEY_ID_MALFORMED: ErrorReason.ValueType  # 2
 """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
 ERROR_REASON_KEYSTORE_LOCKED: ErrorReason.ValueType  # 3
 """The root key cannot open the stored keys. Status FAILED_PRECONDITION. Metadata: `kek_id`."""
+ERROR_REASON_CPIX_REFUSED: ErrorReason.ValueType  # 40
+"""A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it."""
+ERROR_REASON_CPIX_MALFORMED: ErrorReason.ValueType  # 41
+"""What should be a CPIX document is no XML, has a DTD, is too deep or too large, or breaks the schema. Status INVALID_ARGUMENT.
+Metadata: `words`.
+"""
+ERROR_REASON_CPIX_SIGNATURE_INVALID: ErrorReason.ValueType  # 42
+"""The signature of a CPIX document is not good, does not cover all of it, or is of nobody whom the organisation named. Status
+PERMISSION_DENIED. Metadata: `words`.
+"""
+ERROR_REASON_CERTIFICATE_UNUSABLE: ErrorReason.ValueType  # 43
+"""A certificate cannot be read, or its key is not of a kind that is taken. Status INVALID_ARGUMENT. Metadata: `words`."""
+ERROR_REASON_PACKAGER_SIGNATURE_INVALID: ErrorReason.ValueType  # 44
+"""No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata."""
+ERROR_REASON_PACKAGER_REQUEST_INVALID: ErrorReason.ValueType  # 45
+"""A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it."""
+ERROR_REASON_PACKAGER_NOT_FOUND: ErrorReason.ValueType  # 46
+"""The organisation has no such packager. Status NOT_FOUND. Metadata: `packager_id`."""
+ERROR_REASON_KEYED_CONTENT_NOT_FOUND: ErrorReason.ValueType  # 47
+"""The organisation has no such content. Status NOT_FOUND. Metadata: `keyed_content_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -117,3 +182,39 @@ class ClearKeyJwk(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClearKeyJwk: _TypeAlias = ClearKeyJwk  # noqa: Y015
+
+@_typing.final
+class Packager(_message.Message):
+    """A packager outside of the mesh that may sign requests for keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGER_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    SIGNING_CERTIFICATE_SHA256_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    packager_id: _builtins.str
+    """Its id, `pkr_…`; the packager gives it as `--signer`."""
+    display_name: _builtins.str
+    """Name to show."""
+    signing_certificate_sha256: _builtins.str
+    """SHA-256 of the certificate that its CPIX documents are signed with, 64 hex digits; empty when it has none."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    def __init__(
+        self,
+        *,
+        packager_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        signing_certificate_sha256: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "packager_id", b"packager_id", "signing_certificate_sha256", b"signing_certificate_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Packager: _TypeAlias = Packager  # noqa: Y015

@@ -23,15 +23,24 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from reelmesh.drm.v1 import drm_pb2 as reelmesh_dot_drm_dot_v1_dot_drm__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/drm/v1/events.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\rLicenceIssued\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x04 \x01(\tR\tkeySystem\x12\x39\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/drm/v1/events.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19reelmesh/drm/v1/drm.proto\"\xc0\x01\n\rLicenceIssued\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x04 \x01(\tR\tkeySystem\x12\x39\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTime\"\xdc\x02\n\x13\x43ontentKeysProvided\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12(\n\x10keyed_content_id\x18\x02 \x01(\tR\x0ekeyedContentId\x12\x1d\n\ncontent_id\x18\x03 \x01(\tR\tcontentId\x12\x17\n\x07key_ids\x18\x04 \x03(\tR\x06keyIds\x12\x38\n\x08protocol\x18\x05 \x01(\x0e\x32\x1c.reelmesh.drm.v1.KeyProtocolR\x08protocol\x12\x14\n\x05\x61\x63tor\x18\x06 \x01(\tR\x05\x61\x63tor\x12+\n\x11recipient_sha256s\x18\x07 \x03(\tR\x10recipientSha256s\x12=\n\x0cprovide_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bprovideTime\"\xae\x01\n\x0fPackagerCreated\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1f\n\x0bpackager_id\x18\x02 \x01(\tR\npackagerId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xae\x01\n\x0fPackagerDeleted\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1f\n\x0bpackager_id\x18\x02 \x01(\tR\npackagerId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x64\x65lete_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTime\"\xda\x01\n\x13KeyedContentDeleted\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12(\n\x10keyed_content_id\x18\x02 \x01(\tR\x0ekeyedContentId\x12\x1d\n\ncontent_id\x18\x03 \x01(\tR\tcontentId\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x64\x65lete_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.drm.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LICENCEISSUED']._serialized_start=83
-  _globals['_LICENCEISSUED']._serialized_end=275
+  _globals['_LICENCEISSUED']._serialized_start=110
+  _globals['_LICENCEISSUED']._serialized_end=302
+  _globals['_CONTENTKEYSPROVIDED']._serialized_start=305
+  _globals['_CONTENTKEYSPROVIDED']._serialized_end=653
+  _globals['_PACKAGERCREATED']._serialized_start=656
+  _globals['_PACKAGERCREATED']._serialized_end=830
+  _globals['_PACKAGERDELETED']._serialized_start=833
+  _globals['_PACKAGERDELETED']._serialized_end=1007
+  _globals['_KEYEDCONTENTDELETED']._serialized_start=1010
+  _globals['_KEYEDCONTENTDELETED']._serialized_end=1228
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from reelmesh.drm.v1 import drm_pb2 as _drm_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -60,3 +61,171 @@ class LicenceIssued(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LicenceIssued: _TypeAlias = LicenceIssued  # noqa: Y015
+
+@_typing.final
+class ContentKeysProvided(_message.Message):
+    """A packager outside of the mesh received keys. Subject `reelmesh.drm.v1.ContentKeysProvided`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    KEYED_CONTENT_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    RECIPIENT_SHA256S_FIELD_NUMBER: _builtins.int
+    PROVIDE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation whose keys they are."""
+    keyed_content_id: _builtins.str
+    """The content, `kct_…`."""
+    content_id: _builtins.str
+    """What the packager calls it."""
+    protocol: _drm_pb2.KeyProtocol.ValueType
+    """Protocol in which they were asked for."""
+    actor: _builtins.str
+    """Who asked: `api_key/key_…`, or `packager/pkr_…`."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids given, 32 lower-case hex digits each."""
+
+    @_builtins.property
+    def recipient_sha256s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of the certificates that the keys were encrypted to, 64 hex digits each; empty when they went in the clear."""
+
+    @_builtins.property
+    def provide_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        keyed_content_id: _builtins.str = ...,
+        content_id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        protocol: _drm_pb2.KeyProtocol.ValueType = ...,
+        actor: _builtins.str = ...,
+        recipient_sha256s: _abc.Iterable[_builtins.str] | None = ...,
+        provide_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["provide_time", b"provide_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "content_id", b"content_id", "key_ids", b"key_ids", "keyed_content_id", b"keyed_content_id", "organisation_id", b"organisation_id", "protocol", b"protocol", "provide_time", b"provide_time", "recipient_sha256s", b"recipient_sha256s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContentKeysProvided: _TypeAlias = ContentKeysProvided  # noqa: Y015
+
+@_typing.final
+class PackagerCreated(_message.Message):
+    """A packager may sign requests from now on. Subject `reelmesh.drm.v1.PackagerCreated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGER_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation that it packages for."""
+    packager_id: _builtins.str
+    """The packager."""
+    actor: _builtins.str
+    """Who made it."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        packager_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "create_time", b"create_time", "organisation_id", b"organisation_id", "packager_id", b"packager_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackagerCreated: _TypeAlias = PackagerCreated  # noqa: Y015
+
+@_typing.final
+class PackagerDeleted(_message.Message):
+    """A packager may no longer sign requests. Subject `reelmesh.drm.v1.PackagerDeleted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGER_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation that it packaged for."""
+    packager_id: _builtins.str
+    """The packager."""
+    actor: _builtins.str
+    """Who deleted it."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        packager_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "delete_time", b"delete_time", "organisation_id", b"organisation_id", "packager_id", b"packager_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackagerDeleted: _TypeAlias = PackagerDeleted  # noqa: Y015
+
+@_typing.final
+class KeyedContentDeleted(_message.Message):
+    """The keys of a content were deleted. Subject `reelmesh.drm.v1.KeyedContentDeleted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    KEYED_CONTENT_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation whose keys they were."""
+    keyed_content_id: _builtins.str
+    """The content."""
+    content_id: _builtins.str
+    """What the packager called it."""
+    actor: _builtins.str
+    """Who deleted it."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        keyed_content_id: _builtins.str = ...,
+        content_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "content_id", b"content_id", "delete_time", b"delete_time", "keyed_content_id", b"keyed_content_id", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyedContentDeleted: _TypeAlias = KeyedContentDeleted  # noqa: Y015

@@ -6,13 +6,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/drm/v1/drm.proto.
  */
 export const file_reelmesh_drm_v1_drm: GenFile = /*@__PURE__*/
-  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEqkAEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEANiBnByb3RvMw");
+  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEiigEKCFBhY2thZ2VyEhMKC3BhY2thZ2VyX2lkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIiChpzaWduaW5nX2NlcnRpZmljYXRlX3NoYTI1NhgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqXgoLS2V5UHJvdG9jb2wSHAoYS0VZX1BST1RPQ09MX1VOU1BFQ0lGSUVEEAASFgoSS0VZX1BST1RPQ09MX1NQRUtFEAESGQoVS0VZX1BST1RPQ09MX1dJREVWSU5FEAIqxwMKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEAMSHQoZRVJST1JfUkVBU09OX0NQSVhfUkVGVVNFRBAoEh8KG0VSUk9SX1JFQVNPTl9DUElYX01BTEZPUk1FRBApEicKI0VSUk9SX1JFQVNPTl9DUElYX1NJR05BVFVSRV9JTlZBTElEECoSJQohRVJST1JfUkVBU09OX0NFUlRJRklDQVRFX1VOVVNBQkxFECsSKwonRVJST1JfUkVBU09OX1BBQ0tBR0VSX1NJR05BVFVSRV9JTlZBTElEECwSKQolRVJST1JfUkVBU09OX1BBQ0tBR0VSX1JFUVVFU1RfSU5WQUxJRBAtEiMKH0VSUk9SX1JFQVNPTl9QQUNLQUdFUl9OT1RfRk9VTkQQLhIoCiRFUlJPUl9SRUFTT05fS0VZRURfQ09OVEVOVF9OT1RfRk9VTkQQL2IGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * One content key in the clear. It exists on the wire only between the DRM service and those that must have it: the packager,
@@ -93,6 +95,82 @@ export const ClearKeyJwkSchema: GenMessage<ClearKeyJwk> = /*@__PURE__*/
   messageDesc(file_reelmesh_drm_v1_drm, 1);
 
 /**
+ * A packager outside of the mesh that may sign requests for keys.
+ *
+ * @generated from message reelmesh.drm.v1.Packager
+ */
+export type Packager = Message<"reelmesh.drm.v1.Packager"> & {
+  /**
+   * Its id, `pkr_…`; the packager gives it as `--signer`.
+   *
+   * @generated from field: string packager_id = 1;
+   */
+  packagerId: string;
+
+  /**
+   * Name to show.
+   *
+   * @generated from field: string display_name = 2;
+   */
+  displayName: string;
+
+  /**
+   * SHA-256 of the certificate that its CPIX documents are signed with, 64 hex digits; empty when it has none.
+   *
+   * @generated from field: string signing_certificate_sha256 = 3;
+   */
+  signingCertificateSha256: string;
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.Packager.
+ * Use `create(PackagerSchema)` to create a new message.
+ */
+export const PackagerSchema: GenMessage<Packager> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_drm, 2);
+
+/**
+ * Protocol in which a packager asks for keys.
+ *
+ * @generated from enum reelmesh.drm.v1.KeyProtocol
+ */
+export enum KeyProtocol {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: KEY_PROTOCOL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * CPIX documents by SPEKE v2.
+   *
+   * @generated from enum value: KEY_PROTOCOL_SPEKE = 1;
+   */
+  SPEKE = 1,
+
+  /**
+   * The key server API of Shaka Packager.
+   *
+   * @generated from enum value: KEY_PROTOCOL_WIDEVINE = 2;
+   */
+  WIDEVINE = 2,
+}
+
+/**
+ * Describes the enum reelmesh.drm.v1.KeyProtocol.
+ */
+export const KeyProtocolSchema: GenEnum<KeyProtocol> = /*@__PURE__*/
+  enumDesc(file_reelmesh_drm_v1_drm, 0);
+
+/**
  * Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
  * `ERROR_REASON_` prefix and with `domain` = `drm.reelmesh`. A playback that the policy refuses is answered with the policy's
  * own reason and domain.
@@ -128,11 +206,69 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_KEYSTORE_LOCKED = 3;
    */
   KEYSTORE_LOCKED = 3,
+
+  /**
+   * A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it.
+   *
+   * @generated from enum value: ERROR_REASON_CPIX_REFUSED = 40;
+   */
+  CPIX_REFUSED = 40,
+
+  /**
+   * What should be a CPIX document is no XML, has a DTD, is too deep or too large, or breaks the schema. Status INVALID_ARGUMENT.
+   * Metadata: `words`.
+   *
+   * @generated from enum value: ERROR_REASON_CPIX_MALFORMED = 41;
+   */
+  CPIX_MALFORMED = 41,
+
+  /**
+   * The signature of a CPIX document is not good, does not cover all of it, or is of nobody whom the organisation named. Status
+   * PERMISSION_DENIED. Metadata: `words`.
+   *
+   * @generated from enum value: ERROR_REASON_CPIX_SIGNATURE_INVALID = 42;
+   */
+  CPIX_SIGNATURE_INVALID = 42,
+
+  /**
+   * A certificate cannot be read, or its key is not of a kind that is taken. Status INVALID_ARGUMENT. Metadata: `words`.
+   *
+   * @generated from enum value: ERROR_REASON_CERTIFICATE_UNUSABLE = 43;
+   */
+  CERTIFICATE_UNUSABLE = 43,
+
+  /**
+   * No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PACKAGER_SIGNATURE_INVALID = 44;
+   */
+  PACKAGER_SIGNATURE_INVALID = 44,
+
+  /**
+   * A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it.
+   *
+   * @generated from enum value: ERROR_REASON_PACKAGER_REQUEST_INVALID = 45;
+   */
+  PACKAGER_REQUEST_INVALID = 45,
+
+  /**
+   * The organisation has no such packager. Status NOT_FOUND. Metadata: `packager_id`.
+   *
+   * @generated from enum value: ERROR_REASON_PACKAGER_NOT_FOUND = 46;
+   */
+  PACKAGER_NOT_FOUND = 46,
+
+  /**
+   * The organisation has no such content. Status NOT_FOUND. Metadata: `keyed_content_id`.
+   *
+   * @generated from enum value: ERROR_REASON_KEYED_CONTENT_NOT_FOUND = 47;
+   */
+  KEYED_CONTENT_NOT_FOUND = 47,
 }
 
 /**
  * Describes the enum reelmesh.drm.v1.ErrorReason.
  */
 export const ErrorReasonSchema: GenEnum<ErrorReason> = /*@__PURE__*/
-  enumDesc(file_reelmesh_drm_v1_drm, 0);
+  enumDesc(file_reelmesh_drm_v1_drm, 1);
 

@@ -8,13 +8,15 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { KeyProtocol } from "./drm_pb";
+import { file_reelmesh_drm_v1_drm } from "./drm_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/drm/v1/events.proto.
  */
 export const file_reelmesh_drm_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("ChxyZWVsbWVzaC9kcm0vdjEvZXZlbnRzLnByb3RvEg9yZWVsbWVzaC5kcm0udjEijAEKDUxpY2VuY2VJc3N1ZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSEgoKa2V5X3N5c3RlbRgEIAEoCRIuCgppc3N1ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChxyZWVsbWVzaC9kcm0vdjEvZXZlbnRzLnByb3RvEg9yZWVsbWVzaC5kcm0udjEijAEKDUxpY2VuY2VJc3N1ZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSEgoKa2V5X3N5c3RlbRgEIAEoCRIuCgppc3N1ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL5AQoTQ29udGVudEtleXNQcm92aWRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSGAoQa2V5ZWRfY29udGVudF9pZBgCIAEoCRISCgpjb250ZW50X2lkGAMgASgJEg8KB2tleV9pZHMYBCADKAkSLgoIcHJvdG9jb2wYBSABKA4yHC5yZWVsbWVzaC5kcm0udjEuS2V5UHJvdG9jb2wSDQoFYWN0b3IYBiABKAkSGQoRcmVjaXBpZW50X3NoYTI1NnMYByADKAkSMAoMcHJvdmlkZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ/Cg9QYWNrYWdlckNyZWF0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhMKC3BhY2thZ2VyX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ/Cg9QYWNrYWdlckRlbGV0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhMKC3BhY2thZ2VyX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEi8KC2RlbGV0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKcAQoTS2V5ZWRDb250ZW50RGVsZXRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSGAoQa2V5ZWRfY29udGVudF9pZBgCIAEoCRISCgpjb250ZW50X2lkGAMgASgJEg0KBWFjdG9yGAQgASgJEi8KC2RlbGV0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_drm_v1_drm]);
 
 /**
  * A player received keys. Subject `reelmesh.drm.v1.LicenceIssued`.
@@ -64,4 +66,207 @@ export type LicenceIssued = Message<"reelmesh.drm.v1.LicenceIssued"> & {
  */
 export const LicenceIssuedSchema: GenMessage<LicenceIssued> = /*@__PURE__*/
   messageDesc(file_reelmesh_drm_v1_events, 0);
+
+/**
+ * A packager outside of the mesh received keys. Subject `reelmesh.drm.v1.ContentKeysProvided`.
+ *
+ * @generated from message reelmesh.drm.v1.ContentKeysProvided
+ */
+export type ContentKeysProvided = Message<"reelmesh.drm.v1.ContentKeysProvided"> & {
+  /**
+   * Organisation whose keys they are.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The content, `kct_…`.
+   *
+   * @generated from field: string keyed_content_id = 2;
+   */
+  keyedContentId: string;
+
+  /**
+   * What the packager calls it.
+   *
+   * @generated from field: string content_id = 3;
+   */
+  contentId: string;
+
+  /**
+   * Key ids given, 32 lower-case hex digits each.
+   *
+   * @generated from field: repeated string key_ids = 4;
+   */
+  keyIds: string[];
+
+  /**
+   * Protocol in which they were asked for.
+   *
+   * @generated from field: reelmesh.drm.v1.KeyProtocol protocol = 5;
+   */
+  protocol: KeyProtocol;
+
+  /**
+   * Who asked: `api_key/key_…`, or `packager/pkr_…`.
+   *
+   * @generated from field: string actor = 6;
+   */
+  actor: string;
+
+  /**
+   * SHA-256 of the certificates that the keys were encrypted to, 64 hex digits each; empty when they went in the clear.
+   *
+   * @generated from field: repeated string recipient_sha256s = 7;
+   */
+  recipientSha256s: string[];
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp provide_time = 8;
+   */
+  provideTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.ContentKeysProvided.
+ * Use `create(ContentKeysProvidedSchema)` to create a new message.
+ */
+export const ContentKeysProvidedSchema: GenMessage<ContentKeysProvided> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 1);
+
+/**
+ * A packager may sign requests from now on. Subject `reelmesh.drm.v1.PackagerCreated`.
+ *
+ * @generated from message reelmesh.drm.v1.PackagerCreated
+ */
+export type PackagerCreated = Message<"reelmesh.drm.v1.PackagerCreated"> & {
+  /**
+   * Organisation that it packages for.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The packager.
+   *
+   * @generated from field: string packager_id = 2;
+   */
+  packagerId: string;
+
+  /**
+   * Who made it.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.PackagerCreated.
+ * Use `create(PackagerCreatedSchema)` to create a new message.
+ */
+export const PackagerCreatedSchema: GenMessage<PackagerCreated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 2);
+
+/**
+ * A packager may no longer sign requests. Subject `reelmesh.drm.v1.PackagerDeleted`.
+ *
+ * @generated from message reelmesh.drm.v1.PackagerDeleted
+ */
+export type PackagerDeleted = Message<"reelmesh.drm.v1.PackagerDeleted"> & {
+  /**
+   * Organisation that it packaged for.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The packager.
+   *
+   * @generated from field: string packager_id = 2;
+   */
+  packagerId: string;
+
+  /**
+   * Who deleted it.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 4;
+   */
+  deleteTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.PackagerDeleted.
+ * Use `create(PackagerDeletedSchema)` to create a new message.
+ */
+export const PackagerDeletedSchema: GenMessage<PackagerDeleted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 3);
+
+/**
+ * The keys of a content were deleted. Subject `reelmesh.drm.v1.KeyedContentDeleted`.
+ *
+ * @generated from message reelmesh.drm.v1.KeyedContentDeleted
+ */
+export type KeyedContentDeleted = Message<"reelmesh.drm.v1.KeyedContentDeleted"> & {
+  /**
+   * Organisation whose keys they were.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The content.
+   *
+   * @generated from field: string keyed_content_id = 2;
+   */
+  keyedContentId: string;
+
+  /**
+   * What the packager called it.
+   *
+   * @generated from field: string content_id = 3;
+   */
+  contentId: string;
+
+  /**
+   * Who deleted it.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 5;
+   */
+  deleteTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.KeyedContentDeleted.
+ * Use `create(KeyedContentDeletedSchema)` to create a new message.
+ */
+export const KeyedContentDeletedSchema: GenMessage<KeyedContentDeleted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 4);
 
