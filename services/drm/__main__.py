@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import grpc
 from pydantic import Field
-from reelmesh.drm.v1 import drm_service_pb2, drm_service_pb2_grpc
+from reelmesh.drm.v1 import (
+    drm_service_pb2,
+    drm_service_pb2_grpc,
+    key_server_service_pb2,
+    key_server_service_pb2_grpc,
+)
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 
+from services.drm.key_server.rpc import KeyServerServicer
+from services.drm.key_server.signer import signer_of
 from services.drm.keystore import ROOT_KEY_FILE, FileKeystore
 from services.drm.rpc import DrmServicer
 from services.drm.vault import Vault
@@ -14,6 +24,7 @@ from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 
 CONTRACT = drm_service_pb2.DESCRIPTOR.services_by_name["DrmService"]
+KEY_SERVER_CONTRACT = key_server_service_pb2.DESCRIPTOR.services_by_name["KeyServerService"]
 _POLICY = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
 
 
@@ -24,6 +35,13 @@ class DrmSettings(ProcessSettings):
         default=300,
         gt=0,
         description="Seconds for which an organisation's opened key-encryption key is kept in memory.",
+    )
+    drm_cpix_certificate_file: Path | None = Field(
+        default=None,
+        description="PEM certificate with which answers to signed CPIX documents are signed. None: they are not signed.",
+    )
+    drm_cpix_key_file: Path | None = Field(
+        default=None, description="PEM private key of that certificate, RSA of 2048 bits or more or ECDSA."
     )
 
 
@@ -37,10 +55,15 @@ async def wire(process: Process, settings: DrmSettings) -> None:
         process.peer("policy", _POLICY)
     )
     servicer = DrmServicer(database, vault, policy, process.clock)
+    signer = signer_of(settings.drm_cpix_certificate_file, settings.drm_cpix_key_file, process.clock.now())
+    key_server = KeyServerServicer(database, vault, process.clock, signer)
+
+    def add(server: grpc.aio.Server) -> None:
+        drm_service_pb2_grpc.add_DrmServiceServicer_to_server(servicer, server)
+        key_server_service_pb2_grpc.add_KeyServerServiceServicer_to_server(key_server, server)
+
     process.in_background(Relay(database, js).run(), "relay")
-    await process.serve(
-        [CONTRACT], lambda server: drm_service_pb2_grpc.add_DrmServiceServicer_to_server(servicer, server)
-    )
+    await process.serve([CONTRACT, KEY_SERVER_CONTRACT], add)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ content_keys: Final = sa.Table(
     "content_keys",
     _METADATA,
     sa.Column("key_id", sa.LargeBinary, primary_key=True),
-    sa.Column("package_id", sa.Text),
+    sa.Column("package_id", sa.Text, primary_key=True),
     sa.Column("label", sa.Text),
     sa.Column("organisation_id", sa.Text),
     sa.Column("kek_id", sa.Text),
@@ -95,14 +95,10 @@ async def add_kek(tx: Tx, new: WrappedKek) -> None:
 
 
 async def add_keys(tx: Tx, new: Sequence[SealedKey]) -> None:
-    """Keeps content keys; where a package has one of this label, that one stays."""
+    """Keeps content keys; where a package has one of this label or id, that one stays."""
     # Always in one order: two callers at the same time then wait for each other and do not lock each other out.
     rows = [asdict(key) for key in sorted(new, key=lambda key: key.label)]
-    await tx.execute(
-        insert(content_keys)
-        .values(rows)
-        .on_conflict_do_nothing(index_elements=[content_keys.c.package_id, content_keys.c.label])
-    )
+    await tx.execute(insert(content_keys).values(rows).on_conflict_do_nothing())
 
 
 async def keys_by_label(tx: Tx, package_id: str, labels: Sequence[str]) -> dict[str, SealedKey]:

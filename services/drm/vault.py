@@ -56,6 +56,43 @@ class Vault:
         found = await store.keys_by_id(tx, package_id, key_ids)
         return [await self._unsealed(tx, found[key_id]) for key_id in key_ids if key_id in found]
 
+    async def keys_given(
+        self, tx: Tx, organisation_id: str, package_id: str, wanted: Sequence[ContentKey]
+    ) -> list[ContentKey]:
+        """The keys of these ids, in the order given; where one does not exist yet, it becomes what is wanted. For keys whose ids somebody else chose.
+
+        Raises:
+            Refusal: KEYSTORE_LOCKED.
+        """
+        key_ids = [key.key_id for key in wanted]
+        found = await store.keys_by_id(tx, package_id, key_ids)
+        missing = [key for key in wanted if key.key_id not in found]
+        if missing:
+            kek = await self._sealing_kek(tx, organisation_id)
+            await store.add_keys(tx, [self._sealed(kek, organisation_id, package_id, key) for key in missing])
+            found = await store.keys_by_id(tx, package_id, key_ids)
+        return [await self._unsealed(tx, found[key_id]) for key_id in key_ids]
+
+    async def seal(self, tx: Tx, organisation_id: str, secret: bytes, bound_to: bytes) -> tuple[str, bytes]:
+        """Seals another secret of an organisation. Returns the key-encryption key's id and what is sealed.
+
+        Raises:
+            Refusal: KEYSTORE_LOCKED.
+        """
+        kek = await self._sealing_kek(tx, organisation_id)
+        return kek.kek_id, self._opened(kek).seal(secret, bound_to)
+
+    async def unseal(self, tx: Tx, kek_id: str, sealed: bytes, bound_to: bytes) -> bytes:
+        """Opens what `seal` sealed.
+
+        Raises:
+            Refusal: KEYSTORE_LOCKED.
+        """
+        try:
+            return (await self._kek(tx, kek_id)).unseal(sealed, bound_to)
+        except Locked:
+            raise keystore_locked(kek_id) from None
+
     async def _sealing_kek(self, tx: Tx, organisation_id: str) -> WrappedKek:
         kek = await store.newest_kek(tx, organisation_id)
         if kek is None:
@@ -72,16 +109,14 @@ class Vault:
         return SealedKey(key.key_id, package_id, key.label, organisation_id, kek.kek_id, 1, sealed)
 
     async def _unsealed(self, tx: Tx, key: SealedKey) -> ContentKey:
-        known = self._open.get(key.kek_id)
-        if known is None or known[1] < time.monotonic():
-            opened = self._opened(await store.kek(tx, key.kek_id))
-        else:
-            opened = known[0]
-        try:
-            secret = opened.unseal(key.sealed, key.bound_to)
-        except Locked:
-            raise keystore_locked(key.kek_id) from None
+        secret = await self.unseal(tx, key.kek_id, key.sealed, key.bound_to)
         return ContentKey(key.label, key.key_id, secret[:_KEY_BYTES], secret[_KEY_BYTES:])
+
+    async def _kek(self, tx: Tx, kek_id: str) -> KeyEncryptionKey:
+        known = self._open.get(kek_id)
+        if known is None or known[1] < time.monotonic():
+            return self._opened(await store.kek(tx, kek_id))
+        return known[0]
 
     def _opened(self, kek: WrappedKek) -> KeyEncryptionKey:
         try:

@@ -66,7 +66,9 @@ def _parsed(data: bytes) -> etree._Element:
 
 
 def _parser(*, recover: bool) -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover)
+    return etree.XMLParser(
+        encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover
+    )
 
 
 def _text(data: bytes) -> str:
@@ -86,7 +88,10 @@ def _text(data: bytes) -> str:
     said = _ENCODING.search(declaration.group())
     if said is not None and said.group(1).lower() not in declared:
         raise Malformed("The document is in another encoding than UTF-8, or says so")
-    return text[declaration.end() :]
+    rest = text[declaration.end() :]
+    if rest.startswith("<?xml"):
+        raise Malformed("The document is declared twice")
+    return rest
 
 
 def written(root: etree._Element) -> bytes:

@@ -74,10 +74,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata."""
     ERROR_REASON_PACKAGER_REQUEST_INVALID: _ErrorReason.ValueType  # 45
     """A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it."""
-    ERROR_REASON_PACKAGER_NOT_FOUND: _ErrorReason.ValueType  # 46
-    """The organisation has no such packager. Status NOT_FOUND. Metadata: `packager_id`."""
-    ERROR_REASON_KEYED_CONTENT_NOT_FOUND: _ErrorReason.ValueType  # 47
-    """The organisation has no such content. Status NOT_FOUND. Metadata: `keyed_content_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -111,10 +107,6 @@ ERROR_REASON_PACKAGER_SIGNATURE_INVALID: ErrorReason.ValueType  # 44
 """No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata."""
 ERROR_REASON_PACKAGER_REQUEST_INVALID: ErrorReason.ValueType  # 45
 """A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it."""
-ERROR_REASON_PACKAGER_NOT_FOUND: ErrorReason.ValueType  # 46
-"""The organisation has no such packager. Status NOT_FOUND. Metadata: `packager_id`."""
-ERROR_REASON_KEYED_CONTENT_NOT_FOUND: ErrorReason.ValueType  # 47
-"""The organisation has no such content. Status NOT_FOUND. Metadata: `keyed_content_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

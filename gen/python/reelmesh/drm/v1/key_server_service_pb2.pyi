@@ -54,7 +54,9 @@ class ProvideCpixKeysResponse(_message.Message):
 
     DOCUMENT_FIELD_NUMBER: _builtins.int
     document: _builtins.bytes
-    """The document with keys and signalling. Keys are encrypted where the request has a `DeliveryData`, otherwise in the clear."""
+    """The document with keys and signalling. Keys are encrypted where the request has a `DeliveryData`, otherwise in the clear. It is signed when
+    the request is, and the install has a certificate for that.
+    """
     def __init__(
         self,
         *,

@@ -111,7 +111,7 @@ class KeyServerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeletePackager(self, request, context):
-        """Deletes a packager: what it signed is refused from now on. Keys that it got stay.
+        """Deletes a packager: what it signed is refused from now on. Keys that it got stay. Nothing happens when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +126,7 @@ class KeyServerServiceServicer:
 
     def DeleteKeyedContent(self, request, context):
         """Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-        the same content again gets new keys.
+        the same content again gets new keys. Nothing happens when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

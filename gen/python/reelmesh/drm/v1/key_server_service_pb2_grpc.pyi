@@ -51,12 +51,12 @@ class KeyServerServiceStub:
     ListPackagers: _grpc.UnaryUnaryMultiCallable[_key_server_service_pb2.ListPackagersRequest, _key_server_service_pb2.ListPackagersResponse]
     """Lists the organisation's packagers, newest first."""
     DeletePackager: _grpc.UnaryUnaryMultiCallable[_key_server_service_pb2.DeletePackagerRequest, _key_server_service_pb2.DeletePackagerResponse]
-    """Deletes a packager: what it signed is refused from now on. Keys that it got stay."""
+    """Deletes a packager: what it signed is refused from now on. Keys that it got stay. Nothing happens when there is none."""
     ListKeyedContents: _grpc.UnaryUnaryMultiCallable[_key_server_service_pb2.ListKeyedContentsRequest, _key_server_service_pb2.ListKeyedContentsResponse]
     """Lists what packagers got keys for, newest first."""
     DeleteKeyedContent: _grpc.UnaryUnaryMultiCallable[_key_server_service_pb2.DeleteKeyedContentRequest, _key_server_service_pb2.DeleteKeyedContentResponse]
     """Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-    the same content again gets new keys.
+    the same content again gets new keys. Nothing happens when there is none.
     """
 
 @_typing.type_check_only
@@ -82,12 +82,12 @@ class KeyServerServiceAsyncStub(KeyServerServiceStub):
     ListPackagers: _aio.UnaryUnaryMultiCallable[_key_server_service_pb2.ListPackagersRequest, _key_server_service_pb2.ListPackagersResponse]  # type: ignore[assignment]
     """Lists the organisation's packagers, newest first."""
     DeletePackager: _aio.UnaryUnaryMultiCallable[_key_server_service_pb2.DeletePackagerRequest, _key_server_service_pb2.DeletePackagerResponse]  # type: ignore[assignment]
-    """Deletes a packager: what it signed is refused from now on. Keys that it got stay."""
+    """Deletes a packager: what it signed is refused from now on. Keys that it got stay. Nothing happens when there is none."""
     ListKeyedContents: _aio.UnaryUnaryMultiCallable[_key_server_service_pb2.ListKeyedContentsRequest, _key_server_service_pb2.ListKeyedContentsResponse]  # type: ignore[assignment]
     """Lists what packagers got keys for, newest first."""
     DeleteKeyedContent: _aio.UnaryUnaryMultiCallable[_key_server_service_pb2.DeleteKeyedContentRequest, _key_server_service_pb2.DeleteKeyedContentResponse]  # type: ignore[assignment]
     """Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-    the same content again gets new keys.
+    the same content again gets new keys. Nothing happens when there is none.
     """
 
 class KeyServerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -140,7 +140,7 @@ class KeyServerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_server_service_pb2.DeletePackagerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_server_service_pb2.DeletePackagerResponse, _abc.Awaitable[_key_server_service_pb2.DeletePackagerResponse]]:
-        """Deletes a packager: what it signed is refused from now on. Keys that it got stay."""
+        """Deletes a packager: what it signed is refused from now on. Keys that it got stay. Nothing happens when there is none."""
 
     @_abc_1.abstractmethod
     def ListKeyedContents(
@@ -157,7 +157,7 @@ class KeyServerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_key_server_service_pb2.DeleteKeyedContentResponse, _abc.Awaitable[_key_server_service_pb2.DeleteKeyedContentResponse]]:
         """Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-        the same content again gets new keys.
+        the same content again gets new keys. Nothing happens when there is none.
         """
 
 def add_KeyServerServiceServicer_to_server(servicer: KeyServerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

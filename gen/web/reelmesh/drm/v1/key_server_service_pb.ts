@@ -53,7 +53,8 @@ export const ProvideCpixKeysRequestSchema: GenMessage<ProvideCpixKeysRequest> = 
  */
 export type ProvideCpixKeysResponse = Message<"reelmesh.drm.v1.ProvideCpixKeysResponse"> & {
   /**
-   * The document with keys and signalling. Keys are encrypted where the request has a `DeliveryData`, otherwise in the clear.
+   * The document with keys and signalling. Keys are encrypted where the request has a `DeliveryData`, otherwise in the clear. It is signed when
+   * the request is, and the install has a certificate for that.
    *
    * @generated from field: bytes document = 1;
    */
@@ -471,7 +472,7 @@ export const KeyServerService: GenService<{
     output: typeof ListPackagersResponseSchema;
   },
   /**
-   * Deletes a packager: what it signed is refused from now on. Keys that it got stay.
+   * Deletes a packager: what it signed is refused from now on. Keys that it got stay. Nothing happens when there is none.
    *
    * @generated from rpc reelmesh.drm.v1.KeyServerService.DeletePackager
    */
@@ -492,7 +493,7 @@ export const KeyServerService: GenService<{
   },
   /**
    * Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-   * the same content again gets new keys.
+   * the same content again gets new keys. Nothing happens when there is none.
    *
    * @generated from rpc reelmesh.drm.v1.KeyServerService.DeleteKeyedContent
    */
