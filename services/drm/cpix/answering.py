@@ -176,14 +176,14 @@ def answer(
 
 def _with_pskc(root: etree._Element) -> etree._Element:
     """The document with the namespaces declared at its root in which it is answered: encryptors look for `pskc:` by that name."""
-    known = {uri for uri in root.nsmap.values()}
+    known = set(root.nsmap.values())
     if {PSKC, DS} <= known and None not in root.nsmap:
         return root
     names = {prefix: uri for prefix, uri in root.nsmap.items() if prefix is not None}
     for prefix, uri in markup.NAMESPACES.items():
         if uri not in names.values() and prefix not in names:
             names[prefix] = uri
-    declared = etree.Element(root.tag, dict(root.attrib), nsmap=names)
+    declared = etree.Element(root.tag, {str(name): str(value) for name, value in root.attrib.items()}, nsmap=names)
     declared.text = root.text
     declared.extend(list(root))
     return declared

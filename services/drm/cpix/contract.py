@@ -62,7 +62,9 @@ def check(document: Document) -> None:
         _check_rule(rule)
     for number, rule in enumerate(rules):
         for other in rules[number + 1 :]:
-            if _meet(rule, other) and (rule.track_type == other.track_type or ALL in (rule.track_type, other.track_type)):
+            if _meet(rule, other) and (
+                rule.track_type == other.track_type or ALL in (rule.track_type, other.track_type)
+            ):
                 raise Refused(MALFORMED)
 
 

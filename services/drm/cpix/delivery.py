@@ -94,7 +94,9 @@ def encrypt(root: etree._Element, now: datetime) -> None:
         _put_mac(secret, mac_key, sealed)
 
 
-def decrypted(root: etree._Element, certificate: x509.Certificate, private_key: rsa.RSAPrivateKey) -> dict[bytes, bytes]:
+def decrypted(
+    root: etree._Element, certificate: x509.Certificate, private_key: rsa.RSAPrivateKey
+) -> dict[bytes, bytes]:
     """The content keys of a document by their ids, for one of its recipients.
 
     Raises:

@@ -164,7 +164,7 @@ def _signers(signature: etree._Element, trusted: Sequence[bytes]) -> list[bytes]
 def _is_of(signature: etree._Element, covers: etree._Element, certificate: bytes) -> bool:
     context = xmlsec.SignatureContext()
     try:
-        context.key = xmlsec.Key.from_memory(certificate, xmlsec.KeyFormat.CERT_DER)
+        context.key = xmlsec.Key.from_memory(certificate, xmlsec.constants.KeyDataFormatCertDer)
         for name in _ID_NAMES:
             if covers.get(name) is not None:
                 context.register_id(covers, name)
@@ -189,6 +189,6 @@ def sign(root: etree._Element, certificate: x509.Certificate, key: SigningKey) -
     xmlsec.template.x509_data_add_certificate(data)
     context = xmlsec.SignatureContext()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    context.key = xmlsec.Key.from_memory(pem, xmlsec.KeyFormat.PEM)
-    context.key.load_cert_from_memory(certificate.public_bytes(Encoding.DER), xmlsec.KeyFormat.CERT_DER)
+    context.key = xmlsec.Key.from_memory(pem, xmlsec.constants.KeyDataFormatPem)
+    context.key.load_cert_from_memory(certificate.public_bytes(Encoding.DER), xmlsec.constants.KeyDataFormatCertDer)
     context.sign(signature)

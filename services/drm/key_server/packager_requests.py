@@ -53,9 +53,7 @@ class Asked:
 
     def wanted(self) -> list[tuple[str, int | None, str]]:
         """Kind of track, period and label of each key, period after period as the packager wants them."""
-        return [
-            (kind, period, self._label(kind, period)) for period in self.periods or (None,) for kind in self.types
-        ]
+        return [(kind, period, self._label(kind, period)) for period in self.periods or (None,) for kind in self.types]
 
     def _label(self, kind: str, period: int | None) -> str:
         feature = f"+{self.feature}" if self.feature and kind != "AUDIO" else ""
@@ -87,7 +85,9 @@ def read(request: bytes) -> Asked:
         if said.get(name):
             raise packager_request_invalid("MALFORMED_REQUEST", f"{name} is not offered here; ask by content_id alone")
     if said.get("drm_types", []) not in ([], ["WIDEVINE"]):
-        raise packager_request_invalid("MALFORMED_REQUEST", "drm_types may be WIDEVINE only; other systems need no key server")
+        raise packager_request_invalid(
+            "MALFORMED_REQUEST", "drm_types may be WIDEVINE only; other systems need no key server"
+        )
     scheme = said.get("protection_scheme", "")
     if not isinstance(scheme, str) or scheme not in _SCHEMES:
         raise packager_request_invalid("MALFORMED_REQUEST", "protection_scheme is none of CENC, CBCS, CENS and CBC1")

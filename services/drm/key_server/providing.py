@@ -36,9 +36,7 @@ class Providing:
         self._vault = vault
         self._clock = clock
 
-    async def for_cpix(
-        self, tx: Tx, organisation_id: str, asked: AskedByCpix, actor: str
-    ) -> Mapping[bytes, KeyValue]:
+    async def for_cpix(self, tx: Tx, organisation_id: str, asked: AskedByCpix, actor: str) -> Mapping[bytes, KeyValue]:
         """The keys of a document by their ids.
 
         Raises:
