@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
 import structlog
@@ -24,7 +24,7 @@ from services.kit.errors import RPC_DOMAIN, Refusal
 
 log = structlog.stdlib.get_logger()
 
-Stub = key_server_service_pb2_grpc.KeyServerServiceAsyncStub
+Stub: TypeAlias = "key_server_service_pb2_grpc.KeyServerServiceAsyncStub"
 Serve = Callable[[Request], Awaitable[Response]]
 Refuse = Callable[[Refusal, Request], Response]
 
