@@ -47,7 +47,7 @@ def holder(number: int = 0, kind: str = "rsa") -> Holder:
     """One of several that differ; of `rsa`, `small` RSA, `ec` or `ed25519`."""
     keys = {
         "rsa": lambda: rsa.generate_private_key(65537, 2048),
-        "small": lambda: rsa.generate_private_key(65537, 1024),  # noqa: S505  # to be refused
+        "small": lambda: rsa.generate_private_key(65537, 1024),  # to be refused
         "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
         "ed25519": ed25519.Ed25519PrivateKey.generate,
     }

@@ -59,7 +59,9 @@ def documents(draw: st.DrawFn) -> Document:
         some,
         values,
         values,
-        playlists.flatmap(lambda names: st.tuples(*(st.tuples(st.just(name), st.binary(max_size=40)) for name in names))),
+        playlists.flatmap(
+            lambda names: st.tuples(*(st.tuples(st.just(name), st.binary(max_size=40)) for name in names))
+        ),
         st.none() | TEXTS,
     )
     unique_systems = st.lists(systems, max_size=3, unique_by=lambda system: (system.system_id, system.key_id))
@@ -121,7 +123,7 @@ def test_a_changed_key_or_mac_is_refused(name: str) -> None:
     value = bytearray(markup.bytes_of(element))
     value[20] ^= 1
     element.text = markup.to_base64(bytes(value))
-    with pytest.raises(MacInvalid, match="The MAC of ContentKey .* does not fit"):
+    with pytest.raises(MacInvalid, match=r"The MAC of ContentKey .* does not fit"):
         delivery.decrypted(root, holder(1).certificate, holder(1).key)
 
 

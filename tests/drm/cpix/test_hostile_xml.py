@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_undeclared_entities_processing_instructions_and_includes_do_nothing(tmp
             markup.read(text.encode())
     (tmp_path / "secret").write_text("secret")
     include = f'<a xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="{tmp_path}/secret" parse="text"/></a>'
-    assert "secret" not in "".join(markup.read(include.encode()).itertext())
+    assert "secret" not in "".join(map(str, markup.read(include.encode()).itertext()))
 
 
 def test_a_document_that_is_deep_or_long_is_refused_at_once() -> None:
@@ -101,7 +102,5 @@ def test_a_damaged_request_is_read_or_refused_and_nothing_else_happens(data: st.
     begin = data.draw(st.integers(0, len(whole) - 1))
     end = data.draw(st.integers(begin, min(len(whole), begin + 40)))
     damaged = whole[:begin] + data.draw(st.binary(max_size=20)) + whole[end:]
-    try:
-        answering.read(damaged, "2.0")
-    except Fault as fault:
-        assert fault.words
+    with contextlib.suppress(Fault):
+        assert answering.read(damaged, "2.0").document.keys

@@ -102,9 +102,7 @@ def sign_list(root: etree._Element, name: str, by: Holder) -> etree._Element:
     found = root.find(f"{C}{name}")
     assert found is not None
     found.set("id", name)
-    signature = xmlsec.template.create(
-        root, xmlsec.constants.TransformInclC14N, xmlsec.constants.TransformRsaSha256
-    )
+    signature = xmlsec.template.create(root, xmlsec.constants.TransformInclC14N, xmlsec.constants.TransformRsaSha256)
     root.append(signature)
     xmlsec.template.add_reference(signature, xmlsec.constants.TransformSha256, uri=f"#{name}")
     context = xmlsec.SignatureContext()

@@ -38,9 +38,7 @@ def entity(number: int) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
     with warnings.catch_warnings():
         # Its serial number is negative, which RFC 5280 does not want.
         warnings.simplefilter("ignore")
-        key, certificate, _ = pkcs12.load_key_and_certificates(
-            vector(f"Cert{number}.pfx"), f"Cert{number}".encode()
-        )
+        key, certificate, _ = pkcs12.load_key_and_certificates(vector(f"Cert{number}.pfx"), f"Cert{number}".encode())
     assert isinstance(key, rsa.RSAPrivateKey)
     assert certificate is not None
     return certificate, key

@@ -77,9 +77,7 @@ class KeyServer:
     async def packager(self, name: str = "a packager", certificate: bytes = b"") -> Signer:
         """Makes a packager."""
         made = await self.admin.CreatePackager(
-            api.CreatePackagerRequest(
-                request_id=new_id("req"), display_name=name, signing_certificate=certificate
-            )
+            api.CreatePackagerRequest(request_id=new_id("req"), display_name=name, signing_certificate=certificate)
         )
         return Signer(made.packager.packager_id, made.signing_key, made.signing_iv)
 

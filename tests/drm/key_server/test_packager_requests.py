@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -77,15 +78,19 @@ class TestReading:
             packager_requests.read(json.dumps(said(**changed)).encode())
         assert (refusal.value.reason, refusal.value.metadata["status"]) == ("PACKAGER_REQUEST_INVALID", status)
 
-    @given(st.binary(max_size=100) | st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-        lambda some: st.lists(some, max_size=3) | st.dictionaries(st.sampled_from([*said(), "first_crypto_period_index"]), some),
-    ).map(lambda value: json.dumps(value).encode()))
+    @given(
+        st.binary(max_size=100)
+        | st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+            lambda some: (
+                st.lists(some, max_size=3)
+                | st.dictionaries(st.sampled_from([*said(), "first_crypto_period_index"]), some)
+            ),
+        ).map(lambda value: json.dumps(value).encode())
+    )
     def test_whatever_is_signed_is_read_or_refused(self, request_bytes: bytes) -> None:
-        try:
-            packager_requests.read(request_bytes)
-        except Refusal as refusal:
-            assert refusal.reason == "PACKAGER_REQUEST_INVALID"
+        with contextlib.suppress(Refusal):
+            assert packager_requests.read(request_bytes).wanted()
 
     def test_pictures_that_differ_in_a_feature_have_other_keys_and_sound_has_not(self) -> None:
         asked = packager_requests.read(json.dumps(said(video_feature="HDR")).encode())
@@ -209,7 +214,9 @@ class TestRefusals:
         assert (await server.bus.hears(events_pb2.PackagerDeleted)).packager_id == signer.name
         assert len(server.bus.heard(events_pb2.PackagerDeleted)) == 1
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"request": 7}', b'{"request": "AAAA", "signer": "\\ud800"}', b"\xff"])
+    @pytest.mark.parametrize(
+        "body", [b"", b"[]", b"{}", b'{"request": 7}', b'{"request": "AAAA", "signer": "\\ud800"}', b"\xff"]
+    )
     async def test_what_is_no_message_is_malformed(self, server: KeyServer, body: bytes) -> None:
         answer = await server.http.post("/cenc/getcontentkey/any-name", content=body)
         assert json.loads(base64.b64decode(answer.json()["response"])) == {"status": "MALFORMED_REQUEST"}

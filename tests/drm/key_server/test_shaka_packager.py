@@ -59,9 +59,7 @@ class Through:
 async def through(mesh: ProcessSettings) -> AsyncIterator[Through]:
     async with (
         a_key_server(mesh) as server,
-        running_edge(
-            mesh.secrets_dir, drm=mesh.peer("drm"), speke=f"unix:{mesh.run_dir.resolve()}/speke.sock"
-        ) as edge,
+        running_edge(mesh.secrets_dir, drm=mesh.peer("drm"), speke=f"unix:{mesh.run_dir.resolve()}/speke.sock") as edge,
     ):
         yield Through(server, edge)
 
@@ -141,7 +139,9 @@ async def test_an_encryptor_asks_through_the_edge_and_nothing_secret_is_in_its_l
         assert too_long.status_code == 413
         bad = await http.post("/speke/v2.0/copyProtection", content=b"<x/>", headers=headers)
         assert (bad.status_code, bad.text) == (422, "The document is no CPIX")
-        nobody = await http.post("/speke/v2.0/copyProtection", content=request(), headers=headers | {"authorization": ""})
+        nobody = await http.post(
+            "/speke/v2.0/copyProtection", content=request(), headers=headers | {"authorization": ""}
+        )
         assert nobody.status_code == 401
     log = Path(through.edge.settings.access_log).read_text()
     assert headers["authorization"][7:] not in log

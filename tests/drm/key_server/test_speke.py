@@ -212,9 +212,7 @@ class TestCredentials:
             server.settings, organisation_id=organisation_id, permissions=["content_keys.provide"]
         ) as key:
             assert (await server.speke(request(), key=key)).status_code == 200
-        with with_api_key(
-            server.settings, organisation_id=organisation_id, permissions=["packagers.manage"]
-        ) as key:
+        with with_api_key(server.settings, organisation_id=organisation_id, permissions=["packagers.manage"]) as key:
             assert (await server.speke(request(), key=key)).status_code == 403
 
 
@@ -268,9 +266,7 @@ class TestContents:
         async with connected(server.settings, "drm", key=other_organisation_key) as channel:
             other = stub_of(channel)
             assert not (await other.ListKeyedContents(api.ListKeyedContentsRequest())).keyed_contents
-            await other.DeleteKeyedContent(
-                api.DeleteKeyedContentRequest(keyed_content_id=content.keyed_content_id)
-            )
+            await other.DeleteKeyedContent(api.DeleteKeyedContentRequest(keyed_content_id=content.keyed_content_id))
         assert len(await server.sql("SELECT * FROM content_keys")) == 2
 
     async def test_one_that_never_was_can_be_deleted(self, server: KeyServer) -> None:
