@@ -16,7 +16,13 @@ _CONTEXT: Final = {"reelmesh": "key-encryption key"}
 """Goes into every wrapping, so that a policy of KMS can name it, and nothing else of the account passes for one."""
 _WRONG_BYTES: Final = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
 _WRONG_SETTINGS: Final = frozenset(
-    {"NotFoundException", "AccessDeniedException", "InvalidArnException", "DisabledException", "InvalidKeyUsageException"}
+    {
+        "NotFoundException",
+        "AccessDeniedException",
+        "InvalidArnException",
+        "DisabledException",
+        "InvalidKeyUsageException",
+    }
 )
 
 
@@ -36,9 +42,7 @@ class AwsKmsKeystore:
             from botocore.config import Config
             from botocore.exceptions import BotoCoreError, ClientError
         except ImportError:
-            raise WrongKeystore(
-                "AWS KMS needs the library boto3: install Reelmesh with the extra `aws-kms`"
-            ) from None
+            raise WrongKeystore("AWS KMS needs the library boto3: install Reelmesh with the extra `aws-kms`") from None
         self._key = key
         self._refusals: tuple[type[Exception], type[Exception]] = (ClientError, BotoCoreError)
         limits = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 3, "mode": "standard"})
@@ -46,7 +50,9 @@ class AwsKmsKeystore:
             self._kms: Any = boto3.client("kms", endpoint_url=endpoint or None, config=limits)
             self._arn = self._described()
         except Unreachable as error:
-            raise WrongKeystore(f"AWS KMS cannot be used: {error}; check REELMESH_DRM_AWS_KMS_KEY and the credentials") from None
+            raise WrongKeystore(
+                f"AWS KMS cannot be used: {error}; check REELMESH_DRM_AWS_KMS_KEY and the credentials"
+            ) from None
         except BotoCoreError as error:
             raise WrongKeystore(f"AWS KMS cannot be used: {error}") from None
 
@@ -55,7 +61,10 @@ class AwsKmsKeystore:
 
     def new_key_encryption_key(self) -> bytes:
         answer = self._asked(
-            self._kms.generate_data_key_without_plaintext, KeyId=self._key, KeySpec="AES_256", EncryptionContext=_CONTEXT
+            self._kms.generate_data_key_without_plaintext,
+            KeyId=self._key,
+            KeySpec="AES_256",
+            EncryptionContext=_CONTEXT,
         )
         return bytes(answer["CiphertextBlob"])
 

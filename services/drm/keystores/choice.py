@@ -16,7 +16,8 @@ class KeystoreSettings(ProcessSettings):
     """Where the root key lives. `docs/drm.md` tells what to obtain for each, and how to move from one to another."""
 
     drm_keystore: Literal["file", "pkcs11", "aws-kms", "vault"] = Field(
-        default="file", description="What holds the root key: a file in `secrets_dir`, a PKCS#11 token, AWS KMS, or Vault."
+        default="file",
+        description="What holds the root key: a file in `secrets_dir`, a PKCS#11 token, AWS KMS, or Vault.",
     )
     drm_root_passphrase_file: Path | None = Field(
         default=None, description="File with the passphrase of `root_key`. None: `drm_root_passphrase`, if any."
@@ -30,7 +31,8 @@ class KeystoreSettings(ProcessSettings):
     drm_pkcs11_token: str = Field(default="reelmesh", description="Label of the PKCS#11 token.")
     drm_pkcs11_pin_file: Path | None = Field(default=None, description="File with the PIN of the token's user.")
     drm_pkcs11_root_label: str = Field(
-        default="reelmesh-root", description="Label of the root keys in the token. The first is made at the first start."
+        default="reelmesh-root",
+        description="Label of the root keys in the token. The first is made at the first start.",
     )
     drm_pkcs11_sessions: int = Field(
         default=4, ge=1, le=64, description="Sessions with the token; as many of its calls run at the same time."
@@ -41,7 +43,8 @@ class KeystoreSettings(ProcessSettings):
     drm_vault_mount: str = Field(default="transit", description="Where Vault's transit engine is mounted.")
     drm_vault_key: str = Field(default="reelmesh-root", description="Name of the transit key, of type aes256-gcm96.")
     drm_vault_token_file: Path | None = Field(
-        default=None, description="File with Vault's token; it is read anew for each call, so that an agent may renew it."
+        default=None,
+        description="File with Vault's token; it is read anew for each call, so that an agent may renew it.",
     )
     drm_vault_authorities: str = Field(
         default="", description="File of certificate authorities to believe of Vault. Empty: the system's."
@@ -98,7 +101,9 @@ def _pkcs11(settings: KeystoreSettings) -> Keystore:
     if module is None or pin_file is None:
         raise _missing("REELMESH_DRM_PKCS11_MODULE and REELMESH_DRM_PKCS11_PIN_FILE", "the token's library and its PIN")
     if not module.exists():
-        raise WrongKeystore(f"there is no PKCS#11 module at {module}: set REELMESH_DRM_PKCS11_MODULE to the token's library")
+        raise WrongKeystore(
+            f"there is no PKCS#11 module at {module}: set REELMESH_DRM_PKCS11_MODULE to the token's library"
+        )
     return Pkcs11Keystore(
         module,
         settings.drm_pkcs11_token,

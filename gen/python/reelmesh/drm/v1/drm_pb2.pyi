@@ -33,6 +33,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
     ERROR_REASON_KEYSTORE_LOCKED: _ErrorReason.ValueType  # 3
     """The root key cannot open the stored keys. Status FAILED_PRECONDITION. Metadata: `kek_id`."""
+    ERROR_REASON_KEYS_REVOKED: _ErrorReason.ValueType  # 50
+    """The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
+    ERROR_REASON_KEYSTORE_UNREACHABLE: _ErrorReason.ValueType  # 51
+    """What holds the root key does not answer now. Status UNAVAILABLE."""
+    ERROR_REASON_ROTATION_NOT_FOUND: _ErrorReason.ValueType  # 52
+    """There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
+    ERROR_REASON_EMERGENCY_RUNNING: _ErrorReason.ValueType  # 53
+    """An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`."""
+    ERROR_REASON_NOTHING_TO_ROTATE: _ErrorReason.ValueType  # 54
+    """There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
+    ERROR_REASON_OPERATOR_ONLY: _ErrorReason.ValueType  # 55
+    """The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED."""
+    ERROR_REASON_KEYSTORE_UNABLE: _ErrorReason.ValueType  # 56
+    """The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION."""
+    ERROR_REASON_ESCROW_MISSING: _ErrorReason.ValueType  # 57
+    """There is no escrow. Status FAILED_PRECONDITION."""
+    ERROR_REASON_ESCROW_INVALID: _ErrorReason.ValueType  # 58
+    """The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT."""
+    ERROR_REASON_KEY_MISMATCH: _ErrorReason.ValueType  # 59
+    """A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -50,6 +70,26 @@ ERROR_REASON_KEY_ID_MALFORMED: ErrorReason.ValueType  # 2
 """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
 ERROR_REASON_KEYSTORE_LOCKED: ErrorReason.ValueType  # 3
 """The root key cannot open the stored keys. Status FAILED_PRECONDITION. Metadata: `kek_id`."""
+ERROR_REASON_KEYS_REVOKED: ErrorReason.ValueType  # 50
+"""The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
+ERROR_REASON_KEYSTORE_UNREACHABLE: ErrorReason.ValueType  # 51
+"""What holds the root key does not answer now. Status UNAVAILABLE."""
+ERROR_REASON_ROTATION_NOT_FOUND: ErrorReason.ValueType  # 52
+"""There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
+ERROR_REASON_EMERGENCY_RUNNING: ErrorReason.ValueType  # 53
+"""An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`."""
+ERROR_REASON_NOTHING_TO_ROTATE: ErrorReason.ValueType  # 54
+"""There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
+ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 55
+"""The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED."""
+ERROR_REASON_KEYSTORE_UNABLE: ErrorReason.ValueType  # 56
+"""The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION."""
+ERROR_REASON_ESCROW_MISSING: ErrorReason.ValueType  # 57
+"""There is no escrow. Status FAILED_PRECONDITION."""
+ERROR_REASON_ESCROW_INVALID: ErrorReason.ValueType  # 58
+"""The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT."""
+ERROR_REASON_KEY_MISMATCH: ErrorReason.ValueType  # 59
+"""A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

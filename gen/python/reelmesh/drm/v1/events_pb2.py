@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/drm/v1/events.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\rLicenceIssued\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x04 \x01(\tR\tkeySystem\x12\x39\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/drm/v1/events.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\rLicenceIssued\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x04 \x01(\tR\tkeySystem\x12\x39\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTime\"\xe5\x01\n\x12KeyRotationStarted\x12\x1f\n\x0brotation_id\x18\x01 \x01(\tR\nrotationId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\temergency\x18\x03 \x01(\x08R\temergency\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n\x05\x61\x63tor\x18\x05 \x01(\tR\x05\x61\x63tor\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\"\xa1\x01\n\x14KeyRotationCompleted\x12\x1f\n\x0brotation_id\x18\x01 \x01(\tR\nrotationId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12?\n\rcomplete_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x63ompleteTime\"\xbe\x01\n\x14RepackagingRequested\x12\x1f\n\x0brotation_id\x18\x01 \x01(\tR\nrotationId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12=\n\x0crequest_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0brequestTime\"\xca\x01\n\x12\x43ontentKeysRevoked\x12\x1d\n\npackage_id\x18\x01 \x01(\tR\tpackageId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12;\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,4 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LICENCEISSUED']._serialized_start=83
   _globals['_LICENCEISSUED']._serialized_end=275
+  _globals['_KEYROTATIONSTARTED']._serialized_start=278
+  _globals['_KEYROTATIONSTARTED']._serialized_end=507
+  _globals['_KEYROTATIONCOMPLETED']._serialized_start=510
+  _globals['_KEYROTATIONCOMPLETED']._serialized_end=671
+  _globals['_REPACKAGINGREQUESTED']._serialized_start=674
+  _globals['_REPACKAGINGREQUESTED']._serialized_end=864
+  _globals['_CONTENTKEYSREVOKED']._serialized_start=867
+  _globals['_CONTENTKEYSREVOKED']._serialized_end=1069
 # @@protoc_insertion_point(module_scope)

@@ -60,3 +60,159 @@ class LicenceIssued(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LicenceIssued: _TypeAlias = LicenceIssued  # noqa: Y015
+
+@_typing.final
+class KeyRotationStarted(_message.Message):
+    """An organisation's keys are being changed. Subject `reelmesh.drm.v1.KeyRotationStarted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    EMERGENCY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    rotation_id: _builtins.str
+    """The rotation."""
+    organisation_id: _builtins.str
+    """Whose keys."""
+    emergency: _builtins.bool
+    """Whether keys are thought to be stolen."""
+    reason: _builtins.str
+    """The reason that was stated."""
+    actor: _builtins.str
+    """Who began it."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        rotation_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        emergency: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "emergency", b"emergency", "organisation_id", b"organisation_id", "reason", b"reason", "rotation_id", b"rotation_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyRotationStarted: _TypeAlias = KeyRotationStarted  # noqa: Y015
+
+@_typing.final
+class KeyRotationCompleted(_message.Message):
+    """An organisation's keys were changed. Subject `reelmesh.drm.v1.KeyRotationCompleted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    rotation_id: _builtins.str
+    """The rotation."""
+    organisation_id: _builtins.str
+    """Whose keys."""
+    @_builtins.property
+    def complete_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        rotation_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        complete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "organisation_id", b"organisation_id", "rotation_id", b"rotation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyRotationCompleted: _TypeAlias = KeyRotationCompleted  # noqa: Y015
+
+@_typing.final
+class RepackagingRequested(_message.Message):
+    """A package has to be encrypted again with new content keys. Subject `reelmesh.drm.v1.RepackagingRequested`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_TIME_FIELD_NUMBER: _builtins.int
+    rotation_id: _builtins.str
+    """The emergency that it is part of."""
+    package_id: _builtins.str
+    """The package."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    @_builtins.property
+    def request_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        rotation_id: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        request_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_time", b"request_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation_id", b"organisation_id", "package_id", b"package_id", "request_time", b"request_time", "rotation_id", b"rotation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepackagingRequested: _TypeAlias = RepackagingRequested  # noqa: Y015
+
+@_typing.final
+class ContentKeysRevoked(_message.Message):
+    """The content keys of a package must not be used any more: its licences end, its sessions are over. Subject
+    `reelmesh.drm.v1.ContentKeysRevoked`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    package_id: _builtins.str
+    """The package."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    reason: _builtins.str
+    """Why, for whoever asks later."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids, 32 lower-case hex digits each."""
+
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        package_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revoke_time", b"revoke_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_ids", b"key_ids", "organisation_id", b"organisation_id", "package_id", b"package_id", "reason", b"reason", "revoke_time", b"revoke_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContentKeysRevoked: _TypeAlias = ContentKeysRevoked  # noqa: Y015

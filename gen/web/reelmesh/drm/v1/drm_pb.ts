@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/drm/v1/drm.proto.
  */
 export const file_reelmesh_drm_v1_drm: GenFile = /*@__PURE__*/
-  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEqkAEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEANiBnByb3RvMw");
+  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEq5gMKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEAMSHQoZRVJST1JfUkVBU09OX0tFWVNfUkVWT0tFRBAyEiUKIUVSUk9SX1JFQVNPTl9LRVlTVE9SRV9VTlJFQUNIQUJMRRAzEiMKH0VSUk9SX1JFQVNPTl9ST1RBVElPTl9OT1RfRk9VTkQQNBIiCh5FUlJPUl9SRUFTT05fRU1FUkdFTkNZX1JVTk5JTkcQNRIiCh5FUlJPUl9SRUFTT05fTk9USElOR19UT19ST1RBVEUQNhIeChpFUlJPUl9SRUFTT05fT1BFUkFUT1JfT05MWRA3EiAKHEVSUk9SX1JFQVNPTl9LRVlTVE9SRV9VTkFCTEUQOBIfChtFUlJPUl9SRUFTT05fRVNDUk9XX01JU1NJTkcQORIfChtFUlJPUl9SRUFTT05fRVNDUk9XX0lOVkFMSUQQOhIdChlFUlJPUl9SRUFTT05fS0VZX01JU01BVENIEDtiBnByb3RvMw");
 
 /**
  * One content key in the clear. It exists on the wire only between the DRM service and those that must have it: the packager,
@@ -128,6 +128,76 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_KEYSTORE_LOCKED = 3;
    */
   KEYSTORE_LOCKED = 3,
+
+  /**
+   * The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`.
+   *
+   * @generated from enum value: ERROR_REASON_KEYS_REVOKED = 50;
+   */
+  KEYS_REVOKED = 50,
+
+  /**
+   * What holds the root key does not answer now. Status UNAVAILABLE.
+   *
+   * @generated from enum value: ERROR_REASON_KEYSTORE_UNREACHABLE = 51;
+   */
+  KEYSTORE_UNREACHABLE = 51,
+
+  /**
+   * There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`.
+   *
+   * @generated from enum value: ERROR_REASON_ROTATION_NOT_FOUND = 52;
+   */
+  ROTATION_NOT_FOUND = 52,
+
+  /**
+   * An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`.
+   *
+   * @generated from enum value: ERROR_REASON_EMERGENCY_RUNNING = 53;
+   */
+  EMERGENCY_RUNNING = 53,
+
+  /**
+   * There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named.
+   *
+   * @generated from enum value: ERROR_REASON_NOTHING_TO_ROTATE = 54;
+   */
+  NOTHING_TO_ROTATE = 54,
+
+  /**
+   * The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED.
+   *
+   * @generated from enum value: ERROR_REASON_OPERATOR_ONLY = 55;
+   */
+  OPERATOR_ONLY = 55,
+
+  /**
+   * The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_KEYSTORE_UNABLE = 56;
+   */
+  KEYSTORE_UNABLE = 56,
+
+  /**
+   * There is no escrow. Status FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_ESCROW_MISSING = 57;
+   */
+  ESCROW_MISSING = 57,
+
+  /**
+   * The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT.
+   *
+   * @generated from enum value: ERROR_REASON_ESCROW_INVALID = 58;
+   */
+  ESCROW_INVALID = 58,
+
+  /**
+   * A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`.
+   *
+   * @generated from enum value: ERROR_REASON_KEY_MISMATCH = 59;
+   */
+  KEY_MISMATCH = 59,
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/drm/v1/events.proto.
  */
 export const file_reelmesh_drm_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("ChxyZWVsbWVzaC9kcm0vdjEvZXZlbnRzLnByb3RvEg9yZWVsbWVzaC5kcm0udjEijAEKDUxpY2VuY2VJc3N1ZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSEgoKa2V5X3N5c3RlbRgEIAEoCRIuCgppc3N1ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChxyZWVsbWVzaC9kcm0vdjEvZXZlbnRzLnByb3RvEg9yZWVsbWVzaC5kcm0udjEijAEKDUxpY2VuY2VJc3N1ZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSEgoKa2V5X3N5c3RlbRgEIAEoCRIuCgppc3N1ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKkAQoSS2V5Um90YXRpb25TdGFydGVkEhMKC3JvdGF0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIRCgllbWVyZ2VuY3kYAyABKAgSDgoGcmVhc29uGAQgASgJEg0KBWFjdG9yGAUgASgJEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIncKFEtleVJvdGF0aW9uQ29tcGxldGVkEhMKC3JvdGF0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIxCg1jb21wbGV0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKKAQoUUmVwYWNrYWdpbmdSZXF1ZXN0ZWQSEwoLcm90YXRpb25faWQYASABKAkSEgoKcGFja2FnZV9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMAoMcmVxdWVzdF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKTAQoSQ29udGVudEtleXNSZXZva2VkEhIKCnBhY2thZ2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSDgoGcmVhc29uGAQgASgJEi8KC3Jldm9rZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A player received keys. Subject `reelmesh.drm.v1.LicenceIssued`.
@@ -64,4 +64,187 @@ export type LicenceIssued = Message<"reelmesh.drm.v1.LicenceIssued"> & {
  */
 export const LicenceIssuedSchema: GenMessage<LicenceIssued> = /*@__PURE__*/
   messageDesc(file_reelmesh_drm_v1_events, 0);
+
+/**
+ * An organisation's keys are being changed. Subject `reelmesh.drm.v1.KeyRotationStarted`.
+ *
+ * @generated from message reelmesh.drm.v1.KeyRotationStarted
+ */
+export type KeyRotationStarted = Message<"reelmesh.drm.v1.KeyRotationStarted"> & {
+  /**
+   * The rotation.
+   *
+   * @generated from field: string rotation_id = 1;
+   */
+  rotationId: string;
+
+  /**
+   * Whose keys.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Whether keys are thought to be stolen.
+   *
+   * @generated from field: bool emergency = 3;
+   */
+  emergency: boolean;
+
+  /**
+   * The reason that was stated.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Who began it.
+   *
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 6;
+   */
+  startTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.KeyRotationStarted.
+ * Use `create(KeyRotationStartedSchema)` to create a new message.
+ */
+export const KeyRotationStartedSchema: GenMessage<KeyRotationStarted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 1);
+
+/**
+ * An organisation's keys were changed. Subject `reelmesh.drm.v1.KeyRotationCompleted`.
+ *
+ * @generated from message reelmesh.drm.v1.KeyRotationCompleted
+ */
+export type KeyRotationCompleted = Message<"reelmesh.drm.v1.KeyRotationCompleted"> & {
+  /**
+   * The rotation.
+   *
+   * @generated from field: string rotation_id = 1;
+   */
+  rotationId: string;
+
+  /**
+   * Whose keys.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp complete_time = 3;
+   */
+  completeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.KeyRotationCompleted.
+ * Use `create(KeyRotationCompletedSchema)` to create a new message.
+ */
+export const KeyRotationCompletedSchema: GenMessage<KeyRotationCompleted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 2);
+
+/**
+ * A package has to be encrypted again with new content keys. Subject `reelmesh.drm.v1.RepackagingRequested`.
+ *
+ * @generated from message reelmesh.drm.v1.RepackagingRequested
+ */
+export type RepackagingRequested = Message<"reelmesh.drm.v1.RepackagingRequested"> & {
+  /**
+   * The emergency that it is part of.
+   *
+   * @generated from field: string rotation_id = 1;
+   */
+  rotationId: string;
+
+  /**
+   * The package.
+   *
+   * @generated from field: string package_id = 2;
+   */
+  packageId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp request_time = 4;
+   */
+  requestTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.RepackagingRequested.
+ * Use `create(RepackagingRequestedSchema)` to create a new message.
+ */
+export const RepackagingRequestedSchema: GenMessage<RepackagingRequested> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 3);
+
+/**
+ * The content keys of a package must not be used any more: its licences end, its sessions are over. Subject
+ * `reelmesh.drm.v1.ContentKeysRevoked`.
+ *
+ * @generated from message reelmesh.drm.v1.ContentKeysRevoked
+ */
+export type ContentKeysRevoked = Message<"reelmesh.drm.v1.ContentKeysRevoked"> & {
+  /**
+   * The package.
+   *
+   * @generated from field: string package_id = 1;
+   */
+  packageId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Key ids, 32 lower-case hex digits each.
+   *
+   * @generated from field: repeated string key_ids = 3;
+   */
+  keyIds: string[];
+
+  /**
+   * Why, for whoever asks later.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp revoke_time = 5;
+   */
+  revokeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.ContentKeysRevoked.
+ * Use `create(ContentKeysRevokedSchema)` to create a new message.
+ */
+export const ContentKeysRevokedSchema: GenMessage<ContentKeysRevoked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 4);
 
