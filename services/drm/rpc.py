@@ -11,7 +11,9 @@ from reelmesh.drm.v1 import drm_pb2, drm_service_pb2_grpc, events_pb2
 from reelmesh.drm.v1 import drm_service_pb2 as contract
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 
+from services.drm import uses
 from services.drm.domain import CLEAR_KEY, HLS_IDENTITY, ContentKey, key_id_of, key_not_found, kid_of
+from services.drm.uses import Action, Use
 from services.drm.vault import Vault
 from services.kit import events
 from services.kit.clock import Clock, timestamp
@@ -37,6 +39,15 @@ class DrmServicer(drm_service_pb2_grpc.DrmServiceServicer):
         """The keys of a package, made at the first call."""
         async with self._database.transaction() as tx:
             keys = await self._vault.keys_for(tx, request.organisation_id, request.package_id, request.labels)
+            use = Use.of(
+                request.organisation_id,
+                Action.PACKAGED,
+                "service/packaging",
+                self._clock.now(),
+                package_id=request.package_id,
+                key_ids=[key.key_id.hex() for key in keys],
+            )
+            await uses.note(tx, [use])
         return contract.CreateContentKeysResponse(
             keys=[drm_pb2.ContentKey(label=key.label, key_id=key.key_id, key=key.key, iv=key.iv) for key in keys]
         )
@@ -69,6 +80,16 @@ class DrmServicer(drm_service_pb2_grpc.DrmServiceServicer):
             keys = await self._vault.keys_by_id(tx, package_id, [bytes.fromhex(key_id) for key_id in verdict.key_ids])
             if not keys:
                 raise key_not_found(package_id)
+            use = Use.of(
+                verdict.organisation_id,
+                Action.LICENSED,
+                verdict.session_id,
+                self._clock.now(),
+                package_id=package_id,
+                key_ids=[key.key_id.hex() for key in keys],
+                detail=key_system,
+            )
+            await uses.note(tx, [use])
             await events.announce(
                 tx,
                 events_pb2.LicenceIssued(
