@@ -34,9 +34,6 @@ class KeystoreSettings(ProcessSettings):
         default="reelmesh-root",
         description="Label of the root keys in the token. The first is made at the first start.",
     )
-    drm_pkcs11_sessions: int = Field(
-        default=4, ge=1, le=64, description="Sessions with the token; as many of its calls run at the same time."
-    )
     drm_aws_kms_key: str = Field(default="", description="Id, ARN or alias of a symmetric key in AWS KMS.")
     drm_aws_kms_endpoint: str = Field(default="", description="URL of KMS. Empty: the region's own.")
     drm_vault_address: str = Field(default="", description="URL of Vault, such as `https://vault.example.com:8200`.")
@@ -109,7 +106,6 @@ def _pkcs11(settings: KeystoreSettings) -> Keystore:
         settings.drm_pkcs11_token,
         _line(pin_file, "REELMESH_DRM_PKCS11_PIN_FILE"),
         label=settings.drm_pkcs11_root_label,
-        sessions=settings.drm_pkcs11_sessions,
     )
 
 

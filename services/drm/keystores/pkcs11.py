@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, LifoQueue
 from typing import Any, Final, TypeVar
 
 import pkcs11
@@ -38,7 +37,8 @@ from services.drm.keystores.keystore import KeyEncryptionKey, Locked, Unreachabl
 _BITS: Final = 256
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
-_WAIT: Final = 10.0
+_ONE_CALL: Final = threading.RLock()
+"""Held for each call of a module: python-pkcs11 initialises it without locking of its own (`C_Initialize(NULL)`, PKCS #11 2.40 §5.4)."""
 _WRONG_BYTES: Final = (EncryptedDataInvalid, EncryptedDataLenRange, WrappedKeyInvalid, WrappedKeyLenRange)
 # As attributes of every key-encryption key: it seals and unseals inside the token, and nothing gets it out.
 _USED_INSIDE: Final = {
@@ -62,10 +62,9 @@ Answer = TypeVar("Answer")
 
 @dataclass(slots=True)
 class _Connection:
-    """One session with the token, and the key-encryption keys that were opened in it. One thread at a time has it."""
+    """A session with the token, and the key-encryption keys that were opened in it."""
 
     session: Any
-    epoch: int
     keys: dict[int, Any] = field(default_factory=dict)
 
 
@@ -77,20 +76,16 @@ class Pkcs11Keystore:
         token: label of the token.
         pin: the user's PIN.
         label: label of the root keys.
-        sessions: sessions with the token; as many calls run at the same time.
     """
 
     waits = True
 
-    def __init__(self, module: Path, token: str, pin: str, *, label: str, sessions: int = 4) -> None:
+    def __init__(self, module: Path, token: str, pin: str, *, label: str) -> None:
         self._module, self._token_label, self._pin, self._label = module, token, pin, label
-        self._sessions = sessions
-        self._epoch = 0
-        self._login: Any = None
-        self._connecting = threading.Lock()
-        self._free: LifoQueue[_Connection] = LifoQueue()
+        self._held: _Connection | None = None
         self._numbers = iter(range(1, 1 << 62))
-        self._connect(0)
+        with _ONE_CALL:
+            self._connect(again=False)
 
     def root_id(self) -> str:
         return self._named(self._run(lambda held: bytes(self._roots(held)[0][Attribute.ID])))
@@ -164,7 +159,7 @@ class Pkcs11Keystore:
         return self._run(act)
 
     def close(self) -> None:
-        with self._connecting:
+        with _ONE_CALL:
             self._disconnect()
 
     def used(self, number: int, wrapped: bytes, act: Callable[[Any], Answer]) -> Answer:
@@ -179,81 +174,54 @@ class Pkcs11Keystore:
         return self._run(with_key)
 
     def given_up(self, number: int) -> None:
-        """Removes a key-encryption key from every session that has it and is free now; others keep it until they end."""
-        taken = []
-        with suppress(Empty):
-            while True:
-                taken.append(self._free.get_nowait())
-        for held in taken:
-            key = held.keys.pop(number, None)
+        """Removes a key-encryption key from the token."""
+        with _ONE_CALL:
+            key = self._held.keys.pop(number, None) if self._held else None
             if key is not None:
                 with suppress(PKCS11Error):
                     key.destroy()
-            self._free.put(held)
 
     def _run(self, act: Callable[[_Connection], Answer]) -> Answer:
-        """Borrows a session. When the token was gone, which a module tells in many words, it is connected to anew, and asked once more."""
-        for last in (False, True):
-            held = self._borrowed()
-            try:
-                answer = act(held)
-            except _WRONG_BYTES:
-                self._free.put(held)
-                raise Locked("the token does not open it") from None
-            except Locked:
-                self._free.put(held)
-                raise
-            except (MechanismInvalid, FunctionNotSupported) as error:
-                self._free.put(held)
-                raise Unreachable(f"the token cannot do what is needed: {type(error).__name__}") from None
-            except PKCS11Error as error:
-                if last:
-                    self._free.put(held)
-                    raise Unreachable(f"the token refuses: {type(error).__name__}") from None
-                self._connect(held.epoch)
-            else:
-                self._free.put(held)
-                return answer
+        """When the token was gone, which a module tells in many words, it is connected to anew, and asked once more."""
+        with _ONE_CALL:
+            for last in (False, True):
+                held = self._held or self._connect(again=True)
+                try:
+                    return act(held)
+                except _WRONG_BYTES:
+                    raise Locked("the token does not open it") from None
+                except (MechanismInvalid, FunctionNotSupported) as error:
+                    raise Unreachable(f"the token cannot do what is needed: {type(error).__name__}") from None
+                except PKCS11Error as error:
+                    if last:
+                        raise Unreachable(f"the token refuses: {type(error).__name__}") from None
+                    self._disconnect()
         raise AssertionError("unreachable")
 
-    def _borrowed(self) -> _Connection:
-        while True:
-            try:
-                held = self._free.get(timeout=_WAIT)
-            except Empty:
-                self._connect(self._epoch)
-                continue
-            if held.epoch == self._epoch:
-                return held
+    def _connect(self, *, again: bool) -> _Connection:
+        try:
+            library = pkcs11.lib(str(self._module))
+            if again:  # only then does a module notice that a token came back
+                library.reinitialize()
+            self._held = _Connection(self._logged_in(self._token(library)))
+        except (PinIncorrect, PinLocked) as error:
+            raise WrongKeystore(
+                f"the token {self._token_label!r} does not take the PIN ({type(error).__name__}): check REELMESH_DRM_PKCS11_PIN_FILE before "
+                "it locks itself"
+            ) from None
+        except NoSuchToken:
+            raise self._failed(again, f"the module has no token with the label {self._token_label!r}") from None
+        except PKCS11Error as error:
+            said = f"the module {self._module} does not start: {type(error).__name__} {error}"
+            raise self._failed(again, said) from None
+        return self._held
 
-    def _connect(self, epoch: int) -> None:
-        """Makes all sessions anew, unless another thread did since `epoch`."""
-        with self._connecting:
-            if self._epoch != epoch:
-                return
-            again = self._epoch > 0
-            self._disconnect()
-            try:
-                library = pkcs11.lib(str(self._module))
-                if again:  # only then does a module notice that a token came back
-                    library.reinitialize()
-                token = library.get_token(token_label=self._token_label)
-                self._login = self._logged_in(token)
-                sessions = [token.open(rw=True) for _ in range(self._sessions)]
-            except (PinIncorrect, PinLocked) as error:
-                raise WrongKeystore(
-                    f"the token {self._token_label!r} does not take the PIN ({type(error).__name__}): check REELMESH_DRM_PKCS11_PIN_FILE before "
-                    "it locks itself"
-                ) from None
-            except NoSuchToken:
-                raise self._failed(again, f"the module has no token with the label {self._token_label!r}") from None
-            except PKCS11Error as error:
-                raise self._failed(
-                    again, f"the module {self._module} does not start: {type(error).__name__} {error}"
-                ) from None
-            self._epoch += 1
-            for session in sessions:
-                self._free.put(_Connection(session, self._epoch))
+    def _token(self, library: Any) -> Any:
+        try:
+            return library.get_token(token_label=self._token_label)
+        except NoSuchToken:  # a module looks for tokens when it starts; this one may be newer
+            library.reinitialize()
+            return library.get_token(token_label=self._token_label)
 
     def _logged_in(self, token: Any) -> Any:
         try:
@@ -262,15 +230,10 @@ class Pkcs11Keystore:
             return token.open(rw=True)
 
     def _disconnect(self) -> None:
-        with suppress(Empty):
-            while True:
-                held = self._free.get_nowait()
-                with suppress(PKCS11Error):
-                    held.session.close()
-        if self._login is not None:
+        if self._held is not None:
             with suppress(PKCS11Error):
-                self._login.close()
-            self._login = None
+                self._held.session.close()
+        self._held = None
 
     @staticmethod
     def _failed(again: bool, message: str) -> Exception:
