@@ -36,6 +36,7 @@ class Backend:
         mend: undoes that.
     """
 
+    closing: ExitStack
     name: str
     settings: KeystoreSettings
     other: KeystoreSettings
@@ -43,7 +44,15 @@ class Backend:
     mend: Callable[[], None] = lambda: None
 
     def open(self) -> Keystore:
-        return chosen(self.settings)
+        return self._open(self.settings)
+
+    def open_other(self) -> Keystore:
+        return self._open(self.other)
+
+    def _open(self, settings: KeystoreSettings) -> Keystore:
+        keystore = chosen(settings)
+        self.closing.callback(keystore.close)
+        return keystore
 
 
 @contextmanager
@@ -51,9 +60,9 @@ def backend(name: str, folder: Path) -> Iterator[Backend]:
     """Sets one up for the length of the block."""
     with ExitStack() as stack:
         if name.startswith("file"):
-            yield _files(name, folder)
+            yield _files(stack, name, folder)
         elif name == "pkcs11":
-            yield _token(folder)
+            yield _token(stack, folder)
         elif name == "aws-kms":
             yield _kms(stack, folder)
         else:
@@ -64,7 +73,7 @@ def settings_of(folder: Path, **fields: Any) -> KeystoreSettings:
     return KeystoreSettings(**{**ProcessSettings(secrets_dir=folder).model_dump(), **fields})
 
 
-def _files(name: str, folder: Path) -> Backend:
+def _files(stack: ExitStack, name: str, folder: Path) -> Backend:
     fields: dict[str, Any] = {}
     if "passphrase" in name:
         write(folder / "passphrase", f"{PASSPHRASE}\n".encode())
@@ -73,13 +82,13 @@ def _files(name: str, folder: Path) -> Backend:
         one.mkdir(exist_ok=True)
         key = secrets.token_bytes(31) + b"k"
         write(one / "root_key", under_passphrase(key, PASSPHRASE) if fields else key)
-    return Backend(name, settings_of(folder, **fields), settings_of(folder / "other", **fields))
+    return Backend(stack, name, settings_of(folder, **fields), settings_of(folder / "other", **fields))
 
 
-def _token(folder: Path) -> Backend:
+def _token(stack: ExitStack, folder: Path) -> Backend:
     configuration = Path(os.environ["SOFTHSM2_CONF"])
     tokens = [softhsm.new_token(configuration, f"token-{secrets.token_hex(4)}") for _ in range(2)]
-    return Backend("pkcs11", *(settings_of(folder, **token.settings()) for token in tokens))
+    return Backend(stack, "pkcs11", *(settings_of(folder, **token.settings()) for token in tokens))
 
 
 def _kms(stack: ExitStack, folder: Path) -> Backend:
@@ -100,6 +109,7 @@ def _kms(stack: ExitStack, folder: Path) -> Backend:
     client.close()
     fields = {"drm_keystore": "aws-kms", "drm_aws_kms_endpoint": endpoint}
     return Backend(
+        stack,
         "aws-kms",
         *(settings_of(folder, drm_aws_kms_key=key, **fields) for key in keys),
         interrupt=server.stop,
@@ -121,6 +131,7 @@ def _vault(stack: ExitStack, folder: Path) -> Backend:
         vault.away = gone
 
     return Backend(
+        stack,
         "vault",
         settings_of(folder, **fields),
         settings_of(folder, drm_vault_key="another", **fields),

@@ -50,6 +50,7 @@ class AwsKmsKeystore:
             self._kms: Any = boto3.client("kms", endpoint_url=endpoint or None, config=limits)
             self._arn = self._described()
         except Unreachable as error:
+            self._kms.close()
             raise WrongKeystore(
                 f"AWS KMS cannot be used: {error}; check REELMESH_DRM_AWS_KMS_KEY and the credentials"
             ) from None

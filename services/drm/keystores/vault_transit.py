@@ -42,6 +42,7 @@ class VaultTransitKeystore:
         try:
             self.root_id()
         except Unreachable as error:
+            self._http.close()
             raise WrongKeystore(
                 f"Vault cannot be used: {error}; check REELMESH_DRM_VAULT_ADDRESS, …_MOUNT, …_KEY and the token"
             ) from None
