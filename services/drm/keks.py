@@ -104,6 +104,15 @@ class Keks:
         key = await self.opened(tx, kek_id)
         return await self._used(kek_id, lambda: key.unseal(sealed, bound_to))
 
+    async def unseal_with(self, kek: WrappedKek, sealed: bytes, bound_to: bytes) -> bytes:
+        """Decrypts a secret with one whose row is at hand.
+
+        Raises:
+            Refusal: KEYSTORE_LOCKED or KEYSTORE_UNREACHABLE.
+        """
+        key = await self._opened(kek.kek_id, lambda: kek)
+        return await self._used(kek.kek_id, lambda: key.unseal(sealed, bound_to))
+
     async def opened(self, tx: Tx, kek_id: str) -> KeyEncryptionKey:
         """One, ready for use; whoever has a lot to do uses it in a thread.
 

@@ -200,10 +200,10 @@ async def destroy_idle_keks(tx: Tx, retired_before: datetime, now: datetime) -> 
     return [WrappedKek(**row._asdict()) for row in await tx.execute(statement)]
 
 
-async def keys_of(tx: Tx, package_id: str) -> Sequence[SealedKey]:
-    """Content keys of a package that are in force."""
+async def keys_of(tx: Tx, package_id: str) -> dict[bytes, SealedKey]:
+    """All keys of a package that are in force by their ids, in the order of their labels."""
     query = sa.select(*_SEALED).where(content_keys.c.package_id == package_id, content_keys.c.revoke_time.is_(None))
-    return [SealedKey(**row._asdict()) for row in await tx.execute(query.order_by(content_keys.c.label))]
+    return {row.key_id: SealedKey(**row._asdict()) for row in await tx.execute(query.order_by(content_keys.c.label))}
 
 
 async def revoke_keys(tx: Tx, package_id: str, now: datetime) -> Sequence[SealedKey]:

@@ -1,4 +1,4 @@
-"""Who used which key when. Ids, names and times; never a key."""
+"""Who used which key when. Ids, names and times; never a key. Licences are found among the records of licences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from services.drm.licences.store import licences
 from services.kit.database import Tx
 from services.kit.ids import new_id
 from services.kit.pagination import Page
@@ -81,7 +82,26 @@ key_uses: Final = sa.Table(
     sa.Column("detail", sa.Text),
     sa.Column("use_time", sa.DateTime(timezone=True)),
 )
-_ALL: Final = [key_uses.c[field.name] for field in fields(Use)]
+_NOTED: Final = sa.select(*(key_uses.c[field.name] for field in fields(Use)))
+_ISSUED: Final = sa.select(
+    licences.c.licence_id.label("use_id"),
+    licences.c.organisation_id,
+    sa.cast(int(Action.LICENSED), sa.SmallInteger).label("action"),
+    licences.c.session_id.label("actor"),
+    licences.c.package_id,
+    licences.c.key_ids,
+    sa.literal("").label("kek_id"),
+    sa.func.concat_ws(
+        ", ",
+        licences.c.key_system,
+        sa.func.nullif("viewer " + licences.c.viewer_id, "viewer "),
+        sa.func.nullif(licences.c.device_id, ""),
+    ).label("detail"),
+    licences.c.issue_time.label("use_time"),
+)
+"""Licences are kept by whoever issues them; here they are uses of keys."""
+SUFFIX: Final = 26
+"""Characters of an id after its prefix."""
 
 
 async def note(tx: Tx, new: Sequence[Use]) -> None:
@@ -94,17 +114,23 @@ async def page(
     tx: Tx, organisation_id: str, part: Page, *, key_id: str = "", package_id: str = "", actor: str = ""
 ) -> Sequence[Use]:
     """One page of an organisation's uses, newest first, and one more to tell whether there is another page."""
-    query = sa.select(*_ALL).where(key_uses.c.organisation_id == organisation_id)
-    if key_id:
-        query = query.where(key_uses.c.key_ids.contains([key_id]))
-    if package_id:
-        query = query.where(key_uses.c.package_id == package_id)
-    if actor:
-        query = query.where(key_uses.c.actor == actor)
-    if part.after:
-        query = query.where(key_uses.c.use_id < part.after)
-    rows = await tx.execute(query.order_by(key_uses.c.use_id.desc()).limit(part.size + 1))
-    return [Use(**row._asdict()) for row in rows]
+    chosen = []
+    for source, prefix in ((_ISSUED, "lic_"), (_NOTED, "kus_")):
+        column = source.selected_columns
+        query = source.where(column.organisation_id == organisation_id)
+        if key_id:
+            query = query.where(column.key_ids.contains([key_id]))
+        if package_id:
+            query = query.where(column.package_id == package_id)
+        if actor:
+            query = query.where(column.actor == actor)
+        if part.after:
+            query = query.where(column.use_id < prefix + part.after)
+        chosen.append(query.order_by(column.use_id.desc()).limit(part.size + 1))
+    both = sa.union_all(*(query.subquery().select() for query in chosen)).subquery()
+    # Ids of both kinds end in a moment that sorts.
+    newest_first = both.select().order_by(sa.func.right(both.c.use_id, SUFFIX).desc()).limit(part.size + 1)
+    return [Use(**row._asdict()) for row in await tx.execute(newest_first)]
 
 
 async def forget(tx: Tx, before: datetime) -> None:

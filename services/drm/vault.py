@@ -49,11 +49,22 @@ class Vault:
         found = await store.keys_by_id(tx, package_id, key_ids)
         return [await self._unsealed(tx, found[key_id]) for key_id in key_ids if key_id in found]
 
+    async def unsealed(self, key: SealedKey, kek: WrappedKek) -> ContentKey:
+        """Opens a content key with the key-encryption key that it is sealed under.
+
+        Raises:
+            Refusal: KEYSTORE_LOCKED or KEYSTORE_UNREACHABLE.
+        """
+        return _content_key(key, await self._keks.unseal_with(kek, key.sealed, key.bound_to))
+
     async def _sealed(self, kek: WrappedKek, organisation_id: str, package_id: str, key: ContentKey) -> SealedKey:
         unsealed = SealedKey(key.key_id, package_id, key.label, organisation_id, kek.kek_id, 1, b"")
         sealed = await self._keks.seal(kek, key.key + key.iv, unsealed.bound_to)
         return SealedKey(key.key_id, package_id, key.label, organisation_id, kek.kek_id, 1, sealed)
 
     async def _unsealed(self, tx: Tx, key: SealedKey) -> ContentKey:
-        secret = await self._keks.unseal(tx, key.kek_id, key.sealed, key.bound_to)
-        return ContentKey(key.label, key.key_id, secret[:_KEY_BYTES], secret[_KEY_BYTES:])
+        return _content_key(key, await self._keks.unseal(tx, key.kek_id, key.sealed, key.bound_to))
+
+
+def _content_key(key: SealedKey, secret: bytes) -> ContentKey:
+    return ContentKey(key.label, key.key_id, secret[:_KEY_BYTES], secret[_KEY_BYTES:])

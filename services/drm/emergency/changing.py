@@ -11,6 +11,7 @@ from reelmesh.drm.v1 import events_pb2
 from services.drm import store as keys
 from services.drm import uses
 from services.drm.emergency import store
+from services.drm.licences import store as licences
 from services.drm.rotation import store as rotations
 from services.drm.rotation.domain import Kind, Rotation, TitleState, emergency_running, nothing_to_rotate
 from services.drm.rotation.rotating import Rotating, tell_completed
@@ -84,7 +85,7 @@ class Changing:
                         ),
                     )
                     if rotation.stop_at_once:
-                        ids = [key.key_id.hex() for key in await keys.keys_of(tx, package_id)]
+                        ids = [key_id.hex() for key_id in await keys.keys_of(tx, package_id)]
                         await self._announce_revoked(tx, rotation, package_id, ids)
                 await store.put(tx, rotation_id, packages, ask_time=now)
         return len(found)
@@ -129,6 +130,20 @@ class Changing:
             detail=rotation.rotation_id,
         )
         await uses.note(tx, [use])
+        for licence in await licences.revoke_package(tx, package_id, self._clock.now()):
+            await announce(
+                tx,
+                events_pb2.OfflineLicenceRevoked(
+                    licence_id=licence.licence_id,
+                    organisation_id=licence.organisation_id,
+                    session_id=licence.session_id,
+                    package_id=licence.package_id,
+                    viewer_id=licence.viewer_id,
+                    device_id=licence.device_id,
+                    author=rotation.actor,
+                    revoke_time=timestamp(licence.revoke_time),
+                ),
+            )
 
     async def _announce_revoked(self, tx: Tx, rotation: Rotation, package_id: str, key_ids: Sequence[str]) -> None:
         await announce(

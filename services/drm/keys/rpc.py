@@ -168,7 +168,7 @@ class KeysServicer(keys_service_pb2_grpc.KeysServiceServicer):
         shown = found[: part.size]
         return api.ListKeyUsesResponse(
             uses=[messages.use(one) for one in shown],
-            next_page_token=part.next_token(shown[-1].use_id) if len(found) > part.size else "",
+            next_page_token=part.next_token(shown[-1].use_id[-uses.SUFFIX :]) if len(found) > part.size else "",
         )
 
     async def RotateRootKey(self, request: api.RotateRootKeyRequest, context: Context) -> api.RotateRootKeyResponse:

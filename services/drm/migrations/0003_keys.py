@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "drm_0003"
-down_revision = "drm_0001"
+down_revision = "drm_0002"
 branch_labels = None
 depends_on = None
 

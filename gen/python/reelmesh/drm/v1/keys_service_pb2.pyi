@@ -370,7 +370,7 @@ class KeyUse(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     USE_TIME_FIELD_NUMBER: _builtins.int
     use_id: _builtins.str
-    """Id, `kus_` and a TypeID suffix."""
+    """Id, `kus_` and a TypeID suffix, or that of the licence."""
     organisation_id: _builtins.str
     """Owning organisation."""
     action: Global___KeyAction.ValueType

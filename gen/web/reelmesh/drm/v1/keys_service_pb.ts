@@ -282,7 +282,7 @@ export const RotationTitleSchema: GenMessage<RotationTitle> = /*@__PURE__*/
  */
 export type KeyUse = Message<"reelmesh.drm.v1.KeyUse"> & {
   /**
-   * Id, `kus_` and a TypeID suffix.
+   * Id, `kus_` and a TypeID suffix, or that of the licence.
    *
    * @generated from field: string use_id = 1;
    */
