@@ -87,8 +87,8 @@ def _files(stack: ExitStack, name: str, folder: Path) -> Backend:
 
 def _token(stack: ExitStack, folder: Path) -> Backend:
     configuration = Path(os.environ["SOFTHSM2_CONF"])
-    tokens = [softhsm.new_token(configuration, f"token-{secrets.token_hex(4)}") for _ in range(2)]
-    return Backend(stack, "pkcs11", *(settings_of(folder, **token.settings()) for token in tokens))
+    one, other = (softhsm.new_token(configuration, f"token-{secrets.token_hex(4)}") for _ in range(2))
+    return Backend(stack, "pkcs11", settings_of(folder, **one.settings()), settings_of(folder, **other.settings()))
 
 
 def _kms(stack: ExitStack, folder: Path) -> Backend:
@@ -105,13 +105,14 @@ def _kms(stack: ExitStack, folder: Path) -> Backend:
     }.items():
         environment.setenv(variable, value)
     client = boto3.client("kms", endpoint_url=endpoint)
-    keys = [client.create_key(Description="root")["KeyMetadata"]["Arn"] for _ in range(2)]
+    one, other = (client.create_key(Description="root")["KeyMetadata"]["Arn"] for _ in range(2))
     client.close()
-    fields = {"drm_keystore": "aws-kms", "drm_aws_kms_endpoint": endpoint}
+    fields: dict[str, Any] = {"drm_keystore": "aws-kms", "drm_aws_kms_endpoint": endpoint}
     return Backend(
         stack,
         "aws-kms",
-        *(settings_of(folder, drm_aws_kms_key=key, **fields) for key in keys),
+        settings_of(folder, drm_aws_kms_key=one, **fields),
+        settings_of(folder, drm_aws_kms_key=other, **fields),
         interrupt=server.stop,
     )
 
@@ -121,7 +122,7 @@ def _vault(stack: ExitStack, folder: Path) -> Backend:
     vault.make("reelmesh-root")
     vault.make("another")
     write(folder / "vault_token", f"{vault.token}\n".encode())
-    fields = {
+    fields: dict[str, Any] = {
         "drm_keystore": "vault",
         "drm_vault_address": vault.url,
         "drm_vault_token_file": folder / "vault_token",

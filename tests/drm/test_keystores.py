@@ -161,7 +161,7 @@ class TestTheToken:
             token = pkcs11.lib(str(softhsm.MODULE)).get_token(token_label=kind.settings.drm_pkcs11_token)
             with token.open(rw=True) as session:
                 (root,) = session.get_objects({Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.TOKEN: True})
-                assert isinstance(root, pkcs11.SecretKey)
+                assert isinstance(root, pkcs11.SecretKey | pkcs11.WrapMixin)
                 assert (root[Attribute.EXTRACTABLE], root[Attribute.NEVER_EXTRACTABLE]) == (False, True)
                 with pytest.raises(pkcs11.AttributeSensitive):
                     root[Attribute.VALUE]

@@ -31,12 +31,17 @@ SCHEDULE: Final = "service/drm"
 
 
 class Rotating:
-    """What the service does to change key-encryption keys."""
+    """What the service does to change key-encryption keys.
 
-    def __init__(self, database: Database, keks: Keks, clock: Clock) -> None:
+    Args:
+        batch: how many content keys are sealed anew in one transaction.
+    """
+
+    def __init__(self, database: Database, keks: Keks, clock: Clock, *, batch: int = BATCH) -> None:
         self._database = database
         self._keks = keks
         self._clock = clock
+        self._batch = batch
 
     async def begin(self, tx: Tx, organisation_id: str, kind: Kind, reason: str, actor: str) -> Rotation:
         """Gives the organisation a new key-encryption key. One that runs is returned instead, unless this is an emergency, which takes
@@ -100,16 +105,16 @@ class Rotating:
         Raises:
             Refusal: KEYSTORE_LOCKED or KEYSTORE_UNREACHABLE; what was done stays done.
         """
-        while await self._batch(rotation_id):
+        while await self.rewrap_some(rotation_id):
             pass
 
-    async def _batch(self, rotation_id: str) -> bool:
+    async def rewrap_some(self, rotation_id: str) -> bool:
         """Seals some. False when there was nothing more to do."""
         async with self._database.transaction() as tx:
             rotation = await store.locked(tx, rotation_id)
             if rotation.state != State.REWRAPPING:
                 return False
-            found = await store.sealed_otherwise(tx, rotation, BATCH)
+            found = await store.sealed_otherwise(tx, rotation, self._batch)
             now = self._clock.now()
             if not found:
                 after = rotation.rewrapped(now, await titles.waiting(tx, rotation_id))
