@@ -121,7 +121,7 @@ def operator_only() -> Refusal:
     return Refusal(
         grpc.StatusCode.PERMISSION_DENIED,
         "OPERATOR_ONLY",
-        "this concerns the keys of every organisation of the install; use a key of the install's own file, which `reelmesh key` prints",
+        "this concerns the keys of every organisation of the install; use the operator's key, which `reelmesh key` prints",
         domain=DOMAIN,
     )
 

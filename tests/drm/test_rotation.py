@@ -39,7 +39,8 @@ class TestOnRequest:
         }
         rotation = await completed(keys, await start(keys))
         assert (rotation.keys_total, rotation.keys_done, rotation.kind) == (6, 6, api.ROTATION_KIND_ASKED)
-        assert rotation.HasField("rewrap_time") and rotation.HasField("complete_time")
+        assert rotation.HasField("rewrap_time")
+        assert rotation.HasField("complete_time")
         assert (await rows(keys.settings, OTHER_GENERATIONS, 2))[0]["n"] == 0
         after = await rows(keys.settings, "SELECT key_id, sealed, version FROM content_keys")
         assert {row["version"] for row in after} == {2}

@@ -52,8 +52,10 @@ _WAITING: Final = emergency_titles.c.state == int(TitleState.WAITING)
 
 async def affected(tx: Tx, organisation_id: str, package_ids: Sequence[str]) -> Sequence[str]:
     """Packages of an organisation whose content keys are in force; of those that are named, if any are."""
-    query = sa.select(content_keys.c.package_id.distinct()).where(
-        content_keys.c.organisation_id == organisation_id, content_keys.c.revoke_time.is_(None)
+    query = (
+        sa.select(content_keys.c.package_id)
+        .distinct()
+        .where(content_keys.c.organisation_id == organisation_id, content_keys.c.revoke_time.is_(None))
     )
     if package_ids:
         query = query.where(content_keys.c.package_id.in_(package_ids))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from reelmesh.drm.v1 import keys_service_pb2 as api
@@ -30,6 +30,9 @@ from services.kit.idempotency import first_answer, remember
 from services.kit.ids import new_id
 from services.kit.pagination import page_of
 from services.kit.server import Call, current_call
+
+_OPERATOR: Final = "operator"
+"""Name of the key in the install's own file that its supervisor made for whoever runs it."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -277,13 +280,13 @@ def _actor(call: Call) -> str:
 
 
 def _operator() -> Call:
-    """The call, if it is by a key of the install's own file: those of people and organisations have a slash in their names.
+    """The call, if it is by the operator's key: the names of people and of organisations' own keys have a slash in them.
 
     Raises:
         Refusal: OPERATOR_ONLY.
     """
     call = current_call()
-    if call.principal is None or "/" in call.principal.name:
+    if call.principal is None or call.principal.name != _OPERATOR:
         raise operator_only()
     return call
 
