@@ -9,6 +9,7 @@ from typing import Final
 
 from reelmesh.drm.v1 import drm_pb2, events_pb2
 
+from services.drm import uses
 from services.drm.cpix import contract
 from services.drm.cpix.answering import Asked as AskedByCpix
 from services.drm.cpix.answering import KeyValue
@@ -17,6 +18,7 @@ from services.drm.key_server import store
 from services.drm.key_server.packager_requests import Asked as AskedByPackager
 from services.drm.key_server.refusals import packager_request_invalid
 from services.drm.key_server.store import KeyedContent
+from services.drm.uses import Action, Use
 from services.drm.vault import Vault
 from services.kit import events
 from services.kit.clock import Clock, timestamp
@@ -40,7 +42,7 @@ class Providing:
         """The keys of a document by their ids.
 
         Raises:
-            Refusal: KEYSTORE_LOCKED.
+            Refusal: KEYSTORE_LOCKED, KEYSTORE_UNREACHABLE or KEYS_REVOKED.
         """
         document = asked.document
         content = await self._content(tx, organisation_id, SPEKE, document.content_id.encode(), document.content_id)
@@ -77,6 +79,18 @@ class Providing:
         await self._announce(tx, content, keys, actor, [])
         return {key.label: key for key in keys}
 
+    async def note(self, tx: Tx, content: KeyedContent, action: Action, actor: str, key_ids: Sequence[bytes]) -> None:
+        """Notes what was done with keys of a content."""
+        use = Use.of(
+            content.organisation_id,
+            action,
+            actor,
+            self._clock.now(),
+            package_id=content.keyed_content_id,
+            key_ids=[key_id.hex() for key_id in key_ids],
+        )
+        await uses.note(tx, [use])
+
     async def _content(self, tx: Tx, organisation_id: str, protocol: int, name: bytes, shown: str) -> KeyedContent:
         new = KeyedContent(
             keyed_content_id=new_id("kct"),
@@ -91,6 +105,7 @@ class Providing:
     async def _announce(
         self, tx: Tx, content: KeyedContent, keys: Sequence[ContentKey], actor: str, recipients: Sequence[str]
     ) -> None:
+        await self.note(tx, content, Action.PACKAGED, actor, [key.key_id for key in keys])
         await events.announce(
             tx,
             events_pb2.ContentKeysProvided(

@@ -18,9 +18,10 @@ from services.drm.key_server import packager_requests, store
 from services.drm.key_server.providing import Providing
 from services.drm.key_server.refusals import packager_signature_invalid, refusal_of
 from services.drm.key_server.store import KeyedContent, Packager
+from services.drm.uses import Action
 from services.drm.vault import Vault
 from services.kit.clock import Clock, timestamp
-from services.kit.database import Database
+from services.kit.database import Database, Tx
 from services.kit.events import announce
 from services.kit.idempotency import first_answer, remember
 from services.kit.ids import is_id, new_id
@@ -28,8 +29,8 @@ from services.kit.pagination import page_of
 from services.kit.server import current_call
 
 Context = grpc.aio.ServicerContext[Any, Any]
-_SIGNING_KEY_BYTES = 32
 _SIGNING_IV_BYTES = 16
+_SIGNING = "SIGNING"
 
 
 class KeyServerServicer(key_server_service_pb2_grpc.KeyServerServiceServicer):
@@ -78,9 +79,8 @@ class KeyServerServicer(key_server_service_pb2_grpc.KeyServerServiceServicer):
             signer = await store.packager(tx, request.signer) if is_id("pkr", request.signer) else None
             if signer is None:
                 raise packager_signature_invalid()
-            secret = await self._vault.unseal(tx, signer.kek_id, signer.sealed, signer.bound_to)
-            key, iv = secret[:_SIGNING_KEY_BYTES], secret[_SIGNING_KEY_BYTES:]
-            if not packager_requests.signature_fits(request.request, request.signature, key, iv):
+            key = await self._signing_key(tx, signer)
+            if not packager_requests.signature_fits(request.request, request.signature, key, signer.signing_iv):
                 raise packager_signature_invalid()
             asked = packager_requests.read(request.request)
             actor = f"packager/{signer.packager_id}"
@@ -98,15 +98,16 @@ class KeyServerServicer(key_server_service_pb2_grpc.KeyServerServiceServicer):
                     delivery.usable(request.signing_certificate, now)
                 except Fault as fault:
                     raise refusal_of(fault) from None
-            key, iv = secrets.token_bytes(_SIGNING_KEY_BYTES), secrets.token_bytes(_SIGNING_IV_BYTES)
-            named = Packager(
-                new_id("pkr"), organisation_id, request.display_name, "", b"", request.signing_certificate, now
-            )
-            kek_id, sealed = await self._vault.seal(tx, organisation_id, key + iv, named.bound_to)
             packager = Packager(
-                named.packager_id, organisation_id, named.display_name, kek_id, sealed, named.signing_certificate, now
+                packager_id=new_id("pkr"),
+                organisation_id=organisation_id,
+                display_name=request.display_name,
+                signing_iv=secrets.token_bytes(_SIGNING_IV_BYTES),
+                signing_certificate=request.signing_certificate,
+                create_time=now,
             )
             await store.add_packager(tx, packager)
+            key = await self._signing_key(tx, packager)
             await announce(
                 tx,
                 events_pb2.PackagerCreated(
@@ -118,7 +119,7 @@ class KeyServerServicer(key_server_service_pb2_grpc.KeyServerServiceServicer):
             )
             answer = api.CreatePackagerResponse(packager=_packager(packager))
             await remember(tx, organisation_id, request, answer)
-        answer.signing_key, answer.signing_iv = key, iv
+        answer.signing_key, answer.signing_iv = key, packager.signing_iv
         return answer
 
     async def ListPackagers(self, request: api.ListPackagersRequest, context: Context) -> api.ListPackagersResponse:
@@ -137,6 +138,7 @@ class KeyServerServicer(key_server_service_pb2_grpc.KeyServerServiceServicer):
         organisation_id = current_call().organisation_id
         async with self._database.transaction() as tx:
             if await store.remove_packager(tx, organisation_id, request.packager_id):
+                await store.remove_keys(tx, organisation_id, request.packager_id)
                 await announce(
                     tx,
                     events_pb2.PackagerDeleted(
@@ -169,6 +171,8 @@ class KeyServerServicer(key_server_service_pb2_grpc.KeyServerServiceServicer):
         async with self._database.transaction() as tx:
             gone = await store.remove_content(tx, organisation_id, request.keyed_content_id)
             if gone is not None:
+                key_ids = await store.remove_keys(tx, organisation_id, gone.keyed_content_id)
+                await self._providing.note(tx, gone, Action.DESTROYED, _actor(), key_ids)
                 await announce(
                     tx,
                     events_pb2.KeyedContentDeleted(
@@ -180,6 +184,11 @@ class KeyServerServicer(key_server_service_pb2_grpc.KeyServerServiceServicer):
                     ),
                 )
         return api.DeleteKeyedContentResponse()
+
+    async def _signing_key(self, tx: Tx, packager: Packager) -> bytes:
+        """The 32 bytes that a packager signs with, made at the first call."""
+        (key,) = await self._vault.keys_for(tx, packager.organisation_id, packager.packager_id, [_SIGNING])
+        return key.key + key.iv
 
 
 def _actor() -> str:

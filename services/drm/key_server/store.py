@@ -34,8 +34,7 @@ packagers: Final = sa.Table(
     sa.Column("packager_id", sa.Text, primary_key=True),
     sa.Column("organisation_id", sa.Text),
     sa.Column("display_name", sa.Text),
-    sa.Column("kek_id", sa.Text),
-    sa.Column("sealed", sa.LargeBinary),
+    sa.Column("signing_iv", sa.LargeBinary),
     sa.Column("signing_certificate", sa.LargeBinary),
     sa.Column("create_time", sa.DateTime(timezone=True)),
 )
@@ -61,25 +60,19 @@ class KeyedContent:
 
 @dataclass(frozen=True, slots=True)
 class Packager:
-    """Somebody who may sign requests.
+    """Somebody who may sign requests. The key for that lies sealed among the content keys, under the packager's id.
 
     Attributes:
-        sealed: the signing key and its initialization vector, under the organisation's key.
+        signing_iv: initialization vector of signatures, 16 bytes; no secret.
         signing_certificate: of signed CPIX documents, DER; empty when there is none.
     """
 
     packager_id: str
     organisation_id: str
     display_name: str
-    kek_id: str
-    sealed: bytes
+    signing_iv: bytes
     signing_certificate: bytes
     create_time: datetime
-
-    @property
-    def bound_to(self) -> bytes:
-        """What the seal is bound to."""
-        return f"{self.organisation_id}|{self.packager_id}|signing".encode()
 
     @property
     def certificate_sha256(self) -> str:
@@ -136,7 +129,7 @@ async def contents_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[Ke
 
 
 async def remove_content(tx: Tx, organisation_id: str, keyed_content_id: str) -> KeyedContent | None:
-    """Forgets a content and its keys. Returns what it was; None when there was none."""
+    """Forgets a content. Returns what it was; None when there was none."""
     gone = (
         await tx.execute(
             sa.delete(keyed_contents)
@@ -149,12 +142,17 @@ async def remove_content(tx: Tx, organisation_id: str, keyed_content_id: str) ->
     ).one_or_none()
     if gone is None:
         return None
-    await tx.execute(
-        sa.delete(content_keys).where(
-            content_keys.c.package_id == keyed_content_id, content_keys.c.organisation_id == organisation_id
-        )
-    )
     return _content(gone)
+
+
+async def remove_keys(tx: Tx, organisation_id: str, owner_id: str) -> list[bytes]:
+    """Destroys the keys of a content or of a packager. Returns their ids."""
+    gone = await tx.execute(
+        sa.delete(content_keys)
+        .where(content_keys.c.package_id == owner_id, content_keys.c.organisation_id == organisation_id)
+        .returning(content_keys.c.key_id)
+    )
+    return sorted(bytes(key_id) for key_id in gone.scalars())
 
 
 async def count_keys(tx: Tx, keyed_content_id: str) -> int:

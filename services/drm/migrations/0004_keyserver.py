@@ -6,14 +6,14 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "drm_0004"
-down_revision = "drm_0001"
+down_revision = "drm_0003"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
     """What keys were asked for, and who may sign requests. Keys are found within a content, as encryptors choose their ids: two organisations, or two
-    contents, may choose the same."""
+    contents, may choose the same. A packager's own key lies among them, under the packager's id."""
     op.drop_constraint("content_keys_pkey", "content_keys", type_="primary")
     op.create_primary_key("content_keys_pkey", "content_keys", ["package_id", "key_id"])
     op.create_table(
@@ -32,8 +32,7 @@ def upgrade() -> None:
         sa.Column("packager_id", sa.Text, primary_key=True),
         sa.Column("organisation_id", sa.Text, nullable=False),
         sa.Column("display_name", sa.Text, nullable=False),
-        sa.Column("kek_id", sa.Text, sa.ForeignKey("key_encryption_keys.kek_id"), nullable=False, index=True),
-        sa.Column("sealed", sa.LargeBinary, nullable=False),
+        sa.Column("signing_iv", sa.LargeBinary, nullable=False),
         sa.Column("signing_certificate", sa.LargeBinary, nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
     )

@@ -19,7 +19,7 @@ from reelmesh.drm.v1 import key_server_service_pb2_grpc
 
 from gateway.speke.__main__ import SpekeSettings
 from gateway.speke.__main__ import wire as wire_gateway
-from services.drm.__main__ import KEY_SERVER_CONTRACT, DrmSettings, wire
+from services.drm.__main__ import KEY_SERVER, DrmSettings, wire
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.kit.tls import client_context, host_name, read_identity
@@ -107,7 +107,7 @@ async def a_key_server(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[K
     async with (
         running("drm", settings, wire),
         running("speke", SpekeSettings(**mesh.model_dump()), wire_gateway),
-        connected(settings, "drm", KEY_SERVER_CONTRACT) as channel,
+        connected(settings, "drm", KEY_SERVER) as channel,
         on_the_bus(settings) as bus,
         httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=str(socket), verify=client_context(seen)),

@@ -236,7 +236,7 @@ class TestPackagers:
         assert again.packager == made.packager
         assert (again.signing_key, again.signing_iv) == (b"", b"")
         assert (await server.bus.hears(events_pb2.PackagerCreated)).packager_id == made.packager.packager_id
-        stored = await server.sql("SELECT sealed FROM packagers") + await server.sql("SELECT response FROM replies")
+        stored = await server.sql("SELECT sealed FROM content_keys") + await server.sql("SELECT response FROM replies")
         assert not any(made.signing_key in row[0] for row in stored)
 
     async def test_they_are_listed_newest_first_to_their_organisation_alone(

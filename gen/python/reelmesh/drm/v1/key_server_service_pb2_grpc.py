@@ -125,8 +125,8 @@ class KeyServerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteKeyedContent(self, request, context):
-        """Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-        the same content again gets new keys. Nothing happens when there is none.
+        """Deletes the keys of a content. They cannot be had again: what was encrypted with them stays so for ever, and a packager that asks
+        for the same content again gets new keys. Nothing happens when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

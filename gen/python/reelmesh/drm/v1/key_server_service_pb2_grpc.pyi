@@ -55,8 +55,8 @@ class KeyServerServiceStub:
     ListKeyedContents: _grpc.UnaryUnaryMultiCallable[_key_server_service_pb2.ListKeyedContentsRequest, _key_server_service_pb2.ListKeyedContentsResponse]
     """Lists what packagers got keys for, newest first."""
     DeleteKeyedContent: _grpc.UnaryUnaryMultiCallable[_key_server_service_pb2.DeleteKeyedContentRequest, _key_server_service_pb2.DeleteKeyedContentResponse]
-    """Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-    the same content again gets new keys. Nothing happens when there is none.
+    """Deletes the keys of a content. They cannot be had again: what was encrypted with them stays so for ever, and a packager that asks
+    for the same content again gets new keys. Nothing happens when there is none.
     """
 
 @_typing.type_check_only
@@ -86,8 +86,8 @@ class KeyServerServiceAsyncStub(KeyServerServiceStub):
     ListKeyedContents: _aio.UnaryUnaryMultiCallable[_key_server_service_pb2.ListKeyedContentsRequest, _key_server_service_pb2.ListKeyedContentsResponse]  # type: ignore[assignment]
     """Lists what packagers got keys for, newest first."""
     DeleteKeyedContent: _aio.UnaryUnaryMultiCallable[_key_server_service_pb2.DeleteKeyedContentRequest, _key_server_service_pb2.DeleteKeyedContentResponse]  # type: ignore[assignment]
-    """Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-    the same content again gets new keys. Nothing happens when there is none.
+    """Deletes the keys of a content. They cannot be had again: what was encrypted with them stays so for ever, and a packager that asks
+    for the same content again gets new keys. Nothing happens when there is none.
     """
 
 class KeyServerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -156,8 +156,8 @@ class KeyServerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_server_service_pb2.DeleteKeyedContentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_server_service_pb2.DeleteKeyedContentResponse, _abc.Awaitable[_key_server_service_pb2.DeleteKeyedContentResponse]]:
-        """Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-        the same content again gets new keys. Nothing happens when there is none.
+        """Deletes the keys of a content. They cannot be had again: what was encrypted with them stays so for ever, and a packager that asks
+        for the same content again gets new keys. Nothing happens when there is none.
         """
 
 def add_KeyServerServiceServicer_to_server(servicer: KeyServerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

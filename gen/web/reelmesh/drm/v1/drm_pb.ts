@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/drm/v1/drm.proto.
  */
 export const file_reelmesh_drm_v1_drm: GenFile = /*@__PURE__*/
-  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEiigEKCFBhY2thZ2VyEhMKC3BhY2thZ2VyX2lkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIiChpzaWduaW5nX2NlcnRpZmljYXRlX3NoYTI1NhgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqXgoLS2V5UHJvdG9jb2wSHAoYS0VZX1BST1RPQ09MX1VOU1BFQ0lGSUVEEAASFgoSS0VZX1BST1RPQ09MX1NQRUtFEAESGQoVS0VZX1BST1RPQ09MX1dJREVWSU5FEAIq+AIKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEAMSHQoZRVJST1JfUkVBU09OX0NQSVhfUkVGVVNFRBAoEh8KG0VSUk9SX1JFQVNPTl9DUElYX01BTEZPUk1FRBApEicKI0VSUk9SX1JFQVNPTl9DUElYX1NJR05BVFVSRV9JTlZBTElEECoSJQohRVJST1JfUkVBU09OX0NFUlRJRklDQVRFX1VOVVNBQkxFECsSKwonRVJST1JfUkVBU09OX1BBQ0tBR0VSX1NJR05BVFVSRV9JTlZBTElEECwSKQolRVJST1JfUkVBU09OX1BBQ0tBR0VSX1JFUVVFU1RfSU5WQUxJRBAtYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEiigEKCFBhY2thZ2VyEhMKC3BhY2thZ2VyX2lkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIiChpzaWduaW5nX2NlcnRpZmljYXRlX3NoYTI1NhgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqXgoLS2V5UHJvdG9jb2wSHAoYS0VZX1BST1RPQ09MX1VOU1BFQ0lGSUVEEAASFgoSS0VZX1BST1RPQ09MX1NQRUtFEAESGQoVS0VZX1BST1RPQ09MX1dJREVWSU5FEAIqpggKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEAMSJwojRVJST1JfUkVBU09OX1NFQ1VSSVRZX0xFVkVMX1RPT19MT1cQBBIjCh9FUlJPUl9SRUFTT05fT1VUUFVUX1VOUFJPVEVDVEVEEAUSJAogRVJST1JfUkVBU09OX09GRkxJTkVfTk9UX0FMTE9XRUQQBhIgChxFUlJPUl9SRUFTT05fTElDRU5DRV9SRVZPS0VEEAcSIgoeRVJST1JfUkVBU09OX0xJQ0VOQ0VfTk9UX0ZPVU5EEAgSJwojRVJST1JfUkVBU09OX0xJQ0VOQ0VfUE9MSUNZX0lOVkFMSUQQCRIiCh5FUlJPUl9SRUFTT05fREVWSUNFX05PVF9QUk9WRU4QChIjCh9FUlJPUl9SRUFTT05fTElDRU5DRV9VTlJFQ09SREVEEAsSKgomRVJST1JfUkVBU09OX0xJQ0VOQ0VfUkVRVUVTVF9NQUxGT1JNRUQQDBIdChlFUlJPUl9SRUFTT05fS0VZU19SRVZPS0VEEDISJQohRVJST1JfUkVBU09OX0tFWVNUT1JFX1VOUkVBQ0hBQkxFEDMSIwofRVJST1JfUkVBU09OX1JPVEFUSU9OX05PVF9GT1VORBA0EiIKHkVSUk9SX1JFQVNPTl9FTUVSR0VOQ1lfUlVOTklORxA1EiIKHkVSUk9SX1JFQVNPTl9OT1RISU5HX1RPX1JPVEFURRA2Eh4KGkVSUk9SX1JFQVNPTl9PUEVSQVRPUl9PTkxZEDcSIAocRVJST1JfUkVBU09OX0tFWVNUT1JFX1VOQUJMRRA4Eh8KG0VSUk9SX1JFQVNPTl9FU0NST1dfTUlTU0lORxA5Eh8KG0VSUk9SX1JFQVNPTl9FU0NST1dfSU5WQUxJRBA6Eh0KGUVSUk9SX1JFQVNPTl9LRVlfTUlTTUFUQ0gQOxIdChlFUlJPUl9SRUFTT05fQ1BJWF9SRUZVU0VEECgSHwobRVJST1JfUkVBU09OX0NQSVhfTUFMRk9STUVEECkSJwojRVJST1JfUkVBU09OX0NQSVhfU0lHTkFUVVJFX0lOVkFMSUQQKhIlCiFFUlJPUl9SRUFTT05fQ0VSVElGSUNBVEVfVU5VU0FCTEUQKxIrCidFUlJPUl9SRUFTT05fUEFDS0FHRVJfU0lHTkFUVVJFX0lOVkFMSUQQLBIpCiVFUlJPUl9SRUFTT05fUEFDS0FHRVJfUkVRVUVTVF9JTlZBTElEEC1iBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * One content key in the clear. It exists on the wire only between the DRM service and those that must have it: the packager,
@@ -206,6 +206,144 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_KEYSTORE_LOCKED = 3;
    */
   KEYSTORE_LOCKED = 3,
+
+  /**
+   * All keys asked for are of kinds of track that need a safer decryption module than the one that asks. Status PERMISSION_DENIED.
+   * Metadata: `labels` that were dropped, `least`: the least security level that would do, such as `HARDWARE`.
+   *
+   * @generated from enum value: ERROR_REASON_SECURITY_LEVEL_TOO_LOW = 4;
+   */
+  SECURITY_LEVEL_TOO_LOW = 4,
+
+  /**
+   * All keys asked for are of kinds of track that must leave a device over protected outputs only, which the asking key system cannot
+   * see to. Status PERMISSION_DENIED. Metadata: `labels` that were dropped, `hdcp`: the least version that would do, such as `V2_2`.
+   *
+   * @generated from enum value: ERROR_REASON_OUTPUT_UNPROTECTED = 5;
+   */
+  OUTPUT_UNPROTECTED = 5,
+
+  /**
+   * The licence policy, the terms of the asset, or the way in which the playback was opened, allow no licence that is kept for watching
+   * offline. Status PERMISSION_DENIED. Metadata: `by`: `licence_policy`, or `playback` when it was not opened as a download.
+   *
+   * @generated from enum value: ERROR_REASON_OFFLINE_NOT_ALLOWED = 6;
+   */
+  OFFLINE_NOT_ALLOWED = 6,
+
+  /**
+   * The offline licence was revoked, and so is not renewed or issued again. Status PERMISSION_DENIED. Metadata: `licence_id`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_REVOKED = 7;
+   */
+  LICENCE_REVOKED = 7,
+
+  /**
+   * There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_NOT_FOUND = 8;
+   */
+  LICENCE_NOT_FOUND = 8,
+
+  /**
+   * A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_POLICY_INVALID = 9;
+   */
+  LICENCE_POLICY_INVALID = 9,
+
+  /**
+   * The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
+   * was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_NOT_PROVEN = 10;
+   */
+  DEVICE_NOT_PROVEN = 10,
+
+  /**
+   * No licence can be recorded now, and so none is issued: the journal's disk is full, or the database has been away for too long.
+   * Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_UNRECORDED = 11;
+   */
+  LICENCE_UNRECORDED = 11,
+
+  /**
+   * The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_REQUEST_MALFORMED = 12;
+   */
+  LICENCE_REQUEST_MALFORMED = 12,
+
+  /**
+   * The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`.
+   *
+   * @generated from enum value: ERROR_REASON_KEYS_REVOKED = 50;
+   */
+  KEYS_REVOKED = 50,
+
+  /**
+   * What holds the root key does not answer now. Status UNAVAILABLE.
+   *
+   * @generated from enum value: ERROR_REASON_KEYSTORE_UNREACHABLE = 51;
+   */
+  KEYSTORE_UNREACHABLE = 51,
+
+  /**
+   * There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`.
+   *
+   * @generated from enum value: ERROR_REASON_ROTATION_NOT_FOUND = 52;
+   */
+  ROTATION_NOT_FOUND = 52,
+
+  /**
+   * An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`.
+   *
+   * @generated from enum value: ERROR_REASON_EMERGENCY_RUNNING = 53;
+   */
+  EMERGENCY_RUNNING = 53,
+
+  /**
+   * There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named.
+   *
+   * @generated from enum value: ERROR_REASON_NOTHING_TO_ROTATE = 54;
+   */
+  NOTHING_TO_ROTATE = 54,
+
+  /**
+   * The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED.
+   *
+   * @generated from enum value: ERROR_REASON_OPERATOR_ONLY = 55;
+   */
+  OPERATOR_ONLY = 55,
+
+  /**
+   * The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_KEYSTORE_UNABLE = 56;
+   */
+  KEYSTORE_UNABLE = 56,
+
+  /**
+   * There is no escrow. Status FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_ESCROW_MISSING = 57;
+   */
+  ESCROW_MISSING = 57,
+
+  /**
+   * The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT.
+   *
+   * @generated from enum value: ERROR_REASON_ESCROW_INVALID = 58;
+   */
+  ESCROW_INVALID = 58,
+
+  /**
+   * A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`.
+   *
+   * @generated from enum value: ERROR_REASON_KEY_MISMATCH = 59;
+   */
+  KEY_MISMATCH = 59,
 
   /**
    * A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it.

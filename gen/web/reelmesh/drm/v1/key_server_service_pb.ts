@@ -492,8 +492,8 @@ export const KeyServerService: GenService<{
     output: typeof ListKeyedContentsResponseSchema;
   },
   /**
-   * Deletes the keys of a content. Nothing that was encrypted with them can be given a licence any more, and a packager that asks for
-   * the same content again gets new keys. Nothing happens when there is none.
+   * Deletes the keys of a content. They cannot be had again: what was encrypted with them stays so for ever, and a packager that asks
+   * for the same content again gets new keys. Nothing happens when there is none.
    *
    * @generated from rpc reelmesh.drm.v1.KeyServerService.DeleteKeyedContent
    */
