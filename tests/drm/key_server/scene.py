@@ -15,11 +15,11 @@ import grpc
 import httpx
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from reelmesh.drm.v1 import key_server_service_pb2 as api
-from reelmesh.drm.v1 import key_server_service_pb2_grpc
+from reelmesh.drm.v1 import key_server_service_pb2_grpc, keys_service_pb2_grpc
 
 from gateway.speke.__main__ import SpekeSettings
 from gateway.speke.__main__ import wire as wire_gateway
-from services.drm.__main__ import KEY_SERVER, DrmSettings, wire
+from services.drm.__main__ import KEY_SERVER, KEYS, DrmSettings, wire
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.kit.tls import client_context, host_name, read_identity
@@ -28,6 +28,7 @@ from tests.support.running import connected, running
 from tests.support.stores import operator_key
 
 if TYPE_CHECKING:
+    KeysStub = keys_service_pb2_grpc.KeysServiceAsyncStub
     Stub = key_server_service_pb2_grpc.KeyServerServiceAsyncStub
 
 XML = "application/xml"
@@ -57,11 +58,13 @@ class KeyServer:
 
     Attributes:
         admin: calls with the operator's key.
+        keys: as the admin, to rotate keys.
         http: a client of the gateway, which comes from Envoy.
     """
 
     settings: DrmSettings
     admin: Stub
+    keys: KeysStub
     bus: Bus
     http: httpx.AsyncClient
 
@@ -99,23 +102,33 @@ class KeyServer:
 
 
 @contextlib.asynccontextmanager
-async def a_key_server(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[KeyServer]:
-    """Runs both; `changed` are settings that are not the default."""
-    settings = DrmSettings(**{**mesh.model_dump(), **changed})
+async def a_gateway(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Runs the gateway alone, and yields a client that comes from Envoy; `changed` are settings that are not the default."""
     seen = read_identity(mesh.tls_folder("envoy"))
     socket = mesh.run_dir.resolve() / "speke.sock"
     async with (
-        running("drm", settings, wire),
-        running("speke", SpekeSettings(**mesh.model_dump()), wire_gateway),
-        connected(settings, "drm", KEY_SERVER) as channel,
-        on_the_bus(settings) as bus,
+        running("speke", SpekeSettings(**{**mesh.model_dump(), **changed}), wire_gateway),
         httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=str(socket), verify=client_context(seen)),
             base_url=f"https://{host_name(seen.trust_domain, 'speke')}",
             timeout=30,
         ) as http,
     ):
-        yield KeyServer(settings, stub_of(channel), bus, http)
+        yield http
+
+
+@contextlib.asynccontextmanager
+async def a_key_server(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[KeyServer]:
+    """Runs both; `changed` are settings that are not the default."""
+    settings = DrmSettings(**{**mesh.model_dump(), **changed})
+    async with (
+        running("drm", settings, wire),
+        a_gateway(mesh) as http,
+        connected(settings, "drm", KEY_SERVER, KEYS) as channel,
+        on_the_bus(settings) as bus,
+    ):
+        keys: KeysStub = keys_service_pb2_grpc.KeysServiceStub(channel)
+        yield KeyServer(settings, stub_of(channel), keys, bus, http)
 
 
 def stub_of(channel: grpc.aio.Channel) -> Stub:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from reelmesh.drm.v1 import drm_pb2, events_pb2
 from reelmesh.drm.v1 import key_server_service_pb2 as api
+from reelmesh.drm.v1 import keys_service_pb2 as keys_api
 
 from services.drm.cpix import delivery, markup, reading, signatures, writing
 from services.drm.cpix.signalling import FAIRPLAY, WIDEVINE
@@ -18,7 +20,8 @@ from services.kit.settings import ProcessSettings
 from tests.drm.cpix.certificates import holder
 from tests.drm.cpix.requests import asked, key_id, request
 from tests.drm.cpix.test_speke import vector
-from tests.drm.key_server.scene import KeyServer, a_key_server, stub_of
+from tests.drm.key_server.packager_asks import said
+from tests.drm.key_server.scene import SPEKE, KeyServer, Signer, a_gateway, a_key_server, stub_of
 from tests.policy.scene import refused
 from tests.support.keys import organisation_of_operator, with_api_key
 from tests.support.running import connected
@@ -273,8 +276,57 @@ class TestContents:
         await server.admin.DeleteKeyedContent(api.DeleteKeyedContentRequest(keyed_content_id=new_id("kct")))
 
 
-async def test_keys_are_not_given_when_the_database_is_away(mesh: ProcessSettings) -> None:
-    async with a_key_server(mesh, database_host=str(mesh.run_dir / "nowhere")) as server:
-        answer = await server.speke(request())
-        assert answer.status_code == 503
-        assert answer.headers["retry-after"]
+class TestTrouble:
+    async def test_while_the_service_is_away_packagers_are_told_to_come_again(self, mesh: ProcessSettings) -> None:
+        async with a_gateway(mesh, peers={"drm": f"unix:{mesh.run_dir}/nobody.sock"}) as http:
+            headers = {"content-type": "application/xml", "x-speke-version": "2.0"}
+            answer = await http.post(SPEKE, content=request(), headers=headers)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            answer = await http.post("/cenc/getcontentkey", json=Signer("x", bytes(32), bytes(16)).message(said()))
+            told = json.loads(base64.b64decode(answer.json()["response"]))
+            assert told == {"status": "INTERNAL_ERROR"}, "after which the packager tries again by itself"
+
+
+class TestRotation:
+    """Keys of outside packagers are sealed anew with all others, each within its own content."""
+
+    async def test_keys_and_signatures_stay_good(self, server: KeyServer, other_organisation_key: str) -> None:
+        ours = keys_in((await server.speke(request())).content)
+        more = keys_in((await server.speke(request(asked(content_id="film-2")))).content)
+        theirs = keys_in((await server.speke(request(), key=other_organisation_key)).content)
+        signer = await server.packager()
+        packaged = await server.asks(signer.message(said()))
+        await rotated(server)
+        sealed = await server.sql("SELECT version, organisation_id FROM content_keys")
+        mine = organisation_of_operator(server.settings)
+        assert {row["version"] for row in sealed if row["organisation_id"] == mine} == {2}
+        assert {row["version"] for row in sealed if row["organisation_id"] != mine} == {1}
+        assert keys_in((await server.speke(request())).content) == ours
+        assert keys_in((await server.speke(request(asked(content_id="film-2")))).content) == more
+        assert keys_in((await server.speke(request(), key=other_organisation_key)).content) == theirs
+        assert await server.asks(signer.message(said())) == packaged
+
+    async def test_an_emergency_asks_nobody_to_package_what_others_package(self, server: KeyServer) -> None:
+        await server.speke(request())
+        await server.packager()
+        begin = keys_api.StartEmergencyRequest(request_id=new_id("req"), reason="a laptop was stolen")
+        assert (await refused(server.keys.StartEmergency(begin))).reason == "NOTHING_TO_ROTATE"
+
+    async def test_who_got_and_who_deleted_them_stands_in_the_audit(self, server: KeyServer) -> None:
+        await server.speke(request())
+        (content,) = (await server.admin.ListKeyedContents(api.ListKeyedContentsRequest())).keyed_contents
+        await server.admin.DeleteKeyedContent(api.DeleteKeyedContentRequest(keyed_content_id=content.keyed_content_id))
+        used = (await server.keys.ListKeyUses(keys_api.ListKeyUsesRequest(key_id=key_id(0).hex()))).uses
+        assert [one.action for one in used] == [keys_api.KEY_ACTION_DESTROYED, keys_api.KEY_ACTION_PACKAGED]
+        assert {one.package_id for one in used} == {content.keyed_content_id}
+
+
+async def rotated(server: KeyServer) -> None:
+    """Rotates the organisation's key-encryption key, to the end."""
+    begun = await server.keys.StartRotation(keys_api.StartRotationRequest(request_id=new_id("req")))
+    async with asyncio.timeout(20):
+        while True:
+            asked_for = keys_api.GetRotationRequest(rotation_id=begun.rotation.rotation_id)
+            if (await server.keys.GetRotation(asked_for)).rotation.HasField("complete_time"):
+                return
+            await asyncio.sleep(0.05)
