@@ -162,9 +162,11 @@ class CreatePackagerResponse(_message.Message):
     SIGNING_KEY_FIELD_NUMBER: _builtins.int
     SIGNING_IV_FIELD_NUMBER: _builtins.int
     signing_key: _builtins.bytes
-    """32 bytes to give to the packager as `--aes_signing_key`. Shown this once. Empty in a repeat: delete the packager and make another."""
+    """Key of 32 bytes to give to the packager as `--aes_signing_key`. Shown this once. Empty in a repeat: delete the packager and make
+    another.
+    """
     signing_iv: _builtins.bytes
-    """16 bytes to give to the packager as `--aes_signing_iv`. Shown this once."""
+    """Vector of 16 bytes to give to the packager as `--aes_signing_iv`. Shown this once."""
     @_builtins.property
     def packager(self) -> _drm_pb2.Packager:
         """The packager."""

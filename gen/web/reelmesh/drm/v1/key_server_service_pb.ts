@@ -173,14 +173,15 @@ export type CreatePackagerResponse = Message<"reelmesh.drm.v1.CreatePackagerResp
   packager?: Packager | undefined;
 
   /**
-   * 32 bytes to give to the packager as `--aes_signing_key`. Shown this once. Empty in a repeat: delete the packager and make another.
+   * Key of 32 bytes to give to the packager as `--aes_signing_key`. Shown this once. Empty in a repeat: delete the packager and make
+   * another.
    *
    * @generated from field: bytes signing_key = 2;
    */
   signingKey: Uint8Array;
 
   /**
-   * 16 bytes to give to the packager as `--aes_signing_iv`. Shown this once.
+   * Vector of 16 bytes to give to the packager as `--aes_signing_iv`. Shown this once.
    *
    * @generated from field: bytes signing_iv = 3;
    */
