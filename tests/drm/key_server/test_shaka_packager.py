@@ -121,7 +121,7 @@ async def test_a_packager_that_signs_wrongly_is_told_so(through: Through, tmp_pa
     code, told = await through.package(Signer(signer.name, bytes(32), signer.iv), tmp_path)
     assert code != 0
     assert "non-OK" in told
-    assert not await through.server.sql("SELECT * FROM content_keys")
+    assert not await through.server.sql("SELECT * FROM keyed_contents")
 
 
 async def test_an_encryptor_asks_through_the_edge_and_nothing_secret_is_in_its_log(through: Through) -> None:
