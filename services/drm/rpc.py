@@ -9,12 +9,14 @@ from google.api.httpbody_pb2 import HttpBody
 from reelmesh.drm.v1 import drm_pb2, drm_service_pb2_grpc
 from reelmesh.drm.v1 import drm_service_pb2 as contract
 
+from services.drm import uses
 from services.drm.domain import CLEAR_KEY, HLS_IDENTITY, key_id_of, kid_of
 from services.drm.licences.asked import Asked, Grant, Proof
 from services.drm.licences.granting import Granting
 from services.drm.licences.policy import SecurityLevel
+from services.drm.uses import Action, Use
 from services.drm.vault import Vault
-from services.kit.clock import timestamp
+from services.kit.clock import Clock, timestamp
 from services.kit.database import Database
 from services.kit.server import current_call
 
@@ -24,10 +26,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class DrmServicer(drm_service_pb2_grpc.DrmServiceServicer):
     """Serves `reelmesh.drm.v1.DrmService`."""
 
-    def __init__(self, database: Database, vault: Vault, granting: Granting) -> None:
+    def __init__(self, database: Database, vault: Vault, granting: Granting, clock: Clock) -> None:
         self._database = database
         self._vault = vault
         self._granting = granting
+        self._clock = clock
 
     async def CreateContentKeys(
         self, request: contract.CreateContentKeysRequest, context: Context
@@ -35,6 +38,15 @@ class DrmServicer(drm_service_pb2_grpc.DrmServiceServicer):
         """The keys of a package, made at the first call."""
         async with self._database.transaction() as tx:
             keys = await self._vault.keys_for(tx, request.organisation_id, request.package_id, request.labels)
+            use = Use.of(
+                request.organisation_id,
+                Action.PACKAGED,
+                "service/packaging",
+                self._clock.now(),
+                package_id=request.package_id,
+                key_ids=[key.key_id.hex() for key in keys],
+            )
+            await uses.note(tx, [use])
         return contract.CreateContentKeysResponse(
             keys=[drm_pb2.ContentKey(label=key.label, key_id=key.key_id, key=key.key, iv=key.iv) for key in keys]
         )

@@ -77,34 +77,6 @@ def boxes(data: memoryview, start: int = 0, end: int | None = None) -> Iterator[
 
 
 @dataclass(frozen=True, slots=True)
-class Pssh:
-    """A protection system's header: its system id, the key ids it names (version 1 only) and its own data."""
-
-    system: bytes
-    key_ids: tuple[bytes, ...]
-    data: bytes
-
-
-def read_pssh(data: bytes) -> tuple[Pssh, ...]:
-    """The PSSH boxes in a sequence of boxes; others are passed over (23001-7 §8.1)."""
-    found = []
-    for box in boxes(memoryview(data)):
-        if box.kind != b"pssh":
-            continue
-        (version,) = box.numbers("B")
-        offset, key_ids = 20, []
-        if version > 0:
-            (count,) = box.numbers("I", offset)
-            offset += 4
-            for _ in range(count):
-                key_ids.append(bytes(_part(box, offset, 16)))
-                offset += 16
-        (size,) = box.numbers("I", offset)
-        found.append(Pssh(bytes(_part(box, 4, 16)), tuple(key_ids), bytes(_part(box, offset + 4, size))))
-    return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
 class InitSegment:
     """What a CMAF header says.
 

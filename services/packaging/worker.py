@@ -189,6 +189,8 @@ class Worker:
             # the same names.
             await self._objects.put_tree(tree, prefix)
         async with self._database.transaction() as tx:
+            if package.replaces:  # the older one first, as whoever deletes an asset locks them
+                await store.locked(tx, package.replaces)
             now = await store.locked(tx, package.package_id)
             if now is None or not now.held_by(package.attempt):
                 raise Overtaken
@@ -197,7 +199,15 @@ class Worker:
             published = now.published(made, self._clock.now())
             await store.put(tx, published)
             await announce(tx, _published(published))
+            if published.replaces:
+                await self._make_way(tx, published)
         log.info("published", size_bytes=made.size_bytes, seconds=made.duration_seconds)
+
+    async def _make_way(self, tx: Tx, successor: Package) -> None:
+        """The files of the package before go, once whoever plays them had time to be told."""
+        before = await store.locked(tx, successor.replaces)
+        if before is not None:
+            await store.put(tx, before.deleted(self._clock.now()))
 
     async def _after(self, package: Package, error: Exception) -> None:
         """What follows from an attempt that ended badly: another one, or the end."""
@@ -238,6 +248,7 @@ class Worker:
                 reason=reason,
                 message=message,
                 fail_time=timestamp(self._clock.now()),
+                replaced_package_id=package.replaces,
             ),
         )
 
@@ -266,6 +277,7 @@ def _published(package: Package) -> events_pb2.PackagePublished:
         thumbnails_path=package.thumbnails_path,
         duration=duration(package.duration_seconds),
         publish_time=timestamp(package.publish_time),
+        replaced_package_id=package.replaces,
     )
 
 

@@ -320,6 +320,19 @@ async def revoke_on_device(tx: Tx, device_id: str, now: datetime, comment: str) 
     return [session_of(row) for row in await tx.execute(statement)]
 
 
+async def revoke_package(tx: Tx, package_id: str, now: datetime, comment: str) -> Sequence[Session]:
+    """Revokes every session of a package that still plays, and returns them as they are then."""
+    asset_id = sa.select(packages.c.asset_id).where(packages.c.package_id == package_id).scalar_subquery()
+    statement = (
+        sa.update(sessions)
+        .where(sessions.c.asset_id == asset_id, sessions.c.package_id == package_id)
+        .where(sessions.c.revoke_time.is_(None), sessions.c.expire_time > now)
+        .values(revoke_time=now, revoke_comment=comment, change_time=sa.func.now())
+        .returning(*SESSION)
+    )
+    return [session_of(row) for row in await tx.execute(statement)]
+
+
 async def replace_code(tx: Tx, session_id: str, code: Code) -> None:
     """Keeps the digest of a session's code. A code handed out before that nobody used stops working."""
     await tx.execute(sa.delete(codes).where(codes.c.session_id == session_id, codes.c.redeem_time.is_(None)))

@@ -21,10 +21,12 @@ PREFIXES = {
     "device_id": "dev",
     "entitlement_id": "ent",
     "job_id": "job",
+    "keyed_content_id": "kct",
     "licence_id": "lic",
     "organisation_id": "org",
     "message_id": "msg",
     "package_id": "pkg",
+    "packager_id": "pkr",
     "passkey_id": "pky",
     "phone_verification_id": "phv",
     "profile_id": "prf",
@@ -42,6 +44,7 @@ PREFIXES_OF = {"identity": {"session_id": "ses"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; and those of roles, of which some are words.
 OTHER_IDS = {
     "client_id",
+    "content_id",
     "correlation_id",
     "dropped_key_ids",
     "request_id",

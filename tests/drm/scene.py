@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from reelmesh.drm.v1 import drm_pb2, drm_service_pb2_grpc, licences_service_pb2_grpc
+from reelmesh.drm.v1 import drm_pb2, drm_service_pb2_grpc, keys_service_pb2_grpc, licences_service_pb2_grpc
 from reelmesh.drm.v1 import drm_service_pb2 as api
 
 from services.drm.__main__ import CONTRACT, CONTRACTS, DrmSettings, wire
@@ -19,6 +19,7 @@ from tests.support.running import connected, running
 
 if TYPE_CHECKING:
     Stub = drm_service_pb2_grpc.DrmServiceAsyncStub
+    KeysStub = keys_service_pb2_grpc.KeysServiceAsyncStub
     Licences = licences_service_pb2_grpc.LicencesServiceAsyncStub
 
 
@@ -60,6 +61,11 @@ class Keys:
     def players(self) -> Licences:
         """Calls as a player."""
         return licences_service_pb2_grpc.LicencesServiceStub(self.channel)
+
+    @property
+    def keeping(self) -> KeysStub:
+        """Calls about keys themselves, as the operator."""
+        return keys_service_pb2_grpc.KeysServiceStub(self.operator)
 
     async def make(self, package_id: str, *labels: str, organisation_id: str = "") -> Sequence[drm_pb2.ContentKey]:
         request = api.CreateContentKeysRequest(

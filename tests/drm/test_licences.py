@@ -21,6 +21,7 @@ from reelmesh.drm.v1 import drm_service_pb2_grpc, events_pb2
 
 from services.drm.__main__ import CONTRACT
 from services.drm.domain import ContentKey, key_id_of, kid_of
+from services.drm.keystores.root_files import write
 from services.drm.licences import clearkey
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
@@ -160,7 +161,7 @@ class TestWhatWasTamperedWith:
         folder.mkdir(exist_ok=True)
         for name in ("api_keys.json", "operator_api_key"):
             (folder / name).write_bytes((scene.settings.secrets_dir / name).read_bytes())
-        (folder / "root_key").write_bytes(secrets.token_bytes(32))
+        write(folder / "root_key", secrets.token_bytes(32))
         async with with_keys(scene, secrets_dir=folder, tls_dir=scene.settings.secrets_dir / "tls") as keys:
             (kek,) = await sql(keys, "SELECT kek_id FROM key_encryption_keys")
             calls: list[Callable[[], Awaitable[object]]] = [

@@ -14,10 +14,14 @@ import asyncpg
 import httpx
 import pytest
 
+from services.drm.cpix import reading
 from services.identity.messages import Messages
 from services.identity.trust.signing import IDENTITY_KEY_FILE
 from services.kit.ids import new_id
 from services.kit.sealing import Seal
+from tests.drm.cpix.requests import request
+from tests.drm.key_server.packager_asks import keys_of, said
+from tests.drm.key_server.scene import SPEKE, XML, Signer
 from tests.support.collector import Collector, running_collector
 from tests.support.counted_films import film
 from tests.support.leaks import files_below, forms, leaks
@@ -178,6 +182,23 @@ class Life:
             await client.revoke(created.session.session_id, "all is done")
         await self.http.get(created.playback.dash_url)
 
+    async def packages_elsewhere(self) -> None:
+        """A packager of another maker gets keys, in both protocols."""
+        made = await self.post(
+            "/v1/packagers", credential=self.mesh.key, request_id=new_id("req"), display_name="Elsewhere"
+        )
+        key, iv = (base64.b64decode(made[name]) for name in ("signing_key", "signing_iv"))
+        signer = Signer(made["packager"]["packager_id"], key, iv)
+        self.keep("signing key", signer.key)
+        headers = {"authorization": f"Bearer {self.mesh.key}", "content-type": XML, "x-speke-version": "2.0"}
+        answered = await self.http.post(SPEKE, content=request(), headers=headers)
+        for content_key in reading.read(answered.content).keys:
+            self.keep("SPEKE key", content_key.value or b"")
+        await self.http.post(SPEKE, content=answered.content, headers=headers)
+        told = await self.http.post("/cenc/getcontentkey", json=signer.message(said()))
+        for found in keys_of(json.loads(base64.b64decode(told.json()["response"]))).values():
+            self.keep("packager's key", found.key)
+
     async def meets_a_database_that_refuses(self, password: str) -> None:
         """Statements fail, and the database says why, with all it knows."""
         connection = await self.database()
@@ -251,6 +272,7 @@ async def lived(collector: tuple[Collector, str]) -> AsyncIterator[tuple[Life, d
             password = await life.changes(password, (await life.signs_in(password))["access_token"])
             await life.makes_an_api_key()
             await life.plays()
+            await life.packages_elsewhere()
             await life.meets_a_database_that_refuses(password)
             await asyncio.sleep(2)  # what is written late: traces, and the edge's log
             assert await http.get("/healthz")
@@ -275,13 +297,13 @@ async def test_all_of_it_was_looked_at(lived: tuple[Life, dict[str, bytes]]) -> 
     _, texts = lived
     everything = b"".join(texts.values())
     logs = {where for where in texts if where.startswith("logs/")}
-    services = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
+    services = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus", "speke")
     for process in (*services, "envoy-access", "postgres", "nats"):
         assert any(process in where for where in logs), f"no log of {process}"
     assert b"violates check constraint" in b"".join(text for where, text in texts.items() if "postgres" in where)
     assert b"reelmesh.policy.v1.SessionRevoked" in b"".join(text for where, text in texts.items() if "nats/" in where)
     traced = b"".join(text for where, text in texts.items() if where.startswith("traces"))
-    for method in (b"LogIn", b"IssueClearKeyLicence", b"RefreshSession", b"RevokePlaybackSession"):
+    for method in (b"LogIn", b"IssueClearKeyLicence", b"ProvideCpixKeys", b"RefreshSession", b"RevokePlaybackSession"):
         assert method in traced, f"no trace of {method!r}"
     assert b'"level": "debug"' in everything
 

@@ -19,6 +19,7 @@ class EdgeSettings:
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
+        speke: address of the gateway for packagers of other makers (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
         trust_domain: the install's name in the certificates of its services.
@@ -53,6 +54,7 @@ class EdgeSettings:
     limits: str
     tus: str
     oauth: str
+    speke: str
     objects: Path
     tls: Path
     trust_domain: str

@@ -136,7 +136,7 @@ class Granting:
             viewer_id=decision.viewer_id,
             device_id=decision.device_id,
             package_id=package_id,
-            keys=self._keyring.opened(package_id, found.kept),
+            keys=await self._keyring.opened(package_id, found.kept),
             dropped=found.dropped,
             policy=policy,
             session_expire_time=ends,

@@ -85,18 +85,17 @@ class KeyRing:
             package = await self._looked_up(package_id, package)
         return next((key.organisation_id for key in package.keys.values()), "")
 
-    def opened(self, package_id: str, key_ids: Sequence[bytes]) -> tuple[ContentKey, ...]:
+    async def opened(self, package_id: str, key_ids: Sequence[bytes]) -> tuple[ContentKey, ...]:
         """Keys that `labels` named a moment ago, opened.
 
         Raises:
-            Refusal: KEYSTORE_LOCKED.
+            Refusal: KEYSTORE_LOCKED or KEYSTORE_UNREACHABLE.
         """
         package = self._packages.get(package_id)
         if package is None:  # forgotten in between
             raise key_not_found(package_id)
-        return tuple(
-            self._vault.unsealed(package.keys[key_id], package.keks[package.keys[key_id].kek_id]) for key_id in key_ids
-        )
+        found = [package.keys[key_id] for key_id in key_ids]
+        return tuple([await self._vault.unsealed(key, package.keks[key.kek_id]) for key in found])
 
     @staticmethod
     def _lacks(package: _Package, key_ids: Sequence[bytes]) -> bool:

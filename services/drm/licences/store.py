@@ -266,6 +266,17 @@ async def revoke_offline(tx: Tx, licence_id: str, now: datetime) -> None:
     )
 
 
+async def revoke_package(tx: Tx, package_id: str, now: datetime) -> Sequence[OfflineLicence]:
+    """Revokes every offline licence of a package, and returns those that were not revoked before."""
+    statement = (
+        sa.update(offline_licences)
+        .where(offline_licences.c.package_id == package_id, offline_licences.c.revoke_time.is_(None))
+        .values(revoke_time=now)
+        .returning(*_OFFLINE)
+    )
+    return [OfflineLicence(**row._asdict()) for row in await tx.execute(statement)]
+
+
 async def revoked_offline(tx: Tx, since: datetime | None) -> Sequence[OfflineLicence]:
     """Offline licences that were revoked, all or since a moment."""
     query = sa.select(*_OFFLINE).where(offline_licences.c.revoke_time.is_not(None))

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "drm_0005"
-down_revision = "drm_0002"
+down_revision = "drm_0004"
 branch_labels = None
 depends_on = None
 

@@ -289,6 +289,30 @@ const drm: Table<typeof DrmReason> = {
     title: "The licence server gave a licence that must not be used",
     advice: "Try again. If it happens again, tell the operator.",
   },
+  CPIX_REFUSED: {
+    title: "The packager asked for keys in the wrong way",
+    advice: "Change the packager's settings as its log says.",
+  },
+  CPIX_MALFORMED: {
+    title: "The packager's request for keys cannot be read",
+    advice: "Have the packager send CPIX 2.3 without a DTD.",
+  },
+  CPIX_SIGNATURE_INVALID: {
+    title: "The signature of a request for keys is not good",
+    advice: "Give the packager's signing certificate to the key server, or have it sign nothing.",
+  },
+  CERTIFICATE_UNUSABLE: {
+    title: "The certificate cannot be used",
+    advice: "Choose one with an RSA key of 2048 bits or more that is valid now.",
+  },
+  PACKAGER_SIGNATURE_INVALID: {
+    title: "The packager is not known, or signs with another key",
+    advice: "Make the packager again and give it the new id, key and vector.",
+  },
+  PACKAGER_REQUEST_INVALID: {
+    title: "The packager asked for keys in a way that is not offered",
+    advice: "Change the packager's settings as its log says.",
+  },
 };
 
 /** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */

@@ -5,6 +5,7 @@ Resources of the DRM service."""
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -16,6 +17,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _KeyProtocol:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyProtocol.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_PROTOCOL_UNSPECIFIED: _KeyProtocol.ValueType  # 0
+    """Never sent."""
+    KEY_PROTOCOL_SPEKE: _KeyProtocol.ValueType  # 1
+    """CPIX documents by SPEKE v2."""
+    KEY_PROTOCOL_WIDEVINE: _KeyProtocol.ValueType  # 2
+    """The key server API of Shaka Packager."""
+
+class KeyProtocol(_KeyProtocol, metaclass=_KeyProtocolEnumTypeWrapper):
+    """Protocol in which a packager asks for keys."""
+
+KEY_PROTOCOL_UNSPECIFIED: KeyProtocol.ValueType  # 0
+"""Never sent."""
+KEY_PROTOCOL_SPEKE: KeyProtocol.ValueType  # 1
+"""CPIX documents by SPEKE v2."""
+KEY_PROTOCOL_WIDEVINE: KeyProtocol.ValueType  # 2
+"""The key server API of Shaka Packager."""
+Global___KeyProtocol: _TypeAlias = KeyProtocol  # noqa: Y015
 
 class _ErrorReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -96,6 +121,42 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The operator's licence server made a licence that is not what was ordered, which is withheld. Status UNAVAILABLE. Metadata: `upstream`;
     `what` is wrong.
     """
+    ERROR_REASON_KEYS_REVOKED: _ErrorReason.ValueType  # 50
+    """The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
+    ERROR_REASON_KEYSTORE_UNREACHABLE: _ErrorReason.ValueType  # 51
+    """What holds the root key does not answer now. Status UNAVAILABLE."""
+    ERROR_REASON_ROTATION_NOT_FOUND: _ErrorReason.ValueType  # 52
+    """There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
+    ERROR_REASON_EMERGENCY_RUNNING: _ErrorReason.ValueType  # 53
+    """An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`."""
+    ERROR_REASON_NOTHING_TO_ROTATE: _ErrorReason.ValueType  # 54
+    """There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
+    ERROR_REASON_OPERATOR_ONLY: _ErrorReason.ValueType  # 55
+    """The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED."""
+    ERROR_REASON_KEYSTORE_UNABLE: _ErrorReason.ValueType  # 56
+    """The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION."""
+    ERROR_REASON_ESCROW_MISSING: _ErrorReason.ValueType  # 57
+    """There is no escrow. Status FAILED_PRECONDITION."""
+    ERROR_REASON_ESCROW_INVALID: _ErrorReason.ValueType  # 58
+    """The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT."""
+    ERROR_REASON_KEY_MISMATCH: _ErrorReason.ValueType  # 59
+    """A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
+    ERROR_REASON_CPIX_REFUSED: _ErrorReason.ValueType  # 40
+    """A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it."""
+    ERROR_REASON_CPIX_MALFORMED: _ErrorReason.ValueType  # 41
+    """What should be a CPIX document is no XML, has a DTD, is too deep or too large, or breaks the schema. Status INVALID_ARGUMENT.
+    Metadata: `words`.
+    """
+    ERROR_REASON_CPIX_SIGNATURE_INVALID: _ErrorReason.ValueType  # 42
+    """The signature of a CPIX document is not good, does not cover all of it, or is of nobody whom the organisation named. Status
+    PERMISSION_DENIED. Metadata: `words`.
+    """
+    ERROR_REASON_CERTIFICATE_UNUSABLE: _ErrorReason.ValueType  # 43
+    """A certificate cannot be read, or its key is not of a kind that is taken. Status INVALID_ARGUMENT. Metadata: `words`."""
+    ERROR_REASON_PACKAGER_SIGNATURE_INVALID: _ErrorReason.ValueType  # 44
+    """No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata."""
+    ERROR_REASON_PACKAGER_REQUEST_INVALID: _ErrorReason.ValueType  # 45
+    """A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -176,6 +237,42 @@ ERROR_REASON_UPSTREAM_CONTRADICTED: ErrorReason.ValueType  # 34
 """The operator's licence server made a licence that is not what was ordered, which is withheld. Status UNAVAILABLE. Metadata: `upstream`;
 `what` is wrong.
 """
+ERROR_REASON_KEYS_REVOKED: ErrorReason.ValueType  # 50
+"""The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
+ERROR_REASON_KEYSTORE_UNREACHABLE: ErrorReason.ValueType  # 51
+"""What holds the root key does not answer now. Status UNAVAILABLE."""
+ERROR_REASON_ROTATION_NOT_FOUND: ErrorReason.ValueType  # 52
+"""There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
+ERROR_REASON_EMERGENCY_RUNNING: ErrorReason.ValueType  # 53
+"""An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`."""
+ERROR_REASON_NOTHING_TO_ROTATE: ErrorReason.ValueType  # 54
+"""There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
+ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 55
+"""The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED."""
+ERROR_REASON_KEYSTORE_UNABLE: ErrorReason.ValueType  # 56
+"""The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION."""
+ERROR_REASON_ESCROW_MISSING: ErrorReason.ValueType  # 57
+"""There is no escrow. Status FAILED_PRECONDITION."""
+ERROR_REASON_ESCROW_INVALID: ErrorReason.ValueType  # 58
+"""The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT."""
+ERROR_REASON_KEY_MISMATCH: ErrorReason.ValueType  # 59
+"""A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
+ERROR_REASON_CPIX_REFUSED: ErrorReason.ValueType  # 40
+"""A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it."""
+ERROR_REASON_CPIX_MALFORMED: ErrorReason.ValueType  # 41
+"""What should be a CPIX document is no XML, has a DTD, is too deep or too large, or breaks the schema. Status INVALID_ARGUMENT.
+Metadata: `words`.
+"""
+ERROR_REASON_CPIX_SIGNATURE_INVALID: ErrorReason.ValueType  # 42
+"""The signature of a CPIX document is not good, does not cover all of it, or is of nobody whom the organisation named. Status
+PERMISSION_DENIED. Metadata: `words`.
+"""
+ERROR_REASON_CERTIFICATE_UNUSABLE: ErrorReason.ValueType  # 43
+"""A certificate cannot be read, or its key is not of a kind that is taken. Status INVALID_ARGUMENT. Metadata: `words`."""
+ERROR_REASON_PACKAGER_SIGNATURE_INVALID: ErrorReason.ValueType  # 44
+"""No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata."""
+ERROR_REASON_PACKAGER_REQUEST_INVALID: ErrorReason.ValueType  # 45
+"""A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -243,3 +340,39 @@ class ClearKeyJwk(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClearKeyJwk: _TypeAlias = ClearKeyJwk  # noqa: Y015
+
+@_typing.final
+class Packager(_message.Message):
+    """A packager outside of the mesh that may sign requests for keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGER_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    SIGNING_CERTIFICATE_SHA256_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    packager_id: _builtins.str
+    """Its id, `pkr_…`; the packager gives it as `--signer`."""
+    display_name: _builtins.str
+    """Name to show."""
+    signing_certificate_sha256: _builtins.str
+    """SHA-256 of the certificate that its CPIX documents are signed with, 64 hex digits; empty when it has none."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    def __init__(
+        self,
+        *,
+        packager_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        signing_certificate_sha256: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "packager_id", b"packager_id", "signing_certificate_sha256", b"signing_certificate_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Packager: _TypeAlias = Packager  # noqa: Y015

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from services.drm.domain import ContentKey
-from services.drm.keystore import AesGcmKey, FileKeystore, Locked
+from services.drm.keystores.file import FileKeystore
+from services.drm.keystores.keystore import AesGcmKey, Locked
 from services.drm.store import SealedKey
 
 ROOT = bytes(range(32))
