@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from rich.markup import escape
 
 from tools.reelmesh_cli.connection import DataOption, UrlOption
-from tools.reelmesh_cli.output import JsonOption, Output
+from tools.reelmesh_cli.output import EXIT_FAILED, EXIT_USAGE, JsonOption, Output
 from tools.reelmesh_cli.people import as_json, conversation, day, every, group, show
 from tools.reelmesh_cli.rotation_view import RotationView
 
@@ -115,10 +117,10 @@ def emergency(
     output = Output(json)
     if not follow:
         if len(reason) < 8:
-            output.fail("State what happened by --reason, in 8 characters or more.", 2)
+            output.fail("State what happened by --reason, in 8 characters or more.", EXIT_USAGE)
         what = f"{len(packages)} packages" if packages else "every package of the organisation"
         if not yes and not json and not typer.confirm(f"Encrypt {what} again and revoke what was licensed for it?"):
-            raise typer.Exit(1)
+            raise typer.Exit(EXIT_FAILED)
 
     async def talk(reelmesh: Client) -> tuple[Rotation, list[RotationTitle]]:
         from reelmesh.drm.v1.keys_service_pb2 import (
@@ -148,21 +150,9 @@ def emergency(
     rotation, failed = conversation(output, data, url, talk)
     output.result(rotation=as_json(rotation), failed=[as_json(title) for title in failed])
     if no_wait:
-        output.say(
-            f"{rotation.rotation_id} has begun; `reelmesh keys emergency --follow {rotation.rotation_id}` shows how far it is."
-        )
-        return
-    output.say(
-        f"{rotation.titles_done} of {rotation.titles_total} packages have a successor with new keys; "
-        f"{rotation.titles_skipped} needed none."
-    )
-    for title in failed:
-        output.say(f"[red]✗[/] {title.package_id}: {title.failure_message}")
-    if failed:
-        output.fail(
-            f"{len(failed)} packages keep their old keys. Mend what is said above, then: "
-            f"reelmesh keys emergency {' '.join(title.package_id for title in failed)} --reason …"
-        )
+        output.say(f"It has begun; `reelmesh keys emergency --follow {rotation.rotation_id}` shows how far it is.")
+    else:
+        _tell_end(output, rotation, failed)
 
 
 @app.command()
@@ -215,6 +205,23 @@ async def watched(reelmesh: Client, output: Output, rotation: Rotation) -> Rotat
                 return rotation
             await asyncio.sleep(_LOOK)
             rotation = (await reelmesh.call(reelmesh.keys.GetRotation, request)).rotation
+
+
+def _tell_end(output: Output, rotation: Rotation, failed: Sequence[RotationTitle]) -> None:
+    """Says how an emergency ended, and fails when it left something."""
+    output.say(
+        f"{rotation.titles_done} of {rotation.titles_total} packages have a successor with new keys; "
+        f"{rotation.titles_skipped} needed none."
+    )
+    for title in failed:
+        output.say(f"[red]✗[/] {title.package_id}: {escape(title.failure_message)}")
+    if failed and output.as_json:
+        raise typer.Exit(EXIT_FAILED)
+    if failed:
+        named = " ".join(title.package_id for title in failed)
+        output.fail(
+            f"{len(failed)} packages keep their old keys. Mend what is said above, then: reelmesh keys emergency {named} --reason …"
+        )
 
 
 def _rotate_root(output: Output, data: DataOption, url: UrlOption) -> None:
