@@ -12,7 +12,7 @@ from reelmesh.drm.v1 import keys_service_pb2 as api
 
 from services.drm.keks import Keks
 from services.drm.keystores.choice import chosen
-from services.drm.rotation import rotating
+from services.drm.rotation.domain import Kind
 from services.drm.rotation.rotating import Rotating
 from services.kit.ids import new_id
 from tests.drm.scene import Keys, with_keys
@@ -150,7 +150,7 @@ class TestInTheMiddle:
                 keks = Keks(chosen(keys.settings), 300, scene.clock)
                 one = Rotating(tables, keks, scene.clock, batch=2)
                 async with tables.transaction() as tx:
-                    begun = await one.begin(tx, scene.organisation_id, rotating.Kind.ASKED, "", "nobody")
+                    begun = await one.begin(tx, scene.organisation_id, Kind.ASKED, "", "nobody")
                 assert await one.rewrap_some(begun.rotation_id)
                 assert (await rows(keys.settings, OTHER_GENERATIONS, 2))[0]["n"] == 4
                 for film in films:
@@ -172,7 +172,7 @@ class TestInTheMiddle:
                 for _ in range(8):
                     await keys.make(new_id("pkg"), "AUDIO", "HD")
 
-            _, begun, _ = await asyncio.gather(made(), start(keys), made())
+            begun, *_ = await asyncio.gather(start(keys), made(), made())
             await completed(keys, begun)
             assert (await rows(keys.settings, OTHER_GENERATIONS, 2))[0]["n"] == 0
 
@@ -185,5 +185,5 @@ class TestInTheMiddle:
                     await keys.licence(film)
 
             for _ in range(3):
-                *_, begun = await asyncio.gather(*(watched(film) for film in films), start(keys))
+                begun, *_ = await asyncio.gather(start(keys), *(watched(film) for film in films))
                 await completed(keys, begun)
