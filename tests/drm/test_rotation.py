@@ -140,6 +140,17 @@ class TestBySchedule:
             assert (await rows(keys.settings, state))[0]["size"] == 0
             await keys.make(film.package_id, "AUDIO", "HD")
 
+    async def test_what_happened_is_forgotten_after_its_time(self, scene: Scene) -> None:
+        async with with_keys(scene, drm_care_seconds=0.05, drm_rotation_period=timedelta(days=4000)) as keys:
+            await keys.film()
+            await completed(keys, await start(keys))
+            scene.clock.advance(timedelta(days=401))
+            async with asyncio.timeout(10):
+                while (await keys.keeping.ListRotations(api.ListRotationsRequest())).rotations:
+                    await asyncio.sleep(0.05)
+            left = (await keys.keeping.ListKeyUses(api.ListKeyUsesRequest())).uses
+            assert {one.action for one in left} <= {api.KEY_ACTION_KEK_DESTROYED}
+
 
 class TestInTheMiddle:
     async def test_both_generations_open_while_it_runs_and_whoever_comes_next_goes_on(self, scene: Scene) -> None:
@@ -185,5 +196,6 @@ class TestInTheMiddle:
                     await keys.licence(film)
 
             for _ in range(3):
-                begun, *_ = await asyncio.gather(start(keys), *(watched(film) for film in films))
-                await completed(keys, begun)
+                watching = asyncio.gather(*(watched(film) for film in films))
+                await completed(keys, await start(keys))
+                await watching

@@ -55,7 +55,12 @@ async def affected(tx: Tx, organisation_id: str, package_ids: Sequence[str]) -> 
     query = (
         sa.select(content_keys.c.package_id)
         .distinct()
-        .where(content_keys.c.organisation_id == organisation_id, content_keys.c.revoke_time.is_(None))
+        .where(
+            content_keys.c.organisation_id == organisation_id,
+            content_keys.c.revoke_time.is_(None),
+            # What others package, and their own keys, nobody here can make anew.
+            content_keys.c.package_id.startswith("pkg_", autoescape=True),
+        )
     )
     if package_ids:
         query = query.where(content_keys.c.package_id.in_(package_ids))

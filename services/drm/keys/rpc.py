@@ -11,7 +11,7 @@ from reelmesh.drm.v1 import keys_service_pb2_grpc
 
 from services.drm import store, uses
 from services.drm.caretaker import Caretaker
-from services.drm.domain import keystore_unable, operator_only
+from services.drm.domain import keystore_locked, keystore_unable, operator_only
 from services.drm.emergency import store as titles
 from services.drm.emergency.changing import Changing
 from services.drm.escrow import store as escrows
@@ -193,7 +193,9 @@ class KeysServicer(keys_service_pb2_grpc.KeysServiceServicer):
         async with self._database.transaction() as tx:
             root_id = await asked("", self._keks.keystore.root_id)
             left = [kek for kek in await store.live_keks(tx) if kek.root_id != root_id]
-            dropped = [] if left else await asked("", self._keks.keystore.drop_former_roots)
+            if left:  # they wait for whoever brings the shares of the escrow together
+                raise keystore_locked(left[0].kek_id)
+            dropped = await asked("", self._keks.keystore.drop_former_roots)
             answer = api.RotateRootKeyResponse(root_id=root_id, rewrapped=rewrapped, dropped_root_ids=dropped)
             await remember(tx, call.organisation_id, request, answer)
         return answer

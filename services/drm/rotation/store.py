@@ -9,6 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from services.drm.emergency.store import emergency_titles
 from services.drm.rotation.domain import Rotation, State, rotation_not_found
 from services.drm.store import SealedKey, content_keys, key_encryption_keys
 from services.kit.database import Tx
@@ -169,16 +170,30 @@ async def reseal(tx: Tx, keys: Sequence[SealedKey]) -> None:
     """Keeps content keys as they are sealed now."""
     statement = (
         sa.update(content_keys)
-        .where(content_keys.c.key_id == sa.bindparam("of_key"))
+        .where(content_keys.c.package_id == sa.bindparam("of_package"), content_keys.c.key_id == sa.bindparam("of_key"))
         .values(kek_id=sa.bindparam("by_kek"), version=sa.bindparam("now_version"), sealed=sa.bindparam("as_sealed"))
     )
     await tx.execute(
         statement,
         [
-            {"of_key": key.key_id, "by_kek": key.kek_id, "now_version": key.version, "as_sealed": key.sealed}
+            {
+                "of_package": key.package_id,
+                "of_key": key.key_id,
+                "by_kek": key.kek_id,
+                "now_version": key.version,
+                "as_sealed": key.sealed,
+            }
             for key in keys
         ],
     )
+
+
+async def forget(tx: Tx, before: datetime) -> None:
+    """Removes rotations that were complete before a moment, with their titles, and what is left of content keys destroyed before it."""
+    over = sa.select(key_rotations.c.rotation_id).where(key_rotations.c.complete_time < before)
+    await tx.execute(sa.delete(emergency_titles).where(emergency_titles.c.rotation_id.in_(over)))
+    await tx.execute(sa.delete(key_rotations).where(key_rotations.c.complete_time < before))
+    await tx.execute(sa.delete(content_keys).where(content_keys.c.revoke_time < before))
 
 
 async def keks_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KekRecord]:
