@@ -252,6 +252,7 @@ const drm: Table<typeof DrmReason> = {
   LICENCE_REQUEST_MALFORMED: {
     title: "The player asked for a licence in a way that is not understood",
     advice: "Reload the page. If it happens again, tell the operator.",
+  },
   KEYS_REVOKED: {
     title: "This video has new keys",
     advice: "Reload the page; it is played with them.",
