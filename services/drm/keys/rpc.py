@@ -78,7 +78,7 @@ class KeysServicer(keys_service_pb2_grpc.KeysServiceServicer):
             kept = await escrows.ids(tx, into.escrow_id, [one.kek_id for one in shown]) if into else frozenset()
         answer = api.ListKeyEncryptionKeysResponse(
             keys=[messages.kek(one, escrowed=one.kek_id in kept) for one in shown],
-            next_page_token=part.next_token(str(shown[-1].generation)) if len(found) > part.size else "",
+            next_page_token=part.next_token(shown[-1].kek_id) if len(found) > part.size else "",
             root_id=root_id,
         )
         if shown and not part.after:

@@ -215,6 +215,6 @@ async def keks_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KekRec
         table.destroy_time,
     ).where(table.organisation_id == organisation_id)
     if part.after:
-        query = query.where(table.generation < int(part.after))
-    rows = await tx.execute(query.order_by(table.generation.desc()).limit(part.size + 1))
+        query = query.where(table.kek_id < part.after)
+    rows = await tx.execute(query.order_by(table.kek_id.desc()).limit(part.size + 1))
     return [KekRecord(**row._asdict()) for row in rows]
