@@ -335,7 +335,7 @@ async def test_all_of_it_was_looked_at(lived: tuple[Life, dict[str, bytes]]) -> 
     traced = b"".join(text for where, text in texts.items() if where.startswith("traces"))
     for method in (
         b"LogIn",
-        b"IssueClearKeyLicence",
+        b"ClearKeyLicence",
         b"RefreshSession",
         b"RevokePlaybackSession",
         b"RestoreKeys",
