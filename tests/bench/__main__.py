@@ -25,6 +25,7 @@ GROUPS: Final = {
     "auth": "tests.bench.logins",
     "licence": "tests.bench.licence",
     "fairplay": "tests.bench.licence_fairplay",
+    "keys": "tests.bench.keys",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
 }

@@ -20,11 +20,14 @@ PREFIXES = {
     "decision_id": "dec",
     "device_id": "dev",
     "entitlement_id": "ent",
+    "escrow_id": "esc",
     "job_id": "job",
+    "kek_id": "kek",
     "keyed_content_id": "kct",
     "licence_id": "lic",
     "organisation_id": "org",
     "message_id": "msg",
+    "new_package_id": "pkg",
     "package_id": "pkg",
     "packager_id": "pkr",
     "passkey_id": "pky",
@@ -32,16 +35,19 @@ PREFIXES = {
     "profile_id": "prf",
     "provider_id": "idp",
     "registration_id": "reg",
+    "replaced_package_id": "pkg",
     "reset_id": "rst",
     "revocation_id": "rvk",
+    "rotation_id": "rot",
     "signal_id": "sig",
     "session_id": "pbs",
     "sign_in_id": "sgn",
     "upload_id": "upl",
+    "use_id": "kus",
 }
 # Where a domain's ids are of its own kind.
 PREFIXES_OF = {"identity": {"session_id": "ses"}}
-# Ids that are not ours to make, of the caller's own making or of a standard's; and those of roles, of which some are words.
+# Ids that are not ours to make, of the caller's own making or of a standard's; those of roles, of which some are words; and many at once.
 OTHER_IDS = {
     "client_id",
     "content_id",
@@ -54,6 +60,9 @@ OTHER_IDS = {
     "viewer_id",
     "key_id",
     "key_ids",
+    "package_ids",
+    "root_id",
+    "dropped_root_ids",
 }
 # What is not a service with a contract of its own, but calls services.
 GATEWAYS: set[str] = {"limits", "oauth"}

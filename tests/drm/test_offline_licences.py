@@ -14,7 +14,8 @@ import pytest
 from reelmesh.drm.v1 import events_pb2, licences_pb2
 from reelmesh.drm.v1 import licences_service_pb2 as api
 
-from services.drm.keystore import ROOT_KEY_FILE, FileKeystore
+from services.drm.keks import Keks
+from services.drm.keystores.choice import chosen
 from services.drm.licences.asked import Asked, Grant
 from services.drm.licences.asking import Asking
 from services.drm.licences.drain import Drain
@@ -66,7 +67,7 @@ class KeySystem:
 async def a_key_system(keys: Keys) -> AsyncIterator[KeySystem]:
     scene, settings = keys.scene, keys.settings
     database = Database.of("drm", settings)
-    vault = Vault(FileKeystore(settings.secret(ROOT_KEY_FILE)), 300)
+    vault = Vault(Keks(chosen(settings), 300, scene.clock))
     knowledge = Knowledge(database, scene.clock)
     await knowledge.catch_up()
     with tempfile.TemporaryDirectory() as folder:

@@ -313,6 +313,46 @@ const drm: Table<typeof DrmReason> = {
     title: "The packager asked for keys in a way that is not offered",
     advice: "Change the packager's settings as its log says.",
   },
+  KEYS_REVOKED: {
+    title: "This video has new keys",
+    advice: "Reload the page; it is played with them.",
+  },
+  KEYSTORE_UNREACHABLE: {
+    title: "The key store does not answer",
+    advice: "Nothing is lost. Try again in a moment; if it lasts, tell the operator.",
+  },
+  ROTATION_NOT_FOUND: {
+    title: "There is no such change of keys",
+    advice: "Check its id: it may belong to another organisation.",
+  },
+  EMERGENCY_RUNNING: {
+    title: "These keys are being changed already",
+    advice: "Follow the emergency that runs; another one is not needed.",
+  },
+  NOTHING_TO_ROTATE: {
+    title: "There are no keys to change",
+    advice: "Check which packages you named: they have no keys here, or these were destroyed.",
+  },
+  OPERATOR_ONLY: {
+    title: "Only the operator may do this",
+    advice: "It concerns the keys of every organisation. Ask whoever runs this platform.",
+  },
+  KEYSTORE_UNABLE: {
+    title: "The key store cannot do this itself",
+    advice: "The message says where it is done instead.",
+  },
+  ESCROW_MISSING: {
+    title: "There is no escrow yet",
+    advice: "Make one first, by “reelmesh keys escrow”.",
+  },
+  ESCROW_INVALID: {
+    title: "This escrow would not hold",
+    advice: "Use a key of 3072 bits or more, and let no more shares be needed than there are.",
+  },
+  KEY_MISMATCH: {
+    title: "These are not the keys of this install",
+    advice: "Nothing was changed. Bring the shares of this install's own escrow together.",
+  },
 };
 
 /** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */

@@ -124,7 +124,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_KEYS_REVOKED: _ErrorReason.ValueType  # 50
     """The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
     ERROR_REASON_KEYSTORE_UNREACHABLE: _ErrorReason.ValueType  # 51
-    """What holds the root key does not answer now. Status UNAVAILABLE."""
+    """What holds the root key does not answer now. Status UNAVAILABLE. No metadata."""
     ERROR_REASON_ROTATION_NOT_FOUND: _ErrorReason.ValueType  # 52
     """There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
     ERROR_REASON_EMERGENCY_RUNNING: _ErrorReason.ValueType  # 53
@@ -132,13 +132,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOTHING_TO_ROTATE: _ErrorReason.ValueType  # 54
     """There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
     ERROR_REASON_OPERATOR_ONLY: _ErrorReason.ValueType  # 55
-    """The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED."""
+    """The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED. No metadata."""
     ERROR_REASON_KEYSTORE_UNABLE: _ErrorReason.ValueType  # 56
-    """The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION."""
+    """The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION. No metadata."""
     ERROR_REASON_ESCROW_MISSING: _ErrorReason.ValueType  # 57
-    """There is no escrow. Status FAILED_PRECONDITION."""
+    """There is no escrow. Status FAILED_PRECONDITION. No metadata."""
     ERROR_REASON_ESCROW_INVALID: _ErrorReason.ValueType  # 58
-    """The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT."""
+    """The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT. No metadata."""
     ERROR_REASON_KEY_MISMATCH: _ErrorReason.ValueType  # 59
     """A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
     ERROR_REASON_CPIX_REFUSED: _ErrorReason.ValueType  # 40
@@ -240,7 +240,7 @@ ERROR_REASON_UPSTREAM_CONTRADICTED: ErrorReason.ValueType  # 34
 ERROR_REASON_KEYS_REVOKED: ErrorReason.ValueType  # 50
 """The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
 ERROR_REASON_KEYSTORE_UNREACHABLE: ErrorReason.ValueType  # 51
-"""What holds the root key does not answer now. Status UNAVAILABLE."""
+"""What holds the root key does not answer now. Status UNAVAILABLE. No metadata."""
 ERROR_REASON_ROTATION_NOT_FOUND: ErrorReason.ValueType  # 52
 """There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
 ERROR_REASON_EMERGENCY_RUNNING: ErrorReason.ValueType  # 53
@@ -248,13 +248,13 @@ ERROR_REASON_EMERGENCY_RUNNING: ErrorReason.ValueType  # 53
 ERROR_REASON_NOTHING_TO_ROTATE: ErrorReason.ValueType  # 54
 """There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
 ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 55
-"""The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED."""
+"""The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED. No metadata."""
 ERROR_REASON_KEYSTORE_UNABLE: ErrorReason.ValueType  # 56
-"""The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION."""
+"""The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION. No metadata."""
 ERROR_REASON_ESCROW_MISSING: ErrorReason.ValueType  # 57
-"""There is no escrow. Status FAILED_PRECONDITION."""
+"""There is no escrow. Status FAILED_PRECONDITION. No metadata."""
 ERROR_REASON_ESCROW_INVALID: ErrorReason.ValueType  # 58
-"""The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT."""
+"""The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT. No metadata."""
 ERROR_REASON_KEY_MISMATCH: ErrorReason.ValueType  # 59
 """A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
 ERROR_REASON_CPIX_REFUSED: ErrorReason.ValueType  # 40
