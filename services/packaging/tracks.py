@@ -29,8 +29,8 @@ class Scheme(StrEnum):
 class System(StrEnum):
     """A protection system to signal.
 
-    `CLEARKEY`: key URIs in HLS (KEYFORMAT "identity" and "org.w3.clearkey") and the DASH-IF ClearKey descriptor in the
-    MPD; whoever wants a licensed system alone leaves it out, because players may take it for the easier way. `COMMON`:
+    `CLEARKEY`: key lines in HLS (KEYFORMAT "org.w3.clearkey", with cenc "identity" too) and the DASH-IF ClearKey
+    descriptor in the MPD, and the common PSSH in the init segments, which its players read; whoever wants a licensed system alone leaves it out, because players may take it for the easier way. `COMMON`:
     the W3C common PSSH, in the init segments and, where ClearKey's descriptor does not stand in its place, in the MPD.
     `FAIRPLAY` exists in HLS with cbcs only.
     """
@@ -178,6 +178,7 @@ class PackageRequest:
         scheme: how samples are encrypted.
         keys: label → key; each label that a track names must be there.
         systems: what to signal. Ignored for `Scheme.NONE`.
+        playready_la_url: where PlayReady clients ask for licences unless they are told otherwise; empty for nowhere.
         segment_duration: seconds. The whole number of frames nearest to what is wanted: 2.002 for 60 frames at 29.97
             per second.
         default_language: BCP 47 tag of the sound to play when the viewer has no preference; empty for the first
@@ -193,6 +194,7 @@ class PackageRequest:
     scheme: Scheme = Scheme.CBCS
     keys: Mapping[str, ContentKey] = field(default_factory=dict)
     systems: frozenset[System] = frozenset({System.CLEARKEY})
+    playready_la_url: str = ""
     segment_duration: float = 2.0
     default_language: str = ""
 
