@@ -21,6 +21,8 @@ GROUPS: Final = {
     "ladder": "tests.bench.ladder",
     "pipeline": "tests.bench.pipeline",
     "edge": "tests.bench.edge",
+    "api": "tests.bench.api",
+    "auth": "tests.bench.logins",
     "licence": "tests.bench.licence",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",

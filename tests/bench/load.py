@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+_DATA: Final = re.compile(rb"\(([0-9]+)\) data")
+_FRAME: Final = 6
+"""Bytes of the smallest message that says anything (gRPC over HTTP/2, "Length-Prefixed-Message")."""
 
 
 class ToolMissing(Exception):
@@ -36,8 +42,9 @@ async def load(
     per_second: float | None = None,
     body: bytes | None = None,
     fields: Mapping[str, str] | None = None,
+    grpc: bool = False,
 ) -> Load:
-    """Asks for one URL by HTTP/1.1 over connections that stay open, one request at a time on each.
+    """Asks for one URL by HTTP/1.1 (or gRPC) over connections that stay open, one request at a time on each.
 
     Args:
         url: what to ask for.
@@ -46,6 +53,7 @@ async def load(
         per_second: requests to begin each second, over all connections; as many as go when absent.
         body: makes it a POST.
         fields: header fields.
+        grpc: speaks HTTP/2, and takes an answer without a message for a refusal: such a one has status 200 too.
 
     Raises:
         ToolMissing: there is no h2load.
@@ -56,7 +64,7 @@ async def load(
         raise ToolMissing("h2load is missing: apt-get install --no-install-recommends nghttp2-client")
     with tempfile.TemporaryDirectory(prefix="reelmesh-load-") as folder:
         log = Path(folder) / "log"
-        words = ["--h1", f"--clients={connections}", f"--duration={seconds}", f"--log-file={log}"]
+        words = [*([] if grpc else ["--h1"]), f"--clients={connections}", f"--duration={seconds}", f"--log-file={log}"]
         if per_second is not None:
             words.append(f"--rps={per_second / connections:g}")
         if body is not None:
@@ -73,4 +81,6 @@ async def load(
     strange = {status for _, status, _ in rows if not status.startswith("2")}
     if child.returncode != 0 or strange or not rows:
         raise AssertionError(f"statuses {sorted(strange)}: {said.decode(errors='replace')}")
+    if grpc and int(_DATA.search(said)[1]) < _FRAME * len(rows):  # type: ignore[index]  # it always says so
+        raise AssertionError(f"calls were refused: {said.decode(errors='replace')}")
     return Load(len(rows) / seconds, tuple(int(microseconds) / 1000 for _, _, microseconds in rows))

@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import asyncpg
@@ -23,6 +23,9 @@ from tests.support.leaks import files_below, forms, leaks
 from tests.support.mesh import Mesh, running_mesh
 
 WRONG_CODE = "12348765"
+NO_SECRETS = {"ca.crt", "tls.crt", "trust_domain", "nats.conf"}
+"""Of an install's folder of secrets: what is shown to everybody, and what only repeats another file's secret."""
+PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s(.*?)\s?-----END", re.DOTALL)
 
 
 class Life:
@@ -193,16 +196,30 @@ class Life:
             await connection.close()
 
     def keep_what_is_installed(self) -> None:
-        """The keys of the install itself."""
+        """Every secret file of the install, and whatever becomes one: only what is known to be public is left out."""
         folder = self.mesh.data / "secrets"
-        for name in ("root_key", "identity_key", "nats_token", "operator_api_key"):
-            self.keep(name, (folder / name).read_bytes().rstrip(b"\n"))
-        for name in ("service_token_key.pem", "ticket_key.pem"):
-            for line in (folder / name).read_text().splitlines()[1:-1]:
-                self.keep(name, line)
-        token = re.search(r"Bearer ([\w.-]+)", (folder / "envoy/service_token").read_text())
-        assert token
-        self.keep("Envoy's token", token[1])
+        for file in sorted(folder.rglob("*")):
+            if file.is_dir() or file.name in NO_SECRETS:
+                continue
+            name, content = str(file.relative_to(folder)), file.read_bytes()
+            for text in _texts(json.loads(content)) if file.suffix == ".json" else [content.rstrip(b"\n")]:
+                private = PRIVATE_KEY.findall(text)
+                for secret in [line for key in private for line in key.split()] or [text]:
+                    self.keep(name, secret)
+
+
+def _texts(value: Any) -> Iterator[bytes]:
+    """Everything in a JSON document that stands where a secret does."""
+    match value:
+        case dict():
+            for name, inner in value.items():
+                if name in {"secret", "private_key"} and isinstance(inner, str):
+                    yield inner.encode()
+                else:
+                    yield from _texts(inner)
+        case list():
+            for inner in value:
+                yield from _texts(inner)
 
 
 @pytest.fixture(scope="module")
