@@ -5,6 +5,7 @@
   The edge puts one in that is absolute, since it alone knows the ticket.
 - Sound of another channel count gets an AdaptationSet of its own: players switch freely within one.
 - Text tracks as plain WebVTT files, and thumbnails as DASH-IF tiles.
+- A Period for each key period, see `periods`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Final
 
 from lxml import etree
 
+from services.packaging import periods as key_periods
 from services.packaging import protection
+from services.packaging.periods import KeyPeriod, TextFile
 from services.packaging.protection import KeySignal
 from services.packaging.tracks import Thumbnails
 
@@ -62,13 +65,13 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What the MPD says about one representation. `frame_rate` is 0 unless video."""
+    """What the MPD says about one representation, over all Periods. `frame_rate` is 0 unless video."""
 
     folder: str
     codecs: str
     frame_rate: float
     segments: int
-    key_id: str
+    key_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +81,6 @@ class SoundTrack:
     language: str
     label: str
     role: str
-
-
-@dataclass(frozen=True, slots=True)
-class TextFile:
-    """A WebVTT file beside the MPD."""
-
-    path: str
-    language: str
-    label: str
-    forced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +117,7 @@ def parse(document: bytes) -> etree._Element:
 
 def described(root: etree._Element) -> dict[str, Described]:
     """Folder → what the MPD says about the representation whose segments lie there."""
-    found = {}
+    found: dict[str, Described] = {}
     for adaptation_set in root.iter(_name("AdaptationSet")):
         for representation in adaptation_set.findall(_name("Representation")):
             template = representation.find(_name("SegmentTemplate"))
@@ -132,12 +125,13 @@ def described(root: etree._Element) -> dict[str, Described]:
                 continue
             folder = _folder(representation)
             rate = Fraction(representation.get("frameRate") or adaptation_set.get("frameRate") or "0")
+            before = found.get(folder)
             found[folder] = Described(
                 folder,
                 representation.get("codecs", ""),
                 float(rate),
-                _timeline_length(template),
-                _default_key_id(adaptation_set),
+                _timeline_length(template) + (before.segments if before else 0),
+                (before.key_ids if before else ()) + _default_key_id(adaptation_set),
             )
     return found
 
@@ -163,18 +157,16 @@ def files(root: etree._Element) -> list[str]:
 def finished(
     root: etree._Element,
     *,
-    signals: Mapping[str, KeySignal],
+    periods: Sequence[KeyPeriod],
     sounds: Mapping[str, SoundTrack],
-    texts: Sequence[TextFile] = (),
     sheets: Sheets | None = None,
 ) -> bytes:
     """The MPD to publish.
 
     Args:
         root: the packager's, as `parse` read it. It is changed.
-        signals: folder → how its key is signalled; empty for sets in the clear.
+        periods: the key periods, at least one.
         sounds: folder → presentation, for each audio representation.
-        texts: WebVTT files to add.
         sheets: thumbnails to add.
     """
     root.attrib.pop(f"{{{_XSI}}}schemaLocation", "")
@@ -182,10 +174,10 @@ def finished(
     if period is None:
         raise ManifestError("the packager wrote an MPD without a Period")
     for adaptation_set in period.findall(_name("AdaptationSet")):
-        _signal(adaptation_set, signals)
+        _signal(adaptation_set, periods[0].signals)
         if adaptation_set.get("contentType") == "audio":
             _split(adaptation_set, sounds)
-    for text in texts:
+    for text in periods[0].texts:
         period.append(_text_set(text))
     if sheets is not None:
         period.append(_image_set(sheets))
@@ -199,6 +191,7 @@ def finished(
     _mend_switching(period, renamed)
     for index, representation in enumerate(period.iter(_name("Representation")), start=1):
         representation.set("id", str(index))
+    key_periods.split(period, periods)
     etree.cleanup_namespaces(root, keep_ns_prefixes=["cenc", "mspr"])
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
@@ -297,12 +290,12 @@ def _schema_order(element: etree._Element) -> int:
     return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
-def _default_key_id(adaptation_set: etree._Element) -> str:
+def _default_key_id(adaptation_set: etree._Element) -> tuple[str, ...]:
     for element in adaptation_set.iter(_name("ContentProtection")):
         key_id = element.get("{urn:mpeg:cenc:2013}default_KID")
         if key_id:
-            return key_id.replace("-", "").lower()
-    return ""
+            return (key_id.replace("-", "").lower(),)
+    return ()
 
 
 def _folder(representation: etree._Element) -> str:

@@ -109,21 +109,55 @@ def segment_seconds(text: str) -> list[float]:
     ]
 
 
-def protected(text: str, signal: KeySignal | None, to_root: str) -> str:
-    """A media playlist of the packager with the right key lines; without any when `signal` is None."""
+@dataclass(frozen=True, slots=True)
+class KeyFrom:
+    """The key of a key period and where that begins.
+
+    Args:
+        first_segment: number of the period's first segment, from 1.
+        init: its init segment, beside the playlist.
+        signal: how the key is signalled.
+    """
+
+    first_segment: int
+    init: str
+    signal: KeySignal
+
+
+def protected(text: str, keys: Sequence[KeyFrom], to_root: str) -> str:
+    """A media playlist of the packager with the right key lines; without any when `keys` are none.
+
+    Segments are `<number>.m4s`. A key period begins with its init segment: of the packager's playlist only the first is
+    taken over. Nothing else changes there, so there is no discontinuity.
+    """
     out: list[str] = []
-    place = None
+    entry: list[str] = []
+    begun, reached = False, 0
     for line in _lines(text):
         if line.startswith(("##", "#EXT-X-KEY:")):
             continue
-        if place is None and line.startswith(("#EXTINF:", "#EXT-X-BYTERANGE:")):
-            place = len(out)
-        out.append(line)
-    if place is None:
+        begun = begun or line.startswith(("#EXTINF:", "#EXT-X-BYTERANGE:"))
+        if not begun or line == "#EXT-X-ENDLIST":
+            out.append(line)
+        elif line.startswith("#"):
+            entry.append(line)
+        else:
+            number = _number(line)
+            for key in [key for key in keys if reached < key.first_segment <= number][-1:]:
+                out += [f'#EXT-X-MAP:URI="{key.init}"'] if key.first_segment > 1 else []
+                out += key.signal.lines("#EXT-X-KEY", to_root)
+            out += [*entry, line]
+            reached, entry = number, []
+    if not reached:
         raise PlaylistError("the packager wrote a media playlist without segments")
-    if signal is not None:
-        out[place:place] = signal.lines("#EXT-X-KEY", to_root)
     return "\n".join(out) + "\n"
+
+
+def _number(uri: str) -> int:
+    found = re.fullmatch(r"([1-9][0-9]*)\.m4s", uri)
+    if found is None:
+        raise PlaylistError(f"{uri!r} is no segment of the packager's")
+    return int(found[1])
 
 
 def variant_attributes(text: str) -> dict[str, Mapping[str, str]]:

@@ -55,16 +55,6 @@ def boxed(systems: frozenset[System]) -> frozenset[System]:
     return (systems - {System.CLEARKEY, System.FAIRPLAY}) | common
 
 
-def key_formats(scheme: Scheme, systems: frozenset[System]) -> frozenset[str]:
-    """The key formats in HLS.
-
-    With cenc, ClearKey comes as `identity` too, which is all that Shaka Player knows. With cbcs it must not: hls.js would
-    take such a line for encrypted MPEG-2 transport streams, prefer it, and play nothing.
-    """
-    named = {KEY_FORMATS[system] for system in systems if system in KEY_FORMATS}
-    return frozenset(named | {IDENTITY} if scheme is Scheme.CENC and System.CLEARKEY in systems else named)
-
-
 @dataclass(frozen=True, slots=True)
 class KeySignal:
     """How the key of one track is signalled.
@@ -84,13 +74,18 @@ class KeySignal:
     headers: Mapping[System, bytes] = field(default_factory=dict)
 
     def lines(self, tag: str, to_root: str) -> list[str]:
-        """The HLS key lines, the key's URI seen from `to_root` (empty or `../…/`)."""
-        formats = key_formats(self.scheme, self.systems)
+        """The HLS key lines, the key's URI seen from `to_root` (empty or `../…/`).
+
+        Of ClearKey, Shaka Player knows `identity` alone, and hls.js its own format alone: with cbcs it takes `identity`
+        for encrypted transport streams, prefers it, and plays nothing. So there `METHOD=NONE` ends that line before any
+        segment comes (RFC 8216 §4.3.2.4). Shaka Player takes every key that it reads; hls.js keeps to the order, except
+        that it lets a new format count for the segments before it as well, unless `METHOD=NONE` stands between.
+        """
         way = f"{to_root}key/{self.key_id}"
         lines = []
-        if IDENTITY in formats:
-            lines.append(self._line(tag, way, IDENTITY))
         if System.CLEARKEY in self.systems:
+            ended = [f"{tag}:METHOD=NONE"] if self.scheme is Scheme.CBCS else []
+            lines += [*ended, self._line(tag, way, IDENTITY), *ended]
             lines.append(self._line(tag, way, KEY_FORMATS[System.CLEARKEY], named=True))
         if System.FAIRPLAY in self.systems:
             lines.append(self._line(tag, f"skd://{self.key_id}", KEY_FORMATS[System.FAIRPLAY]))

@@ -1,7 +1,7 @@
 """Looks whether a finished set signals each of its keys to each of its protection systems, and to no other.
 
 It reads what players read: the PSSH boxes of the init segments, the descriptors of the MPD, the key lines of the
-playlists. What it finds it compares with the key that `verification` measured in the track's own boxes.
+playlists. What it finds it compares with the keys that `verification` measured in the track's own boxes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from lxml import etree
 from services.kit import pssh
 from services.kit.pssh import PsshError
 from services.packaging import manifest, playlists
-from services.packaging.boxes import BoxError, read_init
-from services.packaging.tracks import Measured, Scheme, System
+from services.packaging.tracks import Measured, Scheme, System, UsedKey, init_name
 from services.packaging.verification import Unsound
 
 _SYSTEMS: Final = {
@@ -65,7 +64,7 @@ def check_signals(
     systems = frozenset() if scheme is Scheme.NONE else systems
     try:
         for track in tracks:
-            _check_boxes(root, track, tracks, systems)
+            _check_boxes(track, tracks, systems)
         _check_mpd((root / dash_path).read_bytes(), tracks, scheme, systems)
         master = (root / hls_path).read_text()
         for uri in playlists.uris(master):
@@ -73,49 +72,64 @@ def check_signals(
             if uri.endswith(".m3u8") and (found := track_of.get(str(PurePosixPath(uri).parent))) is not None:
                 _check_playlist(uri, (root / uri).read_text(), found, scheme, systems)
         _check_session_keys(master, tracks, systems)
-    except (BoxError, PsshError, manifest.ManifestError, playlists.PlaylistError, OSError, ValueError) as error:
+    except (PsshError, manifest.ManifestError, playlists.PlaylistError, OSError, ValueError) as error:
         raise Unsound(f"what is signalled cannot be read: {error}") from error
 
 
-def _check_boxes(root: Path, track: Measured, tracks: Sequence[Measured], systems: frozenset[System]) -> None:
+def _check_boxes(track: Measured, tracks: Sequence[Measured], systems: frozenset[System]) -> None:
     wanted = systems - {System.CLEARKEY, System.FAIRPLAY} | ({System.COMMON} if System.CLEARKEY in systems else set())
-    found = pssh.read_pssh(read_init(root / track.folder / "init.mp4").headers)
-    _check_systems(f"the init segment of {track.folder}", [_SYSTEMS.get(box.system) for box in found], wanted)
-    for box in found:
-        _check_key_ids(f"the init segment of {track.folder}", box, track, tracks)
+    for period, key in enumerate(track.keys):
+        where = f"{track.folder}/{init_name(period + 1)}"
+        found = pssh.read_pssh(key.headers)
+        _check_systems(where, [_SYSTEMS.get(box.system) for box in found], wanted)
+        for box in found:
+            _check_key_ids(where, box, key.key_id, {other.keys[period].key_id for other in _lasting(tracks, period)})
 
 
-def _check_key_ids(where: str, box: pssh.Pssh, track: Measured, tracks: Sequence[Measured]) -> None:
-    named = {key_id.hex() for key_id in box.named_key_ids()}
-    if track.key_id not in named:
-        raise Unsound(f"{where} does not name key {track.key_id} to {_SYSTEMS[box.system].value}")
-    if strange := named - {other.key_id for other in tracks}:
+def _lasting(tracks: Sequence[Measured], period: int) -> list[Measured]:
+    """The tracks that last into a key period, counted from 0."""
+    return [track for track in tracks if len(track.keys) > period]
+
+
+def _check_key_ids(where: str, box: pssh.Pssh, key_id: str, used: set[str]) -> None:
+    named = {named.hex() for named in box.named_key_ids()}
+    if key_id not in named:
+        raise Unsound(f"{where} does not name key {key_id} to {_SYSTEMS[box.system].value}")
+    if strange := named - used:
         raise Unsound(f"{where} names key {min(strange)}, which nothing is encrypted with")
 
 
 def _check_mpd(document: bytes, tracks: Sequence[Measured], scheme: Scheme, systems: frozenset[System]) -> None:
     left_out = {System.FAIRPLAY} | ({System.COMMON} if System.CLEARKEY in systems else set())
-    by_folder = {track.folder: track for track in tracks}
-    for adaptation_set in manifest.parse(document).iter(f"{{{manifest.MPD}}}AdaptationSet"):
-        here = [by_folder[folder] for folder in manifest.folders(adaptation_set) if folder in by_folder]
-        if not here:
-            continue
-        where = f"the MPD for {here[0].folder}"
-        if len({track.key_id for track in here}) != 1:
-            raise Unsound(f"{where} puts tracks of several keys into one set, which has room for one")
-        protections = list(adaptation_set.findall(f"{{{manifest.MPD}}}ContentProtection"))
-        schemes = [element.get("value") for element in protections if element.get("schemeIdUri") == _MP4_PROTECTION]
-        if schemes != ([] if scheme is Scheme.NONE else [scheme.value]):
-            raise Unsound(f"{where} says scheme {schemes} instead of {scheme.value}")
-        others = [element for element in protections if element.get("schemeIdUri") != _MP4_PROTECTION]
-        _check_systems(
-            where, [_DESCRIBED.get(element.get("schemeIdUri", "").lower()) for element in others], systems - left_out
-        )
-        for element in others:
-            _check_descriptor(where, element, here[0], tracks)
+    for number, period in enumerate(manifest.parse(document).iter(f"{{{manifest.MPD}}}Period")):
+        by_folder = {track.folder: track for track in _lasting(tracks, number)} or {t.folder: t for t in tracks}
+        for adaptation_set in period.iter(f"{{{manifest.MPD}}}AdaptationSet"):
+            here = [by_folder[folder] for folder in manifest.folders(adaptation_set) if folder in by_folder]
+            if here:
+                where = f"the MPD for {here[0].folder}"
+                _check_set(
+                    where, adaptation_set, {track.key_id_in(number) for track in here}, scheme, systems - left_out
+                )
+                for element in adaptation_set.findall(f"{{{manifest.MPD}}}ContentProtection"):
+                    if element.get("schemeIdUri") != _MP4_PROTECTION:
+                        used = {track.key_id_in(number) for track in _lasting(tracks, number)}
+                        _check_descriptor(where, element, here[0].key_id_in(number), used)
 
 
-def _check_descriptor(where: str, element: etree._Element, track: Measured, tracks: Sequence[Measured]) -> None:
+def _check_set(
+    where: str, adaptation_set: etree._Element, key_ids: set[str], scheme: Scheme, systems: frozenset[System]
+) -> None:
+    if len(key_ids) != 1:
+        raise Unsound(f"{where} puts tracks of several keys into one set, which has room for one")
+    protections = list(adaptation_set.findall(f"{{{manifest.MPD}}}ContentProtection"))
+    schemes = [element.get("value") for element in protections if element.get("schemeIdUri") == _MP4_PROTECTION]
+    if schemes != ([] if scheme is Scheme.NONE else [scheme.value]):
+        raise Unsound(f"{where} says scheme {schemes} instead of {scheme.value}")
+    others = [element.get("schemeIdUri", "").lower() for element in protections]
+    _check_systems(where, [_DESCRIBED.get(name) for name in others if name != _MP4_PROTECTION], systems)
+
+
+def _check_descriptor(where: str, element: etree._Element, key_id: str, used: set[str]) -> None:
     system = _DESCRIBED[element.get("schemeIdUri", "").lower()]
     text = element.findtext(_PSSH)
     if (text is None) != (system is System.CLEARKEY):
@@ -124,42 +138,54 @@ def _check_descriptor(where: str, element: etree._Element, track: Measured, trac
     if [_SYSTEMS.get(box.system) for box in boxes] != ([] if text is None else [system]):
         raise Unsound(f"{where} has the PSSH of another system for {system.value}")
     for box in boxes:
-        _check_key_ids(where, box, track, tracks)
+        _check_key_ids(where, box, key_id, used)
         if system is System.PLAYREADY and _decoded(element.findtext(_PRO) or "") != box.data:
             raise Unsound(f"{where} has a PlayReady object that is not that of its PSSH")
 
 
 def _check_playlist(path: str, text: str, track: Measured, scheme: Scheme, systems: frozenset[System]) -> None:
-    """The keys of a media playlist stand before its first segment, so that nothing of it is taken to be in the clear."""
-    lines = text.splitlines()
-    keys = [number for number, line in enumerate(lines) if line.startswith("#EXT-X-KEY:")]
-    first = next((number for number, line in enumerate(lines) if line.startswith("#EXTINF:")), len(lines))
-    if any(number > first for number in keys):
-        raise Unsound(f"{path} changes its keys in the middle")
-    found = [playlists.attributes(lines[number]) for number in keys]
-    formats = [_plain(key, "KEYFORMAT") or "identity" for key in found]
-    identity = scheme is Scheme.CENC and System.CLEARKEY in systems
-    if ("identity" in formats) != identity:
-        wrong = "no key" if identity else "a key"
-        raise Unsound(f'{path} has {wrong} of KEYFORMAT "identity", with which players of {scheme.value} do not play')
+    """The lines of each key stand before its first segment, so that nothing of it is taken to be in the clear."""
+    found: dict[int, list[str]] = {}
+    waiting: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("#EXT-X-KEY:"):
+            waiting.append(line)
+        elif not line.startswith("#") and waiting:
+            found[int(PurePosixPath(line).stem)], waiting = waiting, []
+    if set(found) != {key.first_segment for key in track.keys}:
+        raise Unsound(f"{path} changes its keys at {sorted(found)}, which is not where its segments do")
+    for key in track.keys:
+        _check_lines(path, found[key.first_segment], key, scheme, systems)
+
+
+def _check_lines(path: str, lines: Sequence[str], key: UsedKey, scheme: Scheme, systems: frozenset[System]) -> None:
+    keys = [playlists.attributes(line) for line in lines]
+    ends = [index for index, said in enumerate(keys) if said == {"METHOD": "NONE"}]
+    clearkey = System.CLEARKEY in systems
+    if ends != ([0, 2] if clearkey and scheme is Scheme.CBCS else []):
+        raise Unsound(f"{path} turns encryption off where it should not, or does not where it must for hls.js")
+    keys = [said for index, said in enumerate(keys) if index not in ends]
+    formats = [_plain(said, "KEYFORMAT") or "identity" for said in keys]
+    if formats.count("identity") != clearkey or (clearkey and formats[0] != "identity"):
+        raise Unsound(f'{path} does not begin with a key of KEYFORMAT "identity", the only one that Shaka Player knows')
     named = [_FORMATS.get(name) for name in formats if name != "identity"]
     _check_systems(path, named, systems - {System.COMMON})
-    for key in found:
-        _check_key_line(path, key, track, scheme)
+    for said in keys:
+        _check_key_line(path, said, key, scheme)
 
 
-def _check_key_line(path: str, key: dict[str, str], track: Measured, scheme: Scheme) -> None:
+def _check_key_line(path: str, said: dict[str, str], key: UsedKey, scheme: Scheme) -> None:
     method = {Scheme.CBCS: "SAMPLE-AES", Scheme.CENC: "SAMPLE-AES-CTR"}[scheme]
-    if key.get("METHOD") != method:
-        raise Unsound(f"{path} says METHOD={key.get('METHOD')} where {scheme.value} is {method}")
-    if key.get("IV", "") != (f"0x{track.constant_iv}" if track.constant_iv else ""):
+    if said.get("METHOD") != method:
+        raise Unsound(f"{path} says METHOD={said.get('METHOD')} where {scheme.value} is {method}")
+    if said.get("IV", "") != (f"0x{key.constant_iv}" if key.constant_iv else ""):
         raise Unsound(f"{path} gives another IV than its track has")
-    if key.get("KEYID", f"0x{track.key_id}") != f"0x{track.key_id}" or track.key_id not in _named(key):
-        raise Unsound(f"{path} does not name key {track.key_id} to {_plain(key, 'KEYFORMAT')}")
+    if said.get("KEYID", f"0x{key.key_id}") != f"0x{key.key_id}" or key.key_id not in _named(said):
+        raise Unsound(f"{path} does not name key {key.key_id} to {_plain(said, 'KEYFORMAT')}")
 
 
 def _check_session_keys(master: str, tracks: Sequence[Measured], systems: frozenset[System]) -> None:
-    """Every key to every licensed system, or none to any: see `KeySignal.session_lines`."""
+    """Every key of the first period to every licensed system, or none to any: see `KeySignal.session_lines`."""
     found = [playlists.attributes(line) for line in master.splitlines() if line.startswith("#EXT-X-SESSION-KEY:")]
     said = {(_FORMATS.get(_plain(key, "KEYFORMAT")), key_id) for key in found for key_id in _named(key)}
     if System.CLEARKEY in systems:
