@@ -65,7 +65,7 @@ def split(whole: etree._Element, periods: Sequence[KeyPeriod]) -> None:
     starts = [_start(whole, period) for period in periods]
     for number, (element, period) in enumerate(zip(copies, periods, strict=True), start=1):
         end = starts[number] if number < len(starts) else None
-        element.attrib.pop("duration", None)
+        element.attrib.pop("duration", "")
         element.set("id", str(number))
         element.set("start", f"PT{float(starts[number - 1]):.6f}S")
         texts = iter(period.texts)

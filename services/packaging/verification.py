@@ -10,7 +10,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -44,7 +43,7 @@ def measured(root: Path, folder: str, scheme: Scheme, key_ids: Sequence[str], se
         paths = _segment_paths(root / folder)
         inits = [read_init(path) for path in _init_paths(root / folder, len(paths), segments_per_period, len(key_ids))]
         first = inits[0]
-        for init, key_id in zip_longest(inits, key_ids[: len(inits)], fillvalue=""):
+        for init, key_id in zip(inits, key_ids[: len(inits)] or [""], strict=True):
             _check_protection(folder, init, scheme, key_id)
             if (init.timescale, init.default_duration) != (first.timescale, first.default_duration):
                 raise Unsound(f"the init segments of {folder} count time differently")
