@@ -115,3 +115,9 @@ async def keys_by_id(tx: Tx, package_id: str, key_ids: Sequence[bytes]) -> dict[
     """Keys of a package by their ids."""
     query = sa.select(*_SEALED).where(content_keys.c.key_id.in_(key_ids), content_keys.c.package_id == package_id)
     return {row.key_id: SealedKey(**row._asdict()) for row in await tx.execute(query)}
+
+
+async def keys_of(tx: Tx, package_id: str) -> dict[bytes, SealedKey]:
+    """All keys of a package by their ids, in the order of their labels."""
+    query = sa.select(*_SEALED).where(content_keys.c.package_id == package_id).order_by(content_keys.c.label)
+    return {row.key_id: SealedKey(**row._asdict()) for row in await tx.execute(query)}

@@ -71,12 +71,24 @@ class Vault:
         sealed = self._opened(kek).seal(key.key + key.iv, unsealed.bound_to)
         return SealedKey(key.key_id, package_id, key.label, organisation_id, kek.kek_id, 1, sealed)
 
+    def unsealed(self, key: SealedKey, kek: WrappedKek) -> ContentKey:
+        """Opens a content key with the key-encryption key that it is sealed under.
+
+        Raises:
+            Refusal: KEYSTORE_LOCKED.
+        """
+        return self._unsealed_with(key, self._kept(kek.kek_id) or self._opened(kek))
+
     async def _unsealed(self, tx: Tx, key: SealedKey) -> ContentKey:
-        known = self._open.get(key.kek_id)
-        if known is None or known[1] < time.monotonic():
-            opened = self._opened(await store.kek(tx, key.kek_id))
-        else:
-            opened = known[0]
+        opened = self._kept(key.kek_id) or self._opened(await store.kek(tx, key.kek_id))
+        return self._unsealed_with(key, opened)
+
+    def _kept(self, kek_id: str) -> KeyEncryptionKey | None:
+        known = self._open.get(kek_id)
+        return None if known is None or known[1] < time.monotonic() else known[0]
+
+    @staticmethod
+    def _unsealed_with(key: SealedKey, opened: KeyEncryptionKey) -> ContentKey:
         try:
             secret = opened.unseal(key.sealed, key.bound_to)
         except Locked:

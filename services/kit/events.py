@@ -1,6 +1,6 @@
 """Events and tasks: written to an outbox with the state they tell of, relayed to JetStream, handled once by whoever listens.
 
-- `announce` puts an event in the outbox in the caller's own transaction.
+- `announce` puts an event in the outbox in the caller's own transaction, `announce_all` many that earlier calls left to it.
 - `Relay` moves the outbox to JetStream; the event id is `Nats-Msg-Id`, so a relay that dies between publish and delete is harmless.
 - `Consumer` hands each event to a handler within a transaction that also notes the event id, so a second delivery does nothing.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -118,6 +120,43 @@ async def enqueue(tx: Tx, subject: str, payload: bytes) -> str:
     await tx.execute(sa.insert(outbox).values(event_id=event_id, subject=subject, payload=payload, headers=headers))
     tx.info[ANNOUNCED] = True
     return event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event about something that was done in an earlier call.
+
+    Attributes:
+        event_id: chosen then, so that telling it twice is telling it once.
+        correlation_id: of that call.
+    """
+
+    event_id: str
+    correlation_id: str
+    event: Message
+
+
+_ADD_MANY: Final = sa.text(
+    "INSERT INTO outbox (event_id, subject, payload, headers)"
+    " SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:subjects AS text[]), CAST(:payloads AS bytea[]), CAST(:headers AS jsonb[]))"
+)
+
+
+async def announce_all(tx: Tx, told: Sequence[Told]) -> None:
+    """Puts many events in the outbox, in their order, by one statement."""
+    if not told:
+        return
+    headers = [{_EVENT_ID_HEADER: one.event_id, telemetry.CORRELATION_HEADER: one.correlation_id} for one in told]
+    await tx.execute(
+        _ADD_MANY,
+        {
+            "ids": [one.event_id for one in told],
+            "subjects": [one.event.DESCRIPTOR.full_name for one in told],
+            "payloads": [one.event.SerializeToString() for one in told],
+            "headers": [json.dumps(one) for one in headers],
+        },
+    )
+    tx.info[ANNOUNCED] = True
 
 
 class Relay:

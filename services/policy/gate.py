@@ -72,10 +72,15 @@ class Gate:
         self._known.clear()
         self._shown.clear()
 
+    def knows(self, session_id: str) -> bool:
+        """Whether a session needs not be looked up."""
+        known = self._known.get(session_id)
+        return known is not None and time.monotonic() < known.until
+
     async def admit(
         self, kind: Kind, organisation_id: str, session_id: str, *, address: str = "", user_agent: str = ""
-    ) -> None:
-        """Goes on when the rules let the session through.
+    ) -> Session | None:
+        """Goes on when the rules let the session through. Returns the session; None while it cannot be looked up.
 
         Args:
             kind: what is asked for.
@@ -91,7 +96,7 @@ class Gate:
         if known is None or time.monotonic() >= known.until:
             looked_up = await self._looked_up(organisation_id, session_id)
             if looked_up is None:
-                return
+                return None
             known = looked_up
         now = self._clock.now()
         place = self._gathering.place(address, known.session.territory)
@@ -100,7 +105,7 @@ class Gate:
         facts = replace(known.facts, now=now, place=place, standing=Standing(expire_time=known.session.expire_time))
         decision = decide(known.rules, kind, facts)
         if decision.refusal is None:
-            return
+            return known.session
         self._recorder.note(
             Record.of(
                 decision,

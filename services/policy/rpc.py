@@ -24,6 +24,7 @@ from services.policy.follower import Follower
 from services.policy.gate import Gate
 from services.policy.grace import Grace
 from services.policy.judge import Judge, Known, PackageUnknown
+from services.policy.keys import KeyDecisions
 from services.policy.opening import Opened, Opening
 from services.policy.tickets import Tickets
 from services.policy.turns import Turns
@@ -58,6 +59,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         self._judge = judge
         self._opening = opening
         self._gate = gate
+        self._keys = KeyDecisions(judge, gate, follower)
         self._beats = beats
         self._turns = Turns()
         self._known = known
@@ -146,6 +148,12 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         return contract.AuthorizeKeysResponse(
             session_id=ticket.session_id, organisation_id=ticket.organisation_id, key_ids=granted
         )
+
+    async def BatchAuthorizeKeys(
+        self, request: contract.BatchAuthorizeKeysRequest, context: Context
+    ) -> contract.BatchAuthorizeKeysResponse:
+        """The same for many."""
+        return contract.BatchAuthorizeKeysResponse(decisions=await self._keys.all_of(request.asks))
 
     async def _created(self, request: contract.CreatePlaybackRequest) -> contract.CreatePlaybackResponse:
         organisation_id, now = current_call().organisation_id, self._clock.now()

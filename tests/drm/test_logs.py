@@ -145,7 +145,7 @@ async def test_no_log_line_holds_a_key_a_ticket_or_a_code(mesh: ProcessSettings,
             to_policy,
         )
         stubs = [drm_service_pb2_grpc.DrmServiceStub(channel) for channel in (packager, player)]
-        film, credentials = await use(Keys(scene, settings, *stubs))
+        film, credentials = await use(Keys(scene, settings, *stubs, player, player))
 
     text = log.read_text(encoding="utf-8", errors="replace")
     for method in (

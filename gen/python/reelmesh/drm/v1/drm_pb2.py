@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19reelmesh/drm/v1/drm.proto\x12\x0freelmesh.drm.v1\"`\n\nContentKey\x12\x14\n\x05label\x18\x01 \x01(\tR\x05label\x12\x15\n\x06key_id\x18\x02 \x01(\x0cR\x05keyId\x12\x15\n\x03key\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01R\x03key\x12\x0e\n\x02iv\x18\x04 \x01(\x0cR\x02iv\"D\n\x0b\x43learKeyJwk\x12\x10\n\x03kty\x18\x01 \x01(\tR\x03kty\x12\x10\n\x03kid\x18\x02 \x01(\tR\x03kid\x12\x11\n\x01k\x18\x03 \x01(\tB\x03\x80\x01\x01R\x01k*\x90\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_KEY_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_KEY_ID_MALFORMED\x10\x02\x12 \n\x1c\x45RROR_REASON_KEYSTORE_LOCKED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19reelmesh/drm/v1/drm.proto\x12\x0freelmesh.drm.v1\"`\n\nContentKey\x12\x14\n\x05label\x18\x01 \x01(\tR\x05label\x12\x15\n\x06key_id\x18\x02 \x01(\x0cR\x05keyId\x12\x15\n\x03key\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01R\x03key\x12\x0e\n\x02iv\x18\x04 \x01(\x0cR\x02iv\"D\n\x0b\x43learKeyJwk\x12\x10\n\x03kty\x18\x01 \x01(\tR\x03kty\x12\x10\n\x03kid\x18\x02 \x01(\tR\x03kid\x12\x11\n\x01k\x18\x03 \x01(\tB\x03\x80\x01\x01R\x01k*\xe8\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_KEY_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_KEY_ID_MALFORMED\x10\x02\x12 \n\x1c\x45RROR_REASON_KEYSTORE_LOCKED\x10\x03\x12\'\n#ERROR_REASON_SECURITY_LEVEL_TOO_LOW\x10\x04\x12#\n\x1f\x45RROR_REASON_OUTPUT_UNPROTECTED\x10\x05\x12$\n ERROR_REASON_OFFLINE_NOT_ALLOWED\x10\x06\x12 \n\x1c\x45RROR_REASON_LICENCE_REVOKED\x10\x07\x12\"\n\x1e\x45RROR_REASON_LICENCE_NOT_FOUND\x10\x08\x12\'\n#ERROR_REASON_LICENCE_POLICY_INVALID\x10\t\x12\"\n\x1e\x45RROR_REASON_DEVICE_NOT_PROVEN\x10\n\x12#\n\x1f\x45RROR_REASON_LICENCE_UNRECORDED\x10\x0b\x12*\n&ERROR_REASON_LICENCE_REQUEST_MALFORMED\x10\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLEARKEYJWK'].fields_by_name['k']._loaded_options = None
   _globals['_CLEARKEYJWK'].fields_by_name['k']._serialized_options = b'\200\001\001'
   _globals['_ERRORREASON']._serialized_start=215
-  _globals['_ERRORREASON']._serialized_end=359
+  _globals['_ERRORREASON']._serialized_end=703
   _globals['_CONTENTKEY']._serialized_start=46
   _globals['_CONTENTKEY']._serialized_end=142
   _globals['_CLEARKEYJWK']._serialized_start=144

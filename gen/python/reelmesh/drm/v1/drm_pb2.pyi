@@ -33,6 +33,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
     ERROR_REASON_KEYSTORE_LOCKED: _ErrorReason.ValueType  # 3
     """The root key cannot open the stored keys. Status FAILED_PRECONDITION. Metadata: `kek_id`."""
+    ERROR_REASON_SECURITY_LEVEL_TOO_LOW: _ErrorReason.ValueType  # 4
+    """All keys asked for are of kinds of track that need a safer decryption module than the one that asks. Status PERMISSION_DENIED.
+    Metadata: `labels` that were dropped, `least`: the least security level that would do, such as `HARDWARE`.
+    """
+    ERROR_REASON_OUTPUT_UNPROTECTED: _ErrorReason.ValueType  # 5
+    """All keys asked for are of kinds of track that must leave a device over protected outputs only, which the asking key system cannot
+    see to. Status PERMISSION_DENIED. Metadata: `labels` that were dropped, `hdcp`: the least version that would do, such as `V2_2`.
+    """
+    ERROR_REASON_OFFLINE_NOT_ALLOWED: _ErrorReason.ValueType  # 6
+    """The licence policy, the terms of the asset, or the way in which the playback was opened, allow no licence that is kept for watching
+    offline. Status PERMISSION_DENIED. Metadata: `by`: `licence_policy`, or `playback` when it was not opened as a download.
+    """
+    ERROR_REASON_LICENCE_REVOKED: _ErrorReason.ValueType  # 7
+    """The offline licence was revoked, and so is not renewed or issued again. Status PERMISSION_DENIED. Metadata: `licence_id`."""
+    ERROR_REASON_LICENCE_NOT_FOUND: _ErrorReason.ValueType  # 8
+    """There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`."""
+    ERROR_REASON_LICENCE_POLICY_INVALID: _ErrorReason.ValueType  # 9
+    """A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where."""
+    ERROR_REASON_DEVICE_NOT_PROVEN: _ErrorReason.ValueType  # 10
+    """The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
+    was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
+    """
+    ERROR_REASON_LICENCE_UNRECORDED: _ErrorReason.ValueType  # 11
+    """No licence can be recorded now, and so none is issued: the journal's disk is full, or the database has been away for too long.
+    Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
+    """
+    ERROR_REASON_LICENCE_REQUEST_MALFORMED: _ErrorReason.ValueType  # 12
+    """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -50,6 +78,34 @@ ERROR_REASON_KEY_ID_MALFORMED: ErrorReason.ValueType  # 2
 """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
 ERROR_REASON_KEYSTORE_LOCKED: ErrorReason.ValueType  # 3
 """The root key cannot open the stored keys. Status FAILED_PRECONDITION. Metadata: `kek_id`."""
+ERROR_REASON_SECURITY_LEVEL_TOO_LOW: ErrorReason.ValueType  # 4
+"""All keys asked for are of kinds of track that need a safer decryption module than the one that asks. Status PERMISSION_DENIED.
+Metadata: `labels` that were dropped, `least`: the least security level that would do, such as `HARDWARE`.
+"""
+ERROR_REASON_OUTPUT_UNPROTECTED: ErrorReason.ValueType  # 5
+"""All keys asked for are of kinds of track that must leave a device over protected outputs only, which the asking key system cannot
+see to. Status PERMISSION_DENIED. Metadata: `labels` that were dropped, `hdcp`: the least version that would do, such as `V2_2`.
+"""
+ERROR_REASON_OFFLINE_NOT_ALLOWED: ErrorReason.ValueType  # 6
+"""The licence policy, the terms of the asset, or the way in which the playback was opened, allow no licence that is kept for watching
+offline. Status PERMISSION_DENIED. Metadata: `by`: `licence_policy`, or `playback` when it was not opened as a download.
+"""
+ERROR_REASON_LICENCE_REVOKED: ErrorReason.ValueType  # 7
+"""The offline licence was revoked, and so is not renewed or issued again. Status PERMISSION_DENIED. Metadata: `licence_id`."""
+ERROR_REASON_LICENCE_NOT_FOUND: ErrorReason.ValueType  # 8
+"""There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`."""
+ERROR_REASON_LICENCE_POLICY_INVALID: ErrorReason.ValueType  # 9
+"""A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where."""
+ERROR_REASON_DEVICE_NOT_PROVEN: ErrorReason.ValueType  # 10
+"""The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
+was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
+"""
+ERROR_REASON_LICENCE_UNRECORDED: ErrorReason.ValueType  # 11
+"""No licence can be recorded now, and so none is issued: the journal's disk is full, or the database has been away for too long.
+Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
+"""
+ERROR_REASON_LICENCE_REQUEST_MALFORMED: ErrorReason.ValueType  # 12
+"""The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

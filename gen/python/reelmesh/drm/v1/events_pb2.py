@@ -23,15 +23,22 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from reelmesh.drm.v1 import licences_pb2 as reelmesh_dot_drm_dot_v1_dot_licences__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/drm/v1/events.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\rLicenceIssued\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x04 \x01(\tR\tkeySystem\x12\x39\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/drm/v1/events.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ereelmesh/drm/v1/licences.proto\"\xce\x04\n\rLicenceIssued\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x04 \x01(\tR\tkeySystem\x12\x39\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTime\x12\x1d\n\nlicence_id\x18\x06 \x01(\tR\tlicenceId\x12\'\n\x0forganisation_id\x18\x07 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x08 \x01(\tR\x08viewerId\x12\x1b\n\tdevice_id\x18\t \x01(\tR\x08\x64\x65viceId\x12\x45\n\x0esecurity_level\x18\n \x01(\x0e\x32\x1e.reelmesh.drm.v1.SecurityLevelR\rsecurityLevel\x12\x18\n\x07offline\x18\x0b \x01(\x08R\x07offline\x12%\n\x0epolicy_version\x18\x0c \x01(\x05R\rpolicyVersion\x12\x1d\n\nrenewal_of\x18\r \x01(\tR\trenewalOf\x12;\n\x0b\x65xpire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12&\n\x0f\x64ropped_key_ids\x18\x0f \x03(\tR\rdroppedKeyIds\"\xaa\x03\n\x0eLicenceRefused\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1d\n\npackage_id\x18\x03 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x04 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x05 \x01(\tR\tkeySystem\x12\x45\n\x0esecurity_level\x18\x06 \x01(\x0e\x32\x1e.reelmesh.drm.v1.SecurityLevelR\rsecurityLevel\x12#\n\rreason_domain\x18\x07 \x01(\tR\x0creasonDomain\x12\x16\n\x06reason\x18\x08 \x01(\tR\x06reason\x12;\n\x0brefuse_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrefuseTime\x12\x1b\n\tviewer_id\x18\n \x01(\tR\x08viewerId\x12\x1b\n\tdevice_id\x18\x0b \x01(\tR\x08\x64\x65viceId\"\xac\x02\n\x15OfflineLicenceRevoked\x12\x1d\n\nlicence_id\x18\x01 \x01(\tR\tlicenceId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1d\n\nsession_id\x18\x03 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x04 \x01(\tR\tpackageId\x12\x1b\n\tviewer_id\x18\x05 \x01(\tR\x08viewerId\x12\x1b\n\tdevice_id\x18\x06 \x01(\tR\x08\x64\x65viceId\x12\x16\n\x06\x61uthor\x18\x07 \x01(\tR\x06\x61uthor\x12;\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"w\n\x14LicencePolicyUpdated\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x36\n\x06policy\x18\x02 \x01(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyR\x06policyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.drm.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LICENCEISSUED']._serialized_start=83
-  _globals['_LICENCEISSUED']._serialized_end=275
+  _globals['_LICENCEISSUED']._serialized_start=115
+  _globals['_LICENCEISSUED']._serialized_end=705
+  _globals['_LICENCEREFUSED']._serialized_start=708
+  _globals['_LICENCEREFUSED']._serialized_end=1134
+  _globals['_OFFLINELICENCEREVOKED']._serialized_start=1137
+  _globals['_OFFLINELICENCEREVOKED']._serialized_end=1437
+  _globals['_LICENCEPOLICYUPDATED']._serialized_start=1439
+  _globals['_LICENCEPOLICYUPDATED']._serialized_end=1558
 # @@protoc_insertion_point(module_scope)

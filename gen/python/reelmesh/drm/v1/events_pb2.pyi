@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from reelmesh.drm.v1 import licences_pb2 as _licences_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -30,12 +31,38 @@ class LicenceIssued(_message.Message):
     KEY_IDS_FIELD_NUMBER: _builtins.int
     KEY_SYSTEM_FIELD_NUMBER: _builtins.int
     ISSUE_TIME_FIELD_NUMBER: _builtins.int
+    LICENCE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    SECURITY_LEVEL_FIELD_NUMBER: _builtins.int
+    OFFLINE_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    RENEWAL_OF_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    DROPPED_KEY_IDS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Playback session that asked."""
     package_id: _builtins.str
     """Package whose keys were given."""
     key_system: _builtins.str
     """Key system, such as `org.w3.clearkey` or `hls.identity`."""
+    licence_id: _builtins.str
+    """Id of the licence, `lic_` and a TypeID suffix."""
+    organisation_id: _builtins.str
+    """Owning organisation of the package."""
+    viewer_id: _builtins.str
+    """Who watches; empty when it was not said, or could not be looked up."""
+    device_id: _builtins.str
+    """Registered device; empty when the playback names none."""
+    security_level: _licences_pb2.SecurityLevel.ValueType
+    """Level of the decryption module."""
+    offline: _builtins.bool
+    """Whether it may be kept for watching offline."""
+    policy_version: _builtins.int
+    """Version of the licence policy that it was issued by."""
+    renewal_of: _builtins.str
+    """Licence that it renewed; empty when it was no renewal."""
     @_builtins.property
     def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Key ids given, 32 lower-case hex digits each."""
@@ -43,6 +70,14 @@ class LicenceIssued(_message.Message):
     @_builtins.property
     def issue_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends at the latest."""
+
+    @_builtins.property
+    def dropped_key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids that were asked for and left out, because the policy gives keys of their kind to safer players only."""
 
     def __init__(
         self,
@@ -52,11 +87,167 @@ class LicenceIssued(_message.Message):
         key_ids: _abc.Iterable[_builtins.str] | None = ...,
         key_system: _builtins.str = ...,
         issue_time: _timestamp_pb2.Timestamp | None = ...,
+        licence_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        security_level: _licences_pb2.SecurityLevel.ValueType = ...,
+        offline: _builtins.bool = ...,
+        policy_version: _builtins.int = ...,
+        renewal_of: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        dropped_key_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["issue_time", b"issue_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "issue_time", b"issue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["issue_time", b"issue_time", "key_ids", b"key_ids", "key_system", b"key_system", "package_id", b"package_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "dropped_key_ids", b"dropped_key_ids", "expire_time", b"expire_time", "issue_time", b"issue_time", "key_ids", b"key_ids", "key_system", b"key_system", "licence_id", b"licence_id", "offline", b"offline", "organisation_id", b"organisation_id", "package_id", b"package_id", "policy_version", b"policy_version", "renewal_of", b"renewal_of", "security_level", b"security_level", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LicenceIssued: _TypeAlias = LicenceIssued  # noqa: Y015
+
+@_typing.final
+class LicenceRefused(_message.Message):
+    """A player with a good ticket got no licence. Subject `reelmesh.drm.v1.LicenceRefused`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    KEY_SYSTEM_FIELD_NUMBER: _builtins.int
+    SECURITY_LEVEL_FIELD_NUMBER: _builtins.int
+    REASON_DOMAIN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REFUSE_TIME_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Playback session that asked."""
+    organisation_id: _builtins.str
+    """Owning organisation of the session."""
+    package_id: _builtins.str
+    """Package whose keys were asked for."""
+    key_system: _builtins.str
+    """Key system, such as `org.w3.clearkey`."""
+    security_level: _licences_pb2.SecurityLevel.ValueType
+    """Level of the decryption module."""
+    reason_domain: _builtins.str
+    """Domain of the reason, such as `policy.reelmesh`."""
+    reason: _builtins.str
+    """Reason, such as `SESSION_REVOKED`."""
+    viewer_id: _builtins.str
+    """Who watches; empty when it was not said, or was not looked up."""
+    device_id: _builtins.str
+    """Registered device; empty as above."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids asked for, 32 lower-case hex digits each; empty for all of the package."""
+
+    @_builtins.property
+    def refuse_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        key_system: _builtins.str = ...,
+        security_level: _licences_pb2.SecurityLevel.ValueType = ...,
+        reason_domain: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        refuse_time: _timestamp_pb2.Timestamp | None = ...,
+        viewer_id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refuse_time", b"refuse_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "key_ids", b"key_ids", "key_system", b"key_system", "organisation_id", b"organisation_id", "package_id", b"package_id", "reason", b"reason", "reason_domain", b"reason_domain", "refuse_time", b"refuse_time", "security_level", b"security_level", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LicenceRefused: _TypeAlias = LicenceRefused  # noqa: Y015
+
+@_typing.final
+class OfflineLicenceRevoked(_message.Message):
+    """An offline licence was revoked. Subject `reelmesh.drm.v1.OfflineLicenceRevoked`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LICENCE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    licence_id: _builtins.str
+    """Id of the licence that was issued first."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    session_id: _builtins.str
+    """Playback it was issued for."""
+    package_id: _builtins.str
+    """Package whose keys it holds."""
+    viewer_id: _builtins.str
+    """Who watches."""
+    device_id: _builtins.str
+    """Registered device."""
+    author: _builtins.str
+    """Who revoked it, such as `user/usr_…`."""
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        licence_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        author: _builtins.str = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revoke_time", b"revoke_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "device_id", b"device_id", "licence_id", b"licence_id", "organisation_id", b"organisation_id", "package_id", b"package_id", "revoke_time", b"revoke_time", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfflineLicenceRevoked: _TypeAlias = OfflineLicenceRevoked  # noqa: Y015
+
+@_typing.final
+class LicencePolicyUpdated(_message.Message):
+    """An organisation changed its licence policy. Subject `reelmesh.drm.v1.LicencePolicyUpdated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """The organisation."""
+    @_builtins.property
+    def policy(self) -> _licences_pb2.LicencePolicy:
+        """The new version."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        policy: _licences_pb2.LicencePolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation_id", b"organisation_id", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LicencePolicyUpdated: _TypeAlias = LicencePolicyUpdated  # noqa: Y015

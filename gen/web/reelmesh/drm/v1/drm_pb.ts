@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/drm/v1/drm.proto.
  */
 export const file_reelmesh_drm_v1_drm: GenFile = /*@__PURE__*/
-  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEqkAEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEANiBnByb3RvMw");
+  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEq6AMKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEAMSJwojRVJST1JfUkVBU09OX1NFQ1VSSVRZX0xFVkVMX1RPT19MT1cQBBIjCh9FUlJPUl9SRUFTT05fT1VUUFVUX1VOUFJPVEVDVEVEEAUSJAogRVJST1JfUkVBU09OX09GRkxJTkVfTk9UX0FMTE9XRUQQBhIgChxFUlJPUl9SRUFTT05fTElDRU5DRV9SRVZPS0VEEAcSIgoeRVJST1JfUkVBU09OX0xJQ0VOQ0VfTk9UX0ZPVU5EEAgSJwojRVJST1JfUkVBU09OX0xJQ0VOQ0VfUE9MSUNZX0lOVkFMSUQQCRIiCh5FUlJPUl9SRUFTT05fREVWSUNFX05PVF9QUk9WRU4QChIjCh9FUlJPUl9SRUFTT05fTElDRU5DRV9VTlJFQ09SREVEEAsSKgomRVJST1JfUkVBU09OX0xJQ0VOQ0VfUkVRVUVTVF9NQUxGT1JNRUQQDGIGcHJvdG8z");
 
 /**
  * One content key in the clear. It exists on the wire only between the DRM service and those that must have it: the packager,
@@ -128,6 +128,74 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_KEYSTORE_LOCKED = 3;
    */
   KEYSTORE_LOCKED = 3,
+
+  /**
+   * All keys asked for are of kinds of track that need a safer decryption module than the one that asks. Status PERMISSION_DENIED.
+   * Metadata: `labels` that were dropped, `least`: the least security level that would do, such as `HARDWARE`.
+   *
+   * @generated from enum value: ERROR_REASON_SECURITY_LEVEL_TOO_LOW = 4;
+   */
+  SECURITY_LEVEL_TOO_LOW = 4,
+
+  /**
+   * All keys asked for are of kinds of track that must leave a device over protected outputs only, which the asking key system cannot
+   * see to. Status PERMISSION_DENIED. Metadata: `labels` that were dropped, `hdcp`: the least version that would do, such as `V2_2`.
+   *
+   * @generated from enum value: ERROR_REASON_OUTPUT_UNPROTECTED = 5;
+   */
+  OUTPUT_UNPROTECTED = 5,
+
+  /**
+   * The licence policy, the terms of the asset, or the way in which the playback was opened, allow no licence that is kept for watching
+   * offline. Status PERMISSION_DENIED. Metadata: `by`: `licence_policy`, or `playback` when it was not opened as a download.
+   *
+   * @generated from enum value: ERROR_REASON_OFFLINE_NOT_ALLOWED = 6;
+   */
+  OFFLINE_NOT_ALLOWED = 6,
+
+  /**
+   * The offline licence was revoked, and so is not renewed or issued again. Status PERMISSION_DENIED. Metadata: `licence_id`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_REVOKED = 7;
+   */
+  LICENCE_REVOKED = 7,
+
+  /**
+   * There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_NOT_FOUND = 8;
+   */
+  LICENCE_NOT_FOUND = 8,
+
+  /**
+   * A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_POLICY_INVALID = 9;
+   */
+  LICENCE_POLICY_INVALID = 9,
+
+  /**
+   * The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
+   * was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_NOT_PROVEN = 10;
+   */
+  DEVICE_NOT_PROVEN = 10,
+
+  /**
+   * No licence can be recorded now, and so none is issued: the journal's disk is full, or the database has been away for too long.
+   * Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_UNRECORDED = 11;
+   */
+  LICENCE_UNRECORDED = 11,
+
+  /**
+   * The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_REQUEST_MALFORMED = 12;
+   */
+  LICENCE_REQUEST_MALFORMED = 12,
 }
 
 /**

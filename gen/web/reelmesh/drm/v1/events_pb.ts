@@ -8,13 +8,15 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { LicencePolicy, SecurityLevel } from "./licences_pb";
+import { file_reelmesh_drm_v1_licences } from "./licences_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/drm/v1/events.proto.
  */
 export const file_reelmesh_drm_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("ChxyZWVsbWVzaC9kcm0vdjEvZXZlbnRzLnByb3RvEg9yZWVsbWVzaC5kcm0udjEijAEKDUxpY2VuY2VJc3N1ZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSEgoKa2V5X3N5c3RlbRgEIAEoCRIuCgppc3N1ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChxyZWVsbWVzaC9kcm0vdjEvZXZlbnRzLnByb3RvEg9yZWVsbWVzaC5kcm0udjEingMKDUxpY2VuY2VJc3N1ZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSEgoKa2V5X3N5c3RlbRgEIAEoCRIuCgppc3N1ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsaWNlbmNlX2lkGAYgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgHIAEoCRIRCgl2aWV3ZXJfaWQYCCABKAkSEQoJZGV2aWNlX2lkGAkgASgJEjYKDnNlY3VyaXR5X2xldmVsGAogASgOMh4ucmVlbG1lc2guZHJtLnYxLlNlY3VyaXR5TGV2ZWwSDwoHb2ZmbGluZRgLIAEoCBIWCg5wb2xpY3lfdmVyc2lvbhgMIAEoBRISCgpyZW5ld2FsX29mGA0gASgJEi8KC2V4cGlyZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9kcm9wcGVkX2tleV9pZHMYDyADKAkirAIKDkxpY2VuY2VSZWZ1c2VkEhIKCnNlc3Npb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSDwoHa2V5X2lkcxgEIAMoCRISCgprZXlfc3lzdGVtGAUgASgJEjYKDnNlY3VyaXR5X2xldmVsGAYgASgOMh4ucmVlbG1lc2guZHJtLnYxLlNlY3VyaXR5TGV2ZWwSFQoNcmVhc29uX2RvbWFpbhgHIAEoCRIOCgZyZWFzb24YCCABKAkSLwoLcmVmdXNlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXZpZXdlcl9pZBgKIAEoCRIRCglkZXZpY2VfaWQYCyABKAki0wEKFU9mZmxpbmVMaWNlbmNlUmV2b2tlZBISCgpsaWNlbmNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEhIKCnBhY2thZ2VfaWQYBCABKAkSEQoJdmlld2VyX2lkGAUgASgJEhEKCWRldmljZV9pZBgGIAEoCRIOCgZhdXRob3IYByABKAkSLwoLcmV2b2tlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl8KFExpY2VuY2VQb2xpY3lVcGRhdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIuCgZwb2xpY3kYAiABKAsyHi5yZWVsbWVzaC5kcm0udjEuTGljZW5jZVBvbGljeWIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_drm_v1_licences]);
 
 /**
  * A player received keys. Subject `reelmesh.drm.v1.LicenceIssued`.
@@ -56,6 +58,76 @@ export type LicenceIssued = Message<"reelmesh.drm.v1.LicenceIssued"> & {
    * @generated from field: google.protobuf.Timestamp issue_time = 5;
    */
   issueTime?: Timestamp | undefined;
+
+  /**
+   * Id of the licence, `lic_` and a TypeID suffix.
+   *
+   * @generated from field: string licence_id = 6;
+   */
+  licenceId: string;
+
+  /**
+   * Owning organisation of the package.
+   *
+   * @generated from field: string organisation_id = 7;
+   */
+  organisationId: string;
+
+  /**
+   * Who watches; empty when it was not said, or could not be looked up.
+   *
+   * @generated from field: string viewer_id = 8;
+   */
+  viewerId: string;
+
+  /**
+   * Registered device; empty when the playback names none.
+   *
+   * @generated from field: string device_id = 9;
+   */
+  deviceId: string;
+
+  /**
+   * Level of the decryption module.
+   *
+   * @generated from field: reelmesh.drm.v1.SecurityLevel security_level = 10;
+   */
+  securityLevel: SecurityLevel;
+
+  /**
+   * Whether it may be kept for watching offline.
+   *
+   * @generated from field: bool offline = 11;
+   */
+  offline: boolean;
+
+  /**
+   * Version of the licence policy that it was issued by.
+   *
+   * @generated from field: int32 policy_version = 12;
+   */
+  policyVersion: number;
+
+  /**
+   * Licence that it renewed; empty when it was no renewal.
+   *
+   * @generated from field: string renewal_of = 13;
+   */
+  renewalOf: string;
+
+  /**
+   * When it ends at the latest.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 14;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * Key ids that were asked for and left out, because the policy gives keys of their kind to safer players only.
+   *
+   * @generated from field: repeated string dropped_key_ids = 15;
+   */
+  droppedKeyIds: string[];
 };
 
 /**
@@ -64,4 +136,193 @@ export type LicenceIssued = Message<"reelmesh.drm.v1.LicenceIssued"> & {
  */
 export const LicenceIssuedSchema: GenMessage<LicenceIssued> = /*@__PURE__*/
   messageDesc(file_reelmesh_drm_v1_events, 0);
+
+/**
+ * A player with a good ticket got no licence. Subject `reelmesh.drm.v1.LicenceRefused`.
+ *
+ * @generated from message reelmesh.drm.v1.LicenceRefused
+ */
+export type LicenceRefused = Message<"reelmesh.drm.v1.LicenceRefused"> & {
+  /**
+   * Playback session that asked.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * Owning organisation of the session.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Package whose keys were asked for.
+   *
+   * @generated from field: string package_id = 3;
+   */
+  packageId: string;
+
+  /**
+   * Key ids asked for, 32 lower-case hex digits each; empty for all of the package.
+   *
+   * @generated from field: repeated string key_ids = 4;
+   */
+  keyIds: string[];
+
+  /**
+   * Key system, such as `org.w3.clearkey`.
+   *
+   * @generated from field: string key_system = 5;
+   */
+  keySystem: string;
+
+  /**
+   * Level of the decryption module.
+   *
+   * @generated from field: reelmesh.drm.v1.SecurityLevel security_level = 6;
+   */
+  securityLevel: SecurityLevel;
+
+  /**
+   * Domain of the reason, such as `policy.reelmesh`.
+   *
+   * @generated from field: string reason_domain = 7;
+   */
+  reasonDomain: string;
+
+  /**
+   * Reason, such as `SESSION_REVOKED`.
+   *
+   * @generated from field: string reason = 8;
+   */
+  reason: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp refuse_time = 9;
+   */
+  refuseTime?: Timestamp | undefined;
+
+  /**
+   * Who watches; empty when it was not said, or was not looked up.
+   *
+   * @generated from field: string viewer_id = 10;
+   */
+  viewerId: string;
+
+  /**
+   * Registered device; empty as above.
+   *
+   * @generated from field: string device_id = 11;
+   */
+  deviceId: string;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.LicenceRefused.
+ * Use `create(LicenceRefusedSchema)` to create a new message.
+ */
+export const LicenceRefusedSchema: GenMessage<LicenceRefused> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 1);
+
+/**
+ * An offline licence was revoked. Subject `reelmesh.drm.v1.OfflineLicenceRevoked`.
+ *
+ * @generated from message reelmesh.drm.v1.OfflineLicenceRevoked
+ */
+export type OfflineLicenceRevoked = Message<"reelmesh.drm.v1.OfflineLicenceRevoked"> & {
+  /**
+   * Id of the licence that was issued first.
+   *
+   * @generated from field: string licence_id = 1;
+   */
+  licenceId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Playback it was issued for.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+
+  /**
+   * Package whose keys it holds.
+   *
+   * @generated from field: string package_id = 4;
+   */
+  packageId: string;
+
+  /**
+   * Who watches.
+   *
+   * @generated from field: string viewer_id = 5;
+   */
+  viewerId: string;
+
+  /**
+   * Registered device.
+   *
+   * @generated from field: string device_id = 6;
+   */
+  deviceId: string;
+
+  /**
+   * Who revoked it, such as `user/usr_…`.
+   *
+   * @generated from field: string author = 7;
+   */
+  author: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp revoke_time = 8;
+   */
+  revokeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.OfflineLicenceRevoked.
+ * Use `create(OfflineLicenceRevokedSchema)` to create a new message.
+ */
+export const OfflineLicenceRevokedSchema: GenMessage<OfflineLicenceRevoked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 2);
+
+/**
+ * An organisation changed its licence policy. Subject `reelmesh.drm.v1.LicencePolicyUpdated`.
+ *
+ * @generated from message reelmesh.drm.v1.LicencePolicyUpdated
+ */
+export type LicencePolicyUpdated = Message<"reelmesh.drm.v1.LicencePolicyUpdated"> & {
+  /**
+   * The organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The new version.
+   *
+   * @generated from field: reelmesh.drm.v1.LicencePolicy policy = 2;
+   */
+  policy?: LicencePolicy | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.LicencePolicyUpdated.
+ * Use `create(LicencePolicyUpdatedSchema)` to create a new message.
+ */
+export const LicencePolicyUpdatedSchema: GenMessage<LicencePolicyUpdated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 3);
 
