@@ -33,7 +33,7 @@ LOST: Final = Counter(
     "reelmesh_licence_journal_damaged_bytes_total", "Bytes of the journal that could not be read back."
 )
 
-_BATCH: Final = 500
+_BATCH: Final = 1000
 _IDLE_ROLL: Final = 5.0
 """Seconds after which a segment that is drained and not written any more is removed."""
 _ADOPT_EVERY: Final = 30.0
@@ -48,7 +48,7 @@ class Drain:
         every: seconds between two looks while there is little to do.
     """
 
-    def __init__(self, database: Database, journal: Journal, *, every: float = 0.2) -> None:
+    def __init__(self, database: Database, journal: Journal, *, every: float = 0.5) -> None:
         self._database = database
         self._journal = journal
         self._every = every
