@@ -146,14 +146,19 @@ def _check_descriptor(where: str, element: etree._Element, key_id: str, used: se
 def _check_playlist(path: str, text: str, track: Measured, scheme: Scheme, systems: frozenset[System]) -> None:
     """The lines of each key stand before its first segment, so that nothing of it is taken to be in the clear."""
     found: dict[int, list[str]] = {}
+    inits: list[str] = []
     waiting: list[str] = []
     for line in text.splitlines():
-        if line.startswith("#EXT-X-KEY:"):
+        if line.startswith("#EXT-X-MAP:"):
+            inits.append(_plain(playlists.attributes(line), "URI"))
+        elif line.startswith("#EXT-X-KEY:"):
             waiting.append(line)
         elif not line.startswith("#") and waiting:
             found[int(PurePosixPath(line).stem)], waiting = waiting, []
     if set(found) != {key.first_segment for key in track.keys}:
         raise Unsound(f"{path} changes its keys at {sorted(found)}, which is not where its segments do")
+    if inits != [init_name(period) for period in range(1, max(len(track.keys), 1) + 1)]:
+        raise Unsound(f"{path} names the init segments {', '.join(inits) or 'none'}")
     for key in track.keys:
         _check_lines(path, found[key.first_segment], key, scheme, systems)
 

@@ -94,14 +94,20 @@ async def test_subtitles_are_a_playlist_of_one_file_as_long_as_the_film(finished
 
 
 @pytest.mark.parametrize("folder", ["video/360p", "video/180p", "audio/en", "audio/en-6ch", "audio/fr"])
-async def test_with_cbcs_clearkey_has_its_own_line_alone(folder: str, finished: Finished) -> None:
+async def test_with_cbcs_the_line_for_shaka_is_ended_before_the_one_for_hls_js(folder: str, finished: Finished) -> None:
     """hls.js takes `identity` with SAMPLE-AES for encrypted transport streams, prefers it, and plays nothing."""
     made = await finished(Scheme.CBCS)
     key_id = KEYS[{"video/360p": "HD", "video/180p": "SD"}.get(folder, "AUDIO")].key_id.hex()
-    (key,) = tags(made.text(f"{folder}/main.m3u8"), "EXT-X-KEY")
-    assert (key["METHOD"], key["KEYFORMAT"]) == ("SAMPLE-AES", "org.w3.clearkey")
-    assert (key["IV"], key["KEYID"]) == (f"0x{IV.hex()}", f"0x{key_id}")
-    assert urljoin(urljoin(ROOT, f"{folder}/main.m3u8"), key["URI"]) == f"{ROOT}key/{key_id}"
+    before, identity, after, clearkey = tags(made.text(f"{folder}/main.m3u8"), "EXT-X-KEY")
+    assert before == after == {"METHOD": "NONE"}
+    assert (identity["KEYFORMAT"], clearkey["KEYFORMAT"], clearkey["KEYID"]) == (
+        "identity",
+        "org.w3.clearkey",
+        f"0x{key_id}",
+    )
+    for key in (identity, clearkey):
+        assert (key["METHOD"], key["IV"]) == ("SAMPLE-AES", f"0x{IV.hex()}")
+        assert urljoin(urljoin(ROOT, f"{folder}/main.m3u8"), key["URI"]) == f"{ROOT}key/{key_id}"
 
 
 async def test_with_cenc_players_that_fetch_keys_themselves_have_a_line_too(finished: Finished) -> None:

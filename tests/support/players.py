@@ -72,6 +72,13 @@ class ThreePlayers:
         )
         return next(error for error in await self.errors(player) if error["fatal"])
 
+    async def frames(self, player: str) -> int:
+        """How many pictures the player has shown."""
+        shown: int = await self.page.eval_on_selector(
+            f"#{player}", "video => video.getVideoPlaybackQuality().totalVideoFrames"
+        )
+        return shown
+
     async def licences(self, player: str) -> list[dict[str, Any]]:
         """What the player's decryption module was given: the key ids and the licence's id of each licence."""
         found: list[dict[str, Any]] = await self.page.evaluate("player => window.players.licences[player]", player)
