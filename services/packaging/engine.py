@@ -232,11 +232,9 @@ def _finish(request: PackageRequest) -> PackageResult:
     seconds = max(track.seconds for track in tracks[: len(request.video)])
     signals = _signals(request, tracks)
     packagers_master = (output / HLS_PATH).read_text()
+    native = protection.has_native_playlists(request.scheme, request.systems)
     for track in tracks:
-        for name in ("main.m3u8", "iframes.m3u8"):
-            path = output / track.folder / name
-            if path.exists():
-                path.write_text(playlists.protected(path.read_text(), signals[track.folder], "../../"))
+        _write_playlists(output / track.folder, signals[track.folder], native=native)
     firsts = [keys[0].signal for keys in signals.values() if keys]
     for text, name in zip(request.text, presentation.text_names(request.text), strict=True):
         _add_text(output, text, name, seconds)
@@ -254,6 +252,8 @@ def _finish(request: PackageRequest) -> PackageResult:
         thumbnails_bits=0 if sheets is None else sheets.bits,
     )
     (output / HLS_PATH).write_text(multivariant.text())
+    if native:
+        (output / protection.NATIVE_PATH).write_text(multivariant.native().text())
     (output / DASH_PATH).write_bytes(
         manifest.finished(
             mpd,
@@ -265,6 +265,17 @@ def _finish(request: PackageRequest) -> PackageResult:
     verification.check_manifests(output, DASH_PATH, HLS_PATH, tracks)
     signalling.check_signals(output, DASH_PATH, HLS_PATH, tracks, scheme=request.scheme, systems=request.systems)
     return _result(request, tracks, seconds)
+
+
+def _write_playlists(folder: Path, keys: Sequence[KeyFrom], *, native: bool) -> None:
+    """A track's playlists with the key lines that belong there."""
+    packagers = (folder / "main.m3u8").read_text()
+    (folder / "main.m3u8").write_text(playlists.protected(packagers, keys, "../../"))
+    if native:
+        path = folder / playlists.native_path("main.m3u8")
+        path.write_text(playlists.protected(packagers, keys, "../../", native=True))
+    if (iframes := folder / "iframes.m3u8").exists():
+        iframes.write_text(playlists.protected(iframes.read_text(), keys, "../../"))
 
 
 def _measure(request: PackageRequest) -> tuple[Measured, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.packaging.protection import KeySignal
@@ -124,8 +124,10 @@ class KeyFrom:
     signal: KeySignal
 
 
-def protected(text: str, keys: Sequence[KeyFrom], to_root: str) -> str:
+def protected(text: str, keys: Sequence[KeyFrom], to_root: str, *, native: bool = False) -> str:
     """A media playlist of the packager with the right key lines; without any when `keys` are none.
+
+    With `native` they are those for Apple's player, see `KeySignal.native_lines`.
 
     Segments are `<number>.m4s`. A key period begins with its init segment: of the packager's playlist only the first is
     taken over. Nothing else changes there, so there is no discontinuity.
@@ -145,7 +147,7 @@ def protected(text: str, keys: Sequence[KeyFrom], to_root: str) -> str:
             number = _number(line)
             for key in [key for key in keys if reached < key.first_segment <= number][-1:]:
                 out += [f'#EXT-X-MAP:URI="{key.init}"'] if key.first_segment > 1 else []
-                out += key.signal.lines("#EXT-X-KEY", to_root)
+                out += (key.signal.native_lines if native else key.signal.lines)("#EXT-X-KEY", to_root)
             out += [*entry, line]
             reached, entry = number, []
     if not reached:
@@ -176,6 +178,11 @@ def variant_attributes(text: str) -> dict[str, Mapping[str, str]]:
     return found
 
 
+def native_path(playlist: str) -> str:
+    """The playlist for Apple's player beside a track's, see `KeySignal.native_lines`."""
+    return playlist.removesuffix("main.m3u8") + "native.m3u8"
+
+
 @dataclass(frozen=True, slots=True)
 class Multivariant:
     """Everything that the multivariant playlist names."""
@@ -188,6 +195,16 @@ class Multivariant:
     thumbnails: Thumbnails | None = None
     thumbnails_playlist: str = ""
     thumbnails_bits: int = 0
+
+    def native(self) -> Multivariant:
+        """The same film for Apple's player, see `KeySignal.native_lines`."""
+        return replace(
+            self,
+            pictures=[replace(picture, playlist=native_path(picture.playlist)) for picture in self.pictures],
+            sounds=[replace(sound, playlist=native_path(sound.playlist)) for sound in self.sounds],
+            iframes=(),
+            session_keys=(),
+        )
 
     def text(self) -> str:
         """The playlist."""

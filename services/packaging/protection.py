@@ -20,6 +20,8 @@ from services.packaging.tracks import ContentKey, Scheme, System
 DASH: Final = "urn:mpeg:dash:schema:mpd:2011"
 CENC: Final = "urn:mpeg:cenc:2013"
 PLAYREADY: Final = "urn:microsoft:playready"
+NATIVE_PATH: Final = "native.m3u8"
+"""The multivariant playlist for Apple's player, where there is one: see `has_native_playlists`."""
 IDENTITY: Final = "identity"
 """The key format of players that fetch keys by themselves (RFC 8216 §4.3.2.4)."""
 
@@ -98,6 +100,10 @@ class KeySignal:
             lines.append(self._line(tag, way, KEY_FORMATS[System.PLAYREADY]))
         return lines
 
+    def native_lines(self, tag: str, to_root: str) -> list[str]:
+        """The one key line for players that fetch keys by themselves and read no other: Apple's, without FairPlay."""
+        return [self._line(tag, f"{to_root}key/{self.key_id}", IDENTITY)]
+
     def session_lines(self) -> list[str]:
         """The session key lines of the multivariant playlist, for licensed systems alone.
 
@@ -132,6 +138,15 @@ class KeySignal:
             (header,) = pssh.read_pssh(self.headers[system])
             etree.SubElement(element, f"{{{PLAYREADY}}}pro", nsmap={"mspr": PLAYREADY}).text = _base64(header.data)
         return element
+
+
+def has_native_playlists(scheme: Scheme, systems: frozenset[System]) -> bool:
+    """Whether a set has a second multivariant playlist, see `KeySignal.native_lines`.
+
+    With cbcs, what hls.js needs ends the only line that Apple's player could use. With FairPlay it has a line of its own;
+    cenc it does not play at all.
+    """
+    return scheme is Scheme.CBCS and System.CLEARKEY in systems and System.FAIRPLAY not in systems
 
 
 def headers(

@@ -18,6 +18,7 @@ from lxml import etree
 from services.kit import pssh
 from services.kit.pssh import PsshError
 from services.packaging import manifest, playlists
+from services.packaging.protection import NATIVE_PATH, has_native_playlists
 from services.packaging.tracks import Measured, Scheme, System, UsedKey, init_name
 from services.packaging.verification import Unsound
 
@@ -67,11 +68,10 @@ def check_signals(
             _check_boxes(track, tracks, systems)
         _check_mpd((root / dash_path).read_bytes(), tracks, scheme, systems)
         master = (root / hls_path).read_text()
-        for uri in playlists.uris(master):
-            track_of = {track.folder: track for track in tracks}
-            if uri.endswith(".m3u8") and (found := track_of.get(str(PurePosixPath(uri).parent))) is not None:
-                _check_playlist(uri, (root / uri).read_text(), found, scheme, systems)
+        _check_playlists(root, master, tracks, scheme, systems)
         _check_session_keys(master, tracks, systems)
+        if has_native_playlists(scheme, systems):
+            _check_playlists(root, (root / NATIVE_PATH).read_text(), tracks, scheme, frozenset())
     except (PsshError, manifest.ManifestError, playlists.PlaylistError, OSError, ValueError) as error:
         raise Unsound(f"what is signalled cannot be read: {error}") from error
 
@@ -143,6 +143,16 @@ def _check_descriptor(where: str, element: etree._Element, key_id: str, used: se
             raise Unsound(f"{where} has a PlayReady object that is not that of its PSSH")
 
 
+def _check_playlists(
+    root: Path, master: str, tracks: Sequence[Measured], scheme: Scheme, systems: frozenset[System]
+) -> None:
+    """The media playlists of a multivariant one; those of Apple's player have their own key line and no system's."""
+    track_of = {track.folder: track for track in tracks}
+    for uri in playlists.uris(master):
+        if uri.endswith(".m3u8") and (found := track_of.get(str(PurePosixPath(uri).parent))) is not None:
+            _check_playlist(uri, (root / uri).read_text(), found, scheme, systems)
+
+
 def _check_playlist(path: str, text: str, track: Measured, scheme: Scheme, systems: frozenset[System]) -> None:
     """The lines of each key stand before its first segment, so that nothing of it is taken to be in the clear."""
     found: dict[int, list[str]] = {}
@@ -167,11 +177,12 @@ def _check_lines(path: str, lines: Sequence[str], key: UsedKey, scheme: Scheme, 
     keys = [playlists.attributes(line) for line in lines]
     ends = [index for index, said in enumerate(keys) if said == {"METHOD": "NONE"}]
     clearkey = System.CLEARKEY in systems
+    identity = clearkey or not systems
     if ends != ([0, 2] if clearkey and scheme is Scheme.CBCS else []):
         raise Unsound(f"{path} turns encryption off where it should not, or does not where it must for hls.js")
     keys = [said for index, said in enumerate(keys) if index not in ends]
     formats = [_plain(said, "KEYFORMAT") or "identity" for said in keys]
-    if formats.count("identity") != clearkey or (clearkey and formats[0] != "identity"):
+    if formats.count("identity") != identity or (identity and formats[0] != "identity"):
         raise Unsound(f'{path} does not begin with a key of KEYFORMAT "identity", the only one that Shaka Player knows')
     named = [_FORMATS.get(name) for name in formats if name != "identity"]
     _check_systems(path, named, systems - {System.COMMON})

@@ -15,6 +15,7 @@ from typing import Final
 
 from services.packaging import manifest, playlists
 from services.packaging.boxes import BoxError, InitSegment, MediaSegment, read_init, read_segment
+from services.packaging.protection import NATIVE_PATH
 from services.packaging.tracks import Measured, Scheme, UsedKey, init_name
 
 _SAFE_URI: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
@@ -100,6 +101,8 @@ def check_manifests(root: Path, dash_path: str, hls_path: str, tracks: Iterable[
             _check_file(root, PurePosixPath("."), uri)
         _check_against_mpd(manifest.described(mpd), by_folder)
         _check_playlists(root, hls_path, by_folder)
+        if (root / NATIVE_PATH).exists():
+            _check_playlists(root, NATIVE_PATH, by_folder)
     except (manifest.ManifestError, playlists.PlaylistError, OSError, ValueError) as error:
         raise Unsound(f"a manifest cannot be read: {error}") from error
 

@@ -110,6 +110,22 @@ async def test_with_cbcs_the_line_for_shaka_is_ended_before_the_one_for_hls_js(f
         assert urljoin(urljoin(ROOT, f"{folder}/main.m3u8"), key["URI"]) == f"{ROOT}key/{key_id}"
 
 
+async def test_apple_s_player_has_playlists_whose_only_key_is_one_it_fetches_itself(finished: Finished) -> None:
+    made = await finished(Scheme.CBCS)
+    native, master = made.text("native.m3u8"), made.text("master.m3u8")
+    children = [uri for uri in playlists.uris(native) if uri.startswith(("video/", "audio/"))]
+    assert {Path(uri).parent for uri in children} == {Path(track.folder) for track in made.result.tracks}
+    for uri in children:
+        (key,) = tags(made.text(uri), "EXT-X-KEY")
+        assert (key["METHOD"], key["KEYFORMAT"], key["IV"]) == ("SAMPLE-AES", "identity", f"0x{IV.hex()}")
+        assert playlists.segment_seconds(made.text(uri)) == playlists.segment_seconds(
+            made.text(uri.replace("native", "main"))
+        )
+    assert tags(native, "EXT-X-STREAM-INF") == tags(master, "EXT-X-STREAM-INF")
+    for scheme in (Scheme.CENC, Scheme.NONE):
+        assert not ((await finished(scheme)).root / "native.m3u8").exists()
+
+
 async def test_with_cenc_players_that_fetch_keys_themselves_have_a_line_too(finished: Finished) -> None:
     made = await finished(Scheme.CENC)
     keys = tags(made.text("video/180p/main.m3u8"), "EXT-X-KEY")

@@ -5,6 +5,7 @@
   const errors = { shaka: [], hls: [], dash: [] };
   const licences = { shaka: [], hls: [], dash: [] };
   const sessions = { shaka: new Map(), hls: new Map(), dash: new Map() };
+  const named = { shaka: new Map(), hls: new Map(), dash: new Map() }; // key id → licence
   const running = {};
   const licenceUrls = {};
 
@@ -24,18 +25,27 @@
     session.update = (response) => {
       const licence = JSON.parse(new TextDecoder().decode(response));
       const owner = owners.get(this) ?? "";
-      licences[owner]?.push({ kids: licence.keys.map((key) => key.kid), licence_id: licence.licence_id ?? "" });
-      sessions[owner]?.set(session, licence);
+      if (owner in licences) {
+        licences[owner].push({ kids: licence.keys.map((key) => key.kid), licence_id: licence.licence_id ?? "" });
+        sessions[owner].set(session, licence);
+        remember(owner, licence);
+      }
       return update(response);
     };
     return session;
   };
 
+  function remember(name, licence) {
+    if (licence.licence_id === undefined) return;
+    for (const { kid } of licence.keys) named[name].set(kid, licence.licence_id);
+  }
+
   // A licence of ClearKey says in members of its own when to ask again; no decryption module does it by itself.
   async function renew(name) {
     const ids = [];
     for (const [session, licence] of [...sessions[name]]) {
-      const asked = { kids: licence.keys.map((key) => key.kid), type: "temporary", renewal_of: licence.licence_id };
+      const kids = licence.keys.map((key) => key.kid);
+      const asked = { kids, type: "temporary", renewal_of: named[name].get(kids[0]) };
       const answer = await fetch(licenceUrls[name], { method: "POST", body: JSON.stringify(asked) });
       if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
       const body = await answer.arrayBuffer();
@@ -99,6 +109,11 @@
         const { responseCode, serverResponse } = error.data ?? {};
         errors.dash.push({ code: error.code, fatal: true, status: responseCode ?? 0, body: serverResponse ?? null });
       });
+      // It hands the keys on to the decryption module, and nothing else of the licence.
+      player.registerLicenseResponseFilter(({ data }) => {
+        remember("dash", data);
+        return Promise.resolve();
+      });
       player.setProtectionData({ [CLEARKEY]: { serverURL: licence } });
       player.attachView(video);
       player.attachSource(manifest);
@@ -132,6 +147,7 @@
       errors[name].length = 0;
       licences[name].length = 0;
       sessions[name].clear();
+      named[name].clear();
     },
   };
 })();
