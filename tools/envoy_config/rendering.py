@@ -117,6 +117,7 @@ _PLAYBACK_EXPOSED: Final = (
     "content-range",
     "x-correlation-id",
     "x-reelmesh-reason",
+    "retry-after",
     "cta-common-access-token",
 )
 
@@ -180,7 +181,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
     playback_cors = _cors(
         [{"safe_regex": {"regex": ".*"}}],
         "GET, HEAD, POST",
-        ("content-type", "range", "x-correlation-id", "cta-common-access-token"),
+        ("content-type", "dpop", "range", "x-correlation-id", "cta-common-access-token"),
         _PLAYBACK_EXPOSED,
     )
     return filled(

@@ -217,6 +217,42 @@ const drm: Table<typeof DrmReason> = {
     title: "The key store is locked",
     advice: "No protected video can be played until the operator unlocks it.",
   },
+  SECURITY_LEVEL_TOO_LOW: {
+    title: "This player does not protect the video well enough",
+    advice: "Choose a lower resolution, or watch on a television or in the app of its maker.",
+  },
+  OUTPUT_UNPROTECTED: {
+    title: "This screen's connection is not protected well enough",
+    advice: "Choose a lower resolution, or connect a screen with HDCP.",
+  },
+  OFFLINE_NOT_ALLOWED: {
+    title: "This video cannot be kept for watching offline",
+    advice: "Watch it while you are connected.",
+  },
+  LICENCE_REVOKED: {
+    title: "The right to watch this video offline was taken back",
+    advice: "Ask whoever runs this platform why. You may be able to start it anew.",
+  },
+  LICENCE_NOT_FOUND: {
+    title: "There is no such licence",
+    advice: "It may have ended. Reload the list.",
+  },
+  LICENCE_POLICY_INVALID: {
+    title: "These rules contradict each other",
+    advice: "Change what is marked and save again.",
+  },
+  DEVICE_NOT_PROVEN: {
+    title: "This device is not known",
+    advice: "Register the device in your account, then start the video again.",
+  },
+  LICENCE_UNRECORDED: {
+    title: "No video can be started right now",
+    advice: "Try again in a moment.",
+  },
+  LICENCE_REQUEST_MALFORMED: {
+    title: "The player asked for a licence in a way that is not understood",
+    advice: "Reload the page. If it happens again, tell the operator.",
+  },
 };
 
 /** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */
