@@ -63,8 +63,8 @@ def split(whole: etree._Element, periods: Sequence[KeyPeriod]) -> None:
         return
     copies = [copy.deepcopy(whole) for _ in periods]
     starts = [_start(whole, period) for period in periods]
+    ends = [*starts[1:], _length(whole)]
     for number, (element, period) in enumerate(zip(copies, periods, strict=True), start=1):
-        end = starts[number] if number < len(starts) else None
         element.attrib.pop("duration", "")
         element.set("id", str(number))
         element.set("start", f"PT{float(starts[number - 1]):.6f}S")
@@ -74,7 +74,7 @@ def split(whole: etree._Element, periods: Sequence[KeyPeriod]) -> None:
                 case "text":
                     _base_url(adaptation_set).text = next(texts).path
                 case "image":
-                    _cut_sheets(adaptation_set, starts[number - 1], end)
+                    _cut_sheets(adaptation_set, starts[number - 1], ends[number - 1])
                 case _:
                     _cut(adaptation_set, number, period, starts[number - 1])
         whole.addprevious(element)
@@ -123,22 +123,24 @@ def _cut(adaptation_set: etree._Element, number: int, period: KeyPeriod, start: 
             adaptation_set.remove(element)
 
 
-def _cut_sheets(adaptation_set: etree._Element, start: Fraction, end: Fraction | None) -> None:
+def _cut_sheets(adaptation_set: etree._Element, start: Fraction, end: Fraction) -> None:
     """Leaves the sheets of thumbnails that a period shows. The first may begin before it does."""
     template = adaptation_set.find(_name("SegmentTemplate"))
     assert template is not None
     length, scale = int(template.attrib.pop("duration")), _timescale(template)
     first = math.floor(start * scale / length)
-    last = math.ceil((_seconds_of(adaptation_set) if end is None else end) * scale / length)
+    last = math.ceil(end * scale / length)
     template.set("startNumber", str(first + 1))
     template.set("presentationTimeOffset", str(round(start * scale)))
     _describe(template, [(number * length, length) for number in range(first, last)])
 
 
-def _seconds_of(adaptation_set: etree._Element) -> Fraction:
-    """Length of the whole film."""
-    text = adaptation_set.getroottree().getroot().get("mediaPresentationDuration", "PT0S")
-    return Fraction(text.removeprefix("PT").removesuffix("S"))
+def _length(whole: etree._Element) -> Fraction:
+    """Seconds of the whole film."""
+    text = whole.getroottree().getroot().get("mediaPresentationDuration", "")
+    if not text.startswith("PT") or not text.endswith("S"):
+        raise ValueError(f"the MPD gives its length as {text!r}, which the packager never did")
+    return Fraction(text[2:-1])
 
 
 def _times(template: etree._Element) -> list[tuple[int, int]]:

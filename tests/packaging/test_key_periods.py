@@ -23,6 +23,7 @@ from tests.packaging.sets import KEYS, LATER_KEYS, SCHEMES, PackagedSet, origina
 from tests.packaging.sources import SECONDS, SEGMENTS, Sources, ffmpeg
 
 DASH = {"d": manifest.MPD}
+S = f"{{{manifest.MPD}}}S"
 EVERY = frozenset({System.WIDEVINE, System.PLAYREADY, System.FAIRPLAY})
 Turning = Callable[[Scheme], Awaitable[PackagedSet]]
 
@@ -91,6 +92,23 @@ async def test_each_period_of_the_mpd_has_its_keys_init_segments_and_part_of_the
         for template in periods[1].iter(f"{{{manifest.MPD}}}SegmentTemplate")
     }
     assert set(offsets.values()) == {4.0}
+
+
+async def test_each_period_has_the_sheets_of_thumbnails_that_it_shows(turning: Turning) -> None:
+    """A sheet is four seconds of film, which lasts six and a half."""
+    made = await turning(Scheme.CBCS)
+    shown = [
+        (
+            template.get("startNumber"),
+            template.get("presentationTimeOffset"),
+            [dict(s.attrib) for s in template.iter(S)],
+        )
+        for template in manifest.parse((made.root / "manifest.mpd").read_bytes()).iter(
+            f"{{{manifest.MPD}}}SegmentTemplate"
+        )
+        if template.get("initialization") is None
+    ]
+    assert shown == [("1", "0", [{"t": "0", "d": "4000"}]), ("2", "4000", [{"t": "4000", "d": "4000"}])]
 
 
 async def test_texts_count_from_the_beginning_of_their_period(turning: Turning) -> None:
