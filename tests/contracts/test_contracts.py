@@ -21,6 +21,7 @@ PREFIXES = {
     "device_id": "dev",
     "entitlement_id": "ent",
     "job_id": "job",
+    "licence_id": "lic",
     "organisation_id": "org",
     "message_id": "msg",
     "package_id": "pkg",
@@ -42,6 +43,7 @@ PREFIXES_OF = {"identity": {"session_id": "ses"}}
 OTHER_IDS = {
     "client_id",
     "correlation_id",
+    "dropped_key_ids",
     "request_id",
     "role_id",
     "role_ids",
@@ -134,7 +136,7 @@ def test_every_request_id_has_a_length(contracts: Contracts) -> None:
 
 def test_names_tell_what_only_reads(contracts: Contracts) -> None:
     for method in contracts.methods():
-        reading = method.name.startswith(("Get", "List", "Watch", "Authorize"))
+        reading = method.name.startswith(("Get", "List", "Watch", "Authorize", "BatchAuthorize"))
         # Handing a key out is recorded, so it is more than reading.
         assert method.reads == (reading and method.name != "GetHlsKey"), method.name
 

@@ -50,7 +50,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LICENCE_NOT_FOUND: _ErrorReason.ValueType  # 8
     """There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`."""
     ERROR_REASON_LICENCE_POLICY_INVALID: _ErrorReason.ValueType  # 9
-    """A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where."""
+    """A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+    `BadRequest` says where.
+    """
     ERROR_REASON_DEVICE_NOT_PROVEN: _ErrorReason.ValueType  # 10
     """The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
     was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
@@ -95,7 +97,9 @@ ERROR_REASON_LICENCE_REVOKED: ErrorReason.ValueType  # 7
 ERROR_REASON_LICENCE_NOT_FOUND: ErrorReason.ValueType  # 8
 """There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`."""
 ERROR_REASON_LICENCE_POLICY_INVALID: ErrorReason.ValueType  # 9
-"""A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where."""
+"""A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+`BadRequest` says where.
+"""
 ERROR_REASON_DEVICE_NOT_PROVEN: ErrorReason.ValueType  # 10
 """The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
 was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.

@@ -168,7 +168,8 @@ export enum ErrorReason {
   LICENCE_NOT_FOUND = 8,
 
   /**
-   * A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where.
+   * A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+   * `BadRequest` says where.
    *
    * @generated from enum value: ERROR_REASON_LICENCE_POLICY_INVALID = 9;
    */
