@@ -79,6 +79,7 @@ async def test_cbcs_plays_in_each_player_and_goes_on_with_renewed_licences(
     assert all(renewed)
     recorded = await on_record(whole_mesh, session_id, set(renewed))
     assert {recorded[licence_id] for licence_id in renewed} <= recorded.keys() - set(renewed)
+    await with_licence_policy(whole_mesh, told, {"renew_after": None}, lambda answer: "licence_id" not in answer.json())
     await players.stop("shaka")
     await players.start("shaka", told, told.hls_url)
     await played_until(players.page, 2.5, selector="#shaka")
