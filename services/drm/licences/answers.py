@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import grpc
 import structlog
@@ -63,14 +63,7 @@ def body(data: bytes, content_type: str, *, status: int = 200, refusal: Refusal 
 def problem(refusal: Refusal) -> HttpBody:
     """A refusal as problem details (RFC 9457), with the members of google.rpc.Status beside, which our other answers consist of."""
     status = http_status(refusal)
-    members: dict[str, Any] = {
-        "type": f"urn:reelmesh:refusal:{refusal.domain}:{refusal.reason}",
-        "title": refusal.reason.replace("_", " ").capitalize(),
-        "status": status,
-        "detail": refusal.message,
-        **refusal.as_json(telemetry.correlation_id()),
-    }
-    data = json.dumps(members, separators=(",", ":")).encode()
+    data = json.dumps(refusal.as_problem(status, telemetry.correlation_id()), separators=(",", ":")).encode()
     return body(data, "application/problem+json", status=status, refusal=refusal)
 
 

@@ -6,6 +6,7 @@ need what a key system cannot see to are left out, whoever asks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Final
 
+_KEY_PERIOD: Final = re.compile(r"_P[1-9][0-9]*$")
 OFFLINE_RENTAL: Final = timedelta(days=30)
 """How long an offline licence lasts where the policy does not say."""
 
@@ -44,7 +46,8 @@ class TrackKind(IntEnum):
 
     @classmethod
     def of(cls, label: str) -> TrackKind | None:
-        """The kind that a key's label names; None for a label of no kind."""
+        """The kind that a key's label names, in whichever key period; None for a label of no kind."""
+        label = _KEY_PERIOD.sub("", label)
         if label == "AUDIO" or label.endswith("_AUDIO"):
             return cls.AUDIO
         if label in {"HD1", "HD2"}:  # SPEKE v2 tells them apart
