@@ -215,6 +215,9 @@ class TestEveryKeystoreAsARootOfTheService:
             refusal = await refused(keys.keeping.RotateRootKey(request))
             assert refusal.reason == "KEYSTORE_UNABLE"
             return
+        if rooted.kind.name.startswith("file"):  # a change that a crash ended after its first step
+            folder = keys.settings.secrets_dir
+            write(folder / "root_key.former", (folder / "root_key").read_bytes())
         before = (await keys.keeping.ListKeyEncryptionKeys(api.ListKeyEncryptionKeysRequest())).root_id
         answer = await keys.keeping.RotateRootKey(request)
         assert answer.root_id != before

@@ -62,7 +62,7 @@ class TestAPassphrase:
 
     @pytest.mark.parametrize("damage", [b"{}", b"{", b'{"kind": 1}', b"x" * 31, b""])
     def test_a_damaged_file_is_told_from_a_wrong_passphrase(self, damage: bytes) -> None:
-        with pytest.raises(WrongKeystore, match="damaged|where a root key has 32 bytes"):
+        with pytest.raises(WrongKeystore, match=r"damaged|where a root key has 32 bytes"):
             opened(damage, lambda: PASSPHRASE, "it")
 
     def test_the_parameters_of_its_key_cannot_be_weakened(self) -> None:
