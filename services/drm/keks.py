@@ -51,11 +51,10 @@ class Keks:
             Refusal: KEYSTORE_UNREACHABLE.
         """
         kek = await store.newest_kek(tx, organisation_id)
-        if kek is None:
-            await self.add(tx, organisation_id, await store.newest_generation(tx, organisation_id) + 1, "service/drm")
-            kek = await store.newest_kek(tx, organisation_id)
-        assert kek is not None
-        return kek
+        if kek is not None:
+            return kek
+        generation = await store.newest_generation(tx, organisation_id) + 1
+        return await self.add(tx, organisation_id, generation, "service/drm")
 
     async def add(self, tx: Tx, organisation_id: str, generation: int, actor: str) -> WrappedKek:
         """Makes one and keeps it, to the escrow's key too if there is an escrow. Another of this generation stays instead.
@@ -77,13 +76,16 @@ class Keks:
 
         new, encrypted = await asked(kek_id, make)
         now = self._clock.now()
-        if await store.add_kek(tx, new, now):
-            use = Use.of(organisation_id, Action.KEK_CREATED, actor, now, kek_id=kek_id, detail=new.root_id)
-            noted = [use]
-            if into:
-                await escrow.keep(tx, into.escrow_id, {kek_id: encrypted})
-                noted.append(replace(use, use_id=new_id("kus"), action=int(Action.KEK_ESCROWED), detail=into.escrow_id))
-            await uses.note(tx, noted)
+        if not await store.add_kek(tx, new, now):  # somebody was quicker
+            there = await store.newest_kek(tx, organisation_id)
+            assert there is not None
+            return there
+        use = Use.of(organisation_id, Action.KEK_CREATED, actor, now, kek_id=kek_id, detail=new.root_id)
+        noted = [use]
+        if into:
+            await escrow.keep(tx, into.escrow_id, {kek_id: encrypted})
+            noted.append(replace(use, use_id=new_id("kus"), action=int(Action.KEK_ESCROWED), detail=into.escrow_id))
+        await uses.note(tx, noted)
         return new
 
     async def seal(self, kek: WrappedKek, secret: bytes, bound_to: bytes) -> bytes:

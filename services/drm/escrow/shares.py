@@ -74,7 +74,8 @@ class OpenEscrow:
     """An escrow whose shares came together.
 
     Args:
-        shares: as many as are needed or more, in any order; the case of letters and the space between words do not matter.
+        shares: as many as are needed or more, in any order; the case of letters, the space between words and
+            numbers before them do not matter.
         public_key: the escrow's, DER of SubjectPublicKeyInfo.
         sealed_private_key: the escrow's.
         threshold: how many of them are needed.
@@ -84,14 +85,14 @@ class OpenEscrow:
     """
 
     def __init__(self, shares: Sequence[str], public_key: bytes, sealed_private_key: bytes, threshold: int) -> None:
-        told = list(dict.fromkeys(" ".join(share.lower().split()) for share in shares if share.strip()))
+        told = list(dict.fromkeys(_words(share) for share in shares if share.strip()))
         if len(told) < threshold:
             raise WrongShares(f"{threshold} different shares are needed, and {len(told)} came together")
         try:
             # More than are needed are no help to the arithmetic, which refuses them.
             secret = combine_mnemonics(told[:threshold])
         except (MnemonicError, ValueError, IndexError) as error:
-            raise WrongShares(f"the shares do not fit together: {str(error)[:200]}") from None
+            raise WrongShares(f"the shares do not fit together: {str(error)[:200].rstrip('.')}") from None
         try:
             plain = AESGCM(secret).decrypt(
                 sealed_private_key[:_NONCE_BYTES], sealed_private_key[_NONCE_BYTES:], _bound_to(public_key)
@@ -117,6 +118,10 @@ class OpenEscrow:
         except (ValueError, Locked):
             raise WrongShares(f"{kek_id} does not open: what is kept of it was altered") from None
         return key
+
+
+def _words(share: str) -> str:
+    return " ".join(word for word in share.lower().split() if not word.isdigit())
 
 
 def _bound_to(public_key: bytes) -> bytes:

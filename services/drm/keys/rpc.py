@@ -177,25 +177,22 @@ class KeysServicer(keys_service_pb2_grpc.KeysServiceServicer):
     async def RotateRootKey(self, request: api.RotateRootKeyRequest, context: Context) -> api.RotateRootKeyResponse:
         """Makes a new root key and wraps everything by it. A repeat goes on with what is unfinished, and makes no other one."""
         call = _operator()
+        while await self._caretaker.wrap_anew():  # what an earlier change left, should it have ended in the middle
+            pass
         async with self._database.transaction() as tx:
             earlier = await first_answer(tx, call.organisation_id, request, api.RotateRootKeyResponse)
             if earlier:
                 return earlier
             await rotations.one_at_a_time(tx, "the root key")
-            live = await store.live_keks(tx)
-            before = await asked("", self._keks.keystore.root_id)
-            # A crash after the last change left something wrapped by the former one: that is finished first, by the one there is.
-            if all(kek.root_id in {"", before} for kek in live):
-                await asked("", self._new_root)
+            await self._checked_root(tx)
+            dropped = list(await asked("", self._keks.keystore.drop_former_roots))
+            await asked("", self._new_root)
         rewrapped = 0
         while done := await self._caretaker.wrap_anew():
             rewrapped += done
         async with self._database.transaction() as tx:
-            root_id = await asked("", self._keks.keystore.root_id)
-            left = [kek for kek in await store.live_keks(tx) if kek.root_id != root_id]
-            if left:  # they wait for whoever brings the shares of the escrow together
-                raise keystore_locked(left[0].kek_id)
-            dropped = await asked("", self._keks.keystore.drop_former_roots)
+            root_id = await self._checked_root(tx)
+            dropped += await asked("", self._keks.keystore.drop_former_roots)
             answer = api.RotateRootKeyResponse(root_id=root_id, rewrapped=rewrapped, dropped_root_ids=dropped)
             await remember(tx, call.organisation_id, request, answer)
         return answer
@@ -269,6 +266,18 @@ class KeysServicer(keys_service_pb2_grpc.KeysServiceServicer):
             number = await self._keeping.restore(tx, restored, _actor(call))
             after_commit(tx, lambda: self._keks.forget(everything=True))
         return api.RestoreKeysResponse(restored=number)
+
+    async def _checked_root(self, tx: Tx) -> str:
+        """The root key of today, if it wraps everything there is, so that nobody needs a former one.
+
+        Raises:
+            Refusal: KEYSTORE_LOCKED; what does not open waits for whoever brings the shares of the escrow together.
+        """
+        root_id = await asked("", self._keks.keystore.root_id)
+        for kek in await store.live_keks(tx):
+            if kek.root_id != root_id:
+                raise keystore_locked(kek.kek_id)
+        return root_id
 
     def _new_root(self) -> str:
         try:
