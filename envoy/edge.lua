@@ -83,7 +83,7 @@ function envoy_on_request(handle)
   metadata:set("edge", "method", headers:get(":method"))
   metadata:set("edge", "path", loggable(path))
   -- A proof of possession names the request as its sender knows it, which the transcoder makes another (RFC 9449 §4.3).
-  if path:find("^/v1/") or path:find("^/files/") then
+  if path:find("^/v1/") or path:find("^/files/") or path:find("^/p/[^/]*/[^/]*/licence/") then
     headers:replace("x-reelmesh-rest", headers:get(":method") .. " " .. path:match("^[^?#]*"))
   end
   -- Asked here, before the transcoder makes every call look like one.
@@ -112,11 +112,14 @@ local function status_of_body(headers)
   if bare == nil then
     return
   end
-  local wait = content_type:match("; retry%-after=(%d+)$")
+  local wait, reason = content_type:match("; retry%-after=(%d+)"), content_type:match("; reason=([A-Z0-9_]+)")
   headers:replace("content-type", bare)
   headers:replace(":status", status)
   if wait ~= nil then
     headers:replace("retry-after", wait)
+  end
+  if reason ~= nil then
+    headers:replace("x-reelmesh-reason", reason)
   end
 end
 

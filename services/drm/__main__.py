@@ -109,7 +109,7 @@ class DrmSettings(KeystoreSettings):
         description="Folder of the journal of licences, on a disk that outlives the process. None: `<data_dir>/licence-journal`.",
     )
     drm_journal_gather_seconds: float = Field(
-        default=0.003,
+        default=0.01,
         ge=0,
         le=0.1,
         description="Seconds for which a licence waits for others before both are written to disk.",
@@ -203,7 +203,8 @@ async def wire(process: Process, settings: DrmSettings) -> None:
 
     upkeep = Upkeep(database, clock, kept_for=timedelta(days=settings.drm_licence_days))
     works: dict[str, Coroutine[Any, Any, None]] = {
-        "relay": Relay(database, js).run(),
+        # Licences come many at a time.
+        "relay": Relay(database, js, interval=0.2, batch=500).run(),
         "follower": knowledge.run(settings.drm_follow_seconds),
         "upkeep": upkeep.run(settings.drm_upkeep_seconds),
     }

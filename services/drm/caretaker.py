@@ -26,6 +26,7 @@ from services.drm.uses import Action, Use
 from services.kit import telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database
+from services.kit.errors import Refusal
 
 log = structlog.stdlib.get_logger()
 
@@ -90,8 +91,12 @@ class Caretaker:
         async with self._database.transaction() as tx:
             unfinished = await rotations.unfinished(tx)
         for rotation_id in unfinished:
-            await self._rotating.rewrap(rotation_id)
-            log.info("content keys are sealed anew", rotation_id=rotation_id)
+            try:
+                await self._rotating.rewrap(rotation_id)
+            except Refusal as refusal:  # one organisation's trouble is not another's
+                log.warning("content keys cannot be sealed anew now", rotation_id=rotation_id, error=refusal.message)
+            else:
+                log.info("content keys are sealed anew", rotation_id=rotation_id)
 
     async def _ask(self) -> None:
         while await self._changing.ask():
@@ -128,7 +133,7 @@ class Caretaker:
             await self._keeping.complete(tx)
 
     async def forget(self) -> None:
-        """Destroys key-encryption keys that seal nothing any more, and forgets old uses."""
+        """Destroys key-encryption keys that seal nothing any more, and forgets what happened long ago."""
         self._keks.forget()
         now = self._clock.now()
         async with self._database.transaction() as tx:
@@ -136,6 +141,7 @@ class Caretaker:
             await escrows.forget(tx, [kek.kek_id for kek in gone])
             await uses.note(tx, _destroyed(gone, self._clock))
             await uses.forget(tx, now - self._remembered)
+            await rotations.forget(tx, now - self._remembered)
 
     def _note_locked(self, root_id: str, kek_ids: Sequence[str]) -> None:
         self._locked |= dict.fromkeys(kek_ids, root_id)

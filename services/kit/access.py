@@ -75,7 +75,11 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may call one method. Exactly one attribute says something."""
+    """Who may call one method. Exactly one attribute says something, besides `recorded`.
+
+    Attributes:
+        recorded: the service keeps a record of each call, so that none is needed in the log of those that end well.
+    """
 
     permission: str = ""
     bearer_in_request: bool = False
@@ -83,6 +87,7 @@ class Rule:
     anyone: bool = False
     authenticated: bool = False
     person: bool = False
+    recorded: bool = False
 
     def check(self, principal: Principal | None) -> None:
         """Refuses a caller whom the rule does not let in.
@@ -151,8 +156,9 @@ def declared_rules(services: Iterable[ServiceDescriptor]) -> dict[str, Rule]:
                 callers=frozenset(declared.internal.callers),
                 anyone=declared.public,
                 person=declared.person,
+                recorded=method.GetOptions().Extensions[access_pb2.recorded],
             )
-            if kind is None or rule == Rule():
+            if kind is None or rule == Rule(recorded=rule.recorded):
                 raise UndeclaredMethod(f"{method.full_name} does not say who may call it")
             rules[f"/{service.full_name}/{method.name}"] = rule
     return rules

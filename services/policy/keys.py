@@ -84,6 +84,7 @@ class KeyDecisions:
             decision.viewer_id = session.viewer_id
             decision.device_id = session.device_id
             decision.download = session.download
+            decision.device_proven = bool(session.key_thumbprint) and session.key_thumbprint == ask.key_thumbprint
         return decision
 
 

@@ -15,7 +15,7 @@ from services.kit.clock import Clock
 from services.kit.database import Tx, after_commit
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
-from services.policy import refusals, store
+from services.policy import devices, refusals, store
 from services.policy.announcements import creation
 from services.policy.decision.engine import Decision, decide, latest_end
 from services.policy.decision.facts import Facts
@@ -58,6 +58,7 @@ class Opening:
         # The edge may have heard of a deletion before it is in the database: what one refuses the other must not open.
         if self._known.is_withdrawn(asset_id):
             raise refusals.asset_withdrawn(asset_id, grpc.StatusCode.FAILED_PRECONDITION)
+        wanted = await devices.proven(tx, wanted)
         subject, now = Subject(organisation_id, asset_id, wanted), self._clock.now()
         rules, facts, decision = await self.decided(tx, subject, now)
         session = Session.opened(

@@ -253,6 +253,8 @@ def _wanted(request: contract.CreatePlaybackRequest) -> Wanted:
         sign_in_time=(
             request.sign_in_time.ToDatetime(tzinfo=UTC) if request.HasField("sign_in_time") and not person else None
         ),
+        key_thumbprint=principal.key_thumbprint if person and principal else request.device_key_thumbprint,
+        person=person,
     )
 
 

@@ -64,6 +64,7 @@ sessions: Final = sa.Table(
     sa.Column("download", sa.Boolean),
     sa.Column("beat_time", sa.DateTime(timezone=True)),
     sa.Column("displace_time", sa.DateTime(timezone=True)),
+    sa.Column("key_thumbprint", sa.Text),
     sa.Column("change_time", sa.DateTime(timezone=True)),
 )
 

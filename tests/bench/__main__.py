@@ -24,6 +24,7 @@ GROUPS: Final = {
     "api": "tests.bench.api",
     "auth": "tests.bench.logins",
     "licence": "tests.bench.licence",
+    "keys": "tests.bench.keys",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
 }

@@ -69,8 +69,9 @@ class TestAnEmergency:
         film, other = await keys.film(), await keys.film()
         rotation = await emergency(keys)
         published = await replaced(keys, film)
-        assert await gone(keys, film) in {"SESSION_REVOKED", "KEY_REVOKED", "CONTENT_REVOKED"}
+        assert await gone(keys, film)
         await keys.scene.bus.hears(policy.SessionRevoked)
+        assert (await refused(keys.licence(film))).reason == "PLAYBACK_REVOKED"
         assert [one.session_id for one in keys.scene.bus.heard(policy.SessionRevoked)] == [film.session_id]
         assert not (await keys.scene.edge.check(f"/p/{film.ticket}/{film.package_id}/manifest.mpd")).allowed
         left = await rows(

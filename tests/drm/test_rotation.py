@@ -12,7 +12,7 @@ from reelmesh.drm.v1 import keys_service_pb2 as api
 
 from services.drm.keks import Keks
 from services.drm.keystores.choice import chosen
-from services.drm.rotation import rotating
+from services.drm.rotation.domain import Kind
 from services.drm.rotation.rotating import Rotating
 from services.kit.ids import new_id
 from tests.drm.scene import Keys, with_keys
@@ -140,6 +140,17 @@ class TestBySchedule:
             assert (await rows(keys.settings, state))[0]["size"] == 0
             await keys.make(film.package_id, "AUDIO", "HD")
 
+    async def test_what_happened_is_forgotten_after_its_time(self, scene: Scene) -> None:
+        async with with_keys(scene, drm_care_seconds=0.05, drm_rotation_period=timedelta(days=4000)) as keys:
+            await keys.film()
+            await completed(keys, await start(keys))
+            scene.clock.advance(timedelta(days=401))
+            async with asyncio.timeout(10):
+                while (await keys.keeping.ListRotations(api.ListRotationsRequest())).rotations:
+                    await asyncio.sleep(0.05)
+            left = (await keys.keeping.ListKeyUses(api.ListKeyUsesRequest())).uses
+            assert {one.action for one in left} <= {api.KEY_ACTION_KEK_DESTROYED}
+
 
 class TestInTheMiddle:
     async def test_both_generations_open_while_it_runs_and_whoever_comes_next_goes_on(self, scene: Scene) -> None:
@@ -150,7 +161,7 @@ class TestInTheMiddle:
                 keks = Keks(chosen(keys.settings), 300, scene.clock)
                 one = Rotating(tables, keks, scene.clock, batch=2)
                 async with tables.transaction() as tx:
-                    begun = await one.begin(tx, scene.organisation_id, rotating.Kind.ASKED, "", "nobody")
+                    begun = await one.begin(tx, scene.organisation_id, Kind.ASKED, "", "nobody")
                 assert await one.rewrap_some(begun.rotation_id)
                 assert (await rows(keys.settings, OTHER_GENERATIONS, 2))[0]["n"] == 4
                 for film in films:
@@ -172,7 +183,7 @@ class TestInTheMiddle:
                 for _ in range(8):
                     await keys.make(new_id("pkg"), "AUDIO", "HD")
 
-            _, begun, _ = await asyncio.gather(made(), start(keys), made())
+            begun, *_ = await asyncio.gather(start(keys), made(), made())
             await completed(keys, begun)
             assert (await rows(keys.settings, OTHER_GENERATIONS, 2))[0]["n"] == 0
 
@@ -185,5 +196,6 @@ class TestInTheMiddle:
                     await keys.licence(film)
 
             for _ in range(3):
-                *_, begun = await asyncio.gather(*(watched(film) for film in films), start(keys))
-                await completed(keys, begun)
+                watching = asyncio.gather(*(watched(film) for film in films))
+                await completed(keys, await start(keys))
+                await watching

@@ -20,7 +20,7 @@ import uvicorn
 from envoy.service.auth.v3 import external_auth_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2_grpc
-from reelmesh.drm.v1 import drm_service_pb2_grpc
+from reelmesh.drm.v1 import drm_service_pb2_grpc, licences_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_service_pb2_grpc
 
@@ -61,6 +61,7 @@ class Parts:
             upload_service_pb2_grpc.add_UploadServiceServicer_to_server(self.uploads, server)
         elif name == "drm":
             drm_service_pb2_grpc.add_DrmServiceServicer_to_server(parts.Drm(), server)
+            licences_service_pb2_grpc.add_LicencesServiceServicer_to_server(parts.Licences(), server)
         elif name == "policy":
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(parts.Policy(), server)
             external_auth_pb2_grpc.add_AuthorizationServicer_to_server(self.authoriser, server)

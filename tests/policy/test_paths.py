@@ -98,7 +98,7 @@ def test_what_cannot_be_a_ticket_is_an_invalid_one(ticket: str) -> None:
         f"/p/{TICKET}/pkg_x/manifest.mpd",
         f"/p/{TICKET}/../manifest.mpd",
         f"{BELOW}/" + "a/" * 5000 + "a",
-        f"{BELOW}/licence/widevine",
+        f"{BELOW}/licence/other",
         f"{BELOW}/licence/clearkey/x",
         f"{BELOW}/licence/clearkey?package_id=other",
         f"{BELOW}/key/0123",

@@ -117,6 +117,7 @@ _PLAYBACK_EXPOSED: Final = (
     "content-range",
     "x-correlation-id",
     "x-reelmesh-reason",
+    "retry-after",
     "cta-common-access-token",
 )
 
@@ -177,8 +178,15 @@ def _filters(settings: EdgeSettings, methods: list[Method], written: Written, cl
 
 def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> Block:
     allowed = _allowed(settings)
+    playback_cors = _cors(
+        [{"safe_regex": {"regex": ".*"}}],
+        "GET, HEAD, POST",
+        ("content-type", "dpop", "range", "x-correlation-id", "cta-common-access-token"),
+        _PLAYBACK_EXPOSED,
+    )
     return filled(
         "routes",
+        playback_cors=playback_cors,
         unasked=_UNASKED,
         untranscoded=_UNTRANSCODED,
         buffered=_BUFFERED,
@@ -188,12 +196,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
             switched_on=_SWITCHED_ON,
             file_threads=FILE_THREADS,
             published=str((settings.objects / "published").resolve()),
-            playback_cors=_cors(
-                [{"safe_regex": {"regex": ".*"}}],
-                "GET, HEAD, POST",
-                ("content-type", "range", "x-correlation-id", "cta-common-access-token"),
-                _PLAYBACK_EXPOSED,
-            ),
+            playback_cors=playback_cors,
         ),
         warm_route=Block("") if settings.strict else filled("warm_route", switched_on=_SWITCHED_ON),
         rpc_routes=joined([_rpc_route(method, written) for method in methods]),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import grpc
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -35,7 +36,7 @@ def checked(escrow: Escrow) -> Escrow:
         raise _invalid(f"{escrow.threshold} shares of {escrow.share_count} can never come together; ask for fewer")
     try:
         public = load_der_public_key(escrow.public_key)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         public = None
     if not isinstance(public, rsa.RSAPublicKey) or public.key_size < _SHORTEST_BITS:
         raise _invalid(f"the public key must be RSA of {_SHORTEST_BITS} bits or more, as DER of SubjectPublicKeyInfo")

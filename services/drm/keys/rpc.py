@@ -11,7 +11,7 @@ from reelmesh.drm.v1 import keys_service_pb2_grpc
 
 from services.drm import store, uses
 from services.drm.caretaker import Caretaker
-from services.drm.domain import keystore_unable, operator_only
+from services.drm.domain import keystore_locked, keystore_unable, operator_only
 from services.drm.emergency import store as titles
 from services.drm.emergency.changing import Changing
 from services.drm.escrow import store as escrows
@@ -78,7 +78,7 @@ class KeysServicer(keys_service_pb2_grpc.KeysServiceServicer):
             kept = await escrows.ids(tx, into.escrow_id, [one.kek_id for one in shown]) if into else frozenset()
         answer = api.ListKeyEncryptionKeysResponse(
             keys=[messages.kek(one, escrowed=one.kek_id in kept) for one in shown],
-            next_page_token=part.next_token(str(shown[-1].generation)) if len(found) > part.size else "",
+            next_page_token=part.next_token(shown[-1].kek_id) if len(found) > part.size else "",
             root_id=root_id,
         )
         if shown and not part.after:
@@ -193,7 +193,9 @@ class KeysServicer(keys_service_pb2_grpc.KeysServiceServicer):
         async with self._database.transaction() as tx:
             root_id = await asked("", self._keks.keystore.root_id)
             left = [kek for kek in await store.live_keks(tx) if kek.root_id != root_id]
-            dropped = [] if left else await asked("", self._keks.keystore.drop_former_roots)
+            if left:  # they wait for whoever brings the shares of the escrow together
+                raise keystore_locked(left[0].kek_id)
+            dropped = await asked("", self._keks.keystore.drop_former_roots)
             answer = api.RotateRootKeyResponse(root_id=root_id, rewrapped=rewrapped, dropped_root_ids=dropped)
             await remember(tx, call.organisation_id, request, answer)
         return answer

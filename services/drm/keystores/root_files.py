@@ -206,7 +206,8 @@ class RootFiles:
         key = self._read(NEXT) if ahead.exists() else new_root_key()
         # In this order a crash at any moment leaves every key that anything may be wrapped by.
         write(self._folder / FORMER, old)
-        self.write(key, protect=is_under_passphrase(old))
+        # Whoever sets a passphrase later gets it with the next root key.
+        self.write(key, protect=is_under_passphrase(old) or bool(self._passphrase()))
         ahead.unlink(missing_ok=True)
         return key
 

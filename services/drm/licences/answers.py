@@ -1,8 +1,8 @@
 """How players are answered by HTTP: licences and refusals alike as `google.api.HttpBody`, each key system in its own form.
 
 A refusal of gRPC would reach the player as google.rpc.Status, which no decryption module reads. So here a refusal is an OK call with a body
-in the key system's form. `HttpBody` has no place for an HTTP status but its content type: `; status=403` (and `; retry-after=1`), which the
-edge makes a status and a header of, and takes away (`envoy/edge.lua`). Initial metadata would do as well, but cost each licence a write of
+in the key system's form. `HttpBody` has no place for an HTTP status but its content type: `; status=403` (with `; reason=…` and `; retry-after=1`), which
+the edge makes a status and headers of, and takes away (`envoy/edge.lua`). Initial metadata would do as well, but cost each licence a write of
 its own on the wire.
 """
 
@@ -49,11 +49,13 @@ def body(data: bytes, content_type: str, *, status: int = 200, refusal: Refusal 
         data: the body, in the key system's form.
         content_type: of the body.
         status: HTTP status.
-        refusal: what is refused; when to try again is read from it.
+        refusal: what is refused; its reason and when to try again go along.
     """
     if status != 200:
         content_type += f"; status={status}"
-    if refusal is not None and refusal.retry_after is not None:
+    if status != 200 and refusal is not None:
+        content_type += f"; reason={refusal.reason}"
+    if status != 200 and refusal is not None and refusal.retry_after is not None:
         content_type += f"; retry-after={max(1, round(refusal.retry_after.total_seconds()))}"
     return HttpBody(content_type=content_type, data=data)
 

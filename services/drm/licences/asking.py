@@ -15,16 +15,18 @@ from services.kit.server import as_refusal
 
 _MOST: Final = 128
 """Asks to a call; the contract takes 256."""
-_PARALLEL: Final = 2
+_GATHER: Final = 0.01
+"""Seconds for which an ask waits for others to go with. A call costs both services more than the decision about one ask does."""
 _DEADLINE: Final = 5.0
 
 
 class Asking:
-    """Gathers asks while calls are under way."""
+    """Gathers asks for a moment and sends them together."""
 
     def __init__(self, stub: policy_service_pb2_grpc.PolicyServiceAsyncStub) -> None:
         self._stub = stub
         self._waiting: deque[tuple[policy.KeysAsked, asyncio.Future[policy.KeysDecision]]] = deque()
+        self._gathering = False
         self._calls: set[asyncio.Task[None]] = set()
 
     async def decided(self, ask: policy.KeysAsked) -> policy.KeysDecision:
@@ -35,31 +37,38 @@ class Asking:
         """
         answer: asyncio.Future[policy.KeysDecision] = asyncio.get_running_loop().create_future()
         self._waiting.append((ask, answer))
-        if len(self._calls) < _PARALLEL:
-            # In a context of its own: it is no part of the call that happens to come first, whose deadline or trace is not the others'.
-            task = asyncio.create_task(self._call(), context=Context())
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
+        if not self._gathering:
+            self._gather()
         return await answer
 
+    def _gather(self) -> None:
+        self._gathering = True
+        # In a context of its own: it is no part of the call that happens to come first, whose deadline or trace is not the others'.
+        task = asyncio.create_task(self._call(), context=Context())
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
     async def _call(self) -> None:
-        while self._waiting:
-            part = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
-            try:
-                request = policy.BatchAuthorizeKeysRequest(asks=[ask for ask, _ in part])
-                answer = await self._stub.BatchAuthorizeKeys(request, timeout=_DEADLINE)
-                decisions = list(answer.decisions)
-                if len(decisions) != len(part):
-                    raise ConnectionError("as many answers as asks are expected")
-            except Exception as error:  # each of those who wait is told
-                why = as_refusal(error) or error
-                for _, waiter in part:
-                    if not waiter.done():
-                        waiter.set_exception(_copied(why))
-            else:
-                for (_, waiter), decision in zip(part, decisions, strict=True):
-                    if not waiter.done():
-                        waiter.set_result(decision)
+        await asyncio.sleep(_GATHER)
+        part = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
+        self._gathering = False
+        if self._waiting:
+            self._gather()
+        try:
+            request = policy.BatchAuthorizeKeysRequest(asks=[ask for ask, _ in part])
+            answer = await self._stub.BatchAuthorizeKeys(request, timeout=_DEADLINE)
+            decisions = list(answer.decisions)
+            if len(decisions) != len(part):
+                raise ConnectionError("as many answers as asks are expected")
+        except Exception as error:  # each of those who wait is told
+            why = as_refusal(error) or error
+            for _, waiter in part:
+                if not waiter.done():
+                    waiter.set_exception(_copied(why))
+        else:
+            for (_, waiter), decision in zip(part, decisions, strict=True):
+                if not waiter.done():
+                    waiter.set_result(decision)
 
 
 def _copied(why: BaseException) -> BaseException:

@@ -33,7 +33,7 @@ LOST: Final = Counter(
     "reelmesh_licence_journal_damaged_bytes_total", "Bytes of the journal that could not be read back."
 )
 
-_BATCH: Final = 500
+_BATCH: Final = 1000
 _IDLE_ROLL: Final = 5.0
 """Seconds after which a segment that is drained and not written any more is removed."""
 _ADOPT_EVERY: Final = 30.0
@@ -48,7 +48,7 @@ class Drain:
         every: seconds between two looks while there is little to do.
     """
 
-    def __init__(self, database: Database, journal: Journal, *, every: float = 0.2) -> None:
+    def __init__(self, database: Database, journal: Journal, *, every: float = 0.5) -> None:
         self._database = database
         self._journal = journal
         self._every = every
@@ -81,7 +81,8 @@ class Drain:
         with contextlib.suppress(Exception):  # it stays for the next process
             async with asyncio.timeout(patience):
                 await self._journal.rolled()
-                await self.once()
+                while segments_in(self._journal.folder) or self._left:
+                    await self.once()
         for left in self._left:
             left.close()
 
@@ -174,13 +175,14 @@ class Drain:
         end = start + found[-1].end
         self._doubtful.add(name)
         async with self._database.transaction() as tx:
+            if not await store.put_drained(tx, name, start, end):
+                return  # it is looked up again
             await store.add_licences(
                 tx, [record.event for record in records if isinstance(record.event, events_pb2.LicenceIssued)]
             )
             await events.announce_all(
                 tx, [events.Told(record.event_id, record.correlation_id, record.event) for record in records]
             )
-            await store.put_drained(tx, name, end)
         self._doubtful.discard(name)
         self._drained[name] = end
         self._journal.undrained -= end - start

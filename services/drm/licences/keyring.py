@@ -83,6 +83,18 @@ class KeyRing:
         package = self._packages.get(package_id)
         if package is None:  # forgotten in between
             raise key_not_found(package_id)
+        try:
+            return await self._unsealed(package, key_ids)
+        except Refusal as refusal:
+            if refusal.reason != "KEYSTORE_LOCKED":
+                raise
+        # What is known by heart may be older than the last change of the root key, or than its recovery.
+        package = await self._looked_up(package_id, None)
+        if any(key_id not in package.keys for key_id in key_ids):
+            raise key_not_found(package_id)
+        return await self._unsealed(package, key_ids)
+
+    async def _unsealed(self, package: _Package, key_ids: Sequence[bytes]) -> tuple[ContentKey, ...]:
         found = [package.keys[key_id] for key_id in key_ids]
         return tuple([await self._vault.unsealed(key, package.keks[key.kek_id]) for key in found])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -156,17 +157,15 @@ async def policies_since(tx: Tx, position: int) -> tuple[Sequence[KeptPolicy], i
     return found, max([position, *(row.position for row in rows)])
 
 
+# One text for all rows: the driver would look at each element of arrays by itself.
 _ADD_LICENCES: Final = sa.text(
     "INSERT INTO licences (licence_id, organisation_id, session_id, viewer_id, device_id, package_id, key_ids, key_system,"
     " security_level, offline, policy_version, renewal_of, issue_time, expire_time)"
     " SELECT licence_id, organisation_id, session_id, viewer_id, device_id, package_id, string_to_array(key_ids, ','), key_system,"
     " security_level, offline, policy_version, renewal_of, to_timestamp(issue_time), to_timestamp(expire_time)"
-    " FROM unnest(CAST(:licence_id AS text[]), CAST(:organisation_id AS text[]), CAST(:session_id AS text[]),"
-    " CAST(:viewer_id AS text[]), CAST(:device_id AS text[]), CAST(:package_id AS text[]), CAST(:key_ids AS text[]),"
-    " CAST(:key_system AS text[]), CAST(:security_level AS int[]), CAST(:offline AS boolean[]), CAST(:policy_version AS int[]),"
-    " CAST(:renewal_of AS text[]), CAST(:issue_time AS float8[]), CAST(:expire_time AS float8[]))"
-    " AS new (licence_id, organisation_id, session_id, viewer_id, device_id, package_id, key_ids, key_system, security_level,"
-    " offline, policy_version, renewal_of, issue_time, expire_time)"
+    " FROM json_to_recordset(CAST(:issues AS json)) AS new (licence_id text, organisation_id text, session_id text, viewer_id text,"
+    " device_id text, package_id text, key_ids text, key_system text, security_level smallint, offline boolean, policy_version int,"
+    " renewal_of text, issue_time float8, expire_time float8)"
     " ON CONFLICT (licence_id) DO NOTHING"
 )
 
@@ -175,24 +174,26 @@ async def add_licences(tx: Tx, issues: Sequence[events_pb2.LicenceIssued]) -> No
     """Keeps licences, by one statement."""
     if not issues:
         return
-    names = (
-        "licence_id",
-        "organisation_id",
-        "session_id",
-        "viewer_id",
-        "device_id",
-        "package_id",
-        "key_system",
-        "security_level",
-        "offline",
-        "policy_version",
-        "renewal_of",
-    )
-    columns: dict[str, list[Any]] = {name: [getattr(one, name) for one in issues] for name in names}
-    columns["key_ids"] = [",".join(one.key_ids) for one in issues]
-    for name in ("issue_time", "expire_time"):
-        columns[name] = [getattr(one, name).ToMicroseconds() / 1e6 for one in issues]
-    await tx.execute(_ADD_LICENCES, columns)
+    rows = [
+        {
+            "licence_id": one.licence_id,
+            "organisation_id": one.organisation_id,
+            "session_id": one.session_id,
+            "viewer_id": one.viewer_id,
+            "device_id": one.device_id,
+            "package_id": one.package_id,
+            "key_ids": ",".join(one.key_ids),
+            "key_system": one.key_system,
+            "security_level": one.security_level,
+            "offline": one.offline,
+            "policy_version": one.policy_version,
+            "renewal_of": one.renewal_of,
+            "issue_time": one.issue_time.seconds + one.issue_time.nanos / 1e9,
+            "expire_time": one.expire_time.seconds + one.expire_time.nanos / 1e9,
+        }
+        for one in issues
+    ]
+    await tx.execute(_ADD_LICENCES, {"issues": json.dumps(rows)})
     for one in issues:
         if one.offline:
             await _count_offline(tx, one)
@@ -290,14 +291,18 @@ async def drained_to(tx: Tx, segment: str) -> int:
     return int((await tx.execute(query)).scalar_one_or_none() or 0)
 
 
-async def put_drained(tx: Tx, segment: str, position: int) -> None:
-    """Notes it, in the transaction that puts it there."""
-    new = insert(journals).values(segment=segment, drained=position)
-    await tx.execute(
-        new.on_conflict_do_update(
-            index_elements=[journals.c.segment], set_={"drained": position, "update_time": sa.func.now()}
-        )
+async def put_drained(tx: Tx, segment: str, before: int, position: int) -> bool:
+    """Notes it, in the transaction that puts it there, before anything else. False when it was not where it was thought to be: a
+    transaction of a process that died may have been committed after that process was gone."""
+    if before == 0:
+        new = insert(journals).values(segment=segment, drained=position).on_conflict_do_nothing()
+        return bool((await tx.execute(new)).rowcount)
+    moved = (
+        sa.update(journals)
+        .where(journals.c.segment == segment, journals.c.drained == before)
+        .values(drained=position, update_time=sa.func.now())
     )
+    return bool((await tx.execute(moved)).rowcount)
 
 
 async def forget_segment(tx: Tx, segment: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from services.drm.emergency.store import emergency_titles
 from services.drm.rotation.domain import Rotation, State, rotation_not_found
 from services.drm.store import SealedKey, content_keys, key_encryption_keys
 from services.kit.database import Tx
@@ -187,6 +188,14 @@ async def reseal(tx: Tx, keys: Sequence[SealedKey]) -> None:
     )
 
 
+async def forget(tx: Tx, before: datetime) -> None:
+    """Removes rotations that were complete before a moment, with their titles, and what is left of content keys destroyed before it."""
+    over = sa.select(key_rotations.c.rotation_id).where(key_rotations.c.complete_time < before)
+    await tx.execute(sa.delete(emergency_titles).where(emergency_titles.c.rotation_id.in_(over)))
+    await tx.execute(sa.delete(key_rotations).where(key_rotations.c.complete_time < before))
+    await tx.execute(sa.delete(content_keys).where(content_keys.c.revoke_time < before))
+
+
 async def keks_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KekRecord]:
     """One page of an organisation's key-encryption keys, newest first, and one more to tell whether there is another page."""
     table = key_encryption_keys.c
@@ -206,6 +215,6 @@ async def keks_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KekRec
         table.destroy_time,
     ).where(table.organisation_id == organisation_id)
     if part.after:
-        query = query.where(table.generation < int(part.after))
-    rows = await tx.execute(query.order_by(table.generation.desc()).limit(part.size + 1))
+        query = query.where(table.kek_id < part.after)
+    rows = await tx.execute(query.order_by(table.kek_id.desc()).limit(part.size + 1))
     return [KekRecord(**row._asdict()) for row in rows]

@@ -11,6 +11,7 @@ from reelmesh.payments.v1 import events_pb2 as payments
 
 from services.kit import events
 from services.kit.database import Tx
+from services.policy import devices
 from services.policy.decision import store
 from services.policy.decision.facts import AgeProof, Entitlement
 from services.policy.decision.review import ASSET, VIEWER, Review, Target
@@ -35,6 +36,7 @@ class FactProjection:
             compliance.AgeProved: self.age_proved,
             compliance.AgeProofRevoked: self.age_proof_revoked,
             compliance.ConsentChanged: self.consent_changed,
+            **devices.handlers(),
         }
 
     async def account_created(self, tx: Tx, data: bytes) -> None:

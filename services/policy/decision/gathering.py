@@ -103,12 +103,16 @@ class Gathering:
         return Place(read, self._territories.of(read) or territory or None)
 
     async def _barred(self, tx: Tx, subject: Subject) -> str:
-        packages = sa.select(sa.func.unnest(packages_table.c.key_ids)).where(
+        # Of the package that is played, or that would be: one whose keys were changed says nothing about its successor.
+        played = sa.select(packages_table.c.key_ids).where(
             packages_table.c.asset_id == subject.asset_id, packages_table.c.organisation_id == subject.organisation_id
         )
+        if subject.session is not None:
+            played = played.where(packages_table.c.package_id == subject.session.package_id)
+        newest = played.order_by(packages_table.c.publish_time.desc(), packages_table.c.package_id.desc()).limit(1)
         asked: dict[Target, list[str]] = {
             Target.ASSET: [subject.asset_id],
-            Target.KEY: [str(row[0]) for row in await tx.execute(packages)],
+            Target.KEY: list((await tx.execute(newest)).scalar_one_or_none() or ()),
         }
         if subject.wanted.viewer_id:
             asked[Target.VIEWER] = [subject.wanted.viewer_id]

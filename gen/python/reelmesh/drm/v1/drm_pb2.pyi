@@ -75,7 +75,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LICENCE_NOT_FOUND: _ErrorReason.ValueType  # 8
     """There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`."""
     ERROR_REASON_LICENCE_POLICY_INVALID: _ErrorReason.ValueType  # 9
-    """A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where."""
+    """A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+    `BadRequest` says where.
+    """
     ERROR_REASON_DEVICE_NOT_PROVEN: _ErrorReason.ValueType  # 10
     """The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
     was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
@@ -89,7 +91,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_KEYS_REVOKED: _ErrorReason.ValueType  # 50
     """The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
     ERROR_REASON_KEYSTORE_UNREACHABLE: _ErrorReason.ValueType  # 51
-    """What holds the root key does not answer now. Status UNAVAILABLE."""
+    """What holds the root key does not answer now. Status UNAVAILABLE. No metadata."""
     ERROR_REASON_ROTATION_NOT_FOUND: _ErrorReason.ValueType  # 52
     """There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
     ERROR_REASON_EMERGENCY_RUNNING: _ErrorReason.ValueType  # 53
@@ -97,13 +99,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOTHING_TO_ROTATE: _ErrorReason.ValueType  # 54
     """There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
     ERROR_REASON_OPERATOR_ONLY: _ErrorReason.ValueType  # 55
-    """The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED."""
+    """The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED. No metadata."""
     ERROR_REASON_KEYSTORE_UNABLE: _ErrorReason.ValueType  # 56
-    """The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION."""
+    """The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION. No metadata."""
     ERROR_REASON_ESCROW_MISSING: _ErrorReason.ValueType  # 57
-    """There is no escrow. Status FAILED_PRECONDITION."""
+    """There is no escrow. Status FAILED_PRECONDITION. No metadata."""
     ERROR_REASON_ESCROW_INVALID: _ErrorReason.ValueType  # 58
-    """The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT."""
+    """The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT. No metadata."""
     ERROR_REASON_KEY_MISMATCH: _ErrorReason.ValueType  # 59
     """A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
     ERROR_REASON_CPIX_REFUSED: _ErrorReason.ValueType  # 40
@@ -156,7 +158,9 @@ ERROR_REASON_LICENCE_REVOKED: ErrorReason.ValueType  # 7
 ERROR_REASON_LICENCE_NOT_FOUND: ErrorReason.ValueType  # 8
 """There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`."""
 ERROR_REASON_LICENCE_POLICY_INVALID: ErrorReason.ValueType  # 9
-"""A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where."""
+"""A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+`BadRequest` says where.
+"""
 ERROR_REASON_DEVICE_NOT_PROVEN: ErrorReason.ValueType  # 10
 """The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
 was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
@@ -170,7 +174,7 @@ ERROR_REASON_LICENCE_REQUEST_MALFORMED: ErrorReason.ValueType  # 12
 ERROR_REASON_KEYS_REVOKED: ErrorReason.ValueType  # 50
 """The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
 ERROR_REASON_KEYSTORE_UNREACHABLE: ErrorReason.ValueType  # 51
-"""What holds the root key does not answer now. Status UNAVAILABLE."""
+"""What holds the root key does not answer now. Status UNAVAILABLE. No metadata."""
 ERROR_REASON_ROTATION_NOT_FOUND: ErrorReason.ValueType  # 52
 """There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
 ERROR_REASON_EMERGENCY_RUNNING: ErrorReason.ValueType  # 53
@@ -178,13 +182,13 @@ ERROR_REASON_EMERGENCY_RUNNING: ErrorReason.ValueType  # 53
 ERROR_REASON_NOTHING_TO_ROTATE: ErrorReason.ValueType  # 54
 """There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
 ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 55
-"""The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED."""
+"""The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED. No metadata."""
 ERROR_REASON_KEYSTORE_UNABLE: ErrorReason.ValueType  # 56
-"""The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION."""
+"""The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION. No metadata."""
 ERROR_REASON_ESCROW_MISSING: ErrorReason.ValueType  # 57
-"""There is no escrow. Status FAILED_PRECONDITION."""
+"""There is no escrow. Status FAILED_PRECONDITION. No metadata."""
 ERROR_REASON_ESCROW_INVALID: ErrorReason.ValueType  # 58
-"""The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT."""
+"""The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT. No metadata."""
 ERROR_REASON_KEY_MISMATCH: ErrorReason.ValueType  # 59
 """A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
 ERROR_REASON_CPIX_REFUSED: ErrorReason.ValueType  # 40

@@ -30,7 +30,7 @@ from reelmesh.drm.v1 import licences_pb2 as reelmesh_dot_drm_dot_v1_dot_licences
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&reelmesh/drm/v1/licences_service.proto\x12\x0freelmesh.drm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a google/protobuf/field_mask.proto\x1a\x1ereelmesh/drm/v1/licences.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x8f\x01\n\x1d\x41\x63quireClearKeyLicenceRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"U\n\x1e\x41\x63quireClearKeyLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence\"\x19\n\x17GetLicencePolicyRequest\"R\n\x18GetLicencePolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyR\x06policy\"\x99\x01\n\x1aUpdateLicencePolicyRequest\x12>\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyB\x06\xbaH\x03\xc8\x01\x01R\x06policy\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\"U\n\x1bUpdateLicencePolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyR\x06policy\"t\n ListLicencePolicyVersionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\x87\x01\n!ListLicencePolicyVersionsResponse\x12:\n\x08policies\x18\x01 \x03(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyR\x08policies\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf0\x02\n\x13ListLicencesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12J\n\nsession_id\x18\x03 \x01(\tB+\xbaH(r&2$^(pbs_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\tsessionId\x12%\n\tviewer_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08viewerId\x12H\n\tdevice_id\x18\x05 \x01(\tB+\xbaH(r&2$^(dev_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x08\x64\x65viceId\x12J\n\npackage_id\x18\x06 \x01(\tB+\xbaH(r&2$^(pkg_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\tpackageId\"t\n\x14ListLicencesResponse\x12\x34\n\x08licences\x18\x01 \x03(\x0b\x32\x18.reelmesh.drm.v1.LicenceR\x08licences\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdf\x01\n\x1aListOfflineLicencesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12%\n\tviewer_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08viewerId\x12H\n\tdevice_id\x18\x04 \x01(\tB+\xbaH(r&2$^(dev_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x08\x64\x65viceId\"\x82\x01\n\x1bListOfflineLicencesResponse\x12;\n\x08licences\x18\x01 \x03(\x0b\x32\x1f.reelmesh.drm.v1.OfflineLicenceR\x08licences\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"f\n\x1bRevokeOfflineLicenceRequest\x12G\n\nlicence_id\x18\x01 \x01(\tB(\xbaH%r#2!^lic_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tlicenceId\"Y\n\x1cRevokeOfflineLicenceResponse\x12\x39\n\x07licence\x18\x01 \x01(\x0b\x32\x1f.reelmesh.drm.v1.OfflineLicenceR\x07licence2\xd2\t\n\x0fLicencesService\x12\xc9\x01\n\x16\x41\x63quireClearKeyLicence\x12..reelmesh.drm.v1.AcquireClearKeyLicenceRequest\x1a/.reelmesh.drm.v1.AcquireClearKeyLicenceResponse\"N\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02?\")/p/{ticket}/{package_id}/licence/clearkey:\tchallengeb\x07licence\x12\x98\x01\n\x10GetLicencePolicy\x12(.reelmesh.drm.v1.GetLicencePolicyRequest\x1a).reelmesh.drm.v1.GetLicencePolicyResponse\"/\x90\x02\x01\xca\xa3\"\x0f\n\rlicences.read\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/licencePolicy\x12\xa6\x01\n\x13UpdateLicencePolicy\x12+.reelmesh.drm.v1.UpdateLicencePolicyRequest\x1a,.reelmesh.drm.v1.UpdateLicencePolicyResponse\"4\x90\x02\x02\xca\xa3\"\x11\n\x0flicences.manage\x82\xd3\xe4\x93\x02\x16\x32\x11/v1/licencePolicy:\x01*\x12\xbc\x01\n\x19ListLicencePolicyVersions\x12\x31.reelmesh.drm.v1.ListLicencePolicyVersionsRequest\x1a\x32.reelmesh.drm.v1.ListLicencePolicyVersionsResponse\"8\x90\x02\x01\xca\xa3\"\x0f\n\rlicences.read\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/licencePolicy/versions\x12\x87\x01\n\x0cListLicences\x12$.reelmesh.drm.v1.ListLicencesRequest\x1a%.reelmesh.drm.v1.ListLicencesResponse\"*\x90\x02\x01\xca\xa3\"\x0f\n\rlicences.read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/licences\x12\xa3\x01\n\x13ListOfflineLicences\x12+.reelmesh.drm.v1.ListOfflineLicencesRequest\x1a,.reelmesh.drm.v1.ListOfflineLicencesResponse\"1\x90\x02\x01\xca\xa3\"\x0f\n\rlicences.read\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/offlineLicences\x12\xbf\x01\n\x14RevokeOfflineLicence\x12,.reelmesh.drm.v1.RevokeOfflineLicenceRequest\x1a-.reelmesh.drm.v1.RevokeOfflineLicenceResponse\"J\x90\x02\x02\xca\xa3\"\x11\n\x0flicences.revoke\x82\xd3\xe4\x93\x02,\"\'/v1/offlineLicences/{licence_id}:revoke:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&reelmesh/drm/v1/licences_service.proto\x12\x0freelmesh.drm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a google/protobuf/field_mask.proto\x1a\x1ereelmesh/drm/v1/licences.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xc3\x01\n\x1d\x41\x63quireClearKeyLicenceRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"U\n\x1e\x41\x63quireClearKeyLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence\"\x19\n\x17GetLicencePolicyRequest\"R\n\x18GetLicencePolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyR\x06policy\"\x99\x01\n\x1aUpdateLicencePolicyRequest\x12>\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyB\x06\xbaH\x03\xc8\x01\x01R\x06policy\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\"U\n\x1bUpdateLicencePolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyR\x06policy\"t\n ListLicencePolicyVersionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\x87\x01\n!ListLicencePolicyVersionsResponse\x12:\n\x08policies\x18\x01 \x03(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyR\x08policies\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf0\x02\n\x13ListLicencesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12J\n\nsession_id\x18\x03 \x01(\tB+\xbaH(r&2$^(pbs_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\tsessionId\x12%\n\tviewer_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08viewerId\x12H\n\tdevice_id\x18\x05 \x01(\tB+\xbaH(r&2$^(dev_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x08\x64\x65viceId\x12J\n\npackage_id\x18\x06 \x01(\tB+\xbaH(r&2$^(pkg_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\tpackageId\"t\n\x14ListLicencesResponse\x12\x34\n\x08licences\x18\x01 \x03(\x0b\x32\x18.reelmesh.drm.v1.LicenceR\x08licences\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdf\x01\n\x1aListOfflineLicencesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12%\n\tviewer_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08viewerId\x12H\n\tdevice_id\x18\x04 \x01(\tB+\xbaH(r&2$^(dev_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x08\x64\x65viceId\"\x82\x01\n\x1bListOfflineLicencesResponse\x12;\n\x08licences\x18\x01 \x03(\x0b\x32\x1f.reelmesh.drm.v1.OfflineLicenceR\x08licences\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"f\n\x1bRevokeOfflineLicenceRequest\x12G\n\nlicence_id\x18\x01 \x01(\tB(\xbaH%r#2!^lic_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tlicenceId\"Y\n\x1cRevokeOfflineLicenceResponse\x12\x39\n\x07licence\x18\x01 \x01(\x0b\x32\x1f.reelmesh.drm.v1.OfflineLicenceR\x07licence2\xd6\t\n\x0fLicencesService\x12\xcd\x01\n\x16\x41\x63quireClearKeyLicence\x12..reelmesh.drm.v1.AcquireClearKeyLicenceRequest\x1a/.reelmesh.drm.v1.AcquireClearKeyLicenceResponse\"R\x90\x02\x02\xca\xa3\"\x02\x10\x01\xd0\xa3\"\x01\x82\xd3\xe4\x93\x02?\")/p/{ticket}/{package_id}/licence/clearkey:\tchallengeb\x07licence\x12\x98\x01\n\x10GetLicencePolicy\x12(.reelmesh.drm.v1.GetLicencePolicyRequest\x1a).reelmesh.drm.v1.GetLicencePolicyResponse\"/\x90\x02\x01\xca\xa3\"\x0f\n\rlicences.read\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/licencePolicy\x12\xa6\x01\n\x13UpdateLicencePolicy\x12+.reelmesh.drm.v1.UpdateLicencePolicyRequest\x1a,.reelmesh.drm.v1.UpdateLicencePolicyResponse\"4\x90\x02\x02\xca\xa3\"\x11\n\x0flicences.manage\x82\xd3\xe4\x93\x02\x16\x32\x11/v1/licencePolicy:\x01*\x12\xbc\x01\n\x19ListLicencePolicyVersions\x12\x31.reelmesh.drm.v1.ListLicencePolicyVersionsRequest\x1a\x32.reelmesh.drm.v1.ListLicencePolicyVersionsResponse\"8\x90\x02\x01\xca\xa3\"\x0f\n\rlicences.read\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/licencePolicy/versions\x12\x87\x01\n\x0cListLicences\x12$.reelmesh.drm.v1.ListLicencesRequest\x1a%.reelmesh.drm.v1.ListLicencesResponse\"*\x90\x02\x01\xca\xa3\"\x0f\n\rlicences.read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/licences\x12\xa3\x01\n\x13ListOfflineLicences\x12+.reelmesh.drm.v1.ListOfflineLicencesRequest\x1a,.reelmesh.drm.v1.ListOfflineLicencesResponse\"1\x90\x02\x01\xca\xa3\"\x0f\n\rlicences.read\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/offlineLicences\x12\xbf\x01\n\x14RevokeOfflineLicence\x12,.reelmesh.drm.v1.RevokeOfflineLicenceRequest\x1a-.reelmesh.drm.v1.RevokeOfflineLicenceResponse\"J\x90\x02\x02\xca\xa3\"\x11\n\x0flicences.revoke\x82\xd3\xe4\x93\x02,\"\'/v1/offlineLicences/{licence_id}:revoke:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.drm.v1.licences_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACQUIRECLEARKEYLICENCEREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_ACQUIRECLEARKEYLICENCEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
+  _globals['_ACQUIRECLEARKEYLICENCEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200 '
+  _globals['_ACQUIRECLEARKEYLICENCEREQUEST'].fields_by_name['package_id']._loaded_options = None
+  _globals['_ACQUIRECLEARKEYLICENCEREQUEST'].fields_by_name['package_id']._serialized_options = b'\272H%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_ACQUIRECLEARKEYLICENCERESPONSE'].fields_by_name['licence']._loaded_options = None
   _globals['_ACQUIRECLEARKEYLICENCERESPONSE'].fields_by_name['licence']._serialized_options = b'\200\001\001'
   _globals['_UPDATELICENCEPOLICYREQUEST'].fields_by_name['policy']._loaded_options = None
@@ -70,7 +72,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEOFFLINELICENCEREQUEST'].fields_by_name['licence_id']._loaded_options = None
   _globals['_REVOKEOFFLINELICENCEREQUEST'].fields_by_name['licence_id']._serialized_options = b'\272H%r#2!^lic_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_LICENCESSERVICE'].methods_by_name['AcquireClearKeyLicence']._loaded_options = None
-  _globals['_LICENCESSERVICE'].methods_by_name['AcquireClearKeyLicence']._serialized_options = b'\220\002\002\312\243\"\002\020\001\202\323\344\223\002?\")/p/{ticket}/{package_id}/licence/clearkey:\tchallengeb\007licence'
+  _globals['_LICENCESSERVICE'].methods_by_name['AcquireClearKeyLicence']._serialized_options = b'\220\002\002\312\243\"\002\020\001\320\243\"\001\202\323\344\223\002?\")/p/{ticket}/{package_id}/licence/clearkey:\tchallengeb\007licence'
   _globals['_LICENCESSERVICE'].methods_by_name['GetLicencePolicy']._loaded_options = None
   _globals['_LICENCESSERVICE'].methods_by_name['GetLicencePolicy']._serialized_options = b'\220\002\001\312\243\"\017\n\rlicences.read\202\323\344\223\002\023\022\021/v1/licencePolicy'
   _globals['_LICENCESSERVICE'].methods_by_name['UpdateLicencePolicy']._loaded_options = None
@@ -84,33 +86,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LICENCESSERVICE'].methods_by_name['RevokeOfflineLicence']._loaded_options = None
   _globals['_LICENCESSERVICE'].methods_by_name['RevokeOfflineLicence']._serialized_options = b'\220\002\002\312\243\"\021\n\017licences.revoke\202\323\344\223\002,\"\'/v1/offlineLicences/{licence_id}:revoke:\001*'
   _globals['_ACQUIRECLEARKEYLICENCEREQUEST']._serialized_start=242
-  _globals['_ACQUIRECLEARKEYLICENCEREQUEST']._serialized_end=385
-  _globals['_ACQUIRECLEARKEYLICENCERESPONSE']._serialized_start=387
-  _globals['_ACQUIRECLEARKEYLICENCERESPONSE']._serialized_end=472
-  _globals['_GETLICENCEPOLICYREQUEST']._serialized_start=474
-  _globals['_GETLICENCEPOLICYREQUEST']._serialized_end=499
-  _globals['_GETLICENCEPOLICYRESPONSE']._serialized_start=501
-  _globals['_GETLICENCEPOLICYRESPONSE']._serialized_end=583
-  _globals['_UPDATELICENCEPOLICYREQUEST']._serialized_start=586
-  _globals['_UPDATELICENCEPOLICYREQUEST']._serialized_end=739
-  _globals['_UPDATELICENCEPOLICYRESPONSE']._serialized_start=741
-  _globals['_UPDATELICENCEPOLICYRESPONSE']._serialized_end=826
-  _globals['_LISTLICENCEPOLICYVERSIONSREQUEST']._serialized_start=828
-  _globals['_LISTLICENCEPOLICYVERSIONSREQUEST']._serialized_end=944
-  _globals['_LISTLICENCEPOLICYVERSIONSRESPONSE']._serialized_start=947
-  _globals['_LISTLICENCEPOLICYVERSIONSRESPONSE']._serialized_end=1082
-  _globals['_LISTLICENCESREQUEST']._serialized_start=1085
-  _globals['_LISTLICENCESREQUEST']._serialized_end=1453
-  _globals['_LISTLICENCESRESPONSE']._serialized_start=1455
-  _globals['_LISTLICENCESRESPONSE']._serialized_end=1571
-  _globals['_LISTOFFLINELICENCESREQUEST']._serialized_start=1574
-  _globals['_LISTOFFLINELICENCESREQUEST']._serialized_end=1797
-  _globals['_LISTOFFLINELICENCESRESPONSE']._serialized_start=1800
-  _globals['_LISTOFFLINELICENCESRESPONSE']._serialized_end=1930
-  _globals['_REVOKEOFFLINELICENCEREQUEST']._serialized_start=1932
-  _globals['_REVOKEOFFLINELICENCEREQUEST']._serialized_end=2034
-  _globals['_REVOKEOFFLINELICENCERESPONSE']._serialized_start=2036
-  _globals['_REVOKEOFFLINELICENCERESPONSE']._serialized_end=2125
-  _globals['_LICENCESSERVICE']._serialized_start=2128
-  _globals['_LICENCESSERVICE']._serialized_end=3362
+  _globals['_ACQUIRECLEARKEYLICENCEREQUEST']._serialized_end=437
+  _globals['_ACQUIRECLEARKEYLICENCERESPONSE']._serialized_start=439
+  _globals['_ACQUIRECLEARKEYLICENCERESPONSE']._serialized_end=524
+  _globals['_GETLICENCEPOLICYREQUEST']._serialized_start=526
+  _globals['_GETLICENCEPOLICYREQUEST']._serialized_end=551
+  _globals['_GETLICENCEPOLICYRESPONSE']._serialized_start=553
+  _globals['_GETLICENCEPOLICYRESPONSE']._serialized_end=635
+  _globals['_UPDATELICENCEPOLICYREQUEST']._serialized_start=638
+  _globals['_UPDATELICENCEPOLICYREQUEST']._serialized_end=791
+  _globals['_UPDATELICENCEPOLICYRESPONSE']._serialized_start=793
+  _globals['_UPDATELICENCEPOLICYRESPONSE']._serialized_end=878
+  _globals['_LISTLICENCEPOLICYVERSIONSREQUEST']._serialized_start=880
+  _globals['_LISTLICENCEPOLICYVERSIONSREQUEST']._serialized_end=996
+  _globals['_LISTLICENCEPOLICYVERSIONSRESPONSE']._serialized_start=999
+  _globals['_LISTLICENCEPOLICYVERSIONSRESPONSE']._serialized_end=1134
+  _globals['_LISTLICENCESREQUEST']._serialized_start=1137
+  _globals['_LISTLICENCESREQUEST']._serialized_end=1505
+  _globals['_LISTLICENCESRESPONSE']._serialized_start=1507
+  _globals['_LISTLICENCESRESPONSE']._serialized_end=1623
+  _globals['_LISTOFFLINELICENCESREQUEST']._serialized_start=1626
+  _globals['_LISTOFFLINELICENCESREQUEST']._serialized_end=1849
+  _globals['_LISTOFFLINELICENCESRESPONSE']._serialized_start=1852
+  _globals['_LISTOFFLINELICENCESRESPONSE']._serialized_end=1982
+  _globals['_REVOKEOFFLINELICENCEREQUEST']._serialized_start=1984
+  _globals['_REVOKEOFFLINELICENCEREQUEST']._serialized_end=2086
+  _globals['_REVOKEOFFLINELICENCERESPONSE']._serialized_start=2088
+  _globals['_REVOKEOFFLINELICENCERESPONSE']._serialized_end=2177
+  _globals['_LICENCESSERVICE']._serialized_start=2180
+  _globals['_LICENCESSERVICE']._serialized_end=3418
 # @@protoc_insertion_point(module_scope)

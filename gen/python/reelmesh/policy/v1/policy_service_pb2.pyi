@@ -36,6 +36,7 @@ class CreatePlaybackRequest(_message.Message):
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     DOWNLOAD_FIELD_NUMBER: _builtins.int
     SIGN_IN_TIME_FIELD_NUMBER: _builtins.int
+    DEVICE_KEY_THUMBPRINT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
     asset_id: _builtins.str
@@ -52,6 +53,11 @@ class CreatePlaybackRequest(_message.Message):
     """Registered device on which is watched. Optional."""
     download: _builtins.bool
     """Whether it is kept for watching offline. Such a session counts as no stream."""
+    device_key_thumbprint: _builtins.str
+    """Thumbprint (RFC 7638) of the key of the device `device_id`, as the caller's own system knows it: licences that are bound to devices are
+    issued to who proves to hold it. Of devices registered here it is known: a person whose token is bound to the key of one watches on that
+    one, whatever is said here.
+    """
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
         """How long the session lasts, 1 s to 24 h. Absent means 6 h."""
@@ -71,10 +77,11 @@ class CreatePlaybackRequest(_message.Message):
         device_id: _builtins.str = ...,
         download: _builtins.bool = ...,
         sign_in_time: _timestamp_pb2.Timestamp | None = ...,
+        device_key_thumbprint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "sign_in_time", b"sign_in_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "client_address", b"client_address", "device_id", b"device_id", "download", b"download", "lifetime", b"lifetime", "request_id", b"request_id", "sign_in_time", b"sign_in_time", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "client_address", b"client_address", "device_id", b"device_id", "device_key_thumbprint", b"device_key_thumbprint", "download", b"download", "lifetime", b"lifetime", "request_id", b"request_id", "sign_in_time", b"sign_in_time", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -246,7 +246,8 @@ export enum ErrorReason {
   LICENCE_NOT_FOUND = 8,
 
   /**
-   * A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Field violations say where.
+   * A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+   * `BadRequest` says where.
    *
    * @generated from enum value: ERROR_REASON_LICENCE_POLICY_INVALID = 9;
    */
@@ -283,7 +284,7 @@ export enum ErrorReason {
   KEYS_REVOKED = 50,
 
   /**
-   * What holds the root key does not answer now. Status UNAVAILABLE.
+   * What holds the root key does not answer now. Status UNAVAILABLE. No metadata.
    *
    * @generated from enum value: ERROR_REASON_KEYSTORE_UNREACHABLE = 51;
    */
@@ -311,28 +312,28 @@ export enum ErrorReason {
   NOTHING_TO_ROTATE = 54,
 
   /**
-   * The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED.
+   * The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED. No metadata.
    *
    * @generated from enum value: ERROR_REASON_OPERATOR_ONLY = 55;
    */
   OPERATOR_ONLY = 55,
 
   /**
-   * The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION.
+   * The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION. No metadata.
    *
    * @generated from enum value: ERROR_REASON_KEYSTORE_UNABLE = 56;
    */
   KEYSTORE_UNABLE = 56,
 
   /**
-   * There is no escrow. Status FAILED_PRECONDITION.
+   * There is no escrow. Status FAILED_PRECONDITION. No metadata.
    *
    * @generated from enum value: ERROR_REASON_ESCROW_MISSING = 57;
    */
   ESCROW_MISSING = 57,
 
   /**
-   * The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT.
+   * The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT. No metadata.
    *
    * @generated from enum value: ERROR_REASON_ESCROW_INVALID = 58;
    */
