@@ -292,6 +292,7 @@ const drm: Table<typeof DrmReason> = {
   KEY_MISMATCH: {
     title: "These are not the keys of this install",
     advice: "Nothing was changed. Bring the shares of this install's own escrow together.",
+  },
   CPIX_REFUSED: {
     title: "The packager asked for keys in the wrong way",
     advice: "Change the packager's settings as its log says.",
