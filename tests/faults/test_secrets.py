@@ -364,6 +364,7 @@ async def test_all_of_it_was_looked_at(lived: tuple[Life, dict[str, bytes]]) -> 
         b"RevokePlaybackSession",
         b"RestoreKeys",
         b"StartEmergency",
+        b"ProvideCpixKeys",
     ):
         assert method in traced, f"no trace of {method!r}"
     assert b'"level": "debug"' in everything

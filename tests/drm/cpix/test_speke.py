@@ -115,6 +115,11 @@ class TestPresets:
                 (box,) = pssh.read_pssh(system.pssh or b"")
                 assert box.named_key_ids() == (system.key_id,)
 
+    def test_a_name_of_several_parts_may_have_one_filter_for_all(self) -> None:
+        """As Amazon's suite has it, other than the specification's text."""
+        one = UsageRule(key_id(0), "SD+HD1", video=(VideoFilter(max_pixels=921_600),))
+        assert answered(request(replace(asked(["VIDEO"]), rules=(one,)))).rules == (one,)
+
     def test_the_shared_preset(self) -> None:
         document = asked(["ALL"])
         assert contract.presets(document) == (contract.SHARED, contract.SHARED)
@@ -370,7 +375,6 @@ class TestRefusals:
         [
             [UsageRule(key_id(0), "", video=(VideoFilter(),))],
             [UsageRule(key_id(0), "A" * 65, video=(VideoFilter(),))],
-            [UsageRule(key_id(0), "SD+HD", video=(VideoFilter(),))],
             [UsageRule(key_id(0), "SD", video=(VideoFilter(max_pixels=1), VideoFilter(min_pixels=2)))],
             [UsageRule(key_id(0), "SD+SD", video=(VideoFilter(max_pixels=1), VideoFilter(min_pixels=2)))],
             [UsageRule(key_id(0), "SD+", video=(VideoFilter(), VideoFilter()))],
