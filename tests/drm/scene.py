@@ -94,6 +94,19 @@ class Keys:
         return bytes((await self.player.GetHlsKey(request)).key.data)
 
 
+def keys_over(
+    scene: Scene,
+    settings: DrmSettings,
+    packager: grpc.aio.Channel,
+    player: grpc.aio.Channel,
+    operator: grpc.aio.Channel,
+) -> Keys:
+    """Both services, over channels to the DRM service."""
+    as_packager: Stub = drm_service_pb2_grpc.DrmServiceStub(packager)
+    as_player: Stub = drm_service_pb2_grpc.DrmServiceStub(player)
+    return Keys(scene, settings, as_packager, as_player, player, operator)
+
+
 @contextlib.asynccontextmanager
 async def with_keys(scene: Scene, **changed: Any) -> AsyncIterator[Keys]:
     """Runs the DRM service beside a policy service; `changed` are settings that are not the default."""
@@ -104,5 +117,4 @@ async def with_keys(scene: Scene, **changed: Any) -> AsyncIterator[Keys]:
         connected(settings, "drm", *CONTRACTS, key="") as player,
         connected(settings, "drm", *CONTRACTS) as operator,
     ):
-        stubs = [drm_service_pb2_grpc.DrmServiceStub(channel) for channel in (packager, player)]
-        yield Keys(scene, settings, *stubs, player, operator)
+        yield keys_over(scene, settings, packager, player, operator)

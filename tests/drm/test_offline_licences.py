@@ -111,8 +111,9 @@ async def refusal_of(system: KeySystem, film: Film) -> Refusal:
     return caught.value
 
 
-async def listed(keys: Keys, **fields: str) -> list[licences_pb2.OfflineLicence]:
-    return list((await keys.licences.ListOfflineLicences(api.ListOfflineLicencesRequest(**fields))).licences)
+async def listed(keys: Keys, viewer_id: str = "") -> list[licences_pb2.OfflineLicence]:
+    request = api.ListOfflineLicencesRequest(viewer_id=viewer_id)
+    return list((await keys.licences.ListOfflineLicences(request)).licences)
 
 
 async def test_it_outlasts_its_playback(keys: Keys, system: KeySystem) -> None:

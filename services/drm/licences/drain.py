@@ -175,13 +175,14 @@ class Drain:
         end = start + found[-1].end
         self._doubtful.add(name)
         async with self._database.transaction() as tx:
+            if not await store.put_drained(tx, name, start, end):
+                return  # it is looked up again
             await store.add_licences(
                 tx, [record.event for record in records if isinstance(record.event, events_pb2.LicenceIssued)]
             )
             await events.announce_all(
                 tx, [events.Told(record.event_id, record.correlation_id, record.event) for record in records]
             )
-            await store.put_drained(tx, name, end)
         self._doubtful.discard(name)
         self._drained[name] = end
         self._journal.undrained -= end - start

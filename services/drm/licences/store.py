@@ -280,14 +280,18 @@ async def drained_to(tx: Tx, segment: str) -> int:
     return int((await tx.execute(query)).scalar_one_or_none() or 0)
 
 
-async def put_drained(tx: Tx, segment: str, position: int) -> None:
-    """Notes it, in the transaction that puts it there."""
-    new = insert(journals).values(segment=segment, drained=position)
-    await tx.execute(
-        new.on_conflict_do_update(
-            index_elements=[journals.c.segment], set_={"drained": position, "update_time": sa.func.now()}
-        )
+async def put_drained(tx: Tx, segment: str, before: int, position: int) -> bool:
+    """Notes it, in the transaction that puts it there, before anything else. False when it was not where it was thought to be: a
+    transaction of a process that died may have been committed after that process was gone."""
+    if before == 0:
+        new = insert(journals).values(segment=segment, drained=position).on_conflict_do_nothing()
+        return bool((await tx.execute(new)).rowcount)
+    moved = (
+        sa.update(journals)
+        .where(journals.c.segment == segment, journals.c.drained == before)
+        .values(drained=position, update_time=sa.func.now())
     )
+    return bool((await tx.execute(moved)).rowcount)
 
 
 async def forget_segment(tx: Tx, segment: str) -> None:
