@@ -94,7 +94,10 @@ async def test_what_was_drained_leaves_the_disk(stores: Stores, tmp_path: Path) 
             film = await keys.film()
             issued = await licences(keys, film, 10)
             (folder,) = tmp_path.iterdir()
-            assert len(segments_in(folder)) == 1
+            (segment,) = segments_in(folder)
+            written = segment.read_bytes()
+            assert film.keys[0].key_id.hex().encode() in written
+            assert not any(form in written for key in film.keys for form in (key.key, key.key.hex().encode()))
         assert set(await recorded(stores.settings)) >= issued, "a service that ends has drained"
         assert list(tmp_path.iterdir()) == []
 

@@ -61,6 +61,24 @@ class TestWhatAChallengeSays:
         assert challenge.key_ids == (one, other)
         assert not challenge.offline
 
+    def test_published_media_name_the_published_keys(self) -> None:
+        """Of web-platform-tests: a PSSH with WidevinePsshData."""
+        file = VECTORS.parent / "pssh/wpt-content-metadata-excerpt.json"
+        if not file.exists():
+            pytest.skip("the shared vectors are not here")
+        system, found = bytes.fromhex("edef8ba979d64acea3c827dcd51d21ed"), 0
+        for content in json.loads(file.read_text()):
+            data = base64.b64decode(content["initData"])
+            if (place := data.find(system)) < 0:
+                continue
+            size = int.from_bytes(data[place + 16 : place + 20], "big")
+            named = blob(1, blob(1, data[place + 20 : place + 20 + size]) + number(2, 1))
+            key_ids = read(L3.asking(named)).key_ids
+            assert key_ids is not None
+            assert key_ids[0].hex() == content["kid"]
+            found += 1
+        assert found
+
     def test_media_that_name_no_keys_ask_for_all(self) -> None:
         assert read(L3.challenge()).key_ids is None
         assert read(L3.asking(blob(2, blob(1, b"webm") + number(2, 1)))).key_ids is None

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/reelmesh/drm/v1/upstream_licences_service.proto\x12\x0freelmesh.drm.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x8f\x01\n\x1d\x41\x63quireWidevineLicenceRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"U\n\x1e\x41\x63quireWidevineLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence\"\x90\x01\n\x1e\x41\x63quirePlayReadyLicenceRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"V\n\x1f\x41\x63quirePlayReadyLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence2\xb5\x03\n\x17UpstreamLicencesService\x12\xc9\x01\n\x16\x41\x63quireWidevineLicence\x12..reelmesh.drm.v1.AcquireWidevineLicenceRequest\x1a/.reelmesh.drm.v1.AcquireWidevineLicenceResponse\"N\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02?\")/p/{ticket}/{package_id}/licence/widevine:\tchallengeb\x07licence\x12\xcd\x01\n\x17\x41\x63quirePlayReadyLicence\x12/.reelmesh.drm.v1.AcquirePlayReadyLicenceRequest\x1a\x30.reelmesh.drm.v1.AcquirePlayReadyLicenceResponse\"O\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02@\"*/p/{ticket}/{package_id}/licence/playready:\tchallengeb\x07licenceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/reelmesh/drm/v1/upstream_licences_service.proto\x12\x0freelmesh.drm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xc3\x01\n\x1d\x41\x63quireWidevineLicenceRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"U\n\x1e\x41\x63quireWidevineLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence\"\xc4\x01\n\x1e\x41\x63quirePlayReadyLicenceRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"V\n\x1f\x41\x63quirePlayReadyLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence2\xb5\x03\n\x17UpstreamLicencesService\x12\xc9\x01\n\x16\x41\x63quireWidevineLicence\x12..reelmesh.drm.v1.AcquireWidevineLicenceRequest\x1a/.reelmesh.drm.v1.AcquireWidevineLicenceResponse\"N\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02?\")/p/{ticket}/{package_id}/licence/widevine:\tchallengeb\x07licence\x12\xcd\x01\n\x17\x41\x63quirePlayReadyLicence\x12/.reelmesh.drm.v1.AcquirePlayReadyLicenceRequest\x1a\x30.reelmesh.drm.v1.AcquirePlayReadyLicenceResponse\"O\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02@\"*/p/{ticket}/{package_id}/licence/playready:\tchallengeb\x07licenceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,25 +36,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.drm.v1.upstream_li
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACQUIREWIDEVINELICENCEREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_ACQUIREWIDEVINELICENCEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
+  _globals['_ACQUIREWIDEVINELICENCEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200 '
+  _globals['_ACQUIREWIDEVINELICENCEREQUEST'].fields_by_name['package_id']._loaded_options = None
+  _globals['_ACQUIREWIDEVINELICENCEREQUEST'].fields_by_name['package_id']._serialized_options = b'\272H%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_ACQUIREWIDEVINELICENCERESPONSE'].fields_by_name['licence']._loaded_options = None
   _globals['_ACQUIREWIDEVINELICENCERESPONSE'].fields_by_name['licence']._serialized_options = b'\200\001\001'
   _globals['_ACQUIREPLAYREADYLICENCEREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_ACQUIREPLAYREADYLICENCEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
+  _globals['_ACQUIREPLAYREADYLICENCEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200 '
+  _globals['_ACQUIREPLAYREADYLICENCEREQUEST'].fields_by_name['package_id']._loaded_options = None
+  _globals['_ACQUIREPLAYREADYLICENCEREQUEST'].fields_by_name['package_id']._serialized_options = b'\272H%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_ACQUIREPLAYREADYLICENCERESPONSE'].fields_by_name['licence']._loaded_options = None
   _globals['_ACQUIREPLAYREADYLICENCERESPONSE'].fields_by_name['licence']._serialized_options = b'\200\001\001'
   _globals['_UPSTREAMLICENCESSERVICE'].methods_by_name['AcquireWidevineLicence']._loaded_options = None
   _globals['_UPSTREAMLICENCESSERVICE'].methods_by_name['AcquireWidevineLicence']._serialized_options = b'\220\002\002\312\243\"\002\020\001\202\323\344\223\002?\")/p/{ticket}/{package_id}/licence/widevine:\tchallengeb\007licence'
   _globals['_UPSTREAMLICENCESSERVICE'].methods_by_name['AcquirePlayReadyLicence']._loaded_options = None
   _globals['_UPSTREAMLICENCESSERVICE'].methods_by_name['AcquirePlayReadyLicence']._serialized_options = b'\220\002\002\312\243\"\002\020\001\202\323\344\223\002@\"*/p/{ticket}/{package_id}/licence/playready:\tchallengeb\007licence'
-  _globals['_ACQUIREWIDEVINELICENCEREQUEST']._serialized_start=156
-  _globals['_ACQUIREWIDEVINELICENCEREQUEST']._serialized_end=299
-  _globals['_ACQUIREWIDEVINELICENCERESPONSE']._serialized_start=301
-  _globals['_ACQUIREWIDEVINELICENCERESPONSE']._serialized_end=386
-  _globals['_ACQUIREPLAYREADYLICENCEREQUEST']._serialized_start=389
-  _globals['_ACQUIREPLAYREADYLICENCEREQUEST']._serialized_end=533
-  _globals['_ACQUIREPLAYREADYLICENCERESPONSE']._serialized_start=535
-  _globals['_ACQUIREPLAYREADYLICENCERESPONSE']._serialized_end=621
-  _globals['_UPSTREAMLICENCESSERVICE']._serialized_start=624
-  _globals['_UPSTREAMLICENCESSERVICE']._serialized_end=1061
+  _globals['_ACQUIREWIDEVINELICENCEREQUEST']._serialized_start=185
+  _globals['_ACQUIREWIDEVINELICENCEREQUEST']._serialized_end=380
+  _globals['_ACQUIREWIDEVINELICENCERESPONSE']._serialized_start=382
+  _globals['_ACQUIREWIDEVINELICENCERESPONSE']._serialized_end=467
+  _globals['_ACQUIREPLAYREADYLICENCEREQUEST']._serialized_start=470
+  _globals['_ACQUIREPLAYREADYLICENCEREQUEST']._serialized_end=666
+  _globals['_ACQUIREPLAYREADYLICENCERESPONSE']._serialized_start=668
+  _globals['_ACQUIREPLAYREADYLICENCERESPONSE']._serialized_end=754
+  _globals['_UPSTREAMLICENCESSERVICE']._serialized_start=757
+  _globals['_UPSTREAMLICENCESSERVICE']._serialized_end=1194
 # @@protoc_insertion_point(module_scope)
