@@ -26,7 +26,7 @@ PER_SECOND: Final = 1_667
 _GENTLY: Final = 100
 _SECONDS: Final = 12
 _CONNECTIONS: Final = 256
-_SESSIONS: Final = 512
+_SESSIONS: Final = 256
 """Many, since what is watched for signs of abuse costs more the more often one viewer asks."""
 _AT_A_TIME: Final = 16
 _FEW: Final = 20

@@ -33,7 +33,7 @@ class EdgeSettings:
         access_log: file for one JSON object a request.
         allowed_origins: other web origins, such as `https://studio.example`, whose pages may call the interface and upload.
             Playback needs no such permission: whoever holds a ticket may play anywhere.
-        strict: sends every playback request to `policy`, for those who want each one judged there. Otherwise segments whose ticket
+        strict: sends every playback request to `policy`, licences by way of the DRM service, for those who want each one judged there. Otherwise segments whose ticket
             Envoy finds good pass without it.
         workers: worker threads, 1 or more.
         limits_file: what the install changes of `services/limits/limits.yaml`; of it, Envoy itself needs `methods.guessing` and `edge`.
