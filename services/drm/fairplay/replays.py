@@ -57,6 +57,7 @@ class Replays:
         self._clock = clock
         self._good_for = good_for
         self._waiting: deque[_Claim] = deque()
+        self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def stale(self, creation_time: datetime | None) -> bool:
@@ -75,7 +76,8 @@ class Replays:
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Claim(fingerprint, expire_time, answer))
         # Those that come while transactions are under way go together in the next.
-        if len(self._tasks) < _PARALLEL:
+        if self._running < _PARALLEL:
+            self._running += 1
             # In a context of its own: it is no part of the call that happens to come first.
             task = asyncio.create_task(self._run(), context=Context())
             self._tasks.add(task)
@@ -83,23 +85,29 @@ class Replays:
         return await answer
 
     async def _run(self) -> None:
-        while self._waiting:
-            part = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    first = await self._claimed(part)
-            except Exception as error:  # each of those who wait is told
-                away = as_refusal(error) is not None
-                for claim in part:
-                    if not claim.answer.done():
-                        claim.answer.set_exception(unavailable("the database") if away else error)
-            else:
-                for claim in part:
-                    # Of two in one transaction, one is the first.
-                    is_first = claim.fingerprint in first
-                    first.discard(claim.fingerprint)
-                    if not claim.answer.done():
-                        claim.answer.set_result(is_first)
+        try:
+            while self._waiting:
+                await self._answer([self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))])
+        finally:
+            # At once, and not when the task is found done: whoever was answered may be back before that.
+            self._running -= 1
+
+    async def _answer(self, part: list[_Claim]) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                first = await self._claimed(part)
+        except Exception as error:  # each of those who wait is told
+            away = as_refusal(error) is not None
+            for claim in part:
+                if not claim.answer.done():
+                    claim.answer.set_exception(unavailable("the database") if away else error)
+            return
+        for claim in part:
+            # Of two in one transaction, one is the first.
+            is_first = claim.fingerprint in first
+            first.discard(claim.fingerprint)
+            if not claim.answer.done():
+                claim.answer.set_result(is_first)
 
     async def _claimed(self, part: list[_Claim]) -> set[bytes]:
         values = {

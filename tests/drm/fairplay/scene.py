@@ -15,6 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from reelmesh.drm.v1 import fairplay_service_pb2 as api
 from reelmesh.drm.v1 import fairplay_service_pb2_grpc, licences_pb2, licences_service_pb2
 
+from services.kit.settings import ProcessSettings
 from tests.drm.scene import Film, Keys, with_keys
 from tests.policy.scene import Scene
 from tests.support.fairplay_client import Asking, Device
@@ -92,6 +93,16 @@ class FairPlay:
             await connection.close()
 
 
+def own_secrets(settings: ProcessSettings, folder: Path) -> tuple[Path, Provider]:
+    """A folder of secrets with those of all tests and a deployment of its own."""
+    secrets, provider = folder / "secrets", new_provider()
+    secrets.mkdir()
+    for file in settings.secrets_dir.iterdir():
+        (secrets / file.name).symlink_to(file.resolve())
+    provider.put(secrets / "fairplay")
+    return secrets, provider
+
+
 @contextlib.asynccontextmanager
 async def with_fairplay(scene: Scene, folder: Path, **changed: Any) -> AsyncIterator[FairPlay]:
     """Runs the DRM service with a deployment; `changed` are settings that are not the default.
@@ -100,12 +111,7 @@ async def with_fairplay(scene: Scene, folder: Path, **changed: Any) -> AsyncIter
         scene: the policy service.
         folder: for secrets of the service's own.
     """
-    secrets = folder / "secrets"
-    secrets.mkdir()
-    for file in scene.settings.secrets_dir.iterdir():
-        (secrets / file.name).symlink_to(file.resolve())
-    provider = new_provider()
-    provider.put(secrets / "fairplay")
+    secrets, provider = own_secrets(scene.settings, folder)
     settings = {"secrets_dir": secrets, "drm_fairplay_d_function": D_FUNCTION, "data_dir": folder, **changed}
     async with with_keys(scene, **settings) as keys:
         before = (await keys.licences.GetLicencePolicy(licences_service_pb2.GetLicencePolicyRequest())).policy

@@ -224,6 +224,17 @@ class TestReplays:
         answers = await asyncio.gather(*(fairplay.send(film, spc) for _ in range(20)))
         assert [answer.content_type for answer in answers].count("application/octet-stream") == 1
 
+    async def test_whoever_was_answered_may_ask_again_at_once(self, fairplay: FairPlay) -> None:
+        database = Database.of("drm", fairplay.keys.settings)
+        memory = fairplay.keys.settings.replays(database, fairplay.keys.scene.clock)
+        try:
+            async with asyncio.timeout(20):
+                for _ in range(20):
+                    spc = new_id("spc").encode()
+                    assert [await memory.claim(spc, None) for _ in range(3)] == [True, False, False]
+        finally:
+            await database.close()
+
     async def test_by_another_replica_and_after_a_restart(self, fairplay: FairPlay, tmp_path: Path) -> None:
         film = await fairplay.keys.film()
         asking = fairplay.ask(film)

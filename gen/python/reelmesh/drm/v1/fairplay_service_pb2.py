@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&reelmesh/drm/v1/fairplay_service.proto\x12\x0freelmesh.drm.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x8f\x01\n\x1d\x41\x63quireFairPlayLicenceRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"U\n\x1e\x41\x63quireFairPlayLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence\"[\n\x1dGetFairPlayCertificateRequest\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\"X\n\x1eGetFairPlayCertificateResponse\x12\x36\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x0b\x63\x65rtificate2\xa3\x03\n\x0f\x46\x61irPlayService\x12\xca\x01\n\x16\x41\x63quireFairPlayLicence\x12..reelmesh.drm.v1.AcquireFairPlayLicenceRequest\x1a/.reelmesh.drm.v1.AcquireFairPlayLicenceResponse\"O\xca\xa3\"\x02\x10\x01\xd0\xa3\"\x01\x82\xd3\xe4\x93\x02?\")/p/{ticket}/{package_id}/licence/fairplay:\tchallengeb\x07licence\x12\xc2\x01\n\x16GetFairPlayCertificate\x12..reelmesh.drm.v1.GetFairPlayCertificateRequest\x1a/.reelmesh.drm.v1.GetFairPlayCertificateResponse\"G\x90\x02\x01\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\x38\x12)/p/{ticket}/{package_id}/licence/fairplayb\x0b\x63\x65rtificateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&reelmesh/drm/v1/fairplay_service.proto\x12\x0freelmesh.drm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xc3\x01\n\x1d\x41\x63quireFairPlayLicenceRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12\x32\n\tchallenge\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyR\tchallenge\"U\n\x1e\x41\x63quireFairPlayLicenceResponse\x12\x33\n\x07licence\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x07licence\"\x8f\x01\n\x1dGetFairPlayCertificateRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\"X\n\x1eGetFairPlayCertificateResponse\x12\x36\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x0b\x63\x65rtificate2\xa3\x03\n\x0f\x46\x61irPlayService\x12\xca\x01\n\x16\x41\x63quireFairPlayLicence\x12..reelmesh.drm.v1.AcquireFairPlayLicenceRequest\x1a/.reelmesh.drm.v1.AcquireFairPlayLicenceResponse\"O\xca\xa3\"\x02\x10\x01\xd0\xa3\"\x01\x82\xd3\xe4\x93\x02?\")/p/{ticket}/{package_id}/licence/fairplay:\tchallengeb\x07licence\x12\xc2\x01\n\x16GetFairPlayCertificate\x12..reelmesh.drm.v1.GetFairPlayCertificateRequest\x1a/.reelmesh.drm.v1.GetFairPlayCertificateResponse\"G\x90\x02\x01\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\x38\x12)/p/{ticket}/{package_id}/licence/fairplayb\x0b\x63\x65rtificateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,23 +36,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.drm.v1.fairplay_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACQUIREFAIRPLAYLICENCEREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_ACQUIREFAIRPLAYLICENCEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
+  _globals['_ACQUIREFAIRPLAYLICENCEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200 '
+  _globals['_ACQUIREFAIRPLAYLICENCEREQUEST'].fields_by_name['package_id']._loaded_options = None
+  _globals['_ACQUIREFAIRPLAYLICENCEREQUEST'].fields_by_name['package_id']._serialized_options = b'\272H%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_ACQUIREFAIRPLAYLICENCERESPONSE'].fields_by_name['licence']._loaded_options = None
   _globals['_ACQUIREFAIRPLAYLICENCERESPONSE'].fields_by_name['licence']._serialized_options = b'\200\001\001'
   _globals['_GETFAIRPLAYCERTIFICATEREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_GETFAIRPLAYCERTIFICATEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
+  _globals['_GETFAIRPLAYCERTIFICATEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200 '
+  _globals['_GETFAIRPLAYCERTIFICATEREQUEST'].fields_by_name['package_id']._loaded_options = None
+  _globals['_GETFAIRPLAYCERTIFICATEREQUEST'].fields_by_name['package_id']._serialized_options = b'\272H%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_FAIRPLAYSERVICE'].methods_by_name['AcquireFairPlayLicence']._loaded_options = None
   _globals['_FAIRPLAYSERVICE'].methods_by_name['AcquireFairPlayLicence']._serialized_options = b'\312\243\"\002\020\001\320\243\"\001\202\323\344\223\002?\")/p/{ticket}/{package_id}/licence/fairplay:\tchallengeb\007licence'
   _globals['_FAIRPLAYSERVICE'].methods_by_name['GetFairPlayCertificate']._loaded_options = None
   _globals['_FAIRPLAYSERVICE'].methods_by_name['GetFairPlayCertificate']._serialized_options = b'\220\002\001\312\243\"\002\020\001\202\323\344\223\0028\022)/p/{ticket}/{package_id}/licence/fairplayb\013certificate'
-  _globals['_ACQUIREFAIRPLAYLICENCEREQUEST']._serialized_start=147
-  _globals['_ACQUIREFAIRPLAYLICENCEREQUEST']._serialized_end=290
-  _globals['_ACQUIREFAIRPLAYLICENCERESPONSE']._serialized_start=292
-  _globals['_ACQUIREFAIRPLAYLICENCERESPONSE']._serialized_end=377
-  _globals['_GETFAIRPLAYCERTIFICATEREQUEST']._serialized_start=379
-  _globals['_GETFAIRPLAYCERTIFICATEREQUEST']._serialized_end=470
-  _globals['_GETFAIRPLAYCERTIFICATERESPONSE']._serialized_start=472
-  _globals['_GETFAIRPLAYCERTIFICATERESPONSE']._serialized_end=560
-  _globals['_FAIRPLAYSERVICE']._serialized_start=563
-  _globals['_FAIRPLAYSERVICE']._serialized_end=982
+  _globals['_ACQUIREFAIRPLAYLICENCEREQUEST']._serialized_start=176
+  _globals['_ACQUIREFAIRPLAYLICENCEREQUEST']._serialized_end=371
+  _globals['_ACQUIREFAIRPLAYLICENCERESPONSE']._serialized_start=373
+  _globals['_ACQUIREFAIRPLAYLICENCERESPONSE']._serialized_end=458
+  _globals['_GETFAIRPLAYCERTIFICATEREQUEST']._serialized_start=461
+  _globals['_GETFAIRPLAYCERTIFICATEREQUEST']._serialized_end=604
+  _globals['_GETFAIRPLAYCERTIFICATERESPONSE']._serialized_start=606
+  _globals['_GETFAIRPLAYCERTIFICATERESPONSE']._serialized_end=694
+  _globals['_FAIRPLAYSERVICE']._serialized_start=697
+  _globals['_FAIRPLAYSERVICE']._serialized_end=1116
 # @@protoc_insertion_point(module_scope)

@@ -67,7 +67,8 @@ class FairPlayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetFairPlayCertificate(self, request, context):
-        """Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is public.
+        """Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is
+        public: the credential in the path is not looked at.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,9 @@ class FairPlayServiceStub:
     google.rpc.Status beside those of the RFC; by gRPC a refusal is an OK call. An SPC is answered once: asking again needs a new one.
     """
     GetFairPlayCertificate: _grpc.UnaryUnaryMultiCallable[_fairplay_service_pb2.GetFairPlayCertificateRequest, _fairplay_service_pb2.GetFairPlayCertificateResponse]
-    """Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is public."""
+    """Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is
+    public: the credential in the path is not looked at.
+    """
 
 @_typing.type_check_only
 class FairPlayServiceAsyncStub(FairPlayServiceStub):
@@ -62,7 +64,9 @@ class FairPlayServiceAsyncStub(FairPlayServiceStub):
     google.rpc.Status beside those of the RFC; by gRPC a refusal is an OK call. An SPC is answered once: asking again needs a new one.
     """
     GetFairPlayCertificate: _aio.UnaryUnaryMultiCallable[_fairplay_service_pb2.GetFairPlayCertificateRequest, _fairplay_service_pb2.GetFairPlayCertificateResponse]  # type: ignore[assignment]
-    """Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is public."""
+    """Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is
+    public: the credential in the path is not looked at.
+    """
 
 class FairPlayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Issues FairPlay Streaming licences: reads what an Apple device sends (a Server Playback Context, SPC) and answers with a content key that only
@@ -89,6 +93,8 @@ class FairPlayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fairplay_service_pb2.GetFairPlayCertificateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fairplay_service_pb2.GetFairPlayCertificateResponse, _abc.Awaitable[_fairplay_service_pb2.GetFairPlayCertificateResponse]]:
-        """Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is public."""
+        """Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is
+        public: the credential in the path is not looked at.
+        """
 
 def add_FairPlayServiceServicer_to_server(servicer: FairPlayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

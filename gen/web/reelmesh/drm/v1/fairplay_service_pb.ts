@@ -145,7 +145,8 @@ export const FairPlayService: GenService<{
     output: typeof AcquireFairPlayLicenceResponseSchema;
   },
   /**
-   * Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is public.
+   * Returns the application certificate that devices encrypt SPCs for (DER), of the organisation that the package belongs to. It is
+   * public: the credential in the path is not looked at.
    *
    * @generated from rpc reelmesh.drm.v1.FairPlayService.GetFairPlayCertificate
    */
