@@ -81,7 +81,7 @@ class Session:
     """The right of one viewer to play one package for a while.
 
     Attributes:
-        expire_time: a whole millisecond, as a ticket says it, so that both end at the same moment.
+        expire_time: a whole second, as a ticket says it, so that both end at the same moment.
         revoke_time: None unless it was revoked.
         device_id, profile_id, territory: empty where they are not known.
         download: whether it is kept for watching offline.
@@ -120,7 +120,7 @@ class Session:
             organisation_id=package.organisation_id,
             viewer_id=wanted.viewer_id,
             create_time=now,
-            expire_time=_whole_millisecond(min(end, until) if until else end),
+            expire_time=_whole_second(min(end, until) if until else end),
             device_id=wanted.device_id,
             profile_id=wanted.profile_id,
             territory=territory,
@@ -181,5 +181,5 @@ def digest_of(code: str) -> bytes:
     return hashlib.sha256(code.encode()).digest()
 
 
-def _whole_millisecond(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+def _whole_second(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)

@@ -129,12 +129,15 @@ def test_refusals_are_described_with_all_their_reasons(described_api: dict[str, 
     assert "UPLOAD_NOT_FOUND" in upload["enum"]
     assert "UNSPECIFIED" not in upload["enum"]
     assert "Status NOT_FOUND. Metadata: `upload_id`." in upload["description"]
-    for path in described_api["paths"].values():
-        for made in path.values():
+    for path, operations in described_api["paths"].items():
+        form = "PlayerRefusal" if "/licence/" in path else "Refusal"
+        for made in operations.values():
             refused = {status: answer for status, answer in made["responses"].items() if status != "200"}
             assert set(refused) >= {"400", "401", "403", "404", "413", "429", "431", "500", "503", "504"}
             assert refused.pop("429") == {"$ref": "#/components/responses/RateLimited"}
-            assert all(answer == {"$ref": "#/components/responses/Refusal"} for answer in refused.values())
+            if path.endswith("/licence/playready"):
+                assert list(refused.pop("500")["content"]) == ["text/xml"]
+            assert all(answer == {"$ref": f"#/components/responses/{form}"} for answer in refused.values())
 
 
 def test_statuses_are_those_of_the_reasons_of_the_domain(described_api: dict[str, Any]) -> None:

@@ -208,9 +208,9 @@ async def test_a_window_opens_and_closes(scene: Scene) -> None:
 
 
 def moment_of(scene: Scene, **later: float) -> Timestamp:
-    """To the millisecond, as sessions end."""
+    """To the second, as sessions end."""
     stamp = moment(scene, **later)
-    stamp.nanos = stamp.nanos // 1_000_000 * 1_000_000
+    stamp.nanos = 0
     return stamp
 
 

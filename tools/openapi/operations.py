@@ -69,7 +69,9 @@ class Operations:
         if body:
             made["requestBody"] = self._body(request, body, in_path)
         form = "PlayerRefusal" if "/licence/" in path else "Refusal"
-        refused = {status: {"$ref": f"#/components/responses/{form}"} for status in self._statuses.of(method)}
+        refused: dict[str, Any] = {
+            status: {"$ref": f"#/components/responses/{form}"} for status in self._statuses.of(method)
+        }
         if path.endswith("/licence/playready"):
             refused["500"] = {"description": _FAULT, "content": {"text/xml": {"schema": {"type": "string"}}}}
         limited = {"429": {"$ref": "#/components/responses/RateLimited"}}
