@@ -20,6 +20,7 @@ PREFIXES = {
     "decision_id": "dec",
     "device_id": "dev",
     "entitlement_id": "ent",
+    "entry_id": "jnl",
     "job_id": "job",
     "organisation_id": "org",
     "message_id": "msg",
@@ -30,7 +31,9 @@ PREFIXES = {
     "provider_id": "idp",
     "registration_id": "reg",
     "reset_id": "rst",
+    "reverses_entry_id": "jnl",
     "revocation_id": "rvk",
+    "sale_id": "sal",
     "signal_id": "sig",
     "session_id": "pbs",
     "sign_in_id": "sgn",
@@ -42,6 +45,8 @@ PREFIXES_OF = {"identity": {"session_id": "ses"}}
 OTHER_IDS = {
     "client_id",
     "correlation_id",
+    "creator_id",
+    "owner_id",
     "request_id",
     "role_id",
     "role_ids",
@@ -81,6 +86,7 @@ def test_each_service_is_in_the_package_of_its_domain(contracts: Contracts) -> N
             "identity",
             "notifications",
             "packaging",
+            "payments",
             "policy",
             "rpc",
             "transcode",
@@ -171,7 +177,7 @@ def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
 
 def test_every_reason_tells_its_status_and_its_metadata(contracts: Contracts) -> None:
     domains = [name for name in contracts.enums if name.startswith(OWN) and name.endswith(".ErrorReason")]
-    assert len(domains) == 9
+    assert len(domains) == 10
     for name in domains:
         enum = contracts.enums[name]
         domain = f"{name.split('.')[1]}.reelmesh"
