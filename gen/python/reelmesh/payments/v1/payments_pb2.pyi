@@ -337,7 +337,7 @@ class SplitRules(_message.Message):
     reserve_basis_points: _builtins.int
     """What is held back of each creator's share, in basis points of it."""
     fee_kept_on_refund: _builtins.bool
-    """Whether the processor keeps its fee when it refunds. The platform bears it then."""
+    """Whether the processor keeps its fee when a price goes back, by refund or chargeback. The platform bears it then."""
     chargeback_fee_on_creators: _builtins.bool
     """Whether the creators bear what a processor charges for a chargeback, in proportion to their shares. Otherwise the platform does, as it
     does where a sale has no creator.

@@ -258,7 +258,7 @@ export type SplitRules = Message<"reelmesh.payments.v1.SplitRules"> & {
   reserveBasisPoints: number;
 
   /**
-   * Whether the processor keeps its fee when it refunds. The platform bears it then.
+   * Whether the processor keeps its fee when a price goes back, by refund or chargeback. The platform bears it then.
    *
    * @generated from field: bool fee_kept_on_refund = 6;
    */
