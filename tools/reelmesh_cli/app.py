@@ -10,6 +10,7 @@ from tools.reelmesh_cli.commands import (
     certificates,
     demo,
     doctor,
+    ledger,
     limits,
     logs,
     members,
@@ -47,6 +48,7 @@ app.add_typer(members.app, name="member")
 app.add_typer(members.roles, name="role")
 app.add_typer(organisations.app, name="organisation")
 app.add_typer(api_keys.app, name="api-key")
+app.add_typer(ledger.app, name="ledger")
 
 
 def main() -> None:
