@@ -20,7 +20,7 @@ def moment(request: Message, field: str) -> datetime | None:
     Raises:
         Refusal: INVALID_ARGUMENT `REQUEST_INVALID` for what is no moment.
     """
-    if not request.HasField(field):  # type: ignore[arg-type]  # a literal in its stubs
+    if not request.HasField(field):
         return None
     stamp: Timestamp = getattr(request, field)
     try:
@@ -42,7 +42,7 @@ def amount(request: Message, field: str, *, least: int = 1) -> int | None:
     Raises:
         Refusal: INVALID_ARGUMENT `AMOUNT_INVALID` when it is less than the least.
     """
-    if not request.HasField(field):  # type: ignore[arg-type]  # a literal in its stubs
+    if not request.HasField(field):
         return None
     money: payments_pb2.Money = getattr(request, field)
     if money.minor_units < least:

@@ -99,7 +99,7 @@ class Books:
 
     def order(self, minor_units: int = 1999, currency: str = "EUR", **changes: Any) -> Any:
         """A request to record a sale by one creator."""
-        usual = {
+        usual: dict[str, Any] = {
             "request_id": once(),
             "processor": "ccbill",
             "reference": once(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 from reelmesh.payments.v1 import ledger_service_pb2 as api
@@ -20,8 +21,8 @@ from tests.support.running import connected
 from tools.reelmesh_cli.app import app
 
 
-def statement(**changes: object) -> api.GetStatementRequest:
-    usual = {"kind": RECEIVABLE, "owner_id": "ccbill", "currency": "EUR"}
+def statement(**changes: Any) -> api.GetStatementRequest:
+    usual: dict[str, Any] = {"kind": RECEIVABLE, "owner_id": "ccbill", "currency": "EUR"}
     return api.GetStatementRequest(**(usual | changes))
 
 

@@ -294,9 +294,9 @@ async def _with_postings(tx: Tx, rows: Sequence[sa.Row[Any]]) -> list[Entry]:
     ]
 
 
-def _account(row: sa.Row[Any]) -> Account:
+def _account(row: Any) -> Account:
     return Account(AccountKind(row.kind), row.owner_id, row.currency)
 
 
-def _balance(row: sa.Row[Any]) -> Balance:
+def _balance(row: Any) -> Balance:
     return Balance(row.account_id, _account(row), row.debits, row.credits, row.postings)

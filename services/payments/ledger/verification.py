@@ -112,12 +112,12 @@ async def verified(database: Database) -> Report:
     """Looks through the whole ledger, as it is at one moment."""
     async with database.transaction() as tx:
         await tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-        counts = [await _count(tx, table) for table in ("accounts", "entries", "postings")]
+        accounts, entries, postings = [await _count(tx, table) for table in ("accounts", "entries", "postings")]
         found = []
         for what, query in _CHECKS.items():
             rows = await tx.execute(sa.text(f"SELECT * FROM ({query}) AS found ORDER BY subject LIMIT {_MOST}"))  # noqa: S608  # our own words
             found += [Difference(what, row.subject, row.rebuilt, row.kept) for row in rows]
-        return Report(*counts, tuple(found))
+        return Report(accounts, entries, postings, tuple(found))
 
 
 async def _count(tx: Tx, table: str) -> int:

@@ -120,7 +120,7 @@ def upgrade() -> None:
     _rules()
 
 
-def _ledger() -> None:
+def _accounts() -> None:
     op.create_table(
         "accounts",
         sa.Column("account_id", sa.Text, primary_key=True),
@@ -132,6 +132,20 @@ def _ledger() -> None:
         _time("create_time"),
         sa.UniqueConstraint("organisation_id", "kind", "owner_id", "currency", name="one_account"),
     )
+    op.create_table(
+        "balances",
+        sa.Column("account_id", sa.Text, primary_key=True),
+        sa.Column("debits", sa.BigInteger, nullable=False),
+        sa.Column("credits", sa.BigInteger, nullable=False),
+        sa.Column("postings", sa.BigInteger, nullable=False),
+        _time("book_time"),
+        # Updated all the time, and no column of an index with it: room on the page keeps the updates there.
+        postgresql_with={"fillfactor": "50"},
+    )
+
+
+def _ledger() -> None:
+    _accounts()
     op.create_table(
         "entries",
         sa.Column("entry_id", sa.Text, primary_key=True),
@@ -173,16 +187,6 @@ def _ledger() -> None:
     )
     op.create_index("postings_by_time", "postings", ["account_id", "book_time", "number"])
     op.execute("CREATE SEQUENCE posting_positions OWNED BY postings.position")
-    op.create_table(
-        "balances",
-        sa.Column("account_id", sa.Text, primary_key=True),
-        sa.Column("debits", sa.BigInteger, nullable=False),
-        sa.Column("credits", sa.BigInteger, nullable=False),
-        sa.Column("postings", sa.BigInteger, nullable=False),
-        _time("book_time"),
-        # Updated all the time, and no column of an index with it: room on the page keeps the updates there.
-        postgresql_with={"fillfactor": "50"},
-    )
 
 
 def _guards() -> None:

@@ -86,8 +86,9 @@ class SalesRpc(sales_service_pb2_grpc.SalesServiceServicer):
         """Records a chargeback."""
         organisation_id = current_call().organisation_id
         named = [
-            money for field, money in (("amount", request.amount), ("fee", request.fee)) if request.HasField(field)
-        ]  # type: ignore[arg-type]  # literals in its stubs
+            *((request.amount.currency,) if request.HasField("amount") else ()),
+            *((request.fee.currency,) if request.HasField("fee") else ()),
+        ]
         wanted = Return(
             organisation_id,
             request.sale_id,
@@ -95,7 +96,7 @@ class SalesRpc(sales_service_pb2_grpc.SalesServiceServicer):
             request.reference,
             content_of(request),
             amount(request, "amount"),
-            tuple(money.currency for money in named),
+            tuple(named),
             revoke=True,
             fee=amount(request, "fee", least=0) or 0,
         )
