@@ -77,7 +77,7 @@ function envoy_on_request(handle)
   metadata:set("edge", "method", headers:get(":method"))
   metadata:set("edge", "path", loggable(path))
   -- A proof of possession names the request as its sender knows it, which the transcoder makes another (RFC 9449 §4.3).
-  if path:find("^/v1/") or path:find("^/files/") then
+  if path:find("^/v1/") or path:find("^/files/") or path:find("^/p/[^/]*/[^/]*/licence/") then
     headers:replace("x-reelmesh-rest", headers:get(":method") .. " " .. path:match("^[^?#]*"))
   end
   -- Asked here, before the transcoder makes every call look like one.

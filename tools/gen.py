@@ -29,6 +29,7 @@ FOR_SERVERS_ONLY = (
     "google.api.Http",
     "google.api.HttpRule",
     "reelmesh.rpc.v1.access",
+    "reelmesh.rpc.v1.recorded",
 )
 
 

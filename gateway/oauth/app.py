@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.oauth import authorizing, discovery
+from gateway.oauth import authorizing, discovery, leaving
 from gateway.oauth.errors import ServerError, oauth_error
 from gateway.oauth.identity import Bridge, Identity, answered, origin
 from gateway.oauth.pages import error_page
@@ -59,6 +59,7 @@ class OAuthGateway:
             self._route("/oauth/device_authorization", self._endpoint("device_authorization"), "POST"),
             self._route("/oauth/revoke", self._endpoint("revocation"), "POST"),
             self._route("/oauth/introspect", self._endpoint("introspection"), "POST"),
+            self._route("/oauth/logout", self._logout, "GET", "POST"),
             self._route("/oauth/userinfo", self._user_info, "GET", "POST"),
             self._route("/.well-known/openid-configuration", self._metadata, "GET"),
             self._route("/.well-known/oauth-authorization-server", self._metadata, "GET"),
@@ -117,6 +118,17 @@ class OAuthGateway:
             )
 
         return serve
+
+    async def _logout(self, request: Request) -> Response:
+        """To the page that asks the person (OpenID Connect RP-Initiated Logout 1.0 §2). What is wrong is shown: nobody can be sent back."""
+        try:
+            location = await leaving.asked(self._identity, self._public_url, await message_of(request), request.headers)
+        except OAuth2Error as error:
+            return _no_way_out(400, error.error, error.get_error_description())
+        except Refusal as refusal:
+            known = oauth_error(refusal)
+            return _no_way_out(int(known.status_code or 400), known.error, known.get_error_description())
+        return RedirectResponse(location, 303 if request.method == "POST" else 302, _NO_STORE)
 
     async def _user_info(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -188,6 +200,17 @@ def _response(answer: tuple[int, Any, Any]) -> Response:
 
 def _kept(document: dict[str, object]) -> Response:
     return JSONResponse(document, headers={"cache-control": f"public, max-age={discovery.KEPT_SECONDS}"})
+
+
+def _no_way_out(status: int, error: str, detail: str) -> Response:
+    return error_page(
+        status,
+        error,
+        detail,
+        telemetry.correlation_id(),
+        title="You are not signed out here",
+        advice="The app that sent you here asked in a way that is not safe. Sign out on Reelmesh's own pages, and tell the app's maker.",
+    )
 
 
 def _challenged(status: int, error: str, description: str) -> Response:

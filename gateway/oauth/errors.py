@@ -29,6 +29,7 @@ _BY_REASON: Final[dict[str, Any]] = {
     "OAUTH_CLIENT_NOT_FOUND": InvalidClientError,
     "OAUTH_CLIENT_INVALID": UnauthorizedClientError,
     "REQUEST_INVALID": InvalidRequestError,
+    "LOGOUT_INVALID": InvalidRequestError,
 }
 _PASSING: Final = {
     grpc.StatusCode.UNAVAILABLE: 503,

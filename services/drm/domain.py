@@ -7,6 +7,7 @@ import binascii
 import secrets
 import uuid
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 import grpc
@@ -91,3 +92,40 @@ def _malformed(kid: str) -> Refusal:
         domain=DOMAIN,
         metadata={"kid": kid},
     )
+
+
+def keystore_unreachable(why: str) -> Refusal:
+    """What holds the root key does not answer now."""
+    return Refusal(
+        grpc.StatusCode.UNAVAILABLE,
+        "KEYSTORE_UNREACHABLE",
+        f"what holds the root key cannot be asked: {why}; nothing is lost, it goes on when that is back",
+        domain=DOMAIN,
+        retry_after=timedelta(seconds=2),
+    )
+
+
+def keys_revoked(package_id: str) -> Refusal:
+    """The keys of a package were destroyed."""
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "KEYS_REVOKED",
+        f"the keys of {package_id} were destroyed because they are thought to be stolen; play the package that took its place",
+        domain=DOMAIN,
+        metadata={"package_id": package_id},
+    )
+
+
+def operator_only() -> Refusal:
+    """The call concerns the whole install."""
+    return Refusal(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "OPERATOR_ONLY",
+        "this concerns the keys of every organisation of the install; use the operator's key, which `reelmesh key` prints",
+        domain=DOMAIN,
+    )
+
+
+def keystore_unable(why: str) -> Refusal:
+    """The keystore cannot do what is asked."""
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, "KEYSTORE_UNABLE", why, domain=DOMAIN)

@@ -24,6 +24,7 @@ from reelmesh.identity.v1 import (
 from reelmesh.rpc.v1 import trust_service_pb2, trust_service_pb2_grpc
 
 from services.identity.accounts.joining import Joining
+from services.identity.accounts.mailing import Mailing
 from services.identity.accounts.password_sign_in import PasswordSignIn
 from services.identity.accounts.rpc import AccountsServicer
 from services.identity.api_keys.recognition import ApiKeyRecognition
@@ -40,17 +41,17 @@ from services.identity.passkeys.relying_party import RelyingParty
 from services.identity.passkeys.wiring import PASSKEYS_CONTRACTS, add_passkeys
 from services.identity.passwords import BreachedPasswords, Passwords
 from services.identity.people import PEOPLE_CONTRACTS, add_people
-from services.identity.sealing import IDENTITY_KEY_FILE, Seal
 from services.identity.sessions.keeping import Sessions
 from services.identity.trust.feed import TrustFeed
 from services.identity.trust.local import LocalTrust
 from services.identity.trust.rpc import SigningKeysServicer, TrustServicer
-from services.identity.trust.signing import Signer
+from services.identity.trust.signing import IDENTITY_KEY_FILE, Signer
 from services.identity.upkeep import Upkeep
 from services.kit.access import API_KEYS_FILE
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
+from services.kit.sealing import Seal
 
 CONTRACTS = [
     accounts_service_pb2.DESCRIPTOR.services_by_name["AccountsService"],
@@ -151,7 +152,7 @@ class _Foundation:
     def of(cls, process: Process, settings: IdentitySettings) -> _Foundation:
         """Makes it. Nothing is started yet."""
         database, clock = process.database(), process.clock
-        seal = Seal(settings.secret(IDENTITY_KEY_FILE))
+        seal = Seal(settings.secret(IDENTITY_KEY_FILE), "identity")
         signer = Signer(seal, clock, settings.public_url.rstrip("/"))
         feed = TrustFeed(database, clock, signer)
         sessions = Sessions(clock, signer, feed)
@@ -177,6 +178,7 @@ def _accounts(on: _Foundation, home: str) -> Add:
         on.database,
         clock,
         codes=Codes(on.seal),
+        mailing=Mailing(on.database, clock, on.seal),
         messages=on.messages,
         passwords=on.passwords,
         sessions=on.sessions,
@@ -228,7 +230,7 @@ def _passkeys(on: _Foundation) -> Add:
     """Passkeys of this install's site."""
     settings = on.settings
     party = RelyingParty.of(settings.public_url, settings.identity_passkey_rp_id, settings.identity_passkey_origins)
-    return add_passkeys(on.database, on.process.clock, on.sessions, party)
+    return add_passkeys(on.database, on.process.clock, on.sessions, on.messages, party)
 
 
 def _oauth(on: _Foundation, trust: LocalTrust) -> Add:

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.identity.sealing import Seal
 from services.kit.database import Tx
+from services.kit.sealing import Seal
 
 attempts: Final = sa.Table(
     "attempts",
@@ -55,11 +55,11 @@ OF_ONE_NETWORK: Final = Limit(200, timedelta(seconds=15), timedelta(minutes=15))
 
 
 TO_ONE_ADDRESS: Final = Limit(3, timedelta(minutes=1), timedelta(hours=1))
-"""Codes to one address or number, whether it has an account or not."""
+"""Messages that anybody can have sent to one address or number, whether it has an account or not."""
 BY_ONE_ACCOUNT: Final = Limit(5, timedelta(minutes=1), timedelta(hours=1))
 """Codes that one person has sent to numbers."""
 TO_ANYBODY: Final = Limit(200, timedelta(seconds=15), timedelta(minutes=15))
-"""Codes that were asked for from one network, which may be a whole school, and not used."""
+"""Such messages that were asked for from one network, which may be a whole school, and whose codes were not used."""
 ABOUT_ONE_PIN: Final = Limit(4, timedelta(seconds=15), timedelta(minutes=15))
 """PINs of one account: four wrong ones cost nothing, the fifth costs time."""
 
@@ -130,6 +130,23 @@ class Sending:
         if self.account:
             pairs.append((self.account, BY_ONE_ACCOUNT))
         return sorted(pairs, key=lambda pair: pair[0])
+
+    @property
+    def asked_for(self) -> Alone:
+        """What it counts against at whoever asks."""
+        return Alone([(self.network, TO_ANYBODY)])
+
+    @property
+    def arriving(self) -> Alone:
+        """What it counts against at whoever gets it."""
+        return Alone([(self.address, TO_ONE_ADDRESS)])
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """One count by itself."""
+
+    limits: Sequence[tuple[bytes, Limit]]
 
 
 @dataclass(frozen=True, slots=True)

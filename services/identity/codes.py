@@ -11,9 +11,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.identity.sealing import Seal
 from services.kit.database import Tx
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 
 LIFETIME: Final = timedelta(minutes=15)
 MOST_TRIES: Final = 5

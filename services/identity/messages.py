@@ -10,9 +10,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.identity.sealing import Seal
 from services.kit.database import Tx, after_commit
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 
 GIVEN_UP_AFTER: Final = timedelta(minutes=15)
 """A message that could not be sent for so long is of no use any more: what it holds has expired."""

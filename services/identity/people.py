@@ -25,10 +25,10 @@ from services.identity.one_time_codes.sign_in import CodeSignIn
 from services.identity.postman import Postman
 from services.identity.profiles.pins import PinGate
 from services.identity.profiles.rpc import ProfilesServicer
-from services.identity.sealing import Seal
 from services.identity.sessions.keeping import Sessions
 from services.kit.database import Database
 from services.kit.process import Process
+from services.kit.sealing import Seal
 
 PEOPLE_CONTRACTS = [
     codes_service_pb2.DESCRIPTOR.services_by_name["CodesService"],

@@ -19,11 +19,11 @@ from reelmesh.notifications.v1 import notifications_pb2, notifications_service_p
 from reelmesh.notifications.v1 import notifications_service_pb2 as api
 
 from services.identity.messages import NOWHERE, Messages, OutgoingMessage, messages
-from services.identity.sealing import Unreadable
 from services.kit import telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database, Tx
 from services.kit.errors import Refusal
+from services.kit.sealing import Unreadable
 from services.kit.uncancelled import heed_cancellation
 
 log = structlog.stdlib.get_logger()

@@ -40,6 +40,9 @@ class Principal:
         session_id: session of a person, or the one token of an OAuth client; empty for everybody else.
         tier: tier of the person or of the key's organisation, by which limits differ.
         profile_id: profile that the person chose; empty when none.
+        profile_maturity: what that profile could watch at most when the token was made, as identity's `MaturityRating`; 0 when it is not
+            told.
+        device_id: registered device that the token is bound to by its key; empty when none.
         client_id: OAuth client that holds the token; `reelmesh` for our own pages and SDKs; empty when there is no token.
         key_thumbprint: key that the access token is bound to (RFC 9449), which the call has proved to hold; empty when none.
     """
@@ -52,6 +55,8 @@ class Principal:
     profile_id: str = ""
     client_id: str = ""
     key_thumbprint: str = ""
+    device_id: str = ""
+    profile_maturity: int = 0
 
     @property
     def service(self) -> str:
@@ -75,7 +80,11 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may call one method. Exactly one attribute says something."""
+    """Who may call one method. Exactly one attribute says something, besides `recorded`.
+
+    Attributes:
+        recorded: the service keeps a record of each call, so that none is needed in the log of those that end well.
+    """
 
     permission: str = ""
     bearer_in_request: bool = False
@@ -83,6 +92,7 @@ class Rule:
     anyone: bool = False
     authenticated: bool = False
     person: bool = False
+    recorded: bool = False
 
     def check(self, principal: Principal | None) -> None:
         """Refuses a caller whom the rule does not let in.
@@ -151,8 +161,9 @@ def declared_rules(services: Iterable[ServiceDescriptor]) -> dict[str, Rule]:
                 callers=frozenset(declared.internal.callers),
                 anyone=declared.public,
                 person=declared.person,
+                recorded=method.GetOptions().Extensions[access_pb2.recorded],
             )
-            if kind is None or rule == Rule():
+            if kind is None or rule == Rule(recorded=rule.recorded):
                 raise UndeclaredMethod(f"{method.full_name} does not say who may call it")
             rules[f"/{service.full_name}/{method.name}"] = rule
     return rules

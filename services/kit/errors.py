@@ -87,6 +87,16 @@ class Refusal(Exception):
         """The refusal as the JSON form of `google.rpc.Status`, which is what REST callers get."""
         return MessageToDict(self.status(correlation_id), preserving_proto_field_name=True)
 
+    def as_problem(self, http_status: int, correlation_id: str = "") -> dict[str, object]:
+        """The refusal as problem details (RFC 9457), with the members of `as_json` beside, which do not clash with them."""
+        return {
+            "type": f"urn:reelmesh:refusal:{self.domain}:{self.reason}",
+            "title": self.reason.replace("_", " ").capitalize(),
+            "status": http_status,
+            "detail": self.message,
+            **self.as_json(correlation_id),
+        }
+
     @classmethod
     def from_status(cls, status: status_pb2.Status) -> Refusal:
         """Reads a refusal back from the wire. A status without `ErrorInfo` becomes reason `UNKNOWN` of the rpc domain."""

@@ -240,8 +240,9 @@ class _GuardedMethod:
         self._method = method
         self._handler = handler
         self.quiet = method.startswith(_QUIET)
+        self.recorded = rule is not None and rule.recorded
         # A stream sends nothing before its first answer: by REST its first bytes settle the HTTP status, which may yet be a refusal's.
-        self.greets = not self.quiet and not handler.response_streaming
+        self.greets = not self.quiet and not self.recorded and not handler.response_streaming
         self._seconds: dict[str, Histogram] = {}
 
     def wrapped(self) -> Handler:
@@ -408,7 +409,7 @@ class _Guard:
     def _record(self, code: str, refusal: Refusal | None = None) -> None:
         seconds = time.monotonic() - self._started
         self._guarded.took(seconds, code)
-        if self._guarded.quiet:
+        if self._guarded.quiet or (self._guarded.recorded and refusal is None):
             return
         detail = {"reason": refusal.reason, "refusal": refusal.message} if refusal else {}
         log.info("call", method=self._guarded.method, status=code, milliseconds=round(seconds * 1000, 1), **detail)

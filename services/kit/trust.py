@@ -138,7 +138,10 @@ def _known(claims: dict[str, Any]) -> _Known:
         tier=str(claims.get("tier", "")),
         profile_id=str(claims.get("profile", "")),
         client_id=str(claims.get("client_id", "")),
-        key_thumbprint=_bound_to(claims),
+        key_thumbprint=(key := _bound_to(claims)),
+        # A device is its key: without one a token names none.
+        device_id=str(claims.get("device", "")) if key else "",
+        profile_maturity=int(claims.get("profile_maturity", 0)),
     )
     return _Known(principal, float(claims["iat"]), float(claims["exp"]))
 

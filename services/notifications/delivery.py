@@ -9,13 +9,13 @@ from typing import Final
 
 from reelmesh.notifications.v1 import events_pb2, notifications_pb2
 
+from services.kit.breaker import Breaker, Open
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
 from services.kit.errors import Refusal
 from services.kit.events import announce
 from services.kit.uncancelled import uncancelled
 from services.notifications import store
-from services.notifications.breaker import Breaker
 from services.notifications.domain import (
     CHANNELS,
     AddressRefused,
@@ -92,7 +92,10 @@ class Deliveries:
     async def _tried(self, name: str, letter: Letter) -> None:
         """Hands a message over, unless its provider is to be left alone, and notes how the provider is."""
         breaker = self._breakers[name]
-        breaker.check()
+        try:
+            breaker.check()
+        except Open as left_alone:
+            raise NotTaken(left_alone.retry_after) from None
         try:
             await self._repeated(name, letter)
         except NotTaken as outcome:

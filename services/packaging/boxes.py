@@ -7,7 +7,7 @@ box around it, so a damaged file raises `BoxError` and nothing else.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,12 +23,18 @@ class BoxError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box within `data`: its four-character type and where its payload begins and ends."""
+    """A box within `data`: its four-character type, where it begins, and where its payload begins and ends."""
 
     kind: bytes
     data: memoryview
+    begin: int
     start: int
     end: int
+
+    @property
+    def whole(self) -> memoryview:
+        """The box, header and all."""
+        return self.data[self.begin : self.end]
 
     @property
     def payload(self) -> memoryview:
@@ -72,36 +78,8 @@ def boxes(data: memoryview, start: int = 0, end: int | None = None) -> Iterator[
             size = end - start
         if size < header or size > end - start:
             raise BoxError(f"a {kind.decode('latin-1')} box says {size} bytes where {end - start} are left")
-        yield Box(kind, data, start + header, start + size)
+        yield Box(kind, data, start, start + header, start + size)
         start += size
-
-
-@dataclass(frozen=True, slots=True)
-class Pssh:
-    """A protection system's header: its system id, the key ids it names (version 1 only) and its own data."""
-
-    system: bytes
-    key_ids: tuple[bytes, ...]
-    data: bytes
-
-
-def read_pssh(data: bytes) -> tuple[Pssh, ...]:
-    """The PSSH boxes in a sequence of boxes; others are passed over (23001-7 §8.1)."""
-    found = []
-    for box in boxes(memoryview(data)):
-        if box.kind != b"pssh":
-            continue
-        (version,) = box.numbers("B")
-        offset, key_ids = 20, []
-        if version > 0:
-            (count,) = box.numbers("I", offset)
-            offset += 4
-            for _ in range(count):
-                key_ids.append(bytes(_part(box, offset, 16)))
-                offset += 16
-        (size,) = box.numbers("I", offset)
-        found.append(Pssh(bytes(_part(box, 4, 16)), tuple(key_ids), bytes(_part(box, offset + 4, size))))
-    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +93,7 @@ class InitSegment:
         constant_iv: of `tenc`; empty when each sample carries its own.
         entries: number of sample entries; more than one would let segments switch to an unencrypted one.
         default_duration: of a sample, in timescale units, when neither fragment nor sample tells.
+        headers: the protection systems' PSSH boxes, one after the other.
     """
 
     timescale: int
@@ -123,6 +102,7 @@ class InitSegment:
     constant_iv: bytes
     entries: int
     default_duration: int
+    headers: bytes
 
 
 def read_init(path: Path) -> InitSegment:
@@ -138,7 +118,21 @@ def read_init(path: Path) -> InitSegment:
         raise BoxError("the track has no sample entry or no timescale")
     scheme, key_id, constant_iv = _protection(entries[0])
     (default_duration,) = movie.child(b"mvex", b"trex").numbers("I", 12)
-    return InitSegment(timescale, scheme, key_id, constant_iv, len(entries), default_duration)
+    headers = b"".join(bytes(box.whole) for box in movie.children() if box.kind == b"pssh")
+    return InitSegment(timescale, scheme, key_id, constant_iv, len(entries), default_duration, headers)
+
+
+def with_headers(init: bytes, headers: Sequence[bytes]) -> bytes:
+    """A CMAF header with these PSSH boxes in place of those that it had. Nothing in it is addressed by offset."""
+    out = []
+    for box in boxes(memoryview(init)):
+        if box.kind != b"moov":
+            out.append(bytes(box.whole))
+            continue
+        kept = [bytes(inner.whole) for inner in box.children() if inner.kind != b"pssh"]
+        payload = b"".join([*kept, *headers])
+        out.append(struct.pack(">I4s", 8 + len(payload), b"moov") + payload)
+    return b"".join(out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Package:
         ask_time: when it was last put into the work queue.
         failures: attempts that ended badly.
         losses: attempts whose worker was never heard of again.
+        replaces: package whose place it takes because its keys have to be changed; empty for the first one of a job.
     """
 
     package_id: str
@@ -78,6 +79,7 @@ class Package:
     lease_until: datetime | None = None
     failures: int = 0
     losses: int = 0
+    replaces: str = ""
     track_keys: Mapping[str, str] = field(default_factory=dict)
     dash_path: str = ""
     hls_path: str = ""
@@ -91,6 +93,20 @@ class Package:
     publish_time: datetime | None = None
     delete_time: datetime | None = None
     remove_time: datetime | None = None
+
+    def successor(self, package_id: str, now: datetime) -> Package:
+        """One that takes its place, of the same renditions, with keys of its own."""
+        return Package(
+            package_id=package_id,
+            asset_id=self.asset_id,
+            organisation_id=self.organisation_id,
+            job_id=self.job_id,
+            source=self.source,
+            scheme=self.scheme,
+            create_time=now,
+            ask_time=now,
+            replaces=self.package_id,
+        )
 
     @property
     def wanted(self) -> bool:
@@ -142,6 +158,18 @@ class Package:
             thumbnails_path=made.thumbnails_path,
             duration_seconds=made.duration_seconds,
             size_bytes=made.size_bytes,
+        )
+
+    def begun_again(self, now: datetime) -> Package:
+        """A package that was given up, with all its tries before it."""
+        return replace(
+            self,
+            state=State.PACKAGING,
+            ask_time=now,
+            failures=0,
+            losses=0,
+            failure_reason="",
+            failure_message="",
         )
 
     def deleted(self, now: datetime) -> Package:

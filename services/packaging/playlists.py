@@ -1,68 +1,29 @@
 """HLS playlists (RFC 8216 and its bis draft): the packager's media playlists made playable, and a multivariant playlist
 of our own.
 
-The packager's identity key line holds the key id where players expect the way to the key, with cenc it writes none, and
-its one `skd://` URI would cover every key. So the key lines of `ClearKey` and FairPlay are written here; those of
-Widevine and PlayReady, which carry a PSSH, are kept. Every URI is relative: children inherit the ticket in the path.
+The packager's key lines are thrown away; `protection` writes those that belong there. Every URI is relative: children
+inherit the ticket in the path.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from services.packaging.tracks import Scheme, System, Thumbnails
+from services.packaging.protection import KeySignal
+from services.packaging.tracks import Thumbnails
 
 _HEAD: Final = "#EXTM3U\n#EXT-X-VERSION:6\n"
 _ATTRIBUTE: Final = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s][^,]*)(?:,|$)')
 _UNQUOTABLE: Final = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
-_IDENTITY: Final = "identity"
-_CLEARKEY: Final = "org.w3.clearkey"
-_FAIRPLAY: Final = "com.apple.streamingkeydelivery"
-_KEPT: Final = {
-    "urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed": System.WIDEVINE,
-    "com.microsoft.playready": System.PLAYREADY,
-}
-_METHOD: Final = {Scheme.CBCS: "SAMPLE-AES", Scheme.CENC: "SAMPLE-AES-CTR"}
 _FIRST_VARIANT_BITS: Final = 2_500_000
 
 
 class PlaylistError(ValueError):
     """The text is no playlist that we can read."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeySignal:
-    """How the key of one track is signalled.
-
-    Args:
-        scheme: of the samples; never `Scheme.NONE`.
-        key_id: 32 lower-case hex digits.
-        constant_iv: 32 hex digits; empty when samples carry their own.
-        systems: what to signal.
-    """
-
-    scheme: Scheme
-    key_id: str
-    constant_iv: str
-    systems: frozenset[System]
-
-    def lines(self, tag: str, to_root: str) -> list[str]:
-        """The key lines that are ours to write, the key's URI seen from `to_root` (empty or `../…/`)."""
-        common = f"{tag}:METHOD={_METHOD[self.scheme]}"
-        iv = f",IV=0x{self.constant_iv}" if self.constant_iv else ""
-        lines = []
-        if System.CLEARKEY in self.systems:
-            way = f'{common},URI="{to_root}key/{self.key_id}"{iv}'
-            lines.append(f'{way},KEYFORMAT="{_IDENTITY}",KEYFORMATVERSIONS="1"')
-            # hls.js knows ClearKey by this name; others pass over formats that they do not know (RFC 8216 §4.3.2.4).
-            lines.append(f'{way},KEYID=0x{self.key_id},KEYFORMAT="{_CLEARKEY}",KEYFORMATVERSIONS="1"')
-        if System.FAIRPLAY in self.systems:
-            lines.append(f'{common},URI="skd://{self.key_id}"{iv},KEYFORMAT="{_FAIRPLAY}",KEYFORMATVERSIONS="1"')
-        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,46 +109,57 @@ def segment_seconds(text: str) -> list[float]:
     ]
 
 
-def protected(text: str, signal: KeySignal | None, to_root: str) -> str:
-    """A media playlist of the packager with the right key lines; without any when `signal` is None."""
+@dataclass(frozen=True, slots=True)
+class KeyFrom:
+    """The key of a key period and where that begins.
+
+    Args:
+        first_segment: number of the period's first segment, from 1.
+        init: its init segment, beside the playlist.
+        signal: how the key is signalled.
+    """
+
+    first_segment: int
+    init: str
+    signal: KeySignal
+
+
+def protected(text: str, keys: Sequence[KeyFrom], to_root: str, *, native: bool = False) -> str:
+    """A media playlist of the packager with the right key lines; without any when `keys` are none.
+
+    With `native` they are those for Apple's player, see `KeySignal.native_lines`.
+
+    Segments are `<number>.m4s`. A key period begins with its init segment: of the packager's playlist only the first is
+    taken over. Nothing else changes there, so there is no discontinuity.
+    """
     out: list[str] = []
-    kept: list[str] = []
-    place = None
+    entry: list[str] = []
+    begun, reached = False, 0
     for line in _lines(text):
-        if line.startswith("##"):
+        if line.startswith(("##", "#EXT-X-KEY:")):
             continue
-        if line.startswith("#EXT-X-KEY:"):
-            if signal is not None and _is_kept(line, signal.systems):
-                kept.append(line)
-            continue
-        if place is None and line.startswith(("#EXTINF:", "#EXT-X-BYTERANGE:")):
-            place = len(out)
-        out.append(line)
-    if place is None:
+        begun = begun or line.startswith(("#EXTINF:", "#EXT-X-BYTERANGE:"))
+        if not begun or line == "#EXT-X-ENDLIST":
+            out.append(line)
+        elif line.startswith("#"):
+            entry.append(line)
+        else:
+            number = _number(line)
+            for key in [key for key in keys if reached < key.first_segment <= number][-1:]:
+                out += [f'#EXT-X-MAP:URI="{key.init}"'] if key.first_segment > 1 else []
+                out += (key.signal.native_lines if native else key.signal.lines)("#EXT-X-KEY", to_root)
+            out += [*entry, line]
+            reached, entry = number, []
+    if not reached:
         raise PlaylistError("the packager wrote a media playlist without segments")
-    if signal is not None:
-        out[place:place] = signal.lines("#EXT-X-KEY", to_root) + kept
     return "\n".join(out) + "\n"
 
 
-def session_keys(text: str, signals: Iterable[KeySignal]) -> list[str]:
-    """Session key lines for the multivariant playlist, from the packager's own.
-
-    Only sets for licensed systems alone get them. A ClearKey player would fetch each key at once, also those of rungs
-    above what the viewer may see, and give up at the first refusal; and Shaka Player, when it meets licensed session
-    keys beside ClearKey, hides variants whose playlists it has not loaded yet.
-    """
-    lines: list[str] = []
-    for signal in signals:
-        if System.CLEARKEY in signal.systems:
-            continue
-        if System.FAIRPLAY in signal.systems:
-            only = KeySignal(signal.scheme, signal.key_id, signal.constant_iv, frozenset({System.FAIRPLAY}))
-            lines += only.lines("#EXT-X-SESSION-KEY", "")
-        lines += [
-            line for line in _lines(text) if line.startswith("#EXT-X-SESSION-KEY:") and _is_kept(line, signal.systems)
-        ]
-    return list(dict.fromkeys(lines))
+def _number(uri: str) -> int:
+    found = re.fullmatch(r"([1-9][0-9]*)\.m4s", uri)
+    if found is None:
+        raise PlaylistError(f"{uri!r} is no segment of the packager's")
+    return int(found[1])
 
 
 def variant_attributes(text: str) -> dict[str, Mapping[str, str]]:
@@ -206,6 +178,11 @@ def variant_attributes(text: str) -> dict[str, Mapping[str, str]]:
     return found
 
 
+def native_path(playlist: str) -> str:
+    """The playlist for Apple's player beside a track's, see `KeySignal.native_lines`."""
+    return playlist.removesuffix("main.m3u8") + "native.m3u8"
+
+
 @dataclass(frozen=True, slots=True)
 class Multivariant:
     """Everything that the multivariant playlist names."""
@@ -218,6 +195,16 @@ class Multivariant:
     thumbnails: Thumbnails | None = None
     thumbnails_playlist: str = ""
     thumbnails_bits: int = 0
+
+    def native(self) -> Multivariant:
+        """The same film for Apple's player, see `KeySignal.native_lines`."""
+        return replace(
+            self,
+            pictures=[replace(picture, playlist=native_path(picture.playlist)) for picture in self.pictures],
+            sounds=[replace(sound, playlist=native_path(sound.playlist)) for sound in self.sounds],
+            iframes=(),
+            session_keys=(),
+        )
 
     def text(self) -> str:
         """The playlist."""
@@ -311,10 +298,6 @@ def _first_choice_first(pictures: Sequence[Picture]) -> list[Picture]:
     falling = sorted(pictures, key=lambda picture: picture.average_bits, reverse=True)
     first = next((picture for picture in falling if picture.average_bits <= _FIRST_VARIANT_BITS), falling[-1])
     return [first, *(picture for picture in falling if picture is not first)]
-
-
-def _is_kept(line: str, systems: frozenset[System]) -> bool:
-    return _KEPT.get(attributes(line).get("KEYFORMAT", '"identity"').strip('"')) in systems
 
 
 def _yes(value: bool) -> str:

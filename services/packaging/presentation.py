@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.packaging.manifest import Described, SoundTrack, TextFile
+from services.packaging.manifest import Described, SoundTrack
+from services.packaging.periods import TextFile
 from services.packaging.playlists import Sound, Subtitle
 from services.packaging.tracks import AudioTrack, Measured, TextTrack
 
@@ -160,12 +161,17 @@ def subtitles(tracks: Sequence[TextTrack]) -> list[Subtitle]:
     ]
 
 
-def text_files(tracks: Sequence[TextTrack]) -> list[TextFile]:
-    """The DASH presentation of text."""
+def text_files(tracks: Sequence[TextTrack], period: int = 0) -> list[TextFile]:
+    """The DASH presentation of text; in a key period, counted from 1, with the files that `text_part` names."""
     return [
-        TextFile(f"{path}.vtt", track.language, name, track.forced)
+        TextFile(text_part(path, period) if period else f"{path}.vtt", track.language, name, track.forced)
         for path, name, track in zip(text_names(tracks), _text_labels(tracks), tracks, strict=True)
     ]
+
+
+def text_part(path: str, period: int) -> str:
+    """The part of a text that shows in a key period, counted from 1."""
+    return f"{path}-p{period}.vtt"
 
 
 def _text_labels(tracks: Sequence[TextTrack]) -> list[str]:

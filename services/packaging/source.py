@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from reelmesh.transcode.v1.events_pb2 import TranscodeCompleted
 
 from services.packaging.tracks import (
     AUDIO_LABEL,
+    MOST_KEY_PERIODS,
     AudioTrack,
     ContentKey,
     PackageRequest,
@@ -49,14 +51,30 @@ def labels_of(event: TranscodeCompleted) -> list[str]:
     return sorted(labels)
 
 
+def key_period_of(event: TranscodeCompleted, wanted: float) -> tuple[float, int]:
+    """Seconds that a key period of the film lasts, and how many there are; long films have longer ones.
+
+    Args:
+        event: what was transcoded.
+        wanted: seconds; 0 for one key for the whole film.
+    """
+    seconds = max(film.duration.ToNanoseconds() for film in _all(event, transcode.TRACK_KIND_VIDEO)) / 1e9
+    if not wanted or seconds <= wanted:
+        return 0.0, 1
+    period = max(wanted, seconds / MOST_KEY_PERIODS)
+    return period, min(MOST_KEY_PERIODS, math.ceil(seconds / period))
+
+
 def request_of(
     event: TranscodeCompleted,
     files: Mapping[str, Path],
     output: Path,
     *,
-    keys: Mapping[str, ContentKey],
+    keys: Sequence[Mapping[str, ContentKey]],
+    key_period: float = 0.0,
     scheme: Scheme,
     systems: frozenset[System],
+    playready_la_url: str = "",
 ) -> PackageRequest:
     """The request.
 
@@ -64,9 +82,11 @@ def request_of(
         event: what was transcoded.
         files: object key → where the file lies.
         output: folder for the set.
-        keys: label → key, for each of `labels_of`.
+        keys: label → key, for each of `labels_of`, and that for each key period.
+        key_period: seconds that one lasts.
         scheme: how samples are encrypted.
         systems: protection systems to signal.
+        playready_la_url: where PlayReady clients ask for licences that their player gives no address.
     """
     posters = _all(event, transcode.TRACK_KIND_POSTER)
     return PackageRequest(
@@ -97,16 +117,19 @@ def request_of(
         ),
         thumbnails=_thumbnails(event, files),
         poster=files[posters[0].object_key] if posters else None,
-        keys=keys,
+        keys=keys[0],
+        later_keys=tuple(keys[1:]),
+        key_period=key_period,
         scheme=scheme,
         systems=systems,
+        playready_la_url=playready_la_url,
         segment_duration=event.segment_duration.ToNanoseconds() / 1e9,
     )
 
 
-def content_keys(keys: list[drm_pb2.ContentKey]) -> dict[str, ContentKey]:
-    """Keys as the DRM service gives them, by label."""
-    return {key.label: ContentKey(key.key_id, key.key, key.iv or None) for key in keys}
+def content_keys(labels: Sequence[str], keys: Sequence[drm_pb2.ContentKey]) -> dict[str, ContentKey]:
+    """Keys as the DRM service gives them, by the labels of their tracks, which are in the same order."""
+    return {label: ContentKey(key.key_id, key.key, key.iv or None) for label, key in zip(labels, keys, strict=True)}
 
 
 def _thumbnails(event: TranscodeCompleted, files: Mapping[str, Path]) -> Thumbnails | None:

@@ -31,6 +31,7 @@ packages: Final = sa.Table(
     sa.Column("ask_time", sa.DateTime(timezone=True)),
     sa.Column("failures", sa.Integer),
     sa.Column("losses", sa.Integer),
+    sa.Column("replaces", sa.Text),
     sa.Column("track_keys", JSONB),
     sa.Column("dash_path", sa.Text),
     sa.Column("hls_path", sa.Text),
@@ -65,9 +66,9 @@ def _values(package: Package) -> dict[str, Any]:
 
 
 async def add(tx: Tx, package: Package) -> bool:
-    """Keeps a new package. False when its job has one already."""
+    """Keeps a new package. False when its job has one already, or when the package that it replaces has a successor."""
     added = await tx.execute(
-        insert(packages).values(**_values(package)).on_conflict_do_nothing(index_elements=["job_id"])
+        insert(packages).values(**_values(package)).on_conflict_do_nothing(index_elements=["job_id", "replaces"])
     )
     return bool(added.rowcount)
 
@@ -83,6 +84,12 @@ async def locked(tx: Tx, package_id: str) -> Package | None:
     query = sa.select(packages).where(packages.c.package_id == package_id).with_for_update()
     row = (await tx.execute(query)).one_or_none()
     return None if row is None else _package(row)
+
+
+async def successor_of(tx: Tx, package: Package) -> Package:
+    """The package that takes the place of one that has a successor, locked."""
+    query = sa.select(packages).where(packages.c.job_id == package.job_id, packages.c.replaces == package.package_id)
+    return _package((await tx.execute(query.with_for_update())).one())
 
 
 async def renew(tx: Tx, package_id: str, attempt: int, until: datetime) -> bool:

@@ -16,6 +16,8 @@ _MOST_SD_PIXELS: Final = 589_824
 _MOST_HD_PIXELS: Final = 2_073_600
 _MOST_UHD1_PIXELS: Final = 8_847_360
 AUDIO_LABEL: Final = "AUDIO"
+MOST_KEY_PERIODS: Final = 24
+"""Key periods in one package; each costs a run of the packager."""
 
 
 class Scheme(StrEnum):
@@ -29,10 +31,10 @@ class Scheme(StrEnum):
 class System(StrEnum):
     """A protection system to signal.
 
-    `CLEARKEY`: key URIs in HLS (KEYFORMAT "identity" and "org.w3.clearkey") and the DASH-IF ClearKey descriptor in the
-    MPD; whoever wants a licensed system alone leaves it out, because players may take it for the easier way. `COMMON`:
-    the W3C common PSSH, in the init segments and, where ClearKey's descriptor does not stand in its place, in the MPD.
-    `FAIRPLAY` exists in HLS with cbcs only.
+    `CLEARKEY`: key lines in HLS (KEYFORMAT "org.w3.clearkey" and "identity"), the DASH-IF ClearKey descriptor in the MPD,
+    and the common PSSH in the init segments, which its players read; whoever wants a licensed system alone leaves it out,
+    because players may take it for the easier way. `COMMON`: the W3C common PSSH, in the init segments and, where
+    ClearKey's descriptor does not stand in its place, in the MPD. `FAIRPLAY` exists in HLS with cbcs only.
     """
 
     CLEARKEY = "ClearKey"
@@ -50,6 +52,16 @@ def key_label(width: int, height: int) -> str:
     if pixels <= _MOST_HD_PIXELS:
         return "HD"
     return "UHD1" if pixels <= _MOST_UHD1_PIXELS else "UHD2"
+
+
+def init_name(period: int) -> str:
+    """File name of a track's init segment in a key period, counted from 1."""
+    return "init.mp4" if period == 1 else f"init-{period}.mp4"
+
+
+def period_label(label: str, period: int) -> str:
+    """The label of a kind's key in a key period, counted from 1: `HD`, then `HD_P2`, `HD_P3` and so on."""
+    return label if period == 1 else f"{label}_P{period}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +189,10 @@ class PackageRequest:
         poster: a JPEG, or None.
         scheme: how samples are encrypted.
         keys: label → key; each label that a track names must be there.
+        later_keys: the same for the second key period and those after it. The last given lasts until the end.
+        key_period: seconds after which the next key period begins, to the nearest whole segment.
         systems: what to signal. Ignored for `Scheme.NONE`.
+        playready_la_url: where PlayReady clients ask for licences unless they are told otherwise; empty for nowhere.
         segment_duration: seconds. The whole number of frames nearest to what is wanted: 2.002 for 60 frames at 29.97
             per second.
         default_language: BCP 47 tag of the sound to play when the viewer has no preference; empty for the first
@@ -192,7 +207,10 @@ class PackageRequest:
     poster: Path | None = None
     scheme: Scheme = Scheme.CBCS
     keys: Mapping[str, ContentKey] = field(default_factory=dict)
+    later_keys: tuple[Mapping[str, ContentKey], ...] = ()
+    key_period: float = 0.0
     systems: frozenset[System] = frozenset({System.CLEARKEY})
+    playready_la_url: str = ""
     segment_duration: float = 2.0
     default_language: str = ""
 
@@ -205,17 +223,47 @@ class PackageRequest:
         if self.scheme is not Scheme.NONE:
             self._check_protection()
 
+    @property
+    def key_periods(self) -> tuple[Mapping[str, ContentKey], ...]:
+        """Label → key, for each key period."""
+        return (self.keys, *self.later_keys)
+
+    @property
+    def segments_per_period(self) -> int:
+        """Segments in a key period; 0 when there is one period only."""
+        return max(1, round(self.key_period / self.segment_duration)) if self.later_keys else 0
+
     def _check_protection(self) -> None:
         labels = {track.label for track in self.video} | {track.label for track in self.audio}
-        missing = sorted(labels - set(self.keys))
-        if missing:
-            raise ValueError(f"no key is given for {', '.join(missing)}")
-        if len({key.key_id for key in self.keys.values()}) != len(self.keys):
+        for keys in self.key_periods:
+            if missing := sorted(labels - set(keys)):
+                raise ValueError(f"no key is given for {', '.join(missing)}")
+        key_ids = [key.key_id for keys in self.key_periods for key in keys.values()]
+        if len(set(key_ids)) != len(key_ids):
             raise ValueError("two keys have the same key id")
+        if self.later_keys and (self.key_period <= 0 or len(self.key_periods) > MOST_KEY_PERIODS):
+            raise ValueError(f"key periods last longer than 0 seconds, and there are at most {MOST_KEY_PERIODS}")
         if not self.systems:
             raise ValueError("an encrypted package needs at least one protection system, or nobody can play it")
         if System.FAIRPLAY in self.systems and self.scheme is not Scheme.CBCS:
             raise ValueError("FairPlay plays cbcs only: package with cbcs, or leave FairPlay out")
+
+
+@dataclass(frozen=True, slots=True)
+class UsedKey:
+    """A key as the boxes of a track tell.
+
+    Args:
+        key_id: 32 lower-case hex digits.
+        constant_iv: 32 lower-case hex digits; empty unless every sample uses the same one (cbcs).
+        first_segment: number of the first segment that it encrypts, from 1.
+        headers: the PSSH boxes of the init segment of its key period, one after the other.
+    """
+
+    key_id: str
+    constant_iv: str
+    first_segment: int
+    headers: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +277,7 @@ class Measured:
         peak_bits: bits per second of the most demanding segment.
         average_bits: bits per second over all.
         size: bytes, init segment included.
-        key_id: 32 lower-case hex digits; empty when unencrypted.
-        constant_iv: 32 lower-case hex digits; empty unless every sample uses the same one (cbcs).
+        keys: of the key periods that the track lasts into, in order; empty when unencrypted.
         segment_seconds: duration of each segment.
         starts_at: decode time of the first sample in seconds.
     """
@@ -241,10 +288,23 @@ class Measured:
     peak_bits: int
     average_bits: int
     size: int
-    key_id: str
-    constant_iv: str
+    keys: tuple[UsedKey, ...]
     segment_seconds: tuple[float, ...]
     starts_at: float
+
+    @property
+    def key_id(self) -> str:
+        """Key id of the first key period; empty when unencrypted."""
+        return self.keys[0].key_id if self.keys else ""
+
+    def key_id_in(self, period: int) -> str:
+        """Key id of a key period, counted from 0; empty when unencrypted."""
+        return self.keys[period].key_id if self.keys else ""
+
+    @property
+    def constant_iv(self) -> str:
+        """Constant IV of the first key period; empty when samples carry their own or are in the clear."""
+        return self.keys[0].constant_iv if self.keys else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +318,8 @@ class PackageResult:
         thumbnails_path: WebVTT index of thumbnails; empty when there is none.
         seconds: length of the film, that of the longest video track.
         size: bytes of all files.
-        key_ids: label → key id as 32 lower-case hex digits, for the labels used; empty when unencrypted.
+        key_ids: label → key id as 32 lower-case hex digits, for the labels used, those of later key periods as
+            `period_label` names them; empty when unencrypted.
         tracks: the CMAF tracks, video first, in the order of the request.
         files: every file of the set, sorted.
     """

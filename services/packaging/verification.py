@@ -15,7 +15,8 @@ from typing import Final
 
 from services.packaging import manifest, playlists
 from services.packaging.boxes import BoxError, InitSegment, MediaSegment, read_init, read_segment
-from services.packaging.tracks import Measured, Scheme
+from services.packaging.protection import NATIVE_PATH
+from services.packaging.tracks import Measured, Scheme, UsedKey, init_name
 
 _SAFE_URI: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _DATA_URI: Final = re.compile(r"(data:text/plain[;,]|skd://)")
@@ -29,25 +30,31 @@ class Unsound(Exception):
     """The set is not what it should be. The message says in what."""
 
 
-def measured(root: Path, folder: str, scheme: Scheme, key_id: str) -> Measured:
+def measured(root: Path, folder: str, scheme: Scheme, key_ids: Sequence[str], segments_per_period: int = 0) -> Measured:
     """Measures one CMAF track and checks that it is whole and encrypted as asked.
 
     Args:
         root: folder of the package.
         folder: the track's, below it.
         scheme: that was asked for.
-        key_id: 32 lower-case hex digits that was asked for; ignored for `Scheme.NONE`.
+        key_ids: of the key periods, 32 lower-case hex digits each; ignored for `Scheme.NONE`.
+        segments_per_period: after which the next key is in use; 0 when there is one period only.
     """
     try:
-        init = read_init(root / folder / "init.mp4")
-        _check_protection(folder, init, scheme, key_id)
         paths = _segment_paths(root / folder)
-        segments = [read_segment(path, init) for path in paths]
+        inits = [read_init(path) for path in _init_paths(root / folder, len(paths), segments_per_period, len(key_ids))]
+        first = inits[0]
+        for init, key_id in zip(inits, key_ids[: len(inits)] or [""], strict=True):
+            _check_protection(folder, init, scheme, key_id)
+            if (init.timescale, init.default_duration) != (first.timescale, first.default_duration):
+                raise Unsound(f"the init segments of {folder} count time differently")
+        periods = [_period(number, segments_per_period, len(inits)) for number in range(1, len(paths) + 1)]
+        segments = [read_segment(path, inits[period]) for path, period in zip(paths, periods, strict=True)]
     except (BoxError, OSError) as error:
         raise Unsound(f"{folder} cannot be read: {error}") from error
     _check_segments(folder, segments, scheme)
     sizes = [path.stat().st_size for path in paths]
-    seconds = [segment.duration / init.timescale for segment in segments]
+    seconds = [segment.duration / first.timescale for segment in segments]
     total = sum(seconds)
     average = round(sum(sizes) * 8 / total)
     return Measured(
@@ -56,11 +63,15 @@ def measured(root: Path, folder: str, scheme: Scheme, key_id: str) -> Measured:
         seconds=total,
         peak_bits=max(average, *(round(size * 8 / length) for size, length in _weighty(sizes, seconds))),
         average_bits=average,
-        size=sum(sizes) + (root / folder / "init.mp4").stat().st_size,
-        key_id=init.key_id.hex(),
-        constant_iv=init.constant_iv.hex(),
+        size=sum(sizes) + sum(path.stat().st_size for path in (root / folder).glob("init*.mp4")),
+        keys=()
+        if scheme is Scheme.NONE
+        else tuple(
+            UsedKey(init.key_id.hex(), init.constant_iv.hex(), 1 + periods.index(period), init.headers)
+            for period, init in enumerate(inits)
+        ),
         segment_seconds=tuple(seconds),
-        starts_at=segments[0].start / init.timescale,
+        starts_at=segments[0].start / first.timescale,
     )
 
 
@@ -90,6 +101,8 @@ def check_manifests(root: Path, dash_path: str, hls_path: str, tracks: Iterable[
             _check_file(root, PurePosixPath("."), uri)
         _check_against_mpd(manifest.described(mpd), by_folder)
         _check_playlists(root, hls_path, by_folder)
+        if (root / NATIVE_PATH).exists():
+            _check_playlists(root, NATIVE_PATH, by_folder)
     except (manifest.ManifestError, playlists.PlaylistError, OSError, ValueError) as error:
         raise Unsound(f"a manifest cannot be read: {error}") from error
 
@@ -125,6 +138,20 @@ def _check_segments(folder: str, segments: Sequence[MediaSegment], scheme: Schem
         expected = segment.start + segment.duration
 
 
+def _period(number: int, segments_per_period: int, periods: int) -> int:
+    """The key period of a segment, counted from 0. The last one has no end."""
+    return min((number - 1) // segments_per_period, periods - 1) if segments_per_period else 0
+
+
+def _init_paths(folder: Path, segments: int, segments_per_period: int, keys: int) -> list[Path]:
+    """The init segments of the key periods that a track of so many segments lasts into, of which there are no others."""
+    periods = 1 + _period(segments, segments_per_period, max(keys, 1))
+    paths = [folder / init_name(period) for period in range(1, periods + 1)]
+    if strange := set(folder.glob("*.mp4")) - set(paths):
+        raise BoxError(f"{min(strange).name} belongs to no key period")
+    return paths
+
+
 def _segment_paths(folder: Path) -> list[Path]:
     """The media segments, 1 to n without a gap."""
     paths = sorted(folder.glob("*.m4s"), key=lambda path: int(path.stem))
@@ -144,9 +171,9 @@ def _check_against_mpd(described: Mapping[str, manifest.Described], tracks: Mapp
         raise Unsound(f"the MPD names {sorted(described)} where {sorted(tracks)} were packaged")
     for folder, track in tracks.items():
         said = described[folder]
-        if said.segments != track.segments or said.key_id != track.key_id:
-            key = said.key_id or "none"
-            raise Unsound(f"the MPD says {said.segments} segments and key {key} for {folder}, but its boxes do not")
+        if (said.segments, said.key_ids) != (track.segments, tuple(key.key_id for key in track.keys)):
+            keys = ", ".join(said.key_ids) or "none"
+            raise Unsound(f"the MPD says {said.segments} segments and key {keys} for {folder}, but its boxes do not")
 
 
 def _check_playlists(root: Path, hls_path: str, tracks: Mapping[str, Measured]) -> None:
@@ -174,7 +201,7 @@ def _check_playlists(root: Path, hls_path: str, tracks: Mapping[str, Measured]) 
 
 def _check_key(folder: PurePosixPath, uri: str, tracks: Mapping[str, Measured]) -> None:
     """A key's URI must lead to `key/<key id>` of the package, seen from the playlist, and to a key that is used."""
-    known = {f"key/{track.key_id}" for track in tracks.values()}
+    known = {f"key/{key.key_id}" for track in tracks.values() for key in track.keys}
     if posixpath.normpath(str(folder / uri)) not in known:
         raise Unsound(f"a playlist in {folder} sends players to {uri} for a key, where there is none")
 

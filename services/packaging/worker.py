@@ -34,7 +34,7 @@ from services.kit.work import Overtaken, TryAgain, while_ours
 from services.packaging import source, store
 from services.packaging.consumers import QUEUE
 from services.packaging.domain import DOMAIN, LEASE, Package, Published, published_prefix, work_prefix
-from services.packaging.tracks import Scheme, System
+from services.packaging.tracks import ContentKey, Scheme, System, period_label
 
 log = structlog.stdlib.get_logger()
 
@@ -51,6 +51,18 @@ class PackagingWorkerSettings(ProcessSettings):
     packaging_systems: frozenset[System] = Field(
         default=frozenset({System.CLEARKEY}), min_length=1, description="JSON list of protection systems to signal."
     )
+    packaging_key_period_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        description="Seconds after which a film turns to new keys; 0 for one set of keys for the whole film. A film has at most 24 key "
+        "periods, so those of a very long one are longer. Packaging takes as many times longer.",
+    )
+    packaging_playready_la_url: str = Field(
+        default="",
+        max_length=1024,
+        description="Where PlayReady clients ask for licences that their player gives no address; empty for nowhere.",
+    )
 
 
 class Worker:
@@ -62,13 +74,13 @@ class Worker:
         objects: ObjectStore,
         drm: drm_service_pb2_grpc.DrmServiceAsyncStub,
         clock: Clock,
-        systems: frozenset[System],
+        settings: PackagingWorkerSettings,
     ) -> None:
         self._database = database
         self._objects = objects
         self._drm = drm
         self._clock = clock
-        self._systems = systems
+        self._settings = settings
 
     async def work(self, task: bytes) -> None:
         """Makes one package; `task` is its id.
@@ -130,20 +142,16 @@ class Worker:
             files = {
                 key: await stack.enter_async_context(self._objects.local_copy(key)) for key in source.files_of(event)
             }
-            answer = await self._drm.CreateContentKeys(
-                drm_service_pb2.CreateContentKeysRequest(
-                    organisation_id=package.organisation_id,
-                    package_id=package.package_id,
-                    labels=source.labels_of(event),
-                )
-            )
+            key_period, periods = source.key_period_of(event, self._settings.packaging_key_period_seconds)
             request = source.request_of(
                 event,
                 files,
                 folder / "package",
-                keys=source.content_keys(list(answer.keys)),
+                keys=[await self._keys(package, event, period) for period in range(1, periods + 1)],
+                key_period=key_period,
                 scheme=Scheme[package.scheme.name],
-                systems=self._systems,
+                systems=self._settings.packaging_systems,
+                playready_la_url=self._settings.packaging_playready_la_url,
             )
             made = await engine.package(request)
             await self._publish(
@@ -159,6 +167,18 @@ class Worker:
                     size_bytes=made.size,
                 ),
             )
+
+    async def _keys(self, package: Package, event: TranscodeCompleted, period: int) -> dict[str, ContentKey]:
+        """The keys of a key period by the labels of their tracks."""
+        labels = source.labels_of(event)
+        answer = await self._drm.CreateContentKeys(
+            drm_service_pb2.CreateContentKeysRequest(
+                organisation_id=package.organisation_id,
+                package_id=package.package_id,
+                labels=[period_label(label, period) for label in labels],
+            )
+        )
+        return source.content_keys(labels, answer.keys)
 
     @asynccontextmanager
     async def _folder(self, package: Package) -> AsyncIterator[Path]:
@@ -189,6 +209,8 @@ class Worker:
             # the same names.
             await self._objects.put_tree(tree, prefix)
         async with self._database.transaction() as tx:
+            if package.replaces:  # the older one first, as whoever deletes an asset locks them
+                await store.locked(tx, package.replaces)
             now = await store.locked(tx, package.package_id)
             if now is None or not now.held_by(package.attempt):
                 raise Overtaken
@@ -197,7 +219,15 @@ class Worker:
             published = now.published(made, self._clock.now())
             await store.put(tx, published)
             await announce(tx, _published(published))
+            if published.replaces:
+                await self._make_way(tx, published)
         log.info("published", size_bytes=made.size_bytes, seconds=made.duration_seconds)
+
+    async def _make_way(self, tx: Tx, successor: Package) -> None:
+        """The files of the package before go, once whoever plays them had time to be told."""
+        before = await store.locked(tx, successor.replaces)
+        if before is not None:
+            await store.put(tx, before.deleted(self._clock.now()))
 
     async def _after(self, package: Package, error: Exception) -> None:
         """What follows from an attempt that ended badly: another one, or the end."""
@@ -238,6 +268,7 @@ class Worker:
                 reason=reason,
                 message=message,
                 fail_time=timestamp(self._clock.now()),
+                replaced_package_id=package.replaces,
             ),
         )
 
@@ -266,6 +297,7 @@ def _published(package: Package) -> events_pb2.PackagePublished:
         thumbnails_path=package.thumbnails_path,
         duration=duration(package.duration_seconds),
         publish_time=timestamp(package.publish_time),
+        replaced_package_id=package.replaces,
     )
 
 
@@ -275,7 +307,7 @@ async def wire(process: Process, settings: PackagingWorkerSettings) -> None:
     bus = await process.bus()
     js = bus.jetstream()
     drm = drm_service_pb2_grpc.DrmServiceStub(process.peer("drm", DRM))
-    worker = Worker(database, process.store(), drm, process.clock, settings.packaging_systems)
+    worker = Worker(database, process.store(), drm, process.clock, settings)
     await QUEUE.ensure(js)
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(QUEUE.run(bus, worker.work), "worker")

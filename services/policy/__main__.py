@@ -251,7 +251,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         tokens_service_pb2_grpc.add_TokensServiceServicer_to_server(others.servicer, server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
-    projection = Projection(known, clock, FactProjection(by.review))
+    projection = Projection(known, clock, FactProjection(by.review, known, clock))
     works: dict[str, Coroutine[Any, Any, None]] = {
         "relay": Relay(database, bus.jetstream()).run(),
         "consumer": projection.consumer(database, bus).run(),

@@ -6,6 +6,7 @@ from reelmesh.policy.v1 import events_pb2 as policy
 
 from services.kit.clock import timestamp
 from services.policy.domain import Session
+from services.policy.revocations.store import Revocation, Target
 
 
 def revocation(session: Session) -> policy.SessionRevoked:
@@ -28,4 +29,16 @@ def creation(session: Session) -> policy.PlaybackCreated:
         viewer_id=session.viewer_id,
         expire_time=timestamp(session.expire_time),
         create_time=timestamp(session.create_time),
+    )
+
+
+def target_revoked(revoked: Revocation) -> policy.TargetRevoked:
+    """The event that tells of a revoked viewer, device, asset or content key."""
+    return policy.TargetRevoked(
+        revocation_id=revoked.revocation_id,
+        organisation_id=revoked.organisation_id,
+        target=Target(revoked.target).word,
+        target_id=revoked.target_id,
+        actor=revoked.actor,
+        revoke_time=timestamp(revoked.create_time),
     )

@@ -8,16 +8,19 @@ from functools import partial
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import events_pb2 as assets
+from reelmesh.drm.v1 import events_pb2 as drm
 from reelmesh.packaging.v1 import events_pb2 as packaging
 
 from services.kit import events
 from services.kit.clock import Clock
 from services.kit.database import Database, Tx, after_commit
+from services.kit.ids import new_id
 from services.policy import store
-from services.policy.announcements import revocation
+from services.policy.announcements import revocation, target_revoked
 from services.policy.decision.consumers import FactProjection
 from services.policy.domain import Package
 from services.policy.judge import Known
+from services.policy.revocations.store import Revocation, Target, add, standing
 
 DELETED = "the asset was deleted"
 
@@ -37,6 +40,7 @@ class Projection:
             assets.AssetUpdated: self.updated,
             assets.AssetDeleted: self.deleted,
             packaging.PackagePublished: self.published,
+            drm.ContentKeysRevoked: self.keys_revoked,
             **self._facts.handlers(),
         }
         return events.Consumer("policy", database, bus, handlers)
@@ -66,6 +70,28 @@ class Projection:
         package = package_of(packaging.PackagePublished.FromString(data))
         await store.publish(tx, package)
         after_commit(tx, partial(self._known.publish, package))
+
+    async def keys_revoked(self, tx: Tx, data: bytes) -> None:
+        """The keys of a package must not be used any more: it is held like every package of a revoked key, and its sessions end."""
+        event = drm.ContentKeysRevoked.FromString(data)
+        now = self._clock.now()
+        for key_id in event.key_ids:
+            if await standing(tx, event.organisation_id, {Target.KEY: [key_id]}):
+                continue
+            revoked = Revocation(
+                revocation_id=new_id("rvk"),
+                organisation_id=event.organisation_id,
+                target=int(Target.KEY),
+                target_id=key_id,
+                comment=event.reason,
+                actor="service/drm",
+                create_time=now,
+            )
+            await add(tx, revoked)
+            await events.announce(tx, target_revoked(revoked))
+        for session in await store.revoke_package(tx, event.package_id, now, event.reason):
+            await events.announce(tx, revocation(session))
+            after_commit(tx, partial(self._known.revoke, session.session_id, session.expire_time.timestamp()))
 
 
 def package_of(event: packaging.PackagePublished) -> Package:

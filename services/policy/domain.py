@@ -63,6 +63,7 @@ class Wanted:
         download: whether it is to be kept for watching offline.
         lifetime: of the session.
         sign_in_time: when the viewer last signed in, as the caller says; None when it did not.
+        key_thumbprint: key of the device, proved by a person or known to the caller's own system; empty when not known.
     """
 
     viewer_id: str = ""
@@ -72,6 +73,7 @@ class Wanted:
     download: bool = False
     lifetime: timedelta = DEFAULT_LIFETIME
     sign_in_time: datetime | None = None
+    key_thumbprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Session:
         download: whether it is kept for watching offline.
         beat_time: the last sign of life; None for a session that counts as no stream.
         displace_time: when it lost its place to another stream of the viewer; None unless it has.
+        key_thumbprint: key of the device; empty when it is not known.
     """
 
     session_id: str
@@ -102,6 +105,7 @@ class Session:
     download: bool = False
     beat_time: datetime | None = None
     displace_time: datetime | None = None
+    key_thumbprint: str = ""
 
     @classmethod
     def opened(
@@ -122,6 +126,7 @@ class Session:
             territory=territory,
             download=wanted.download,
             beat_time=None if wanted.download else now,
+            key_thumbprint=wanted.key_thumbprint if wanted.device_id else "",
         )
 
     def state(self, now: datetime) -> State:

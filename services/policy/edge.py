@@ -35,6 +35,7 @@ REWRITE: Final = "reelmesh.rewrite"
 PREFIX_METADATA: Final = "reelmesh-prefix"
 """The same, for an Envoy that can set metadata only. Never a header of the request it asks about, which would be its client's word."""
 
+LICENCE: Final = "/licence/"
 SESSION_HEADER: Final = "x-reelmesh-session"
 REASON_HEADER: Final = "x-reelmesh-reason"
 # What a client may send but nothing behind the edge may take for true, or needs to see.
@@ -66,7 +67,7 @@ class EdgeServicer(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignor
                 if refusal is None:  # a defect: Envoy hears that nobody answers, and refuses
                     raise
                 DECISIONS.labels(refusal.reason).inc()
-                return _denied(refusal, correlation_id)
+                return _denied(refusal, correlation_id, licence=LICENCE in request.attributes.request.http.path)
         _ALLOWED.inc()
         return _allowed(passage, rewrites=rewrites)
 
@@ -116,11 +117,15 @@ def _allowed(passage: Passage, *, rewrites: bool) -> CheckResponse:
     return CheckResponse(status=Status(), ok_response=ok)
 
 
-def _denied(refusal: Refusal, correlation_id: str) -> CheckResponse:
-    """A refusal as the HTTP answer that the player gets. Headers of other origins are left to Envoy's CORS filter."""
+def _denied(refusal: Refusal, correlation_id: str, *, licence: bool) -> CheckResponse:
+    """A refusal as the HTTP answer that the player gets, that of a licence in the form of the licence service's own (RFC 9457).
+
+    Headers of other origins are left to Envoy's CORS filter.
+    """
     status, location = answer_to(refusal)
+    body = refusal.as_problem(status, correlation_id) if licence else refusal.as_json(correlation_id)
     headers = [
-        _header("content-type", "application/json"),
+        _header("content-type", "application/problem+json" if licence else "application/json"),
         _header("cache-control", "no-store"),
         _header(REASON_HEADER, refusal.reason),
         _header(telemetry.CORRELATION_HEADER, correlation_id),
@@ -134,7 +139,7 @@ def _denied(refusal: Refusal, correlation_id: str) -> CheckResponse:
         denied_response=DeniedHttpResponse(
             status=HttpStatus(code=status),
             headers=headers,
-            body=json.dumps(refusal.as_json(correlation_id), separators=(",", ":")),
+            body=json.dumps(body, separators=(",", ":")),
         ),
     )
 

@@ -5,9 +5,11 @@ Segments do not come here. Whoever loses the right to watch loses the session, a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -61,21 +63,29 @@ class Gate:
         self._gathering = gathering
         self._recorder = recorder
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._looking: dict[str, asyncio.Task[_Known | None]] = {}
         self._shown: OrderedDict[str, _Shown] = OrderedDict()
 
     def forget(self, session_id: str) -> None:
         """Something about a session changed: it is looked up again."""
         self._known.pop(session_id, None)
+        self._looking.pop(session_id, None)  # what is being read may be from before the change
 
     def forget_all(self) -> None:
         """Something about rules or terms changed."""
         self._known.clear()
+        self._looking.clear()
         self._shown.clear()
+
+    def knows(self, session_id: str) -> bool:
+        """Whether a session needs not be looked up."""
+        known = self._known.get(session_id)
+        return known is not None and time.monotonic() < known.until
 
     async def admit(
         self, kind: Kind, organisation_id: str, session_id: str, *, address: str = "", user_agent: str = ""
-    ) -> None:
-        """Goes on when the rules let the session through.
+    ) -> Session | None:
+        """Goes on when the rules let the session through. Returns the session; None while it cannot be looked up.
 
         Args:
             kind: what is asked for.
@@ -91,7 +101,7 @@ class Gate:
         if known is None or time.monotonic() >= known.until:
             looked_up = await self._looked_up(organisation_id, session_id)
             if looked_up is None:
-                return
+                return None
             known = looked_up
         now = self._clock.now()
         place = self._gathering.place(address, known.session.territory)
@@ -100,7 +110,7 @@ class Gate:
         facts = replace(known.facts, now=now, place=place, standing=Standing(expire_time=known.session.expire_time))
         decision = decide(known.rules, kind, facts)
         if decision.refusal is None:
-            return
+            return known.session
         self._recorder.note(
             Record.of(
                 decision,
@@ -132,6 +142,20 @@ class Gate:
         decide(known.rules, Kind.PREVIEW, facts).required()
 
     async def _looked_up(self, organisation_id: str, session_id: str) -> _Known | None:
+        """As `_look`, once for all who ask for it at the same time."""
+        looking = self._looking.get(session_id)
+        if looking is None:
+            looking = self._looking[session_id] = asyncio.create_task(self._look(organisation_id, session_id))
+            looking.add_done_callback(partial(self._looked, session_id))
+        return await asyncio.shield(looking)
+
+    def _looked(self, session_id: str, done: asyncio.Task[_Known | None]) -> None:
+        if self._looking.get(session_id) is done:
+            del self._looking[session_id]
+        if not done.cancelled():
+            done.exception()  # seen: whoever waited for it may be gone
+
+    async def _look(self, organisation_id: str, session_id: str) -> _Known | None:
         """What is known of a session; None while the database is away, when the judge alone decides, for as long as it may."""
         try:
             async with self._database.transaction() as tx:

@@ -237,13 +237,31 @@ class Judge:
             Refusal: as above, and KEY_NOT_ENTITLED.
         """
         ticket = self._tickets.read(token)
+        return ticket, self.keys_of(ticket, package_id, key_ids)
+
+    def ticket(self, token: str) -> Ticket:
+        """What a ticket says whose signature is good.
+
+        Raises:
+            Refusal: TICKET_INVALID.
+        """
+        return self._tickets.read(token)
+
+    def keys_of(self, ticket: Ticket, package_id: str, key_ids: Iterable[str], *, every: bool = False) -> Sequence[str]:
+        """The same for a ticket that was read; `every`: all keys of the package.
+
+        Raises:
+            Refusal: as above.
+        """
         package = self._standing(ticket, package_id)
         entitled = self._same_owner(ticket, package).key_ids
+        if every and entitled:
+            return sorted(entitled)
         asked = list(dict.fromkeys(key_ids))
         granted = [key_id for key_id in asked if key_id in entitled]
         if not granted:
-            raise refusals.key_not_entitled(asked[0])
-        return ticket, granted
+            raise refusals.key_not_entitled(asked[0] if asked else "")
+        return granted
 
     def published(self, package_id: str) -> Playable:
         """A package that may be shown.

@@ -25,7 +25,7 @@ _ONE_SEGMENT: Final = re.compile(_SEGMENT)
 _ONE_TICKET: Final = re.compile(_TICKET)
 _ONE_PACKAGE: Final = re.compile(_PACKAGE)
 _KEY: Final = re.compile(r"key/[0-9a-f]{32}")
-_LICENCE: Final = "licence/clearkey"
+_LICENCE: Final = re.compile(r"licence/(?:clearkey|fairplay|playready|widevine)")
 _HEARTBEAT: Final = "heartbeat"
 
 
@@ -40,7 +40,8 @@ class Kind(Enum):
 
 _METHODS: Final = {
     Kind.MEDIA: frozenset({"GET", "HEAD", "OPTIONS"}),
-    Kind.LICENCE: frozenset({"POST", "OPTIONS"}),
+    # What a device needs before it can ask for a licence, such as a certificate, it gets at the same address.
+    Kind.LICENCE: frozenset({"GET", "POST", "OPTIONS"}),
     Kind.KEY: frozenset({"GET", "OPTIONS"}),
     Kind.HEARTBEAT: frozenset({"POST", "OPTIONS"}),
 }
@@ -89,12 +90,12 @@ def read(path: str) -> PlaybackPath:
         raise refusals.path_invalid("licences, keys and heartbeats are asked for without a query")
     if file == _HEARTBEAT:
         return PlaybackPath(ticket, package_id, file, Kind.HEARTBEAT)
-    if file == _LICENCE:
+    if _LICENCE.fullmatch(file):
         return PlaybackPath(ticket, package_id, file, Kind.LICENCE)
     if _KEY.fullmatch(file):
         return PlaybackPath(ticket, package_id, file, Kind.KEY)
     raise refusals.path_invalid(
-        "there is nothing at this address; licences are at licence/clearkey, keys at key/<32 hex digits>, heartbeats at heartbeat"
+        "there is nothing at this address; licences are at licence/<key system>, keys at key/<32 hex digits>, heartbeats at heartbeat"
     )
 
 

@@ -100,6 +100,12 @@ def viewer_not_self(account_id: str) -> Refusal:
     return _denied("VIEWER_NOT_SELF", message, viewer_id=account_id)
 
 
+def device_not_self(device_id: str) -> Refusal:
+    """A person watches on the device that their token is bound to."""
+    message = "you watch on the device that you are signed in on; leave device_id empty, or register this device"
+    return _denied("DEVICE_NOT_SELF", message, device_id=device_id)
+
+
 def path_invalid(why: str) -> Refusal:
     """The path is not one that the edge serves."""
     return _denied("PATH_INVALID", why)

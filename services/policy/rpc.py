@@ -12,18 +12,20 @@ from reelmesh.policy.v1 import policy_service_pb2 as contract
 from services.kit import events, idempotency, pagination
 from services.kit.access import Principal
 from services.kit.clock import Clock, duration, timestamp
-from services.kit.database import Database, after_commit
+from services.kit.database import Database, Tx, after_commit
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.server import current_call
 from services.policy import refusals, store
 from services.policy.announcements import revocation
 from services.policy.beats import Beats
+from services.policy.decision import people
 from services.policy.decision.facts import Kind
 from services.policy.domain import BEAT_INTERVAL, DEFAULT_LIFETIME, Code, Session, Wanted
 from services.policy.follower import Follower
 from services.policy.gate import Gate
 from services.policy.grace import Grace
 from services.policy.judge import Judge, Known, PackageUnknown
+from services.policy.keys import KeyDecisions
 from services.policy.opening import Opened, Opening
 from services.policy.tickets import Tickets
 from services.policy.turns import Turns
@@ -58,6 +60,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         self._judge = judge
         self._opening = opening
         self._gate = gate
+        self._keys = KeyDecisions(judge, gate, follower)
         self._beats = beats
         self._turns = Turns()
         self._known = known
@@ -71,7 +74,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     ) -> contract.CreatePlaybackResponse:
         """Opens a session, or returns to the one that this request opened before. Ticket and code are new each time: neither is kept."""
         _storable("viewer_id", request.viewer_id)
-        request = _for_viewer(request, current_call().principal)
+        request = _for_person(request, current_call().principal)
         if not request.viewer_id:
             return await self._grace(lambda: self._created(request))
         async with self._turns.of(f"{current_call().organisation_id} {request.viewer_id}"):
@@ -147,11 +150,18 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             session_id=ticket.session_id, organisation_id=ticket.organisation_id, key_ids=granted
         )
 
+    async def BatchAuthorizeKeys(
+        self, request: contract.BatchAuthorizeKeysRequest, context: Context
+    ) -> contract.BatchAuthorizeKeysResponse:
+        """The same for many."""
+        return contract.BatchAuthorizeKeysResponse(decisions=await self._keys.all_of(request.asks))
+
     async def _created(self, request: contract.CreatePlaybackRequest) -> contract.CreatePlaybackResponse:
         organisation_id, now = current_call().organisation_id, self._clock.now()
         async with self._database.transaction() as tx:
             earlier = await idempotency.first_answer(tx, organisation_id, request, contract.CreatePlaybackResponse)
             if earlier is None:
+                await self._take_word(tx)
                 opened = await self._opening.opened(tx, organisation_id, request.asset_id, _wanted(request))
             else:
                 session = await store.get(tx, organisation_id, earlier.session.session_id)
@@ -173,6 +183,12 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             code_expire_time=timestamp(code.expire_time),
             watch_url=f"{self._public_url}/watch/{opened.session.asset_id}#code={code.text}",
         )
+
+    async def _take_word(self, tx: Tx) -> None:
+        """Keeps what the caller's token says of them, should its event be on its way."""
+        principal = current_call().principal
+        if principal is not None and principal.account_id:
+            await people.take_word(tx, principal)
 
     def _message(self, session: Session) -> policy_pb2.PlaybackSession:
         """A session as the contract shows it."""
@@ -215,17 +231,20 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         )
 
 
-def _for_viewer(request: contract.CreatePlaybackRequest, caller: Principal | None) -> contract.CreatePlaybackRequest:
-    """The request with a person as its viewer. The name is in it before the request is looked up by its `request_id`, so that nobody gets
-    the session of somebody else who took the same id."""
+def _for_person(request: contract.CreatePlaybackRequest, caller: Principal | None) -> contract.CreatePlaybackRequest:
+    """The request with a person as its viewer, on the device that their token is bound to. Both are in it before the request is looked up
+    by its `request_id`, so that nobody gets the session of somebody else who took the same id."""
     account_id = caller.account_id if caller else ""
-    if not account_id:
+    if caller is None or not account_id:
         return request
     if request.viewer_id not in {"", account_id}:
         raise refusals.viewer_not_self(account_id)
+    if request.device_id not in {"", caller.device_id}:
+        raise refusals.device_not_self(caller.device_id)
     named = contract.CreatePlaybackRequest()
     named.CopyFrom(request)
-    named.viewer_id = account_id
+    named.viewer_id, named.device_id = account_id, caller.device_id
+    named.device_key_thumbprint = caller.key_thumbprint if caller.device_id else ""
     return named
 
 
@@ -245,6 +264,7 @@ def _wanted(request: contract.CreatePlaybackRequest) -> Wanted:
         sign_in_time=(
             request.sign_in_time.ToDatetime(tzinfo=UTC) if request.HasField("sign_in_time") and not person else None
         ),
+        key_thumbprint=request.device_key_thumbprint,
     )
 
 

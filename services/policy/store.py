@@ -64,6 +64,7 @@ sessions: Final = sa.Table(
     sa.Column("download", sa.Boolean),
     sa.Column("beat_time", sa.DateTime(timezone=True)),
     sa.Column("displace_time", sa.DateTime(timezone=True)),
+    sa.Column("key_thumbprint", sa.Text),
     sa.Column("change_time", sa.DateTime(timezone=True)),
 )
 
@@ -302,6 +303,30 @@ async def revoke_all(tx: Tx, asset_id: str, now: datetime, comment: str) -> Sequ
     statement = (
         sa.update(sessions)
         .where(sessions.c.asset_id == asset_id, sessions.c.revoke_time.is_(None), sessions.c.expire_time > now)
+        .values(revoke_time=now, revoke_comment=comment, change_time=sa.func.now())
+        .returning(*SESSION)
+    )
+    return [session_of(row) for row in await tx.execute(statement)]
+
+
+async def revoke_on_device(tx: Tx, device_id: str, now: datetime, comment: str) -> Sequence[Session]:
+    """Revokes every session on a device that still plays, of whichever organisation, and returns them as they are then."""
+    statement = (
+        sa.update(sessions)
+        .where(sessions.c.device_id == device_id, sessions.c.revoke_time.is_(None), sessions.c.expire_time > now)
+        .values(revoke_time=now, revoke_comment=comment, change_time=sa.func.now())
+        .returning(*SESSION)
+    )
+    return [session_of(row) for row in await tx.execute(statement)]
+
+
+async def revoke_package(tx: Tx, package_id: str, now: datetime, comment: str) -> Sequence[Session]:
+    """Revokes every session of a package that still plays, and returns them as they are then."""
+    asset_id = sa.select(packages.c.asset_id).where(packages.c.package_id == package_id).scalar_subquery()
+    statement = (
+        sa.update(sessions)
+        .where(sessions.c.asset_id == asset_id, sessions.c.package_id == package_id)
+        .where(sessions.c.revoke_time.is_(None), sessions.c.expire_time > now)
         .values(revoke_time=now, revoke_comment=comment, change_time=sa.func.now())
         .returning(*SESSION)
     )

@@ -13,6 +13,7 @@ from services.kit.clock import Clock
 from services.kit.database import Database
 from services.policy import store
 from services.policy.cat.store import forget_uses
+from services.policy.decision.people import forget as forget_people
 from services.policy.decision.store import forget_decisions
 from services.policy.decision.territories import Territories
 from services.policy.signals.store import forget as forget_signals
@@ -25,6 +26,8 @@ DECISIONS_KEPT: Final = timedelta(days=30)
 """How long decisions can be explained and replayed, and signals explained."""
 SIGN_INS_KEPT: Final = timedelta(days=1)
 """Only those of the last minutes matter."""
+DEVICES_KEPT: Final = timedelta(days=365)
+"""How long a device that was revoked is known as such: a server may go on naming it."""
 
 
 class Upkeep:
@@ -55,4 +58,5 @@ class Upkeep:
             await forget_uses(tx, now)
             await forget_decisions(tx, now - DECISIONS_KEPT)
             await forget_signals(tx, now, signals_before=now - DECISIONS_KEPT, sign_ins_before=now - SIGN_INS_KEPT)
+            await forget_people(tx, devices_before=now - DEVICES_KEPT, profiles_before=now - DECISIONS_KEPT)
             await idempotency.forget_old(tx)

@@ -24,6 +24,8 @@ GROUPS: Final = {
     "api": "tests.bench.api",
     "auth": "tests.bench.logins",
     "licence": "tests.bench.licence",
+    "fairplay": "tests.bench.licence_fairplay",
+    "keys": "tests.bench.keys",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
 }

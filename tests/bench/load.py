@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,7 @@ class Load:
 
 
 async def load(
-    url: str,
+    url: str | Sequence[str],
     *,
     connections: int,
     seconds: float,
@@ -44,7 +44,7 @@ async def load(
     fields: Mapping[str, str] | None = None,
     grpc: bool = False,
 ) -> Load:
-    """Asks for one URL by HTTP/1.1 (or gRPC) over connections that stay open, one request at a time on each.
+    """Asks for one URL, or for several of one server in turn, by HTTP/1.1 (or gRPC) over connections that stay open, one request at a time on each.
 
     Args:
         url: what to ask for.
@@ -73,7 +73,7 @@ async def load(
         words += [f"--header={name}: {value}" for name, value in (fields or {}).items()]
         # Tickets of a mesh that lives for minutes may be seen in the process table.
         child = await asyncio.create_subprocess_exec(
-            program, *words, url, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            program, *words, *([url] if isinstance(url, str) else url), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         said, _ = await child.communicate()
         rows = [line.split("\t") for line in log.read_text(encoding="ascii").splitlines()]

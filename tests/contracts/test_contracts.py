@@ -21,32 +21,43 @@ PREFIXES = {
     "device_id": "dev",
     "entitlement_id": "ent",
     "entry_id": "jnl",
+    "escrow_id": "esc",
     "job_id": "job",
+    "kek_id": "kek",
+    "keyed_content_id": "kct",
+    "licence_id": "lic",
     "organisation_id": "org",
     "message_id": "msg",
+    "new_package_id": "pkg",
     "package_id": "pkg",
+    "packager_id": "pkr",
     "passkey_id": "pky",
     "phone_verification_id": "phv",
     "profile_id": "prf",
     "provider_id": "idp",
     "registration_id": "reg",
+    "replaced_package_id": "pkg",
     "reset_id": "rst",
     "reverses_entry_id": "jnl",
     "revocation_id": "rvk",
     "sale_id": "sal",
+    "rotation_id": "rot",
     "signal_id": "sig",
     "session_id": "pbs",
     "sign_in_id": "sgn",
     "upload_id": "upl",
+    "use_id": "kus",
 }
 # Where a domain's ids are of its own kind.
 PREFIXES_OF = {"identity": {"session_id": "ses"}}
-# Ids that are not ours to make, of the caller's own making or of a standard's; and those of roles, of which some are words.
+# Ids that are not ours to make, of the caller's own making or of a standard's; those of roles, of which some are words; and many at once.
 OTHER_IDS = {
     "client_id",
+    "content_id",
     "correlation_id",
     "creator_id",
     "owner_id",
+    "dropped_key_ids",
     "request_id",
     "role_id",
     "role_ids",
@@ -54,6 +65,9 @@ OTHER_IDS = {
     "viewer_id",
     "key_id",
     "key_ids",
+    "package_ids",
+    "root_id",
+    "dropped_root_ids",
 }
 # What is not a service with a contract of its own, but calls services.
 GATEWAYS: set[str] = {"limits", "oauth"}
@@ -125,10 +139,15 @@ def test_only_services_that_exist_are_let_in_as_callers(contracts: Contracts) ->
 
 
 def test_every_change_can_be_repeated_safely(contracts: Contracts) -> None:
-    """By `request_id`, or because it is idempotent by nature. A one-time code is the exception: it works once."""
+    """By `request_id`, or because it is idempotent by nature. A one-time code and an SPC are the exceptions: each works once."""
     for method in contracts.methods():
         fields = {field.name for field in contracts.messages[method.request].fields}
-        ways = [method.reads, method.idempotent, "request_id" in fields, method.name == "RedeemPlaybackCode"]
+        ways = [
+            method.reads,
+            method.idempotent,
+            "request_id" in fields,
+            method.name in {"RedeemPlaybackCode", "AcquireFairPlayLicence"},
+        ]
         assert sum(ways) == 1, method.name
 
 
@@ -140,7 +159,7 @@ def test_every_request_id_has_a_length(contracts: Contracts) -> None:
 
 def test_names_tell_what_only_reads(contracts: Contracts) -> None:
     for method in contracts.methods():
-        reading = method.name.startswith(("Get", "List", "Watch", "Authorize"))
+        reading = method.name.startswith(("Get", "List", "Watch", "Authorize", "BatchAuthorize"))
         # Handing a key out is recorded, so it is more than reading.
         assert method.reads == (reading and method.name != "GetHlsKey"), method.name
 

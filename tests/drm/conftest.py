@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from services.kit.settings import ProcessSettings
 from tests.drm.scene import Keys, with_keys
 from tests.policy.scene import Scene, a_scene
+from tests.support import softhsm
+
+
+@pytest.fixture(scope="session")
+def softhsm_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SoftHSM's configuration, with a folder of its own for the tokens of this run."""
+    return softhsm.prepare(tmp_path_factory.mktemp("softhsm"))
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reelmesh.drm.v1 import drm_pb2, drm_service_pb2_grpc
+import grpc
+from reelmesh.drm.v1 import drm_pb2, drm_service_pb2_grpc, keys_service_pb2_grpc, licences_service_pb2_grpc
 from reelmesh.drm.v1 import drm_service_pb2 as api
 
-from services.drm.__main__ import CONTRACT, DrmSettings, wire
+from services.drm.__main__ import CONTRACT, CONTRACTS, DrmSettings, wire
 from services.drm.domain import kid_of
 from services.kit.ids import new_id
 from tests.policy.scene import Scene
@@ -18,6 +19,8 @@ from tests.support.running import connected, running
 
 if TYPE_CHECKING:
     Stub = drm_service_pb2_grpc.DrmServiceAsyncStub
+    KeysStub = keys_service_pb2_grpc.KeysServiceAsyncStub
+    Licences = licences_service_pb2_grpc.LicencesServiceAsyncStub
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,31 @@ class Keys:
     Attributes:
         packager: calls as the packaging service.
         player: calls without any credential in the metadata.
+        channel: of the player.
+        operator: of the operator.
     """
 
     scene: Scene
     settings: DrmSettings
     packager: Stub
     player: Stub
+    channel: grpc.aio.Channel
+    operator: grpc.aio.Channel
+
+    @property
+    def licences(self) -> Licences:
+        """Calls as the operator."""
+        return licences_service_pb2_grpc.LicencesServiceStub(self.operator)
+
+    @property
+    def players(self) -> Licences:
+        """Calls as a player."""
+        return licences_service_pb2_grpc.LicencesServiceStub(self.channel)
+
+    @property
+    def keeping(self) -> KeysStub:
+        """Calls about keys themselves, as the operator."""
+        return keys_service_pb2_grpc.KeysServiceStub(self.operator)
 
     async def make(self, package_id: str, *labels: str, organisation_id: str = "") -> Sequence[drm_pb2.ContentKey]:
         request = api.CreateContentKeysRequest(
@@ -78,6 +100,19 @@ class Keys:
         return bytes((await self.player.GetHlsKey(request)).key.data)
 
 
+def keys_over(
+    scene: Scene,
+    settings: DrmSettings,
+    packager: grpc.aio.Channel,
+    player: grpc.aio.Channel,
+    operator: grpc.aio.Channel,
+) -> Keys:
+    """Both services, over channels to the DRM service."""
+    as_packager: Stub = drm_service_pb2_grpc.DrmServiceStub(packager)
+    as_player: Stub = drm_service_pb2_grpc.DrmServiceStub(player)
+    return Keys(scene, settings, as_packager, as_player, player, operator)
+
+
 @contextlib.asynccontextmanager
 async def with_keys(scene: Scene, **changed: Any) -> AsyncIterator[Keys]:
     """Runs the DRM service beside a policy service; `changed` are settings that are not the default."""
@@ -85,7 +120,7 @@ async def with_keys(scene: Scene, **changed: Any) -> AsyncIterator[Keys]:
     async with (
         running("drm", settings, wire, clock=scene.clock),
         connected(settings, "drm", CONTRACT, key="", caller="packaging") as packager,
-        connected(settings, "drm", CONTRACT, key="") as player,
+        connected(settings, "drm", *CONTRACTS, key="") as player,
+        connected(settings, "drm", *CONTRACTS) as operator,
     ):
-        stubs = [drm_service_pb2_grpc.DrmServiceStub(channel) for channel in (packager, player)]
-        yield Keys(scene, settings, *stubs)
+        yield keys_over(scene, settings, packager, player, operator)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from reelmesh.drm.v1 import drm_service_pb2_grpc, events_pb2
+from reelmesh.drm.v1 import events_pb2
 from reelmesh.policy.v1 import decisions_service_pb2_grpc, policy_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2 as policy_api
 
@@ -25,7 +25,7 @@ from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.policy.__main__ import CONTRACT as POLICY_CONTRACT
 from services.policy.__main__ import PolicySettings
-from tests.drm.scene import Film, Keys
+from tests.drm.scene import Film, Keys, keys_over
 from tests.policy.scene import Scene, an_edge, refused
 from tests.support.bus import on_the_bus
 from tests.support.keys import organisation_of_operator
@@ -144,14 +144,13 @@ async def test_no_log_line_holds_a_key_a_ticket_or_a_code(mesh: ProcessSettings,
             to_policy,
             to_policy,
         )
-        stubs = [drm_service_pb2_grpc.DrmServiceStub(channel) for channel in (packager, player)]
-        film, credentials = await use(Keys(scene, settings, *stubs))
+        film, credentials = await use(keys_over(scene, settings, packager, player, player))
 
     text = log.read_text(encoding="utf-8", errors="replace")
     for method in (
         "CreatePlayback",
         "RedeemPlaybackCode",
-        "AuthorizeKeys",
+        "BatchAuthorizeKeys",
         "CreateContentKeys",
         "IssueClearKeyLicence",
         "GetHlsKey",

@@ -20,7 +20,7 @@ import uvicorn
 from envoy.service.auth.v3 import external_auth_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2_grpc
-from reelmesh.drm.v1 import drm_service_pb2_grpc
+from reelmesh.drm.v1 import drm_service_pb2_grpc, fairplay_service_pb2_grpc, licences_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_service_pb2_grpc
 
@@ -46,6 +46,7 @@ class Parts:
     authoriser: parts.Authoriser = field(default_factory=parts.Authoriser)
     tus: parts.Tus = field(default_factory=parts.Tus)
     oauth: parts.Tus = field(default_factory=parts.Tus)
+    speke: parts.Tus = field(default_factory=parts.Tus)
     servers: dict[str, grpc.aio.Server] = field(default_factory=dict)
 
     async def start(self, name: str) -> None:
@@ -60,6 +61,8 @@ class Parts:
             upload_service_pb2_grpc.add_UploadServiceServicer_to_server(self.uploads, server)
         elif name == "drm":
             drm_service_pb2_grpc.add_DrmServiceServicer_to_server(parts.Drm(), server)
+            fairplay_service_pb2_grpc.add_FairPlayServiceServicer_to_server(parts.FairPlay(), server)
+            licences_service_pb2_grpc.add_LicencesServiceServicer_to_server(parts.Licences(), server)
         elif name == "policy":
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(parts.Policy(), server)
             external_auth_pb2_grpc.add_AuthorizationServicer_to_server(self.authoriser, server)
@@ -76,7 +79,7 @@ class Parts:
     async def running(self) -> AsyncIterator[None]:
         """All of them, for the length of the block."""
         gateways = []
-        for name, app in (("tus", self.tus), ("oauth", self.oauth)):
+        for name, app in (("tus", self.tus), ("oauth", self.oauth), ("speke", self.speke)):
             config = uvicorn.Config(app, uds=f"{self.folder}/{name}.sock", log_config=None, lifespan="off", ws="none")
             config.load()
             config.ssl = server_context(certificates.certificates_of(name, self.secrets))
@@ -180,6 +183,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         limits_patience=20,
         tus=f"unix:{folder}/tus.sock",
         oauth=f"unix:{folder}/oauth.sock",
+        speke=f"unix:{folder}/speke.sock",
         objects=folder / "objects",
         web=folder / "web",
         tls=certificates.folder_of("envoy", secrets or folder),

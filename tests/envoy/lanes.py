@@ -56,7 +56,7 @@ class Lanes:
         head, _, body = answer.partition("\r\n\r\n")
         status, *fields = head.split("\r\n")
         known = dict(field.split(": ", 1) for field in fields)
-        if known.get("content-type") == "application/json":
+        if known.get("content-type") in {"application/json", "application/problem+json"}:
             with contextlib.suppress(ValueError):
                 found = json.loads(body)
                 found["details"][0].get("metadata", {}).pop("correlation_id", None)

@@ -17,7 +17,14 @@ from google.api.httpbody_pb2 import HttpBody
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
-from reelmesh.drm.v1 import drm_pb2, drm_service_pb2, drm_service_pb2_grpc
+from reelmesh.drm.v1 import (
+    drm_service_pb2,
+    drm_service_pb2_grpc,
+    fairplay_service_pb2,
+    fairplay_service_pb2_grpc,
+    licences_service_pb2,
+    licences_service_pb2_grpc,
+)
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
@@ -30,6 +37,7 @@ SLOW_ASSET = "ast_01jd0000000000000000000504"
 UPLOAD = "upl_01jd0000000000000000000000"
 FULL_UPLOAD = "upl_01jd0000000000000000000400"
 PACKAGE = "pkg_01jd0000000000000000000000"
+REFUSED_PACKAGE = "pkg_01jd0000000000000000000403"
 TICKET = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwYnMifQ." + "s" * 86
 KEY_ID = "00112233445566778899aabbccddeeff"
 
@@ -139,15 +147,44 @@ class Uploads(upload_service_pb2_grpc.UploadServiceServicer):
         return upload_service_pb2.WriteUploadResponse(upload=upload)
 
 
+class Licences(licences_service_pb2_grpc.LicencesServiceServicer):
+    """Gives the same key to everyone, and for one package none to anybody."""
+
+    async def AcquireClearKeyLicence(
+        self, request: licences_service_pb2.AcquireClearKeyLicenceRequest, context: Context
+    ) -> licences_service_pb2.AcquireClearKeyLicenceResponse:
+        seen = metadata_of(context)
+        assert "x-envoy-original-path" not in seen
+        if request.package_id == REFUSED_PACKAGE:
+            status = "application/problem+json; status=503; reason=LICENCE_UNRECORDED; retry-after=5"
+            return licences_service_pb2.AcquireClearKeyLicenceResponse(
+                licence=HttpBody(content_type=status, data=b'{"status":503}')
+            )
+        kids = json.loads(request.challenge.data)["kids"]
+        keys = [{"kty": "oct", "kid": kid, "k": request.package_id} for kid in kids]
+        told = {"keys": keys, "type": "temporary", "rest": seen.get("x-reelmesh-rest", "")}
+        body = HttpBody(content_type="application/json", data=json.dumps(told).encode())
+        return licences_service_pb2.AcquireClearKeyLicenceResponse(licence=body)
+
+
+class FairPlay(fairplay_service_pb2_grpc.FairPlayServiceServicer):
+    """Answers with what was sent, turned around: whatever the edge does to bytes shows."""
+
+    async def AcquireFairPlayLicence(
+        self, request: fairplay_service_pb2.AcquireFairPlayLicenceRequest, context: Context
+    ) -> fairplay_service_pb2.AcquireFairPlayLicenceResponse:
+        body = HttpBody(content_type="application/octet-stream", data=request.challenge.data[::-1])
+        return fairplay_service_pb2.AcquireFairPlayLicenceResponse(licence=body)
+
+    async def GetFairPlayCertificate(
+        self, request: fairplay_service_pb2.GetFairPlayCertificateRequest, context: Context
+    ) -> fairplay_service_pb2.GetFairPlayCertificateResponse:
+        body = HttpBody(content_type="application/pkix-cert", data=bytes(range(256)))
+        return fairplay_service_pb2.GetFairPlayCertificateResponse(certificate=body)
+
+
 class Drm(drm_service_pb2_grpc.DrmServiceServicer):
     """Gives the same key to everyone."""
-
-    async def IssueClearKeyLicence(
-        self, request: drm_service_pb2.IssueClearKeyLicenceRequest, context: Context
-    ) -> drm_service_pb2.IssueClearKeyLicenceResponse:
-        assert "x-envoy-original-path" not in metadata_of(context)
-        keys = [drm_pb2.ClearKeyJwk(kty="oct", kid=kid, k=request.package_id) for kid in request.kids]
-        return drm_service_pb2.IssueClearKeyLicenceResponse(keys=keys, type="temporary")
 
     async def GetHlsKey(
         self, request: drm_service_pb2.GetHlsKeyRequest, context: Context

@@ -19,7 +19,7 @@ from tests.support.certificates import folder_of, made_in
 from tools.reelmesh_cli.supervisor.certificates import LIFETIME, OVERLAP, replace_authority
 
 CALL = f"/v1/assets/{ASSET}"
-JUDGED = f"/p/{TICKET}/{PACKAGE}/licence/clearkey"
+JUDGED = f"/p/{TICKET}/{PACKAGE}/manifest.mpd"
 NEARLY_OVER = -LIFETIME + timedelta(minutes=10)
 
 

@@ -159,7 +159,7 @@ async def test_what_is_not_there_is_refused(through: Through, path: str) -> None
     assert (await through.edge.http.get(path)).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/authorize", "/activate", "/sso"])
+@pytest.mark.parametrize("path", ["/authorize", "/activate", "/sso", "/sign-out"])
 async def test_pages_that_let_apps_in_are_the_web_app(through: Through, path: str) -> None:
     file = through.edge.parts.folder / "web/index.html"
     file.parent.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 from services.kit.tls import read_identity
 from tests.envoy.conftest import SEGMENT
 from tests.envoy.edge import MEMORY_OF_ONE_STREAM, Edge, Growth
-from tests.envoy.parts import KEY_ID, PACKAGE, TICKET
+from tests.envoy.parts import KEY_ID, PACKAGE, REFUSED_PACKAGE, TICKET
 
 BASE = f"/p/{TICKET}/{PACKAGE}"
 
@@ -131,12 +131,56 @@ async def test_players_on_any_origin_may_play_and_read_refusals(edge: Edge) -> N
         assert "x-reelmesh-reason" in answer.headers["access-control-expose-headers"]
 
 
-async def test_a_licence_is_asked_of_drm_after_policy(edge: Edge) -> None:
+async def test_a_licence_is_asked_of_drm_which_asks_policy_itself(edge: Edge) -> None:
+    """The body goes through as it is, and comes back so; for a proof of possession the request is told as its sender knows it."""
     edge.parts.authoriser.asked.clear()
-    answer = await edge.http.post(f"{BASE}/licence/clearkey", json={"kids": ["MDEyMw"], "type": "temporary"})
+    body = '{"kids":  ["MDEyMw"], "type": "temporary", "a member": [1]}'
+    answer = await edge.http.post(f"{BASE}/licence/clearkey", content=body)
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
-    assert answer.json() == {"keys": [{"kty": "oct", "kid": "MDEyMw", "k": PACKAGE}], "type": "temporary"}
-    assert len(edge.parts.authoriser.asked) == 1
+    assert answer.headers["content-type"] == "application/json"
+    told = answer.json()
+    assert told["keys"] == [{"kty": "oct", "kid": "MDEyMw", "k": PACKAGE}]
+    assert told["rest"] == f"POST {BASE}/licence/clearkey"
+    assert edge.parts.authoriser.asked == []
+
+
+async def test_a_refused_licence_has_the_status_that_its_content_type_says(edge: Edge) -> None:
+    answer = await edge.http.post(f"/p/{TICKET}/{REFUSED_PACKAGE}/licence/clearkey", content="{}")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert (answer.headers["retry-after"], answer.headers["x-reelmesh-reason"]) == ("5", "LICENCE_UNRECORDED")
+    assert answer.json() == {"status": 503}
+    entry = await edge.log(answer.headers["x-correlation-id"])
+    assert (entry["status"], entry["reason"]) == (503, "LICENCE_UNRECORDED")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/octet-stream", "application/x-www-form-urlencoded", "text/plain", ""]
+)
+async def test_an_spc_and_its_answer_are_raw_bytes(edge: Edge, content_type: str) -> None:
+    """Whatever a player calls them."""
+    spc = bytes(range(256)) * 12
+    headers = {"content-type": content_type} if content_type else {}
+    answer = await edge.http.post(f"{BASE}/licence/fairplay", content=spc, headers=headers)
+    assert (answer.status_code, answer.content) == (200, spc[::-1])
+    assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("application/octet-stream", "no-store")
+
+
+async def test_a_player_gets_the_certificate_where_it_asks_for_licences(edge: Edge) -> None:
+    answer = await edge.http.get(f"{BASE}/licence/fairplay", headers={"origin": "https://player.example"})
+    assert (answer.status_code, answer.content) == (200, bytes(range(256)))
+    assert answer.headers["content-type"] == "application/pkix-cert"
+    assert answer.headers["access-control-allow-origin"] == "https://player.example"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_licences_are_asked_for_by_post_only(edge: Edge, method: str) -> None:
+    answer = await edge.http.request(method, f"{BASE}/licence/clearkey")
+    assert answer.status_code in {404, 405}
+
+
+async def test_a_licence_request_of_any_size_does_not_get_through(edge: Edge) -> None:
+    answer = await edge.http.post(f"{BASE}/licence/clearkey", content=b"x" * (2 << 20))
+    assert answer.status_code == 413
 
 
 async def test_a_key_is_raw_bytes(edge: Edge) -> None:

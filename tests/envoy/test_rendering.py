@@ -84,8 +84,9 @@ def test_every_call_is_limited_and_no_segment(tmp_path: Path) -> None:
     limits = {"reelmesh.flood", "reelmesh.guesses", "envoy.filters.http.ratelimit"}
     switched = {route["name"]: limits & set(route["typed_per_filter_config"]) for route in routes}
     rpc = {name for name in switched if "/" in name}
-    assert {name for name, on in switched.items() if on == limits} == rpc | {"rest", "rest-streamed", "tus"}
-    assert not any(switched[name] for name in switched.keys() - rpc - {"rest", "rest-streamed", "tus"})
+    limited = rpc | {"rest", "rest-streamed", "speke", "tus"}
+    assert {name for name, on in switched.items() if on == limits} == limited
+    assert not any(switched[name] for name in switched.keys() - limited)
     for route in routes:
         if route["name"] in rpc:
             (said,) = route["route"]["rate_limits"]

@@ -8,19 +8,26 @@ import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
+from services.drm.cpix import reading
 from services.identity.messages import Messages
-from services.identity.sealing import IDENTITY_KEY_FILE, Seal
+from services.identity.trust.signing import IDENTITY_KEY_FILE
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
+from tests.drm.cpix.requests import request
+from tests.drm.key_server.packager_asks import keys_of, said
+from tests.drm.key_server.scene import SPEKE, XML, Signer
 from tests.support.collector import Collector, running_collector
 from tests.support.counted_films import film
 from tests.support.leaks import files_below, forms, leaks
 from tests.support.mesh import Mesh, running_mesh
+from tests.support.opened_keys import dump, opened_keys
 
 WRONG_CODE = "12348765"
 NO_SECRETS = {"ca.crt", "tls.crt", "trust_domain", "nats.conf"}
@@ -36,6 +43,7 @@ class Life:
         self.http = http
         self.email = f"{secrets.token_hex(6)}@example.com"
         self.secrets: dict[str, bytes] = {}
+        self.tables: dict[str, bytes] = {}
 
     def keep(self, name: str, secret: str | bytes) -> str:
         """Notes a secret under a name of its own, and returns it as it came."""
@@ -68,7 +76,7 @@ class Life:
             rows = await connection.fetch("SELECT message_id, sealed FROM identity.messages ORDER BY message_id DESC")
         finally:
             await connection.close()
-        seal = Seal((self.mesh.data / "secrets" / IDENTITY_KEY_FILE).read_bytes())
+        seal = Seal((self.mesh.data / "secrets" / IDENTITY_KEY_FILE).read_bytes(), "identity")
         opened = (Messages(seal).opened(row["message_id"], row["sealed"]) for row in rows)
         return self.keep("code", next(message for message in opened if message.to == self.email).parameters["code"])
 
@@ -177,6 +185,54 @@ class Life:
             await client.revoke(created.session.session_id, "all is done")
         await self.http.get(created.playback.dash_url)
 
+    async def packages_elsewhere(self) -> None:
+        """A packager of another maker gets keys, in both protocols."""
+        made = await self.post(
+            "/v1/packagers", credential=self.mesh.key, request_id=new_id("req"), display_name="Elsewhere"
+        )
+        key, iv = (base64.b64decode(made[name]) for name in ("signing_key", "signing_iv"))
+        signer = Signer(made["packager"]["packager_id"], key, iv)
+        self.keep("signing key", signer.key)
+        headers = {"authorization": f"Bearer {self.mesh.key}", "content-type": XML, "x-speke-version": "2.0"}
+        answered = await self.http.post(SPEKE, content=request(), headers=headers)
+        for content_key in reading.read(answered.content).keys:
+            self.keep("SPEKE key", content_key.value or b"")
+        await self.http.post(SPEKE, content=answered.content, headers=headers)
+        told = await self.http.post("/cenc/getcontentkey", json=signer.message(said()))
+        for found in keys_of(json.loads(base64.b64decode(told.json()["response"]))).values():
+            self.keep("packager's key", found.key)
+
+    async def changes_keys(self, folder: Path) -> None:
+        """Everything that can be done to keys: an escrow, a rotation, an emergency, a recovery. What is opened on the way is kept."""
+        made = await asyncio.to_thread(self.mesh.command, "keys", "escrow")
+        files = []
+        for number, share in enumerate(made["shares"]):
+            self.keep("share", share)
+            self.keep("middle of a share", " ".join(share.split()[8:16]))
+            files.append(folder / f"share-{number}")
+            files[-1].write_text(share, encoding="utf-8")
+        told = [word for file in files[:3] for word in ("--share-file", str(file))]
+        await self._keeps_keys()
+        for words in (
+            ("list",),
+            ("rotate", "--reason", "once a quarter"),
+            ("recover", "--rehearse", *told),
+            ("emergency", "--reason", "a laptop was stolen"),
+            ("recover", *told),
+            ("audit",),
+        ):
+            await asyncio.to_thread(self.mesh.command, "keys", *words)
+            await self._keeps_keys()
+
+    async def _keeps_keys(self) -> None:
+        connection = await self.database()
+        try:
+            found = await opened_keys(connection, (self.mesh.data / "secrets/root_key").read_bytes())
+        finally:
+            await connection.close()
+        for name, secret in found.items():
+            self.keep(name, secret)
+
     async def meets_a_database_that_refuses(self, password: str) -> None:
         """Statements fail, and the database says why, with all it knows."""
         connection = await self.database()
@@ -229,7 +285,9 @@ def collector() -> Any:
 
 
 @pytest.fixture(scope="module")
-async def lived(collector: tuple[Collector, str]) -> AsyncIterator[tuple[Life, dict[str, bytes]]]:
+async def lived(
+    collector: tuple[Collector, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Life, dict[str, bytes]]]:
     """The life, and everything that was written during it, by where."""
     kept, endpoint = collector
     with running_mesh(
@@ -250,9 +308,14 @@ async def lived(collector: tuple[Collector, str]) -> AsyncIterator[tuple[Life, d
             password = await life.changes(password, (await life.signs_in(password))["access_token"])
             await life.makes_an_api_key()
             await life.plays()
+            await life.packages_elsewhere()
+            await life.changes_keys(tmp_path_factory.mktemp("shares"))
             await life.meets_a_database_that_refuses(password)
             await asyncio.sleep(2)  # what is written late: traces, and the edge's log
             assert await http.get("/healthz")
+            connection = await life.database()
+            life.tables = await dump(connection)
+            await connection.close()
         texts = dict(files_below(mesh.data / "logs"))
         texts |= dict(files_below(mesh.data / "nats"))
         texts["state"] = mesh.installation.layout.state_file.read_bytes()
@@ -269,18 +332,40 @@ async def test_no_secret_of_a_whole_life_is_written_anywhere(lived: tuple[Life, 
 
 
 @pytest.mark.timeout(300)
+async def test_no_key_stands_in_the_database(lived: tuple[Life, dict[str, bytes]]) -> None:
+    """Content keys, key-encryption keys, the root key and the shares of the escrow; what opens nothing without them does."""
+    life, _ = lived
+    kinds = ("content key", "HLS key", "KEK", "share", "middle of a share", "root_key")
+    keys = {name: secret for name, secret in life.secrets.items() if name.startswith(kinds)}
+    assert {kind for kind in kinds if any(name.startswith(kind) for name in keys)} == set(kinds)
+    found = leaks(keys, life.tables)
+    assert not found, "\n".join(found)
+    assert any(life.tables["database drm.content_keys"].splitlines())
+    assert b"a laptop was stolen" in b"".join(life.tables.values())
+
+
+@pytest.mark.timeout(300)
 async def test_all_of_it_was_looked_at(lived: tuple[Life, dict[str, bytes]]) -> None:
     """What is no secret is found everywhere, so a secret would have been."""
     _, texts = lived
     everything = b"".join(texts.values())
     logs = {where for where in texts if where.startswith("logs/")}
-    services = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus")
+    services = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus", "speke")
     for process in (*services, "envoy-access", "postgres", "nats"):
         assert any(process in where for where in logs), f"no log of {process}"
     assert b"violates check constraint" in b"".join(text for where, text in texts.items() if "postgres" in where)
     assert b"reelmesh.policy.v1.SessionRevoked" in b"".join(text for where, text in texts.items() if "nats/" in where)
     traced = b"".join(text for where, text in texts.items() if where.startswith("traces"))
-    for method in (b"LogIn", b"IssueClearKeyLicence", b"RefreshSession", b"RevokePlaybackSession"):
+    for method in (
+        b"LogIn",
+        b"ClearKeyLicence",
+        b"ProvideCpixKeys",
+        b"RefreshSession",
+        b"RevokePlaybackSession",
+        b"RestoreKeys",
+        b"StartEmergency",
+        b"ProvideCpixKeys",
+    ):
         assert method in traced, f"no trace of {method!r}"
     assert b'"level": "debug"' in everything
 

@@ -17,10 +17,11 @@ from reelmesh.rpc.v1 import trust_service_pb2_grpc
 
 from services.identity.__main__ import IdentitySettings, wire
 from services.identity.messages import OutgoingMessage
-from services.identity.sealing import IDENTITY_KEY_FILE, Seal
+from services.identity.trust.signing import IDENTITY_KEY_FILE
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator
@@ -79,7 +80,7 @@ class Scene:
 
     @property
     def seal(self) -> Seal:
-        return Seal(self.settings.secret(IDENTITY_KEY_FILE))
+        return Seal(self.settings.secret(IDENTITY_KEY_FILE), "identity")
 
     @property
     def operator(self) -> tuple[tuple[str, str], ...]:

@@ -3,74 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from reelmesh.identity.v1 import accounts_service_pb2, devices_service_pb2_grpc, events_pb2, identity_pb2
+from reelmesh.identity.v1 import accounts_service_pb2, events_pb2
 from reelmesh.identity.v1 import devices_service_pb2 as api
 
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.identity.scene import Person, Scene, a_scene, claims, refused
-from tests.support.dpop import KeyHolder
-
-if TYPE_CHECKING:
-    Stub = devices_service_pb2_grpc.DevicesServiceAsyncStub
-
-DEVICES = "/reelmesh.identity.v1.DevicesService/"
-ACCOUNTS = "/reelmesh.identity.v1.AccountsService/"
-
-
-@dataclass
-class Television:
-    """A device with a key, and a session on it."""
-
-    scene: Scene
-    tokens: identity_pb2.Tokens
-    holder: KeyHolder = field(default_factory=KeyHolder)
-    bound: bool = False
-
-    @property
-    def stub(self) -> Stub:
-        return devices_service_pb2_grpc.DevicesServiceStub(self.scene.channel)
-
-    def shown(self, method: str, *, scheme: str = "", **changed: Any) -> tuple[tuple[str, str], ...]:
-        """Metadata of one call, with a new proof."""
-        token = self.tokens.access_token
-        url = self.scene.settings.public_url + method
-        proof = self.holder.proof(self.scene.clock.now(), "POST", url, token, **changed)
-        return (("authorization", f"{scheme or ('DPoP' if self.bound else 'Bearer')} {token}"), ("dpop", proof))
-
-    async def register(self, name: str = "Living room") -> api.RegisterDeviceResponse:
-        request = api.RegisterDeviceRequest(
-            request_id=new_id("req"), display_name=name, platform="android-tv", model="Acme 55"
-        )
-        answer = await self.stub.RegisterDevice(request, metadata=self.shown(DEVICES + "RegisterDevice"))
-        self.tokens.access_token, self.bound = answer.tokens.access_token, True
-        return answer
-
-    async def account(self, **changed: Any) -> identity_pb2.Account:
-        request = accounts_service_pb2.GetAccountRequest()
-        shown = self.shown(ACCOUNTS + "GetAccount", **changed)
-        return (await self.scene.accounts.GetAccount(request, metadata=shown)).account
-
-    async def refresh(self, proof: str | None = None) -> identity_pb2.Tokens:
-        request = accounts_service_pb2.RefreshSessionRequest(
-            request_id=new_id("req"), refresh_token=self.tokens.refresh_token
-        )
-        url = self.scene.settings.public_url + ACCOUNTS + "RefreshSession"
-        shown = self.holder.proof(self.scene.clock.now(), "POST", url) if proof is None else proof
-        metadata = (("dpop", shown),) if shown else ()
-        self.tokens = (await self.scene.accounts.RefreshSession(request, metadata=metadata)).tokens
-        return self.tokens
-
-
-async def a_television(scene: Scene, person: Person, holder: KeyHolder | None = None) -> Television:
-    """Another session of a person, on a device of its own."""
-    return Television(scene, await scene.log_in(person.email), holder or KeyHolder())
+from tests.identity.scene import Scene, a_scene, claims, refused
+from tests.identity.television import ACCOUNTS, DEVICES, Television, a_television
 
 
 async def test_a_registered_device_goes_on_with_tokens_that_need_its_key(scene: Scene) -> None:
@@ -78,7 +22,9 @@ async def test_a_registered_device_goes_on_with_tokens_that_need_its_key(scene: 
     television = await a_television(scene, person)
     answer = await television.register()
     assert answer.device.key_thumbprint == television.holder.thumbprint
-    assert claims(answer.tokens.access_token)["cnf"] == {"jkt": television.holder.thumbprint}
+    told_by = claims(answer.tokens.access_token)
+    assert told_by["cnf"] == {"jkt": television.holder.thumbprint}
+    assert told_by["device"] == answer.device.device_id
     assert (await television.account()).account_id == person.account.account_id
     told = await scene.bus.hears(events_pb2.DeviceRegistered)
     assert (told.device_id, told.session_id) == (answer.device.device_id, television.tokens.session_id)

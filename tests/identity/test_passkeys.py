@@ -337,3 +337,20 @@ async def test_where_the_install_has_no_name_there_are_no_passkeys(mesh: Process
 async def test_an_api_key_has_no_passkeys(ring: Ring) -> None:
     refusal = await refused(ring.stub.ListPasskeys(api.ListPasskeysRequest(), metadata=ring.scene.operator))
     assert refusal.reason == "PERMISSION_MISSING"
+
+
+async def test_a_person_is_told_by_mail_of_each_passkey_that_comes_or_goes(ring: Ring) -> None:
+    async def told() -> list[str]:
+        return [
+            one.template for one in await ring.scene.messages("a@example.com") if one.template.startswith("passkey")
+        ]
+
+    credential, request_id = await ring.created(), new_id("req")
+    passkey_id = (await ring.finished(credential, request_id=request_id)).passkey.passkey_id
+    await ring.finished(credential, request_id=request_id)
+    assert await told() == ["passkey-added"]
+    await refused(ring.finished(credential))
+    assert await told() == ["passkey-added"]
+    remove = api.DeletePasskeyRequest(passkey_id=passkey_id)
+    await ring.stub.DeletePasskey(remove, metadata=ring.person.shown)
+    assert await told() == ["passkey-added", "passkey-removed"]

@@ -19,10 +19,10 @@ from reelmesh.notifications.v1 import notifications_service_pb2_grpc
 
 from services.identity.messages import NOWHERE, Messages, OutgoingMessage
 from services.identity.postman import Found, Postman
-from services.identity.sealing import Seal
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.database import Database
 from services.kit.errors import Refusal, unavailable
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from services.notifications.__main__ import wire as wire_notifications
 from services.notifications.settings import NotificationsSettings
@@ -60,7 +60,7 @@ class Box:
     channel: grpc.aio.Channel
     notifications: Notifications
     clock: FixedClock
-    messages: Messages = field(default_factory=lambda: Messages(Seal(bytes(32))))
+    messages: Messages = field(default_factory=lambda: Messages(Seal(bytes(32), "identity")))
 
     def postman(self, idle: float = 60) -> Postman:
         return Postman(self.database, self.clock, self.messages, self.channel, idle=idle)

@@ -93,7 +93,9 @@ async def test_the_token_and_the_session_know_the_profile(home: Home) -> None:
     profile = await home.make()
     refresh_token = home.person.tokens.refresh_token
     await home.enter(profile)
-    assert claims(home.person.tokens.access_token)["profile"] == profile.profile_id
+    told = claims(home.person.tokens.access_token)
+    assert told["profile"] == profile.profile_id
+    assert told["profile_maturity"] == profiles_pb2.MATURITY_RATING_EIGHTEEN
     assert home.person.tokens.refresh_token == ""
     assert [one.current for one in await home.all()] == [True]
     listed = await home.scene.accounts.ListSessions(accounts_service_pb2.ListSessionsRequest(), metadata=home.shown)

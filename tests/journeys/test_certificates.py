@@ -20,7 +20,7 @@ from tests.support.mesh import Mesh
 from tools.reelmesh_cli.supervisor.certificates import certificate_folder, renew
 from tools.reelmesh_cli.supervisor.mesh import RENEW_EVERY_SECONDS
 
-GRPC_SERVERS = sorted(set(listed()) - {"tus", "oauth"})
+GRPC_SERVERS = sorted(set(listed()) - {"tus", "oauth", "speke"})
 
 
 def socket_of(mesh: Mesh, service: str) -> Path:

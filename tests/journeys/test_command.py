@@ -44,9 +44,20 @@ def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
     told = whole_mesh.command("status")
     assert told["state"] == "ready"
     assert {one["state"] for one in told["processes"]} == {"ready", "done"}
-    assert {"upload", "assets", "transcode", "packaging", "drm", "payments", "policy", "limits", "tus", "oauth", "envoy"} <= {
-        one["name"] for one in told["processes"]
-    }
+    assert {
+        "upload",
+        "assets",
+        "transcode",
+        "packaging",
+        "drm",
+        "payments",
+        "policy",
+        "limits",
+        "tus",
+        "oauth",
+        "speke",
+        "envoy",
+    } <= {one["name"] for one in told["processes"]}
     assert told["memory_bytes"] < 2**30
 
 

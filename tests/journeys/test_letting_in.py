@@ -1,4 +1,4 @@
-"""A person in a browser lets an app in, and a television."""
+"""A person in a browser lets an app in, and a television, sees to whom they let in, and is signed out by an app."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Page, Route, expect
@@ -16,6 +17,7 @@ from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import Edge, free_port, running_edge
 from tests.identity.scene import Person
+from tests.journeys.pages import AXE, RULES
 from tests.support.chromium import opened_page, running_chromium
 from tests.support.oauth import CALLBACK, DEVICE_GRANT, OAuthScene, Program, an_oauth_scene, answer_of, pkce
 from tests.support.outside_provider import CLIENT_ID, SECRET, running_provider
@@ -34,6 +36,26 @@ class Visit:
 
     def at(self, path: str) -> str:
         return f"http://{self.edge.address}{path}"
+
+    async def logs_in(self, path: str) -> None:
+        """The person signs in with their password, and goes on to a page."""
+        await self.page.goto(self.at(f"/sign-in#next={quote(path, safe='')}"))
+        await self.page.get_by_test_id("email").fill(self.person.email)
+        await self.page.get_by_test_id("password").fill(self.person.password)
+        await self.page.get_by_test_id("log-in").click()
+        await expect(self.page.get_by_test_id("who")).to_be_visible()
+
+    async def judge(self) -> None:
+        """WCAG 2.2 AA as far as axe-core can tell, and nothing that has to be scrolled sideways, on a screen and on a phone."""
+        await self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        for width in (1280, 390):
+            await self.page.set_viewport_size({"width": width, "height": 800})
+            found = await self.page.evaluate(
+                f"axe.run(document, {{runOnly: {RULES}}}).then(result => result.violations.map("
+                "rule => [rule.id, ...rule.nodes.map(node => node.html)]))"
+            )
+            assert found == [], width
+            assert await self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
 
     async def signs_in(self) -> None:
         """The person is signed in in this tab."""
@@ -174,3 +196,98 @@ async def test_a_person_lets_a_television_in(visit: Visit) -> None:
     await expect(visit.page.get_by_test_id("device-answered")).to_contain_text("signed in")
     answer = await visit.scene.token(tv, grant_type=DEVICE_GRANT, device_code=codes["device_code"])
     assert answer.status_code == 200, answer.text
+
+
+async def test_a_person_sees_which_apps_they_let_in_and_puts_one_out_by_keyboard(visit: Visit) -> None:
+    stays, goes = await visit.scene.register(), await visit.scene.register()
+    await visit.scene.let_in(stays, visit.person)
+    tokens = await visit.scene.let_in(goes, visit.person)
+    await visit.logs_in("/account")
+    page = visit.page
+    row = page.locator(f'[data-client-id="{goes.client_id}"]')
+    await expect(page.get_by_test_id("consent")).to_have_count(2)
+    await expect(row).to_contain_text("An app")
+    await expect(row.get_by_test_id("scopes")).to_contain_text("Play videos as you")
+    await visit.judge()
+    await row.get_by_test_id("withdraw").focus()
+    await page.keyboard.press("Enter")
+    await expect(row.get_by_test_id("withdraw-keep")).to_be_focused()
+    await visit.judge()
+    await page.keyboard.press("Escape")
+    await expect(row.get_by_test_id("withdraw")).to_be_focused()
+    refreshed = await visit.scene.refreshed(goes, tokens["refresh_token"])
+    assert refreshed.status_code == 200
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Enter")
+    await expect(row).to_have_count(0)
+    await expect(page.get_by_test_id("consent")).to_have_count(1)
+    answer = await visit.scene.refreshed(goes, refreshed.json()["refresh_token"])
+    assert answer.json()["error"] == "invalid_grant"
+
+
+async def test_a_person_links_an_outside_provider_and_unlinks_it(visit: Visit) -> None:
+    identity = visit.scene.identity
+    async with running_provider() as outside:
+        sso = sso_service_pb2_grpc.SsoServiceStub(identity.channel)
+        await sso.CreateSsoProvider(
+            sso_service_pb2.CreateSsoProviderRequest(
+                request_id=new_id("req"),
+                display_name="Acme",
+                issuer=outside.issuer,
+                client_id=CLIENT_ID,
+                client_secret=SECRET,
+                email_domains=["acme.example"],
+            ),
+            metadata=identity.operator,
+        )
+        await visit.logs_in("/account")
+        page = visit.page
+        await page.get_by_test_id("link").click()
+        await expect(page.get_by_test_id("linked")).to_contain_text("ada@acme.example")
+        await expect(page.get_by_test_id("link")).to_have_count(0)
+        await visit.judge()
+        await page.get_by_test_id("unlink").click()
+        await page.get_by_test_id("unlink-sure").click()
+        await expect(page.get_by_test_id("linked")).to_have_count(0)
+        await expect(page.get_by_test_id("link")).to_contain_text("Link with Acme")
+        listed = await sso.ListLinkedIdentities(
+            sso_service_pb2.ListLinkedIdentitiesRequest(), metadata=visit.person.shown
+        )
+        assert list(listed.identities) == []
+
+
+async def test_an_app_signs_a_person_out_who_says_so_and_gets_them_back(visit: Visit) -> None:
+    bye, back = "https://app.example/bye", []
+    program = await visit.scene.register(post_logout_redirect_uris=[bye])
+    tokens = await visit.scene.let_in(program, visit.person)
+    page = visit.page
+
+    async def app(route: Route) -> None:
+        back.append(route.request.url)
+        await route.fulfill(body="the app")
+
+    await page.route(f"{bye}*", app)
+    await visit.logs_in("/account")
+    leaving = f"/oauth/logout?id_token_hint={tokens['id_token']}&post_logout_redirect_uri={quote(bye)}&state=xyz"
+    await page.goto(visit.at(leaving))
+    await expect(page.get_by_test_id("leaving")).to_contain_text("An app has signed you out")
+    await expect(page.get_by_test_id("leaving")).to_contain_text(visit.person.email)
+    await visit.judge()
+    await page.get_by_test_id("stay").click()
+    await expect(page.get_by_test_id("who")).to_be_visible()
+    assert back == []
+    await page.goto(visit.at(leaving))
+    await page.get_by_test_id("sign-out-too").click()
+    await expect(page.get_by_text("the app")).to_be_visible()
+    assert back == [f"{bye}?state=xyz"]
+    assert (await visit.scene.refreshed(program, tokens["refresh_token"])).json()["error"] == "invalid_grant"
+    # Nobody is signed in any more, so nobody is asked.
+    await page.goto(visit.at(leaving))
+    await expect(page.get_by_text("the app")).to_be_visible()
+    await page.goto(visit.at("/oauth/logout"))
+    await expect(page.get_by_test_id("signed-out")).to_be_visible()
+    await page.goto(visit.at("/account"))
+    await expect(page.get_by_test_id("sign-in")).to_be_visible()
+    await page.goto(visit.at(f"{leaving}&post_logout_redirect_uri=x"))
+    await expect(page.get_by_test_id("oauth-error")).to_contain_text("You are not signed out here")

@@ -25,7 +25,7 @@ async def asked(url: str, **options: object) -> tuple[int, str, str]:
     """Status, reason in the header and reason in the body of an answer."""
     async with httpx.AsyncClient(trust_env=False) as http:
         answer = await http.request(str(options.pop("method", "GET")), url, **options)  # type: ignore[arg-type]
-    body = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
+    body = answer.json() if answer.headers.get("content-type", "").partition(";")[0].endswith("json") else {}
     details = body.get("details", [{}])
     return answer.status_code, answer.headers.get("x-reelmesh-reason", ""), details[0].get("reason", "")
 

@@ -15,7 +15,7 @@ from reelmesh.upload.v1.events_pb2 import UploadCommitted
 
 from services.kit import telemetry
 from services.kit.database import Database, Tx, inbox, outbox
-from services.kit.events import Consumer, Relay, announce, connect, enqueue, ensure_events
+from services.kit.events import Consumer, Relay, Told, announce, announce_all, connect, enqueue, ensure_events
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.kit.work import TryAgain, WorkQueue
@@ -181,3 +181,19 @@ async def test_a_task_of_a_worker_that_was_stopped_is_taken_up_by_the_next(bus: 
     async with in_background(queue.run(bus.client, ends)):
         await until(lambda: bool(done))
     assert done == [b"one"]
+
+
+async def test_many_events_of_earlier_calls_are_told_in_their_order_under_their_own_ids(bus: Bus) -> None:
+    told = [Told(new_id("evt"), f"call-{number:03}", committed()) for number in range(300)]
+    async with bus.database.transaction() as tx:
+        await announce_all(tx, [])
+        await announce_all(tx, told)
+    async with bus.database.transaction() as tx:
+        rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.position))).all()
+    assert [(row.event_id, row.payload) for row in rows] == [
+        (one.event_id, one.event.SerializeToString()) for one in told
+    ]
+    assert {row.subject for row in rows} == {"reelmesh.upload.v1.UploadCommitted"}
+    assert [row.headers[telemetry.CORRELATION_HEADER] for row in rows] == [one.correlation_id for one in told]
+    relay = Relay(bus.database, bus.js, batch=200)
+    assert [await relay.relay_once() for _ in range(3)] == [200, 100, 0]

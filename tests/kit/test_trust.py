@@ -31,10 +31,10 @@ from reelmesh.rpc.v1 import trust_service_pb2, trust_service_pb2_grpc
 
 from services.assets import __main__ as assets
 from services.identity import __main__ as identity
-from services.identity.sealing import IDENTITY_KEY_FILE, Seal
-from services.identity.trust.signing import ANNOUNCED_FOR, LIFETIME, ROTATED_AFTER, Signer
+from services.identity.trust.signing import ANNOUNCED_FOR, IDENTITY_KEY_FILE, LIFETIME, ROTATED_AFTER, Signer
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.database import Database
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from tests.identity.organisation import Home, Shown, bearing
 from tests.identity.scene import CHEAP, Scene, refused
@@ -95,7 +95,7 @@ class Mesh:
     async def signer(self) -> AsyncIterator[tuple[Database, Signer]]:
         """What another replica of the identity service knows of the keys."""
         database = Database.of("identity", self.settings)
-        signer = Signer(Seal(self.settings.secret(IDENTITY_KEY_FILE)), self.clock, self.settings.public_url)
+        signer = Signer(Seal(self.settings.secret(IDENTITY_KEY_FILE), "identity"), self.clock, self.settings.public_url)
         try:
             async with database.transaction() as tx:
                 await signer.refresh(tx)

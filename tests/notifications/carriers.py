@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
-import uvicorn
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from cryptography import x509
@@ -37,6 +36,7 @@ from services.notifications.channels.sendgrid import SendGrid
 from services.notifications.channels.smtp import MailServer, Security, Smtp
 from services.notifications.channels.twilio import Twilio
 from services.notifications.domain import Channel
+from tests.support.http_server import serving
 
 Mood = Literal["takes", "busy", "refuses address", "refuses us", "says nothing"]
 SECRET = "credential-of-the-provider"
@@ -74,22 +74,6 @@ class Provider:
         """Notes what is not as it should be."""
         if found != expected:
             self.wrong.append(f"{what}: {found!r}, not {expected!r}")
-
-
-@contextlib.asynccontextmanager
-async def serving(app: Starlette) -> AsyncIterator[str]:
-    """Serves an HTTP application, and yields where."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
-        server = uvicorn.Server(config)
-        # `serve` would take the signal handlers of the test process over.
-        task = asyncio.create_task(server._serve([listening]))
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await task
 
 
 async def _silence() -> Response:

@@ -17,6 +17,7 @@ import pytest
 from reelmesh.notifications.v1 import events_pb2, notifications_pb2, notifications_service_pb2_grpc
 from reelmesh.notifications.v1 import notifications_service_pb2 as api
 
+from services.kit.breaker import FAILURES, PAUSE
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.database import Database
 from services.kit.errors import Refusal
@@ -24,10 +25,10 @@ from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.notifications import store
 from services.notifications.__main__ import wire
-from services.notifications.breaker import FAILURES, PAUSE
 from services.notifications.settings import NotificationsSettings
-from tests.notifications.carriers import SECRET, Provider, serving, twilio
+from tests.notifications.carriers import SECRET, Provider, twilio
 from tests.support.bus import Bus, on_the_bus
+from tests.support.http_server import serving
 from tests.support.running import connected, running
 
 if TYPE_CHECKING:

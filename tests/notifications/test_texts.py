@@ -58,6 +58,8 @@ def test_identity_finds_the_texts_that_it_asks_for() -> None:
         ("sign-in-code", "sms"): {"code"},
         ("verify-phone", "sms"): {"code"},
         ("phone-changed", "email"): set(),
+        ("passkey-added", "email"): set(),
+        ("passkey-removed", "email"): set(),
     }
     for (template, channel), parameters in asked.items():
         assert TEXTS.parameters(template, channel) == parameters

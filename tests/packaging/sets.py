@@ -26,6 +26,14 @@ KEYS: Final = {
     "HD": ContentKey(b"\x22" * 16, bytes.fromhex("9a7b6c5d4e3f2a1b0c9d8e7f6a5b4c3d"), IV),
     "AUDIO": ContentKey(b"\x33" * 16, bytes.fromhex("c0ffee00badc0de0facade00deadbea7"), IV),
 }
+LATER_KEYS: Final = (
+    {
+        "SD": ContentKey(b"\x14" * 16, bytes.fromhex("1b2c3d4e5f60718293a4b5c6d7e8f901"), bytes(range(16, 32))),
+        "HD": ContentKey(b"\x25" * 16, bytes.fromhex("2c3d4e5f60718293a4b5c6d7e8f9011b"), bytes(range(32, 48))),
+        "AUDIO": ContentKey(b"\x36" * 16, bytes.fromhex("3d4e5f60718293a4b5c6d7e8f9011b2c"), bytes(range(48, 64))),
+    },
+)
+"""Keys of a second key period."""
 
 
 @dataclass(frozen=True, slots=True)

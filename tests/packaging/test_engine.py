@@ -156,7 +156,8 @@ async def test_a_folder_that_holds_something_is_left_alone(sources: Sources, tmp
 
 async def test_a_cancelled_packaging_leaves_nothing(sources: Sources, tmp_path: Path) -> None:
     task = asyncio.create_task(package(whole_film(sources, tmp_path / "out")))
-    await asyncio.sleep(0.3)
+    while not (tmp_path / "out/video").exists():  # the packager is at work
+        await asyncio.sleep(0.001)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from lxml import etree
 
+from services.kit.pssh import read_pssh
 from services.packaging import manifest
-from services.packaging.boxes import read_pssh
 from services.packaging.engine import package
 from services.packaging.tracks import Scheme, System
 from tests.packaging.conftest import Finished

@@ -94,20 +94,39 @@ async def test_subtitles_are_a_playlist_of_one_file_as_long_as_the_film(finished
 
 
 @pytest.mark.parametrize("folder", ["video/360p", "video/180p", "audio/en", "audio/en-6ch", "audio/fr"])
-async def test_with_cbcs_the_key_is_16_bytes_behind_a_relative_way(folder: str, finished: Finished) -> None:
+async def test_with_cbcs_the_line_for_shaka_is_ended_before_the_one_for_hls_js(folder: str, finished: Finished) -> None:
+    """hls.js takes `identity` with SAMPLE-AES for encrypted transport streams, prefers it, and plays nothing."""
     made = await finished(Scheme.CBCS)
-    label = {"video/360p": "HD", "video/180p": "SD"}.get(folder, "AUDIO")
-    keys = tags(made.text(f"{folder}/main.m3u8"), "EXT-X-KEY")
-    assert [key["KEYFORMAT"] for key in keys] == ["identity", "org.w3.clearkey"]
-    for key in keys:
-        assert key["METHOD"] == "SAMPLE-AES"
-        assert key["IV"] == f"0x{IV.hex()}"
-        resolved = urljoin(urljoin(ROOT, f"{folder}/main.m3u8"), key["URI"])
-        assert resolved == f"{ROOT}key/{KEYS[label].key_id.hex()}"
-    assert keys[1]["KEYID"] == f"0x{KEYS[label].key_id.hex()}"
+    key_id = KEYS[{"video/360p": "HD", "video/180p": "SD"}.get(folder, "AUDIO")].key_id.hex()
+    before, identity, after, clearkey = tags(made.text(f"{folder}/main.m3u8"), "EXT-X-KEY")
+    assert before == after == {"METHOD": "NONE"}
+    assert (identity["KEYFORMAT"], clearkey["KEYFORMAT"], clearkey["KEYID"]) == (
+        "identity",
+        "org.w3.clearkey",
+        f"0x{key_id}",
+    )
+    for key in (identity, clearkey):
+        assert (key["METHOD"], key["IV"]) == ("SAMPLE-AES", f"0x{IV.hex()}")
+        assert urljoin(urljoin(ROOT, f"{folder}/main.m3u8"), key["URI"]) == f"{ROOT}key/{key_id}"
 
 
-async def test_with_cenc_the_packagers_missing_key_line_is_put_in(finished: Finished) -> None:
+async def test_apple_s_player_has_playlists_whose_only_key_is_one_it_fetches_itself(finished: Finished) -> None:
+    made = await finished(Scheme.CBCS)
+    native, master = made.text("native.m3u8"), made.text("master.m3u8")
+    children = [uri for uri in playlists.uris(native) if uri.startswith(("video/", "audio/"))]
+    assert {Path(uri).parent for uri in children} == {Path(track.folder) for track in made.result.tracks}
+    for uri in children:
+        (key,) = tags(made.text(uri), "EXT-X-KEY")
+        assert (key["METHOD"], key["KEYFORMAT"], key["IV"]) == ("SAMPLE-AES", "identity", f"0x{IV.hex()}")
+        assert playlists.segment_seconds(made.text(uri)) == playlists.segment_seconds(
+            made.text(uri.replace("native", "main"))
+        )
+    assert tags(native, "EXT-X-STREAM-INF") == tags(master, "EXT-X-STREAM-INF")
+    for scheme in (Scheme.CENC, Scheme.NONE):
+        assert not ((await finished(scheme)).root / "native.m3u8").exists()
+
+
+async def test_with_cenc_players_that_fetch_keys_themselves_have_a_line_too(finished: Finished) -> None:
     made = await finished(Scheme.CENC)
     keys = tags(made.text("video/180p/main.m3u8"), "EXT-X-KEY")
     assert [(key["METHOD"], key["KEYFORMAT"]) for key in keys] == [
@@ -115,7 +134,9 @@ async def test_with_cenc_the_packagers_missing_key_line_is_put_in(finished: Fini
         ("SAMPLE-AES-CTR", "org.w3.clearkey"),
     ]
     assert not [key for key in keys if "IV" in key]  # each sample carries its own
-    assert urljoin(f"{ROOT}video/180p/main.m3u8", keys[0]["URI"]) == f"{ROOT}key/{KEYS['SD'].key_id.hex()}"
+    assert {urljoin(f"{ROOT}video/180p/main.m3u8", key["URI"]) for key in keys} == {
+        f"{ROOT}key/{KEYS['SD'].key_id.hex()}"
+    }
 
 
 async def test_in_the_clear_there_is_no_key_line(finished: Finished) -> None:

@@ -36,7 +36,7 @@ def look(made: PackagedSet) -> None:
 
 
 def measure(made: PackagedSet, track: Measured, label: str) -> Measured:
-    return verification.measured(made.root, track.folder, made.request.scheme, KEYS[label].key_id.hex())
+    return verification.measured(made.root, track.folder, made.request.scheme, [KEYS[label].key_id.hex()])
 
 
 def replaced(path: str, old: str, new: str) -> Callable[[Path], None]:
@@ -102,12 +102,12 @@ def test_renditions_that_begin_at_different_times_are_found(copy: PackagedSet) -
 def test_a_set_in_the_clear_is_none_of_an_encrypted_one(sources: Sources, tmp_path: Path) -> None:
     _run_packager(sources, tmp_path)
     with pytest.raises(Unsound, match="scheme none"):
-        verification.measured(tmp_path, "video", Scheme.CBCS, KEYS["SD"].key_id.hex())
+        verification.measured(tmp_path, "video", Scheme.CBCS, [KEYS["SD"].key_id.hex()])
 
 
 def test_an_encrypted_set_is_none_in_the_clear(copy: PackagedSet) -> None:
     with pytest.raises(Unsound, match="was to be in the clear"):
-        verification.measured(copy.root, "video/180p", Scheme.NONE, "")
+        verification.measured(copy.root, "video/180p", Scheme.NONE, [])
 
 
 def test_a_clear_lead_is_found(sources: Sources, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_clear_lead_is_found(sources: Sources, tmp_path: Path) -> None:
     protection = ["--enable_raw_key_encryption", "--protection_scheme=cbcs", "--keys", keys]
     _run_packager(sources, tmp_path, *protection)
     with pytest.raises(Unsound, match="2 sample entries"):
-        verification.measured(tmp_path, "video", Scheme.CBCS, key.key_id.hex())
+        verification.measured(tmp_path, "video", Scheme.CBCS, [key.key_id.hex()])
 
 
 def _run_packager(sources: Sources, output: Path, *flags: str) -> None:

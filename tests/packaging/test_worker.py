@@ -76,12 +76,9 @@ async def here(mesh: ProcessSettings) -> AsyncIterator[Mesh]:
         yield Mesh(settings, packaging_service_pb2_grpc.PackagingServiceStub(channel), bus, drm)
 
 
-def a_worker(here: Mesh) -> AbstractAsyncContextManager[Process]:
-    return running(
-        "packaging",
-        PackagingWorkerSettings(**here.settings.model_dump(include=set(ProcessSettings.model_fields))),
-        worker.wire,
-    )
+def a_worker(here: Mesh, **settings: object) -> AbstractAsyncContextManager[Process]:
+    ours = here.settings.model_dump(include=set(ProcessSettings.model_fields))
+    return running("packaging", PackagingWorkerSettings.model_validate(ours | settings), worker.wire)
 
 
 async def test_renditions_become_an_encrypted_package_that_is_announced(here: Mesh) -> None:
@@ -110,12 +107,16 @@ async def test_renditions_become_an_encrypted_package_that_is_announced(here: Me
     )
 
 
-async def test_no_key_is_left_on_disk_or_announced(here: Mesh) -> None:
+async def test_no_key_of_any_key_period_is_left_on_disk_or_announced(here: Mesh) -> None:
+    """The film lasts four seconds."""
     event = here.transcoded()
-    async with a_worker(here):
+    async with a_worker(here, packaging_key_period_seconds=2):
         await here.bus.publish(event)
         published = await here.bus.hears(announced.PackagePublished, within=30)
-    secrets = [key_of(published.package_id, label) for label in ("AUDIO", "SD")]
+    labels = [key.label for key in published.track_keys]
+    assert labels == ["AUDIO", "AUDIO_P2", "SD", "SD_P2"]
+    assert [list(asked.labels) for asked in here.drm.asked] == [["AUDIO", "SD"], ["AUDIO_P2", "SD_P2"]]
+    secrets = [key_of(published.package_id, label) for label in labels]
     said = here.bus.said()
     said.extend(path.read_bytes() for path in here.files("."))
     for secret in secrets:

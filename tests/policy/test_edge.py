@@ -87,6 +87,16 @@ class TestWhatIsRefused:
             ],
         }
 
+    async def test_a_licence_is_refused_in_the_form_of_the_licence_service(self, scene: Scene) -> None:
+        """RFC 9457, with what every other refusal consists of beside."""
+        package_id = (await scene.play()).playback.package_id
+        verdict = await scene.edge.check(f"/p/x.y.z/{package_id}/licence/clearkey", method="POST")
+        assert verdict.headers["content-type"] == "application/problem+json"
+        assert (verdict.body["status"], verdict.body["title"]) == (403, "Ticket invalid")
+        assert verdict.body["type"] == "urn:reelmesh:refusal:policy.reelmesh:TICKET_INVALID"
+        assert verdict.body["detail"] == verdict.body["message"]
+        assert verdict.body["details"][0]["reason"] == "TICKET_INVALID"
+
     async def test_no_ticket(self, scene: Scene) -> None:
         film = await scene.publish()
         for path in (f"/p/{film.package_id}/manifest.mpd", f"/published/{film.package_id}/manifest.mpd", "/p/", "/"):

@@ -83,7 +83,7 @@ facts = st.builds(
     consent=st.none() | st.sampled_from(Consent),
     standing=st.builds(Standing, st.booleans(), st.booleans(), st.none() | moments),
     viewer=viewers,
-    device=st.builds(Device, st.sampled_from(["", "dev_1"]), st.booleans()),
+    device=st.builds(Device, st.sampled_from(["", "dev_1"]), st.booleans(), st.booleans()),
     place=st.builds(
         Place,
         st.none() | st.sampled_from([ip_address("192.0.2.1"), ip_address("198.51.100.1"), ip_address("2001:db8::1")]),
@@ -206,7 +206,8 @@ def refused(known: Facts, rules: RuleSet = FIRST_RULES, kind: Kind = Kind.PLAYBA
         (replace(OPEN, terms=Terms(entitlement_required=True)), "ENTITLEMENT_REQUIRED"),
         (replace(OPEN, terms=Terms(tiers=("premium",)), viewer=Viewer("usr_1", "free")), "ENTITLEMENT_REQUIRED"),
         (replace(OPEN, terms=Terms(tiers=("premium",)), viewer=Viewer("usr_1", "premium")), ""),
-        (replace(OPEN, device=Device("dev_1", revoked=True)), "DEVICE_REFUSED"),
+        (replace(OPEN, device=Device("dev_1", revoked=True, registered=True)), "DEVICE_REFUSED"),
+        (replace(OPEN, device=Device("dev_1")), ""),
         (replace(OPEN, viewer=Viewer(risk=100)), "RISK_TOO_HIGH"),
     ],
 )
@@ -215,10 +216,25 @@ def test_each_rule_looks_at_its_facts(known: Facts, reason: str) -> None:
 
 
 def test_where_only_the_country_is_known_the_strictest_age_of_its_parts_holds() -> None:
-    known = replace(OPEN, place=Place(ip_address("192.0.2.1"), "US"), device=Device("dev_1"), streams=0)
+    known = replace(
+        OPEN, place=Place(ip_address("192.0.2.1"), "US"), device=Device("dev_1", registered=True), streams=0
+    )
     assert refused(known, STRICT) == "AGE_PROOF_REQUIRED"
     assert refused(replace(known, place=Place(ip_address("192.0.2.1"), "US-UT")), STRICT) == ""
     assert refused(replace(known, place=Place(ip_address("192.0.2.1"), None)), STRICT) == "AGE_PROOF_REQUIRED"
+
+
+def test_where_only_registered_devices_may_play_a_name_is_not_enough() -> None:
+    strict = RuleSet(1, (replace(Rule.plain(RuleKind.DEVICE), registered_only=True),))
+    assert refused(replace(OPEN, device=Device("dev_1", registered=True)), strict) == ""
+    assert refused(replace(OPEN, device=Device("dev_1")), strict) == "DEVICE_REFUSED"
+    assert refused(OPEN, strict) == "DEVICE_REFUSED"
+
+
+def test_a_record_of_before_devices_were_known_is_replayed_as_it_was_decided() -> None:
+    kept = json.loads(json.dumps(facts_as_json(replace(OPEN, device=Device("dev_1", registered=True)))))
+    kept["device"] = ["dev_1", False]
+    assert facts_from_json(kept).device == Device("dev_1", registered=True)
 
 
 def test_a_playback_ends_with_what_it_rests_on() -> None:

@@ -11,6 +11,8 @@ import httpx
 
 from gateway.oauth.__main__ import OAuthGatewaySettings
 from gateway.oauth.__main__ import wire as wire_oauth
+from gateway.speke.__main__ import SpekeSettings
+from gateway.speke.__main__ import wire as wire_speke
 from gateway.tus.__main__ import TusSettings
 from gateway.tus.__main__ import wire as wire_tus
 from services.kit.settings import ProcessSettings
@@ -30,6 +32,7 @@ async def running_edge(settings: ProcessSettings) -> AsyncIterator[str]:
     async with (
         running("tus", TusSettings(**settings.model_dump()), wire_tus),
         running("oauth", OAuthGatewaySettings(**settings.model_dump()), wire_oauth),
+        running("speke", SpekeSettings(**settings.model_dump()), wire_speke),
     ):
         with log.open("wb") as out:
             envoy = await asyncio.create_subprocess_exec(*command(config, edge), stdout=out, stderr=out)

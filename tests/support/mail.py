@@ -7,14 +7,15 @@ import json
 import asyncpg
 
 from services.identity.messages import Messages, OutgoingMessage
-from services.identity.sealing import IDENTITY_KEY_FILE, Seal
+from services.identity.trust.signing import IDENTITY_KEY_FILE
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 
 
 async def sent_to(settings: ProcessSettings, to: str) -> list[OutgoingMessage]:
     """Messages to an address, oldest first. The box is looked into first: what has left it is written down already."""
     found: dict[str, OutgoingMessage] = {}
-    box = Messages(Seal(settings.secret(IDENTITY_KEY_FILE)))
+    box = Messages(Seal(settings.secret(IDENTITY_KEY_FILE), "identity"))
     connection = await asyncpg.connect(
         host=settings.database_host, user=settings.database_admin, database=settings.database_name
     )

@@ -96,6 +96,7 @@ class OAuthScene:
         grants: Sequence[int] = (CODE, REFRESH),
         scopes: Sequence[str] = ("openid", "profile", "email", "offline_access", "playback.create"),
         redirect_uris: Sequence[str] = (CALLBACK,),
+        post_logout_redirect_uris: Sequence[str] = (),
     ) -> Program:
         """Registers a client as the operator."""
         answer = await self.clients.CreateOAuthClient(
@@ -103,6 +104,7 @@ class OAuthScene:
                 request_id=new_id("req"),
                 display_name="An app",
                 redirect_uris=redirect_uris,
+                post_logout_redirect_uris=post_logout_redirect_uris,
                 confidential=confidential,
                 grants=[oauth_pb2.OAuthGrant.ValueType(grant) for grant in grants],
                 scopes=scopes,

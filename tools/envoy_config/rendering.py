@@ -117,6 +117,7 @@ _PLAYBACK_EXPOSED: Final = (
     "content-range",
     "x-correlation-id",
     "x-reelmesh-reason",
+    "retry-after",
     "cta-common-access-token",
 )
 
@@ -179,8 +180,15 @@ def _filters(settings: EdgeSettings, methods: list[Method], written: Written, cl
 
 def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> Block:
     allowed = _allowed(settings)
+    playback_cors = _cors(
+        [{"safe_regex": {"regex": ".*"}}],
+        "GET, HEAD, POST",
+        ("content-type", "dpop", "range", "soapaction", "x-correlation-id", "cta-common-access-token"),
+        _PLAYBACK_EXPOSED,
+    )
     return filled(
         "routes",
+        playback_cors=playback_cors,
         unasked=_UNASKED,
         untranscoded=_SWITCHED_OFF,
         buffered=_BUFFERED,
@@ -191,12 +199,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
             switched_on=_SWITCHED_ON,
             file_threads=FILE_THREADS,
             published=str((settings.objects / "published").resolve()),
-            playback_cors=_cors(
-                [{"safe_regex": {"regex": ".*"}}],
-                "GET, HEAD, POST",
-                ("content-type", "range", "x-correlation-id", "cta-common-access-token"),
-                _PLAYBACK_EXPOSED,
-            ),
+            playback_cors=playback_cors,
         ),
         warm_route=Block("")
         if settings.strict
@@ -204,6 +207,7 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
         rpc_routes=joined([_rpc_route(method, written) for method in methods]),
         limited=filled("limited", switched_on=_SWITCHED_ON),
         tus_asked=asked("gateway.tus/Request"),
+        speke_asked=asked("gateway.speke/Request"),
         tus_cors=_cors(allowed, "POST, HEAD, PATCH, DELETE, OPTIONS", _TUS_HEADERS, _TUS_EXPOSED),
         oauth_cors=_cors(allowed, "GET, POST, OPTIONS", _OAUTH_HEADERS, _OAUTH_EXPOSED),
         web_files=_web_files(settings.web.resolve()),
@@ -299,7 +303,7 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     clusters["limits"] = _cluster("limits", settings.limits, grpc_health, http2, mutual_tls(settings, "limits", "h2"))
     # A connection counts as made only when both have shown their certificates.
     tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
-    for name, address in (("tus", settings.tus), ("oauth", settings.oauth)):
+    for name, address in (("tus", settings.tus), ("oauth", settings.oauth), ("speke", settings.speke)):
         secured = mutual_tls(settings, name, "http/1.1")
         clusters[f"gateway-{name}"] = _cluster(f"gateway-{name}", address, tcp_health, http1, secured)
     return clusters

@@ -19,6 +19,7 @@ class EdgeSettings:
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
+        speke: address of the gateway for packagers of other makers (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
         trust_domain: the install's name in the certificates of its services.
@@ -32,7 +33,7 @@ class EdgeSettings:
         access_log: file for one JSON object a request.
         allowed_origins: other web origins, such as `https://studio.example`, whose pages may call the interface and upload.
             Playback needs no such permission: whoever holds a ticket may play anywhere.
-        strict: sends every playback request to `policy`, for those who want each one judged there. Otherwise segments whose ticket
+        strict: sends every playback request to `policy`, licences by way of the DRM service, for those who want each one judged there. Otherwise segments whose ticket
             Envoy finds good pass without it.
         workers: worker threads, 1 or more.
         limits_file: what the install changes of `services/limits/limits.yaml`; of it, Envoy itself needs `methods.guessing` and `edge`.
@@ -54,6 +55,7 @@ class EdgeSettings:
     limits: str
     tus: str
     oauth: str
+    speke: str
     objects: Path
     tls: Path
     trust_domain: str

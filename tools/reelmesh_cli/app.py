@@ -10,6 +10,8 @@ from tools.reelmesh_cli.commands import (
     certificates,
     demo,
     doctor,
+    keys,
+    keys_escrow,
     ledger,
     limits,
     logs,
@@ -48,6 +50,9 @@ app.add_typer(members.app, name="member")
 app.add_typer(members.roles, name="role")
 app.add_typer(organisations.app, name="organisation")
 app.add_typer(api_keys.app, name="api-key")
+keys.app.command("escrow")(keys_escrow.escrow)
+keys.app.command("recover")(keys_escrow.recover)
+app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
 
 

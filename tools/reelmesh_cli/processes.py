@@ -59,6 +59,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="metrics"),
     ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="tls"),
     ProcessSpec("oauth", "python", "gateway.oauth", needs=_STORES, health="tls"),
+    ProcessSpec("speke", "python", "gateway.speke", needs=_STORES, health="tls"),
     ProcessSpec("envoy", "envoy"),
 )
 """The mesh. Stopping goes through this list backwards: the edge first, the stores last."""

@@ -18,6 +18,7 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
+from reelmesh.drm.v1 import keys_service_pb2_grpc
 from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
@@ -85,6 +86,7 @@ class Client:
     accounts: accounts_service_pb2_grpc.AccountsServiceAsyncStub
     organisations: organisations_service_pb2_grpc.OrganisationsServiceAsyncStub
     api_keys: api_keys_service_pb2_grpc.ApiKeysServiceAsyncStub
+    keys: keys_service_pb2_grpc.KeysServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -111,6 +113,7 @@ class Client:
         self.accounts = accounts_service_pb2_grpc.AccountsServiceStub(self._channel)
         self.organisations = organisations_service_pb2_grpc.OrganisationsServiceStub(self._channel)
         self.api_keys = api_keys_service_pb2_grpc.ApiKeysServiceStub(self._channel)
+        self.keys = keys_service_pb2_grpc.KeysServiceStub(self._channel)
         return self
 
     async def __aexit__(

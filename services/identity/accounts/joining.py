@@ -9,6 +9,7 @@ from reelmesh.identity.v1 import events_pb2, identity_pb2
 
 from services.identity.accounts import store
 from services.identity.accounts.domain import FIRST_TIER, Account, canonical_email
+from services.identity.accounts.mailing import Mailing
 from services.identity.codes import Code, Codes
 from services.identity.messages import NOWHERE, Messages, OutgoingMessage
 from services.identity.organisations import store as organisations
@@ -33,6 +34,7 @@ class Joining:
     Args:
         home_organisation_id: organisation that whoever registers joins, as a viewer.
         registration_open: whether anybody may register.
+        mailing: sends messages to who only says that an address is theirs.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Joining:
         clock: Clock,
         *,
         codes: Codes,
+        mailing: Mailing,
         messages: Messages,
         passwords: Passwords,
         sessions: Sessions,
@@ -50,34 +53,43 @@ class Joining:
         self._database = database
         self._clock = clock
         self._codes = codes
+        self._mailing = mailing
         self._messages = messages
         self._passwords = passwords
         self._sessions = sessions
         self._home = home_organisation_id
         self._open = registration_open
 
-    async def begin(self, email: str, password: str, display_name: str, language: str) -> Code:
-        """Sends a code to the address, or the news that there is an account already. Both look the same from outside."""
+    async def begin(self, email: str, password: str, display_name: str, language: str, client: Client) -> Code:
+        """Sends a code to the address, or the news that there is an account already, or nothing when it was sent too much lately. All
+        three look the same from outside.
+
+        Raises:
+            Refusal: `REGISTRATION_CLOSED`, `PASSWORD_WEAK`, `SENT_TOO_OFTEN`.
+        """
         if not self._open:
             message = "registration is closed here; ask for an invitation"
             raise refusal(grpc.StatusCode.FAILED_PRECONDITION, "REGISTRATION_CLOSED", message)
         address = canonical_email(email)
         await self._passwords.check("password", password, [address, address.split("@", 1)[0], display_name])
+        await self._mailing.asked(client.network)
         password_hash = await self._passwords.hash(password)
         now = self._clock.now()
         async with self._database.transaction() as tx:
             known = await store.find_by_email(tx, address)
+            may = await self._mailing.may_arrive(tx, address)
             purpose = {
                 "email": address,
                 "password_hash": password_hash,
                 "display_name": display_name,
                 "language": language,
             }
-            code = await self._codes.make(tx, REGISTRATION, None if known else purpose, now)
+            code = await self._codes.make(tx, REGISTRATION, purpose if may and not known else None, now)
+            to = address if may else ""
             if known:
-                await self._send(tx, address, "account-exists", known.language, {})
+                await self._send(tx, to, "account-exists", known.language, {})
             else:
-                await self._send(tx, address, "verify-email", language, {"code": code.text})
+                await self._send(tx, to, "verify-email", language, {"code": code.text})
         return code
 
     async def ended(
@@ -101,6 +113,7 @@ class Joining:
         )
         if not await store.add(tx, account):
             return None  # another registration for the same address was quicker
+        await self._mailing.used(tx, account.email, client.network)
         await self.joined(tx, account, now)
         tokens = await self._sessions.open(
             tx, Person(account.account_id, account.tier), identity_pb2.SIGN_IN_METHOD_PASSWORD, client
@@ -120,17 +133,21 @@ class Joining:
             ),
         )
 
-    async def begin_reset(self, email: str) -> Code:
-        """Sends a code to the address, if there is an account."""
+    async def begin_reset(self, email: str, client: Client) -> Code:
+        """Sends a code to the address, if there is an account, and it was not sent too much lately. It looks the same from outside.
+
+        Raises:
+            Refusal: `SENT_TOO_OFTEN`.
+        """
         address, now = canonical_email(email), self._clock.now()
+        await self._mailing.asked(client.network)
         async with self._database.transaction() as tx:
             account = await store.find_by_email(tx, address)
-            code = await self._codes.make(tx, RESET, {"account_id": account.account_id} if account else None, now)
-            if account:
-                await self._send(tx, address, "reset-password", account.language, {"code": code.text})
-            else:
-                nobody = OutgoingMessage(NOWHERE, "", "reset-password", "", {"code": code.text})
-                await self._messages.put(tx, nobody, now)
+            may = await self._mailing.may_arrive(tx, address)
+            purpose = {"account_id": account.account_id} if account and may else None
+            code = await self._codes.make(tx, RESET, purpose, now)
+            language = account.language if account else ""
+            await self._send(tx, address if purpose else "", "reset-password", language, {"code": code.text})
         return code
 
     async def check_new(self, field: str, password: str, account: Account | None = None) -> str:
@@ -143,7 +160,7 @@ class Joining:
         await self._passwords.check(field, password, personal)
         return await self._passwords.hash(password)
 
-    async def reset(self, tx: Tx, reset_id: str, text: str, password_hash: str) -> bool:
+    async def reset(self, tx: Tx, reset_id: str, text: str, password_hash: str, client: Client) -> bool:
         """Sets the password of whoever asked for a reset and ends all sessions. Returns False when the code is not right, which must be
         committed."""
         purpose = await self._codes.redeem(tx, reset_id, text, self._clock.now())
@@ -151,6 +168,7 @@ class Joining:
         if account is None:
             return False
         await self.set_password(tx, account, password_hash, reset=True)
+        await self._mailing.used(tx, account.email, client.network)
         return True
 
     async def set_password(
@@ -167,5 +185,6 @@ class Joining:
         await self._send(tx, account.email, "password-changed", account.language, {})
 
     async def _send(self, tx: Tx, to: str, template: str, language: str, parameters: dict[str, str]) -> None:
-        message = OutgoingMessage("email", to, template, language, parameters)
+        """Sends a text. To nobody where `to` is empty, in as many steps."""
+        message = OutgoingMessage("email" if to else NOWHERE, to, template, language, parameters)
         await self._messages.put(tx, message, self._clock.now())

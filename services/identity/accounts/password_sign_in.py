@@ -12,12 +12,12 @@ from services.identity.accounts.domain import Account, canonical_email
 from services.identity.attempts import Guess
 from services.identity.passwords import Passwords
 from services.identity.refusals import account_locked, sign_in_refused, too_many_attempts
-from services.identity.sealing import Seal
 from services.identity.sessions.keeping import Person, Sessions
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
 from services.kit.errors import Refusal
 from services.kit.events import announce
+from services.kit.sealing import Seal
 from services.kit.server import Client
 
 

@@ -57,7 +57,9 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
 
     async def Register(self, request: api.RegisterRequest, context: Context) -> api.RegisterResponse:
         """Sends a code."""
-        code = await self._joining.begin(request.email, request.password, request.display_name, request.language)
+        code = await self._joining.begin(
+            request.email, request.password, request.display_name, request.language, current_call().client
+        )
         return api.RegisterResponse(registration_id=code.code_id, expire_time=timestamp(code.expire_time))
 
     async def VerifyEmail(self, request: api.VerifyEmailRequest, context: Context) -> api.VerifyEmailResponse:
@@ -120,7 +122,7 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         self, request: api.RequestPasswordResetRequest, context: Context
     ) -> api.RequestPasswordResetResponse:
         """Sends a code, if there is an account."""
-        code = await self._joining.begin_reset(request.email)
+        code = await self._joining.begin_reset(request.email, current_call().client)
         return api.RequestPasswordResetResponse(reset_id=code.code_id, expire_time=timestamp(code.expire_time))
 
     async def ResetPassword(self, request: api.ResetPasswordRequest, context: Context) -> api.ResetPasswordResponse:
@@ -129,7 +131,8 @@ class AccountsServicer(accounts_service_pb2_grpc.AccountsServiceServicer):
         async with self._database.transaction() as tx:
             if earlier := await first_answer(tx, request.reset_id, request, api.ResetPasswordResponse):
                 return earlier
-            done = await self._joining.reset(tx, request.reset_id, request.code, password_hash)
+            client = current_call().client
+            done = await self._joining.reset(tx, request.reset_id, request.code, password_hash, client)
             if done:
                 await remember(tx, request.reset_id, request, api.ResetPasswordResponse())
         if not done:

@@ -33,13 +33,14 @@ from services.identity.oauth_clients.domain import CODE, DEVICE, OAuthClient, cl
 from services.identity.oauth_clients.store import Clients
 from services.identity.organisations import store as organisations
 from services.identity.refusals import too_many_attempts
-from services.identity.sealing import Seal
 from services.identity.sessions import store as session_store
+from services.identity.sessions.store import Session
 from services.kit.access import Principal
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
 from services.kit.events import announce
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 from services.kit.server import Call, Client
 
 _CODE: Final = "rmc_"
@@ -262,11 +263,7 @@ class Answering:
             )
 
     async def _asker(self, tx: Tx, call: Call) -> Asker:
-        principal: Principal | None = call.principal
-        assert principal is not None
-        session = await session_store.find(tx, principal.session_id)
-        if session is None or session.client_id or session.scope is not None:
-            raise only_our_pages()
+        session = await of_our_pages(tx, call)
         return Asker(session.account_id, session.organisation_id, session.create_time)
 
     async def _asked(
@@ -340,3 +337,17 @@ class Answering:
 
     def _user_digest(self, user_code: str) -> bytes:
         return self._seal.digest("user code", user_code)
+
+
+async def of_our_pages(tx: Tx, call: Call) -> Session:
+    """The caller's session.
+
+    Raises:
+        Refusal: PERMISSION_DENIED `PERMISSION_MISSING` when a program holds it.
+    """
+    principal: Principal | None = call.principal
+    assert principal is not None
+    session = await session_store.find(tx, principal.session_id)
+    if session is None or session.client_id or session.scope is not None:
+        raise only_our_pages()
+    return session

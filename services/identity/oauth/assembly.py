@@ -17,11 +17,11 @@ from reelmesh.identity.v1 import (
 
 from services.identity.oauth.answering import Answering
 from services.identity.oauth.issuing import Issuing
+from services.identity.oauth.leaving import Leaving
 from services.identity.oauth.rpc import OAuthServicer
 from services.identity.oauth.tokens import TokenDesk
 from services.identity.oauth_clients.rpc import OAuthClientsServicer
 from services.identity.oauth_clients.store import Clients
-from services.identity.sealing import Seal
 from services.identity.sessions.keeping import Sessions
 from services.identity.sso.arriving import Arriving
 from services.identity.sso.rpc import SsoServicer
@@ -31,6 +31,7 @@ from services.kit.access import Trust
 from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.dpop import Proofs
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 
 CONTRACTS: Final = (
@@ -84,6 +85,7 @@ class OAuthPart:
                 trust_first_party=settings.identity_oauth_trust_first_party,
             ),
             issuing=Issuing(clock, signer, sessions, proofs),
+            leaving=Leaving(clock, clients=clients, seal=seal, signer=signer, sessions=sessions),
             tokens=TokenDesk(clock, trust, sessions, feed),
             sessions=sessions,
             signer=signer,

@@ -257,12 +257,17 @@ def grant_invalid(what: str) -> Refusal:
     return refusal(grpc.StatusCode.PERMISSION_DENIED, "GRANT_INVALID", message)
 
 
+def logout_invalid(parameter: str, message: str) -> Refusal:
+    """A request to sign a person out that cannot be followed."""
+    return refusal(grpc.StatusCode.INVALID_ARGUMENT, "LOGOUT_INVALID", message, parameter=parameter)
+
+
 def only_our_pages() -> Refusal:
     """A program that may act for a person within limits must not let others in without them."""
     return Refusal(
         grpc.StatusCode.PERMISSION_DENIED,
         "PERMISSION_MISSING",
-        "apps are let in on Reelmesh's own pages only, by a person who signed in there",
+        "this is done on Reelmesh's own pages only, by a person who signed in there",
         domain=RPC_DOMAIN,
         metadata={"caller": "person"},
     )

@@ -245,6 +245,7 @@ class Issuing:
             claims: dict[str, object] = {
                 "sub": tokens.account_id,
                 "aud": client.client_id,
+                "sid": tokens.session_id,
                 "auth_time": int(sign_in_time.timestamp()),
                 "at_hash": half_hash(tokens.access_token),
             }

@@ -16,6 +16,7 @@ from services.identity.oauth import store
 from services.identity.oauth.answering import Answering
 from services.identity.oauth.domain import DEVICE_INTERVAL, DEVICE_LIFETIME
 from services.identity.oauth.issuing import Issuing
+from services.identity.oauth.leaving import Leaving
 from services.identity.oauth.tokens import TokenDesk
 from services.identity.oauth_clients.domain import OAuthClient, all_scopes, client_not_found
 from services.identity.oauth_clients.rpc import resource
@@ -45,6 +46,7 @@ class OAuthServicer(oauth_service_pb2_grpc.OAuthServiceServicer):
         clients: Clients,
         answering: Answering,
         issuing: Issuing,
+        leaving: Leaving,
         tokens: TokenDesk,
         sessions: Sessions,
         signer: Signer,
@@ -54,6 +56,7 @@ class OAuthServicer(oauth_service_pb2_grpc.OAuthServiceServicer):
         self._clients = clients
         self._answering = answering
         self._issuing = issuing
+        self._leaving = leaving
         self._tokens = tokens
         self._sessions = sessions
         self._signer = signer
@@ -147,6 +150,22 @@ class OAuthServicer(oauth_service_pb2_grpc.OAuthServiceServicer):
         """What a client may know of a person."""
         async with self._database.transaction() as tx:
             return await self._tokens.user_info(tx, request.access_token)
+
+    async def BeginLogout(self, request: api.BeginLogoutRequest, context: Context) -> api.BeginLogoutResponse:
+        """Seals what a client asks."""
+        async with self._database.transaction() as tx:
+            return api.BeginLogoutResponse(logout=await self._leaving.begin(tx, request))
+
+    async def FindLogout(self, request: api.FindLogoutRequest, context: Context) -> api.FindLogoutResponse:
+        """What a client asks."""
+        async with self._database.transaction() as tx:
+            return api.FindLogoutResponse(logout=await self._leaving.shown(tx, request.logout))
+
+    async def ConfirmLogout(self, request: api.ConfirmLogoutRequest, context: Context) -> api.ConfirmLogoutResponse:
+        """Takes yes for an answer."""
+        async with self._database.transaction() as tx:
+            await self._leaving.confirmed(tx, current_call(), request.logout)
+        return api.ConfirmLogoutResponse()
 
     async def GetAuthorization(
         self, request: api.GetAuthorizationRequest, context: Context

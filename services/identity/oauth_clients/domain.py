@@ -23,7 +23,7 @@ EMAIL: Final = "email"
 OFFLINE: Final = "offline_access"
 ABOUT_PEOPLE: Final = (OPENID, PROFILE, EMAIL, OFFLINE)
 """Scopes of OpenID Connect (Core §5.4, §11). All others are permissions of the contracts."""
-UPDATABLE: Final = ("display_name", "redirect_uris", "grants", "scopes")
+UPDATABLE: Final = ("display_name", "redirect_uris", "post_logout_redirect_uris", "grants", "scopes")
 
 CODE: Final = oauth_pb2.O_AUTH_GRANT_AUTHORIZATION_CODE
 REFRESH: Final = oauth_pb2.O_AUTH_GRANT_REFRESH_TOKEN
@@ -53,6 +53,7 @@ class OAuthClient:
         scopes: what it may ask for; `*` is everything.
         create_time: when it was registered; None for built-in ones.
         use_time: when it last got a token for itself; None when it never did.
+        post_logout_redirect_uris: where people may be sent after they signed out because it asked so.
     """
 
     client_id: str
@@ -65,6 +66,7 @@ class OAuthClient:
     scopes: tuple[str, ...]
     create_time: datetime | None = None
     use_time: datetime | None = None
+    post_logout_redirect_uris: tuple[str, ...] = ()
 
     @property
     def etag(self) -> str:
@@ -84,6 +86,10 @@ class OAuthClient:
     def redirects_to(self, uri: str) -> bool:
         """Whether people may be sent to a URI: one of its own, character by character, but for the port on loopback addresses."""
         return any(uri == own or _same_loopback(uri, own) for own in self.redirect_uris)
+
+    def returns_to(self, uri: str) -> bool:
+        """Whether people may be sent to a URI after signing out: one of its own, character by character (RP-Initiated Logout §3)."""
+        return uri in self.post_logout_redirect_uris
 
     def knows(self, secret_sha256: bytes) -> bool:
         """Whether this is the digest of its secret."""
@@ -139,6 +145,11 @@ class OAuthClient:
             version=self.version + 1,
             display_name=wanted.display_name if "display_name" in paths else self.display_name,
             redirect_uris=wanted.redirect_uris if "redirect_uris" in paths else self.redirect_uris,
+            post_logout_redirect_uris=(
+                wanted.post_logout_redirect_uris
+                if "post_logout_redirect_uris" in paths
+                else self.post_logout_redirect_uris
+            ),
             grants=wanted.grants if "grants" in paths else self.grants,
             scopes=wanted.scopes if "scopes" in paths else self.scopes,
         ).possible()
@@ -151,10 +162,10 @@ class OAuthClient:
         """
         if not 0 < len(self.display_name) <= 100:
             raise client_invalid("display_name", "give it a name of 1 to 100 characters")
-        if len(self.redirect_uris) > 20 or len(self.scopes) > 200:
-            raise client_invalid("client", "a client has 20 redirect URIs and 200 scopes at most")
-        for uri in self.redirect_uris:
-            _check_redirect(uri)
+        if max(len(self.redirect_uris), len(self.post_logout_redirect_uris)) > 20 or len(self.scopes) > 200:
+            raise client_invalid("client", "a client has 20 redirect URIs of each kind and 200 scopes at most")
+        _check_redirects("redirect_uris", self.redirect_uris)
+        _check_redirects("post_logout_redirect_uris", self.post_logout_redirect_uris)
         if set(self.grants) - {CODE, REFRESH, CLIENT, DEVICE}:
             raise client_invalid("grants", "there is no such way to get tokens")
         if self.may(CODE) and not self.redirect_uris:
@@ -179,23 +190,26 @@ def _same_loopback(uri: str, own: str) -> bool:
     return bool(given and registered and given.groups() == registered.groups())
 
 
-def _check_redirect(uri: str) -> None:
+def _check_redirects(field: str, uris: Iterable[str]) -> None:
+    for uri in uris:
+        _check_redirect(field, uri)
+
+
+def _check_redirect(field: str, uri: str) -> None:
     try:
         parts = urlsplit(uri)
         port_is_fine = parts.port is None or parts.port > 0
     except ValueError:
-        raise client_invalid("redirect_uris", f"{uri!r} is not a URI") from None
+        raise client_invalid(field, f"{uri!r} is not a URI") from None
     if not _PLAIN.fullmatch(uri) or not port_is_fine or parts.fragment or "#" in uri or "@" in parts.netloc:
-        raise client_invalid(
-            "redirect_uris", f"{uri!r} holds what a redirect URI must not: a fragment, a user, a blank"
-        )
+        raise client_invalid(field, f"{uri!r} holds what a redirect URI must not: a fragment, a user, a blank")
     if len(uri) > 500:
-        raise client_invalid("redirect_uris", "a redirect URI has 500 characters at most")
+        raise client_invalid(field, "a redirect URI has 500 characters at most")
     https = parts.scheme == "https" and bool(parts.hostname)
     if https or _LOOPBACK.fullmatch(uri) or _OWN_SCHEME.fullmatch(parts.scheme):
         return
     message = f"{uri!r} is neither https, nor http on 127.0.0.1 or [::1], nor a scheme such as com.example.app"
-    raise client_invalid("redirect_uris", message)
+    raise client_invalid(field, message)
 
 
 def client_invalid(field: str, message: str) -> Refusal:

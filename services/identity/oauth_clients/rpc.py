@@ -65,6 +65,7 @@ class OAuthClientsServicer(oauth_clients_service_pb2_grpc.OAuthClientsServiceSer
                 grants=tuple(request.grants),
                 scopes=tuple(request.scopes),
                 create_time=now,
+                post_logout_redirect_uris=tuple(request.post_logout_redirect_uris),
             ).possible()
             _check_held(client.scopes)
             await store.add(tx, client)
@@ -117,6 +118,7 @@ class OAuthClientsServicer(oauth_clients_service_pb2_grpc.OAuthClientsServiceSer
                 before,
                 display_name=asked.display_name,
                 redirect_uris=tuple(asked.redirect_uris),
+                post_logout_redirect_uris=tuple(asked.post_logout_redirect_uris),
                 grants=tuple(asked.grants),
                 scopes=tuple(asked.scopes),
             )
@@ -210,6 +212,7 @@ def resource(client: OAuthClient) -> oauth_pb2.OAuthClient:
         first_party=client.first_party,
         create_time=timestamp(client.create_time),
         etag=client.etag,
+        post_logout_redirect_uris=client.post_logout_redirect_uris,
     )
 
 

@@ -32,18 +32,20 @@ oauth_clients: Final = sa.Table(
     sa.Column("scopes", ARRAY(sa.Text)),
     sa.Column("create_time", sa.DateTime(timezone=True)),
     sa.Column("use_time", sa.DateTime(timezone=True)),
+    sa.Column("post_logout_redirect_uris", ARRAY(sa.Text)),
 )
+_LISTS: Final = ("redirect_uris", "grants", "scopes", "post_logout_redirect_uris")
 
 
 def _client(row: sa.Row[tuple[Any, ...]]) -> OAuthClient:
     values = row._asdict()
-    lists = {name: tuple(values[name]) for name in ("redirect_uris", "grants", "scopes")}
+    lists = {name: tuple(values[name]) for name in _LISTS}
     return OAuthClient(**{**values, **lists})
 
 
 def _values(client: OAuthClient) -> dict[str, Any]:
     values = asdict(client)
-    return {**values, **{name: list(values[name]) for name in ("redirect_uris", "grants", "scopes")}}
+    return {**values, **{name: list(values[name]) for name in _LISTS}}
 
 
 class Clients:

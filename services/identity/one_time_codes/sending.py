@@ -10,9 +10,9 @@ from services.identity.attempts import Sending
 from services.identity.codes import Code, Codes
 from services.identity.messages import NOWHERE, Messages, OutgoingMessage
 from services.identity.refusals import sent_too_often
-from services.identity.sealing import Seal
 from services.kit.clock import Clock
 from services.kit.database import Tx
+from services.kit.sealing import Seal
 
 
 @dataclass(frozen=True, slots=True)

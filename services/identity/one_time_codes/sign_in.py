@@ -12,12 +12,12 @@ from services.identity.codes import Code, Codes
 from services.identity.one_time_codes.phones import canonical_phone
 from services.identity.one_time_codes.sending import CodeSending, Recipient
 from services.identity.refusals import account_locked, code_invalid, too_many_attempts
-from services.identity.sealing import Seal
 from services.identity.sessions.keeping import Person, Sessions
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
 from services.kit.errors import Refusal
 from services.kit.events import announce
+from services.kit.sealing import Seal
 from services.kit.server import Client
 
 SIGN_IN = "sgn"

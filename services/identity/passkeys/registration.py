@@ -11,6 +11,7 @@ from reelmesh.identity.v1 import events_pb2
 
 from services.identity.accounts import store as accounts
 from services.identity.accounts.domain import Account
+from services.identity.messages import Messages, OutgoingMessage
 from services.identity.passkeys import ceremonies, store
 from services.identity.passkeys.ceremonies import LIFETIME, Unacceptable
 from services.identity.passkeys.refusals import (
@@ -38,10 +39,12 @@ log = structlog.stdlib.get_logger()
 
 
 class PasskeyRegistration:
-    """What people do about their own passkeys. Each method works in the caller's transaction."""
+    """What people do about their own passkeys. Each method works in the caller's transaction. Of each that comes or goes they are told by
+    mail: whoever had got into an account would add one to stay there."""
 
-    def __init__(self, clock: Clock, party: RelyingParty) -> None:
+    def __init__(self, clock: Clock, messages: Messages, party: RelyingParty) -> None:
         self._clock = clock
+        self._messages = messages
         self._party = party
 
     async def begin(self, tx: Tx, account_id: str) -> str:
@@ -75,7 +78,7 @@ class PasskeyRegistration:
             return self._unacceptable(error)
         if not await store.take(tx, answer.challenge, account_id, now):
             return challenge_invalid()
-        await self._account(tx, account_id)  # locked, so that two at a time are counted one after the other
+        account = await self._account(tx, account_id)  # locked, so that two at a time are counted one after the other
         if len(await store.credentials_of(tx, account_id)) >= MOST_PASSKEYS:
             return too_many_passkeys(MOST_PASSKEYS)
         try:
@@ -102,6 +105,7 @@ class PasskeyRegistration:
                 account_id=account_id, passkey_id=passkey.passkey_id, add_time=timestamp(passkey.create_time)
             ),
         )
+        await self._tell(tx, account, "passkey-added")
         return passkey
 
     async def rename(self, tx: Tx, account_id: str, passkey_id: str, display_name: str) -> Passkey:
@@ -118,8 +122,9 @@ class PasskeyRegistration:
         """Removes a passkey.
 
         Raises:
-            Refusal: `PASSKEY_NOT_FOUND`.
+            Refusal: `PASSKEY_NOT_FOUND`, `ACCOUNT_NOT_FOUND`.
         """
+        account = await self._account(tx, account_id)
         passkey = await self._own(tx, account_id, passkey_id)
         await store.remove(tx, passkey.passkey_id)
         await announce(
@@ -128,6 +133,11 @@ class PasskeyRegistration:
                 account_id=account_id, passkey_id=passkey_id, remove_time=timestamp(self._clock.now())
             ),
         )
+        await self._tell(tx, account, "passkey-removed")
+
+    async def _tell(self, tx: Tx, account: Account, template: str) -> None:
+        message = OutgoingMessage("email", account.email, template, account.language, {})
+        await self._messages.put(tx, message, self._clock.now())
 
     async def _account(self, tx: Tx, account_id: str) -> Account:
         account = await accounts.find(tx, account_id, for_update=True)

@@ -17,12 +17,12 @@ from services.identity import attempts
 from services.identity.attempts import PinGuess
 from services.identity.profiles.domain import Profile
 from services.identity.refusals import refusal, too_many_attempts
-from services.identity.sealing import Seal
 from services.identity.sessions.store import Session
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Tx
 from services.kit.errors import Refusal
 from services.kit.events import announce
+from services.kit.sealing import Seal
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,12 @@ async def remove(tx: Tx, profile_id: str) -> None:
     await tx.execute(sa.delete(profiles).where(profiles.c.profile_id == profile_id))
 
 
+async def find(tx: Tx, profile_id: str) -> Profile | None:
+    """One profile; None when there is none."""
+    row = (await tx.execute(sa.select(profiles).where(profiles.c.profile_id == profile_id))).one_or_none()
+    return None if row is None else _profile(row)
+
+
 async def of_account(tx: Tx, account_id: str) -> Sequence[Profile]:
     """All profiles of an account, the oldest first. They are few."""
     query = sa.select(profiles).where(profiles.c.account_id == account_id).order_by(profiles.c.profile_id)

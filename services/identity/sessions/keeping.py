@@ -14,6 +14,7 @@ from reelmesh.identity.v1 import events_pb2, identity_pb2
 
 from services.identity.organisations import store as organisations
 from services.identity.organisations.domain import Membership
+from services.identity.profiles import store as profiles
 from services.identity.refusals import organisation_not_found, refusal
 from services.identity.sessions import store
 from services.identity.sessions.store import RefreshToken, Session
@@ -199,10 +200,12 @@ class Sessions:
             "tier": tier,
             "client_id": session.client_id or "reelmesh",
         }
-        if session.profile_id:
-            claims["profile"] = session.profile_id
+        if session.profile_id and (profile := await profiles.find(tx, session.profile_id)):
+            claims["profile"], claims["profile_maturity"] = profile.profile_id, profile.maturity_rating
         if session.key_thumbprint:
             claims["cnf"] = {"jkt": session.key_thumbprint}  # RFC 9449 §6.1
+            if session.device_id:
+                claims["device"] = session.device_id
         return identity_pb2.Tokens(
             access_token=self._signer.mint(claims, now),
             access_expire_time=timestamp(now + ACCESS_LIFETIME),

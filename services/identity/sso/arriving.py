@@ -18,7 +18,6 @@ from services.identity.organisations import store as organisations
 from services.identity.organisations.domain import Membership
 from services.identity.organisations.roles import VIEWER
 from services.identity.refusals import account_locked
-from services.identity.sealing import Seal
 from services.identity.sessions import store as session_store
 from services.identity.sessions.keeping import Person, Sessions
 from services.identity.sso import store
@@ -39,6 +38,7 @@ from services.kit.database import Database, Tx
 from services.kit.errors import Refusal
 from services.kit.events import announce
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 from services.kit.server import Client
 
 _STATE: Final = "rmt_"

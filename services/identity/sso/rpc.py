@@ -14,7 +14,6 @@ from services.identity.oauth.domain import only_our_pages
 from services.identity.organisations import store as organisations
 from services.identity.organisations.domain import Membership
 from services.identity.organisations.roles import built_in, permission_not_held
-from services.identity.sealing import Seal
 from services.identity.sessions import store as session_store
 from services.identity.sso import store
 from services.identity.sso.arriving import Arriving
@@ -25,6 +24,7 @@ from services.kit.events import announce
 from services.kit.idempotency import first_answer, remember
 from services.kit.ids import new_id
 from services.kit.pagination import page_of
+from services.kit.sealing import Seal
 from services.kit.server import current_call
 
 Context = grpc.aio.ServicerContext[Any, Any]

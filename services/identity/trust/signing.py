@@ -24,13 +24,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from reelmesh.identity.v1 import events_pb2
 
-from services.identity.sealing import Seal
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Tx, after_commit
 from services.kit.events import announce
 from services.kit.ids import new_id
+from services.kit.sealing import Seal
 
+IDENTITY_KEY_FILE: Final = "identity_key"
+"""Secret under which the service seals what its database may keep but not read."""
 AUDIENCE: Final = "reelmesh-api"
+ID_TOKEN_TYPE: Final = "JWT"  # noqa: S105  # a type
+"""`typ` of ID tokens, which are no access tokens (RFC 9068 §2.1)."""
 LIFETIME: Final = timedelta(minutes=15)
 """Of an access token."""
 ROTATED_AFTER: Final = timedelta(days=30)
@@ -128,7 +132,7 @@ class Signer:
         """An ID token (OpenID Connect Core §2), which lives as long as the access token beside it. `iss`, `iat` and `exp` are added."""
         seconds = math.floor(now.timestamp())
         whole = {"iss": self.issuer, "iat": seconds, "exp": seconds + int(LIFETIME.total_seconds()), **claims}
-        return self._signed(whole, "JWT", now)
+        return self._signed(whole, ID_TOKEN_TYPE, now)
 
     def _signed(self, claims: Mapping[str, Any], kind: str, now: datetime) -> str:
         key = max((key for key in self._keys if key.sign_from <= now), key=lambda key: key.sign_from)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from reelmesh.compliance.v1 import events_pb2 as compliance
@@ -10,19 +11,27 @@ from reelmesh.identity.v1 import events_pb2 as identity
 from reelmesh.payments.v1 import events_pb2 as payments
 
 from services.kit import events
-from services.kit.database import Tx
-from services.policy.decision import store
+from services.kit.clock import Clock
+from services.kit.database import Tx, after_commit
+from services.policy import store as sessions_store
+from services.policy.announcements import revocation
+from services.policy.decision import people, store
 from services.policy.decision.facts import AgeProof, Entitlement
 from services.policy.decision.review import ASSET, VIEWER, Review, Target
 from services.policy.decision.store import KnownAccount
+from services.policy.judge import Known
 from services.policy.signals.store import keep_sign_in
+
+DEVICE_REVOKED = "the device was revoked"
 
 
 class FactProjection:
     """Handlers of the events. Each keeps the fact, and asks for a review of the sessions that rest on it."""
 
-    def __init__(self, review: Review) -> None:
+    def __init__(self, review: Review, known: Known, clock: Clock) -> None:
         self._review = review
+        self._known = known
+        self._clock = clock
 
     def handlers(self) -> dict[type, events.Handler]:
         """Each kind of event with its handler."""
@@ -30,6 +39,11 @@ class FactProjection:
             identity.AccountCreated: self.account_created,
             identity.AccountChanged: self.account_changed,
             identity.SessionOpened: self.signed_in,
+            identity.DeviceRegistered: self.device_registered,
+            identity.DeviceRevoked: self.device_revoked,
+            identity.ProfileCreated: self.profile_created,
+            identity.ProfileChanged: self.profile_changed,
+            identity.ProfileDeleted: self.profile_deleted,
             payments.EntitlementGranted: self.granted,
             payments.EntitlementRevoked: self.revoked,
             compliance.AgeProved: self.age_proved,
@@ -54,6 +68,40 @@ class FactProjection:
         """A person showed who they are."""
         event = identity.SessionOpened.FromString(data)
         await keep_sign_in(tx, event.account_id, _moment(event.open_time))
+
+    async def device_registered(self, tx: Tx, data: bytes) -> None:
+        """A person has a device."""
+        event = identity.DeviceRegistered.FromString(data)
+        moment = _moment(event.register_time)
+        await people.keep_device(tx, event.device_id, event.account_id, moment, revoked=False)
+
+    async def device_revoked(self, tx: Tx, data: bytes) -> None:
+        """Nothing may be played on a device any more, whatever an organisation's rules say: its owner wants it so."""
+        event = identity.DeviceRevoked.FromString(data)
+        moment = _moment(event.revoke_time)
+        await people.keep_device(tx, event.device_id, event.account_id, moment, revoked=True)
+        for session in await sessions_store.revoke_on_device(tx, event.device_id, self._clock.now(), DEVICE_REVOKED):
+            await events.announce(tx, revocation(session))
+            after_commit(tx, partial(self._known.revoke, session.session_id, session.expire_time.timestamp()))
+
+    async def profile_created(self, tx: Tx, data: bytes) -> None:
+        """There is a profile."""
+        event = identity.ProfileCreated.FromString(data)
+        limit = people.age_of(event.maturity_rating)
+        await people.keep_profile(tx, event.profile_id, event.account_id, limit, _moment(event.create_time))
+
+    async def profile_changed(self, tx: Tx, data: bytes) -> None:
+        """A profile may watch more or less than before."""
+        event = identity.ProfileChanged.FromString(data)
+        limit = people.age_of(event.maturity_rating)
+        await people.keep_profile(tx, event.profile_id, event.account_id, limit, _moment(event.change_time))
+        await self._review.due(tx, Target(VIEWER, event.account_id, ""))
+
+    async def profile_deleted(self, tx: Tx, data: bytes) -> None:
+        """A profile is gone: what it watched goes on only if it is for everybody."""
+        event = identity.ProfileDeleted.FromString(data)
+        await people.remove_profile(tx, event.profile_id, event.account_id, _moment(event.delete_time))
+        await self._review.due(tx, Target(VIEWER, event.account_id, ""))
 
     async def granted(self, tx: Tx, data: bytes) -> None:
         """A viewer may watch something."""

@@ -239,7 +239,9 @@ def _device(rule: Rule, facts: Facts, saw: Saw) -> Verdict:
         return _NOTHING_TO_SAY
     saw.note("device", facts.device.device_id or None)
     saw.note("revoked", facts.device.revoked)
-    return refusals.device_refused() if facts.device.revoked or not facts.device.device_id else _PASSED
+    saw.note("registered", facts.device.registered)
+    missing = rule.registered_only and not facts.device.registered
+    return refusals.device_refused() if facts.device.revoked or missing else _PASSED
 
 
 def _concurrency(rule: Rule, facts: Facts, saw: Saw) -> Verdict:

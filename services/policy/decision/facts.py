@@ -82,7 +82,7 @@ class Viewer:
         locked: whether the account is locked; None as above.
         entitlements: those for the asset in question.
         age_proof: the latest; None when there is none.
-        maturity: limit of the profile that was chosen, as an age; None when none was, which is no limit.
+        maturity: limit of the profile that was chosen, as an age; None when none was, which is no limit. 0 for a profile that is not known.
         risk: 0 to 100.
         sign_in_time: when they last proved who they are; None when it is not known.
     """
@@ -102,12 +102,14 @@ class Device:
     """What the viewer watches on.
 
     Attributes:
-        device_id: empty for one that is not registered.
+        device_id: empty when none was named.
         revoked: whether it was revoked.
+        registered: whether identity registered it for the viewer.
     """
 
     device_id: str = ""
     revoked: bool = False
+    registered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

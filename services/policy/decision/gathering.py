@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.kit.database import Tx
-from services.policy.decision import messages, store
+from services.policy.decision import messages, people, store
 from services.policy.decision.facts import Device, Facts, Kind, Place, Standing, Viewer
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.territories import Territories, read_address
@@ -89,7 +89,7 @@ class Gathering:
                 barred=await self._barred(tx, subject),
             ),
             viewer=viewer,
-            device=Device(wanted.device_id),
+            device=await self._device(tx, subject),
             place=self.place(wanted.address, session.territory if session else ""),
         )
         concurrency = rules.rule(RuleKind.CONCURRENCY)
@@ -103,12 +103,16 @@ class Gathering:
         return Place(read, self._territories.of(read) or territory or None)
 
     async def _barred(self, tx: Tx, subject: Subject) -> str:
-        packages = sa.select(sa.func.unnest(packages_table.c.key_ids)).where(
+        # Of the package that is played, or that would be: one whose keys were changed says nothing about its successor.
+        played = sa.select(packages_table.c.key_ids).where(
             packages_table.c.asset_id == subject.asset_id, packages_table.c.organisation_id == subject.organisation_id
         )
+        if subject.session is not None:
+            played = played.where(packages_table.c.package_id == subject.session.package_id)
+        newest = played.order_by(packages_table.c.publish_time.desc(), packages_table.c.package_id.desc()).limit(1)
         asked: dict[Target, list[str]] = {
             Target.ASSET: [subject.asset_id],
-            Target.KEY: [str(row[0]) for row in await tx.execute(packages)],
+            Target.KEY: list((await tx.execute(newest)).scalar_one_or_none() or ()),
         }
         if subject.wanted.viewer_id:
             asked[Target.VIEWER] = [subject.wanted.viewer_id]
@@ -131,9 +135,25 @@ class Gathering:
             locked=account.locked if account else None,
             entitlements=await store.entitlements_of(tx, organisation_id, viewer_id, subject.asset_id),
             age_proof=await store.age_proof_of(tx, organisation_id, viewer_id),
+            maturity=await self._limit(tx, subject),
             risk=risk.at(now) if risk else 0,
             sign_in_time=max((moment for moment in sign_ins if moment is not None), default=None),
         )
+
+    async def _device(self, tx: Tx, subject: Subject) -> Device:
+        """What identity says of the device. One that belongs to somebody else than the viewer is not registered for them."""
+        device_id, viewer_id = subject.wanted.device_id, subject.wanted.viewer_id
+        if not device_id:
+            return Device()
+        known = await people.device(tx, device_id, kept=subject.session is None)
+        if known is None:
+            return Device(device_id)
+        return Device(device_id, revoked=known.revoked, registered=viewer_id in {"", known.account_id})
+
+    async def _limit(self, tx: Tx, subject: Subject) -> int | None:
+        """Limit of the profile that was chosen; None when none was."""
+        profile_id, viewer_id = subject.wanted.profile_id, subject.wanted.viewer_id
+        return await people.limit(tx, profile_id, viewer_id, kept=subject.session is None) if profile_id else None
 
     async def _streams(self, tx: Tx, subject: Subject, now: datetime) -> int:
         """How many other streams of the viewer are alive; 0 for a session that has its place."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
@@ -154,7 +154,7 @@ def facts_as_json(facts: Facts) -> dict[str, Any]:
                 for one in viewer.entitlements
             ],
         },
-        "device": [facts.device.device_id, facts.device.revoked],
+        "device": [facts.device.device_id, facts.device.revoked, facts.device.registered],
         "place": [str(facts.place.address) if facts.place.address else None, facts.place.territory],
         "streams": facts.streams,
     }
@@ -186,10 +186,16 @@ def facts_from_json(kept: Mapping[str, Any]) -> Facts:
                 for entitlement_id, asset_id, start, end, territories in viewer["entitlements"]
             ),
         ),
-        device=Device(*kept["device"]),
+        device=_device(kept["device"]),
         place=Place(ip_address(address) if address else None, territory),
         streams=kept["streams"],
     )
+
+
+def _device(kept: Sequence[Any]) -> Device:
+    device_id, revoked, *registered = kept
+    # Of before it was known: every device that was named counted as registered.
+    return Device(device_id, revoked=revoked, registered=registered[0] if registered else bool(device_id))
 
 
 def _proof(kept: tuple[int, str] | None) -> AgeProof | None:

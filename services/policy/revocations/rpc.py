@@ -20,6 +20,7 @@ from services.kit.pagination import page_of
 from services.kit.server import current_call
 from services.policy import refusals
 from services.policy.announcements import revocation as session_revocation
+from services.policy.announcements import target_revoked
 from services.policy.follower import Follower
 from services.policy.judge import Known
 from services.policy.revocations import store
@@ -72,7 +73,7 @@ class RevocationsServicer(revocations_service_pb2_grpc.RevocationsServiceService
             for session in ended:
                 await events.announce(tx, session_revocation(session))
                 after_commit(tx, partial(self._known.revoke, session.session_id, session.expire_time.timestamp()))
-            await events.announce(tx, _announced(revocation))
+            await events.announce(tx, target_revoked(revocation))
             answer = api.CreateRevocationResponse(revocation=_message(revocation), ended_sessions=len(ended))
             await remember(tx, call.organisation_id, request, answer)
         # Packages are held from the look on; other replicas hear the event and look too.
@@ -113,17 +114,6 @@ class RevocationsServicer(revocations_service_pb2_grpc.RevocationsServiceService
                 )
         await self._follower.catch_up()
         return api.LiftRevocationResponse(revocation=_message(after))
-
-
-def _announced(revocation: Revocation) -> events_pb2.TargetRevoked:
-    return events_pb2.TargetRevoked(
-        revocation_id=revocation.revocation_id,
-        organisation_id=revocation.organisation_id,
-        target=Target(revocation.target).word,
-        target_id=revocation.target_id,
-        actor=revocation.actor,
-        revoke_time=timestamp(revocation.create_time),
-    )
 
 
 def _message(revocation: Revocation) -> api.Revocation:

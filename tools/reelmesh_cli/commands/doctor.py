@@ -54,6 +54,7 @@ def doctor(data: DataOption = None, port: PortOption = DEFAULT_PORT, as_json: Js
         lambda: _program("ffmpeg", _ffmpeg),
         lambda: _program("Shaka Packager", _packager),
         lambda: certificates(layout, datetime.now(UTC)),
+        lambda: root_key(layout),
         _sandbox,
         _chromium,
     )
@@ -131,6 +132,30 @@ def certificates(layout: Layout, now: datetime) -> Finding:
             return Finding(name, f"{found}; the next start renews it", True)
         return Finding(name, found, False, mend, required=False)
     return Finding(name, found, True)
+
+
+def root_key(layout: Layout) -> Finding:
+    """Which keystore holds the root key, and whether it can be used as it is set up."""
+    from services.drm.keystores.choice import KeystoreSettings, chosen
+    from services.drm.keystores.keystore import Unreachable, WrongKeystore
+    from services.drm.keystores.root_files import ROOT_KEY_FILE, RootFiles
+
+    settings = KeystoreSettings(secrets_dir=layout.secrets)
+    kind = settings.drm_keystore
+    if kind == "file" and not layout.secrets.exists():
+        return Finding("root key", "in a file, made at the first start", True)
+    try:
+        keystore = chosen(settings)
+        try:
+            root_id = keystore.root_id()
+        finally:
+            keystore.close()
+    except (WrongKeystore, Unreachable) as error:
+        return Finding("root key", f"{kind}: {error}", False, "docs/drm.md tells how to set each keystore up.")
+    if kind == "file":
+        under = "under a passphrase" if RootFiles(layout.secrets).protected else "without a passphrase"
+        return Finding("root key", f"{root_id}, in {layout.secrets / ROOT_KEY_FILE} {under}", True)
+    return Finding("root key", f"{kind}, {root_id}", True)
 
 
 def _disk(layout: Layout) -> Finding:

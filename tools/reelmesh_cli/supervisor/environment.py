@@ -12,7 +12,7 @@ from tools.reelmesh_cli.supervisor.leftovers import MARK
 # Enough for a program to run, and nothing that could be somebody's secret.
 _PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 # What an operator sets for the services: our own settings, the telemetry standard's, the object store's.
-_FOR_SERVICES = ("REELMESH_", "OTEL_", "AWS_", "SSL_CERT_", "GRPC_", "PYTHON")
+_FOR_SERVICES = ("REELMESH_", "OTEL_", "AWS_", "SSL_CERT_", "GRPC_", "PYTHON", "SOFTHSM2_CONF")
 _NOT_FOR_SERVICES = frozenset({"REELMESH_API_KEY", "REELMESH_URL"})
 
 

@@ -69,6 +69,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
             "limits",
             "tus",
             "oauth",
+            "speke",
         )
     }
     return EdgeSettings(
@@ -83,6 +84,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         limits=at["limits"],
         tus=at["tus"],
         oauth=at["oauth"],
+        speke=at["speke"],
         objects=layout.objects,
         tls=certificate_folder(layout.secrets, SERVICE_NAME),
         trust_domain=trust_domain(layout.secrets),

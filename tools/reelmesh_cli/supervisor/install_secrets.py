@@ -15,7 +15,7 @@ def ensure(directory: Path) -> None:
     _once(directory / "ticket_key.pem", _signing_key)
     _once(directory / "cat_keys.json", _access_token_keys)
     _once(directory / "preview_keys.json", _preview_keys)
-    _once(directory / "root_key", _root_key)
+    _once(directory / "root_key", lambda: _protected_root_key(directory))
     _once(directory / "identity_key", _root_key)
     _once(directory / "policy_key", _root_key)
     _once(directory / "nats_token", lambda: secrets.token_urlsafe(32).encode())
@@ -40,6 +40,15 @@ def _root_key() -> bytes:
     while (key := secrets.token_bytes(32)).endswith(b"\n"):
         pass
     return key
+
+
+def _protected_root_key(directory: Path) -> bytes:
+    """As above, under the passphrase that the operator set, if any."""
+    from services.drm.keystores.choice import KeystoreSettings  # only needed at the very first start
+    from services.drm.keystores.root_files import under_passphrase
+
+    word = KeystoreSettings(secrets_dir=directory).root_passphrase()
+    return under_passphrase(_root_key(), word) if word else _root_key()
 
 
 def _signing_key() -> bytes:

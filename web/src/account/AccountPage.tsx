@@ -7,6 +7,8 @@ import { credential } from "../session/current";
 import { useSending } from "../session/useSending";
 import { Button } from "../ui/Button";
 import { RefusalPanel } from "../ui/RefusalPanel";
+import { AppsSection } from "./AppsSection";
+import { OutsideSection } from "./OutsideSection";
 import { PasskeysSection } from "./PasskeysSection";
 import { PasswordSection } from "./PasswordSection";
 import { ProfileSection } from "./ProfileSection";
@@ -36,6 +38,8 @@ export function AccountPage(): ReactElement {
       {account === null ? null : <ProfileSection key={account.accountId} account={account} />}
       <PasskeysSection />
       <PasswordSection email={account?.email ?? ""} />
+      <OutsideSection />
+      <AppsSection />
       <SessionsSection />
     </div>
   );

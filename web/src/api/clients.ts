@@ -36,7 +36,9 @@ export const passkeyEntrance: Client<typeof PasskeysService> = createClient(Pass
 export const codeEntrance: Client<typeof CodesService> = createClient(CodesService, open);
 /** What apps and devices ask, and the signed-in person's answers. */
 export const oauth: Client<typeof OAuthService> = createClient(OAuthService, signedIn);
-/** Refusal of an app where nobody is signed in. */
+/** What an app asks that signed its person out, and refusal of an app where nobody is signed in. */
 export const refusing: Client<typeof OAuthService> = createClient(OAuthService, open);
 /** Sign-in at outside providers, which begins and ends without a credential. */
 export const sso: Client<typeof SsoService> = createClient(SsoService, open);
+/** The outside providers that the person is linked with. */
+export const links: Client<typeof SsoService> = createClient(SsoService, signedIn);

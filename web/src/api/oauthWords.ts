@@ -11,7 +11,9 @@ type OAuthReason = Extract<
 
 const AGAIN = "Begin again on the sign-in page.";
 
-export const oauthWords: Readonly<Record<OAuthReason | "SIGN_IN_TOO_OLD" | "USER_CODE_INVALID", Words>> = {
+export const oauthWords: Readonly<
+  Record<OAuthReason | "LOGOUT_INVALID" | "SIGN_IN_TOO_OLD" | "USER_CODE_INVALID", Words>
+> = {
   OAUTH_CLIENT_NOT_FOUND: {
     title: "This app is not known here",
     advice: "It may have been removed. Ask whoever runs it.",
@@ -63,6 +65,10 @@ export const oauthWords: Readonly<Record<OAuthReason | "SIGN_IN_TOO_OLD" | "USER
   GRANT_REFUSED: {
     title: "The device was not let in",
     advice: "Begin again on the device if that was a mistake.",
+  },
+  LOGOUT_INVALID: {
+    title: "The app's request to sign you out is not good any more",
+    advice: "You can sign out here yourself, or begin again in the app.",
   },
   SSO_PROVIDER_NOT_FOUND: {
     title: "This way to sign in is not there any more",

@@ -39,7 +39,8 @@ export const payments: Readonly<Record<Exclude<keyof typeof PaymentsReason, "UNS
   ALREADY_REVERSED: { title: "This was reversed before", advice: LOOK_AT_WHAT_WAS_RECORDED },
   NOT_REVERSIBLE: {
     title: "This entry cannot be reversed",
-    advice: "Reverse what was given back of the sale first. A reversal itself is mended by recording anew what it undid.",
+    advice:
+      "Reverse what was given back of the sale first. A reversal itself is mended by recording anew what it undid.",
   },
   NOT_A_CHARGEBACK: {
     title: "This entry is no chargeback of the sale",

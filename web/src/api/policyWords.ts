@@ -103,6 +103,10 @@ export const policy: Readonly<Record<Exclude<keyof typeof PolicyReason, "UNSPECI
     title: "You can watch as yourself only",
     advice: "Start the playback without naming a viewer. For somebody else, an API key can start it.",
   },
+  DEVICE_NOT_SELF: {
+    title: "You can watch on this device only",
+    advice: "Start the playback without naming a device. To watch on another one, sign in there.",
+  },
   ACCESS_TOKEN_INVALID: { title: "This access token is not valid", advice: `It was damaged or changed. ${NEW_LINK}` },
   ACCESS_TOKEN_EXPIRED: { title: "Your access has ended", advice: NEW_LINK },
   ACCESS_TOKEN_EARLY: {

@@ -218,6 +218,142 @@ const drm: Table<typeof DrmReason> = {
     title: "The key store is locked",
     advice: "No protected video can be played until the operator unlocks it.",
   },
+  FAIRPLAY_NOT_CONFIGURED: {
+    title: "Apple's protection is not set up here",
+    advice: "Try another browser or device, or tell the operator.",
+  },
+  FAIRPLAY_SPC_REFUSED: {
+    title: "The player's request could not be read",
+    advice: "Try again. If it happens again, update the device.",
+  },
+  FAIRPLAY_SPC_REPLAYED: {
+    title: "The player's request was used before, or is too old",
+    advice: "Try again. If it happens again, check the device's clock.",
+  },
+  FAIRPLAY_DEVICE_UNFIT: {
+    title: "This device cannot play the video as it must be played",
+    advice: "Update the device, or use another one.",
+  },
+  SECURITY_LEVEL_TOO_LOW: {
+    title: "This player does not protect the video well enough",
+    advice: "Choose a lower resolution, or watch on a television or in the app of its maker.",
+  },
+  OUTPUT_UNPROTECTED: {
+    title: "This screen's connection is not protected well enough",
+    advice: "Choose a lower resolution, or connect a screen with HDCP.",
+  },
+  OFFLINE_NOT_ALLOWED: {
+    title: "This video cannot be kept for watching offline",
+    advice: "Watch it while you are connected.",
+  },
+  LICENCE_REVOKED: {
+    title: "The right to watch this video offline was taken back",
+    advice: "Ask whoever runs this platform why. You may be able to start it anew.",
+  },
+  LICENCE_NOT_FOUND: {
+    title: "There is no such licence",
+    advice: "It may have ended. Reload the list.",
+  },
+  LICENCE_POLICY_INVALID: {
+    title: "These rules contradict each other",
+    advice: "Change what is marked and save again.",
+  },
+  DEVICE_NOT_PROVEN: {
+    title: "This device is not known",
+    advice: "Register the device in your account, then start the video again.",
+  },
+  LICENCE_UNRECORDED: {
+    title: "No video can be started right now",
+    advice: "Try again in a moment.",
+  },
+  LICENCE_REQUEST_MALFORMED: {
+    title: "The player asked for a licence in a way that is not understood",
+    advice: "Reload the page. If it happens again, tell the operator.",
+  },
+  KEY_SYSTEM_NOT_OFFERED: {
+    title: "This browser's protection is not supported here",
+    advice: "Try another browser or device, or tell the operator.",
+  },
+  UPSTREAM_UNAVAILABLE: {
+    title: "The licence server does not answer",
+    advice: "Try again in a moment.",
+  },
+  UPSTREAM_REFUSED_US: {
+    title: "The licence server does not know this installation",
+    advice: "Protected video cannot be played until the operator has set it up. Tell them.",
+  },
+  UPSTREAM_REFUSED_PLAYER: {
+    title: "The licence server gives this player no licence",
+    advice: "Update the browser or device, or use another one.",
+  },
+  UPSTREAM_CONTRADICTED: {
+    title: "The licence server gave a licence that must not be used",
+    advice: "Try again. If it happens again, tell the operator.",
+  },
+  CPIX_REFUSED: {
+    title: "The packager asked for keys in the wrong way",
+    advice: "Change the packager's settings as its log says.",
+  },
+  CPIX_MALFORMED: {
+    title: "The packager's request for keys cannot be read",
+    advice: "Have the packager send CPIX 2.3 without a DTD.",
+  },
+  CPIX_SIGNATURE_INVALID: {
+    title: "The signature of a request for keys is not good",
+    advice: "Give the packager's signing certificate to the key server, or have it sign nothing.",
+  },
+  CERTIFICATE_UNUSABLE: {
+    title: "The certificate cannot be used",
+    advice: "Choose one with an RSA key of 2048 bits or more that is valid now.",
+  },
+  PACKAGER_SIGNATURE_INVALID: {
+    title: "The packager is not known, or signs with another key",
+    advice: "Make the packager again and give it the new id, key and vector.",
+  },
+  PACKAGER_REQUEST_INVALID: {
+    title: "The packager asked for keys in a way that is not offered",
+    advice: "Change the packager's settings as its log says.",
+  },
+  KEYS_REVOKED: {
+    title: "This video has new keys",
+    advice: "Reload the page; it is played with them.",
+  },
+  KEYSTORE_UNREACHABLE: {
+    title: "The key store does not answer",
+    advice: "Nothing is lost. Try again in a moment; if it lasts, tell the operator.",
+  },
+  ROTATION_NOT_FOUND: {
+    title: "There is no such change of keys",
+    advice: "Check its id: it may belong to another organisation.",
+  },
+  EMERGENCY_RUNNING: {
+    title: "These keys are being changed already",
+    advice: "Follow the emergency that runs; another one is not needed.",
+  },
+  NOTHING_TO_ROTATE: {
+    title: "There are no keys to change",
+    advice: "Check which packages you named: they have no keys here, or these were destroyed.",
+  },
+  OPERATOR_ONLY: {
+    title: "Only the operator may do this",
+    advice: "It concerns the keys of every organisation. Ask whoever runs this platform.",
+  },
+  KEYSTORE_UNABLE: {
+    title: "The key store cannot do this itself",
+    advice: "The message says where it is done instead.",
+  },
+  ESCROW_MISSING: {
+    title: "There is no escrow yet",
+    advice: "Make one first, by “reelmesh keys escrow”.",
+  },
+  ESCROW_INVALID: {
+    title: "This escrow would not hold",
+    advice: "Use a key of 3072 bits or more, and let no more shares be needed than there are.",
+  },
+  KEY_MISMATCH: {
+    title: "These are not the keys of this install",
+    advice: "Nothing was changed. Bring the shares of this install's own escrow together.",
+  },
 };
 
 /** Reasons of the tus gateway (gateway/tus/refusals.py) that no contract names. */

@@ -10,6 +10,7 @@ import { safeNext } from "../session/next";
 import { may } from "../session/signedIn";
 import { RegisterPage } from "../session/RegisterPage";
 import { SignInPage } from "../session/SignInPage";
+import { SignOutPage } from "../signOut/SignOutPage";
 import { SsoPage } from "../sso/SsoPage";
 import { UploadPage } from "../upload/UploadPage";
 import { Frame } from "./Frame";
@@ -81,6 +82,8 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
       return <ActivatePage />;
     case "sso":
       return <SsoPage />;
+    case "sign-out":
+      return <SignOutPage />;
     case "missing":
       return <MissingPage />;
     default:

@@ -15,8 +15,9 @@ test("each address leads to its page", () => {
   expect(routeOf(`/watch/${ID}`, "?format=hls")).toEqual({ page: "watch", assetId: ID, format: "hls" });
 });
 
-test("the pages that let apps, devices and people in have an address each", () => {
-  for (const page of ["authorize", "activate", "sso"] as const) expect(routeOf(`/${page}`, "")).toEqual({ page });
+test("the pages that let apps, devices and people in and out have an address each", () => {
+  for (const page of ["authorize", "activate", "sso", "sign-out"] as const)
+    expect(routeOf(`/${page}`, "")).toEqual({ page });
   expect(routeOf("/authorize/more", "")).toEqual({ page: "missing" });
 });
 

@@ -5,6 +5,7 @@ export type Route =
   | { readonly page: "authorize" }
   | { readonly page: "activate" }
   | { readonly page: "sso" }
+  | { readonly page: "sign-out" }
   | { readonly page: "watch"; readonly assetId: string; readonly format: Format }
   | { readonly page: SessionPage }
   | { readonly page: "account" }
@@ -16,7 +17,17 @@ export type SessionPage = "sign-in" | "register" | "forgot-password";
 /** How the player is fed. */
 export type Format = "dash" | "hls";
 
-const SINGLE = ["upload", "sign-in", "register", "forgot-password", "account", "authorize", "activate", "sso"] as const;
+const SINGLE = [
+  "upload",
+  "sign-in",
+  "register",
+  "forgot-password",
+  "account",
+  "authorize",
+  "activate",
+  "sso",
+  "sign-out",
+] as const;
 const ASSET_ID = /^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 
 /** Whether a text is an asset id as the contracts define it. */

@@ -2,10 +2,16 @@ import type { ReactElement } from "react";
 
 import { scopeWords } from "./scopes";
 
-/** What an app asks for. */
-export function ScopeList({ scopes }: { scopes: readonly string[] }): ReactElement {
+/** What an app asks for, or may do already. */
+export function ScopeList({
+  scopes,
+  label = "What it asks for",
+}: {
+  scopes: readonly string[];
+  label?: string;
+}): ReactElement {
   return (
-    <ul className="scopes" aria-label="What it asks for" data-testid="scopes">
+    <ul className="scopes" aria-label={label} data-testid="scopes">
       {scopes.map((scope) => (
         <li key={scope}>{scopeWords(scope)}</li>
       ))}

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19reelmesh/drm/v1/drm.proto\x12\x0freelmesh.drm.v1\"`\n\nContentKey\x12\x14\n\x05label\x18\x01 \x01(\tR\x05label\x12\x15\n\x06key_id\x18\x02 \x01(\x0cR\x05keyId\x12\x15\n\x03key\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01R\x03key\x12\x0e\n\x02iv\x18\x04 \x01(\x0cR\x02iv\"D\n\x0b\x43learKeyJwk\x12\x10\n\x03kty\x18\x01 \x01(\tR\x03kty\x12\x10\n\x03kid\x18\x02 \x01(\tR\x03kid\x12\x11\n\x01k\x18\x03 \x01(\tB\x03\x80\x01\x01R\x01k*\x90\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_KEY_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_KEY_ID_MALFORMED\x10\x02\x12 \n\x1c\x45RROR_REASON_KEYSTORE_LOCKED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19reelmesh/drm/v1/drm.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\nContentKey\x12\x14\n\x05label\x18\x01 \x01(\tR\x05label\x12\x15\n\x06key_id\x18\x02 \x01(\x0cR\x05keyId\x12\x15\n\x03key\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01R\x03key\x12\x0e\n\x02iv\x18\x04 \x01(\x0cR\x02iv\"D\n\x0b\x43learKeyJwk\x12\x10\n\x03kty\x18\x01 \x01(\tR\x03kty\x12\x10\n\x03kid\x18\x02 \x01(\tR\x03kid\x12\x11\n\x01k\x18\x03 \x01(\tB\x03\x80\x01\x01R\x01k\"\xc9\x01\n\x08Packager\x12\x1f\n\x0bpackager_id\x18\x01 \x01(\tR\npackagerId\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12<\n\x1asigning_certificate_sha256\x18\x03 \x01(\tR\x18signingCertificateSha256\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime*^\n\x0bKeyProtocol\x12\x1c\n\x18KEY_PROTOCOL_UNSPECIFIED\x10\x00\x12\x16\n\x12KEY_PROTOCOL_SPEKE\x10\x01\x12\x19\n\x15KEY_PROTOCOL_WIDEVINE\x10\x02*\x8f\x0b\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_KEY_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_KEY_ID_MALFORMED\x10\x02\x12 \n\x1c\x45RROR_REASON_KEYSTORE_LOCKED\x10\x03\x12\'\n#ERROR_REASON_SECURITY_LEVEL_TOO_LOW\x10\x04\x12#\n\x1f\x45RROR_REASON_OUTPUT_UNPROTECTED\x10\x05\x12$\n ERROR_REASON_OFFLINE_NOT_ALLOWED\x10\x06\x12 \n\x1c\x45RROR_REASON_LICENCE_REVOKED\x10\x07\x12\"\n\x1e\x45RROR_REASON_LICENCE_NOT_FOUND\x10\x08\x12\'\n#ERROR_REASON_LICENCE_POLICY_INVALID\x10\t\x12\"\n\x1e\x45RROR_REASON_DEVICE_NOT_PROVEN\x10\n\x12#\n\x1f\x45RROR_REASON_LICENCE_UNRECORDED\x10\x0b\x12*\n&ERROR_REASON_LICENCE_REQUEST_MALFORMED\x10\x0c\x12(\n$ERROR_REASON_FAIRPLAY_NOT_CONFIGURED\x10\x14\x12%\n!ERROR_REASON_FAIRPLAY_SPC_REFUSED\x10\x15\x12&\n\"ERROR_REASON_FAIRPLAY_SPC_REPLAYED\x10\x16\x12&\n\"ERROR_REASON_FAIRPLAY_DEVICE_UNFIT\x10\x17\x12\'\n#ERROR_REASON_KEY_SYSTEM_NOT_OFFERED\x10\x1e\x12%\n!ERROR_REASON_UPSTREAM_UNAVAILABLE\x10\x1f\x12$\n ERROR_REASON_UPSTREAM_REFUSED_US\x10 \x12(\n$ERROR_REASON_UPSTREAM_REFUSED_PLAYER\x10!\x12&\n\"ERROR_REASON_UPSTREAM_CONTRADICTED\x10\"\x12\x1d\n\x19\x45RROR_REASON_KEYS_REVOKED\x10\x32\x12%\n!ERROR_REASON_KEYSTORE_UNREACHABLE\x10\x33\x12#\n\x1f\x45RROR_REASON_ROTATION_NOT_FOUND\x10\x34\x12\"\n\x1e\x45RROR_REASON_EMERGENCY_RUNNING\x10\x35\x12\"\n\x1e\x45RROR_REASON_NOTHING_TO_ROTATE\x10\x36\x12\x1e\n\x1a\x45RROR_REASON_OPERATOR_ONLY\x10\x37\x12 \n\x1c\x45RROR_REASON_KEYSTORE_UNABLE\x10\x38\x12\x1f\n\x1b\x45RROR_REASON_ESCROW_MISSING\x10\x39\x12\x1f\n\x1b\x45RROR_REASON_ESCROW_INVALID\x10:\x12\x1d\n\x19\x45RROR_REASON_KEY_MISMATCH\x10;\x12\x1d\n\x19\x45RROR_REASON_CPIX_REFUSED\x10(\x12\x1f\n\x1b\x45RROR_REASON_CPIX_MALFORMED\x10)\x12\'\n#ERROR_REASON_CPIX_SIGNATURE_INVALID\x10*\x12%\n!ERROR_REASON_CERTIFICATE_UNUSABLE\x10+\x12+\n\'ERROR_REASON_PACKAGER_SIGNATURE_INVALID\x10,\x12)\n%ERROR_REASON_PACKAGER_REQUEST_INVALID\x10-b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTENTKEY'].fields_by_name['key']._serialized_options = b'\200\001\001'
   _globals['_CLEARKEYJWK'].fields_by_name['k']._loaded_options = None
   _globals['_CLEARKEYJWK'].fields_by_name['k']._serialized_options = b'\200\001\001'
-  _globals['_ERRORREASON']._serialized_start=215
-  _globals['_ERRORREASON']._serialized_end=359
-  _globals['_CONTENTKEY']._serialized_start=46
-  _globals['_CONTENTKEY']._serialized_end=142
-  _globals['_CLEARKEYJWK']._serialized_start=144
-  _globals['_CLEARKEYJWK']._serialized_end=212
+  _globals['_KEYPROTOCOL']._serialized_start=451
+  _globals['_KEYPROTOCOL']._serialized_end=545
+  _globals['_ERRORREASON']._serialized_start=548
+  _globals['_ERRORREASON']._serialized_end=1971
+  _globals['_CONTENTKEY']._serialized_start=79
+  _globals['_CONTENTKEY']._serialized_end=175
+  _globals['_CLEARKEYJWK']._serialized_start=177
+  _globals['_CLEARKEYJWK']._serialized_end=245
+  _globals['_PACKAGER']._serialized_start=248
+  _globals['_PACKAGER']._serialized_end=449
 # @@protoc_insertion_point(module_scope)

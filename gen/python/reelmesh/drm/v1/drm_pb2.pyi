@@ -5,6 +5,7 @@ Resources of the DRM service."""
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -16,6 +17,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _KeyProtocol:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyProtocol.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_PROTOCOL_UNSPECIFIED: _KeyProtocol.ValueType  # 0
+    """Never sent."""
+    KEY_PROTOCOL_SPEKE: _KeyProtocol.ValueType  # 1
+    """CPIX documents by SPEKE v2."""
+    KEY_PROTOCOL_WIDEVINE: _KeyProtocol.ValueType  # 2
+    """The key server API of Shaka Packager."""
+
+class KeyProtocol(_KeyProtocol, metaclass=_KeyProtocolEnumTypeWrapper):
+    """Protocol in which a packager asks for keys."""
+
+KEY_PROTOCOL_UNSPECIFIED: KeyProtocol.ValueType  # 0
+"""Never sent."""
+KEY_PROTOCOL_SPEKE: KeyProtocol.ValueType  # 1
+"""CPIX documents by SPEKE v2."""
+KEY_PROTOCOL_WIDEVINE: KeyProtocol.ValueType  # 2
+"""The key server API of Shaka Packager."""
+Global___KeyProtocol: _TypeAlias = KeyProtocol  # noqa: Y015
 
 class _ErrorReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -33,6 +58,105 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
     ERROR_REASON_KEYSTORE_LOCKED: _ErrorReason.ValueType  # 3
     """The root key cannot open the stored keys. Status FAILED_PRECONDITION. Metadata: `kek_id`."""
+    ERROR_REASON_SECURITY_LEVEL_TOO_LOW: _ErrorReason.ValueType  # 4
+    """All keys asked for are of kinds of track that need a safer decryption module than the one that asks. Status PERMISSION_DENIED.
+    Metadata: `labels` that were dropped, `least`: the least security level that would do, such as `HARDWARE`.
+    """
+    ERROR_REASON_OUTPUT_UNPROTECTED: _ErrorReason.ValueType  # 5
+    """All keys asked for are of kinds of track that must leave a device over protected outputs only, which the asking key system cannot
+    see to. Status PERMISSION_DENIED. Metadata: `labels` that were dropped, `hdcp`: the least version that would do, such as `V2_2`.
+    """
+    ERROR_REASON_OFFLINE_NOT_ALLOWED: _ErrorReason.ValueType  # 6
+    """The licence policy, the terms of the asset, or the way in which the playback was opened, allow no licence that is kept for watching
+    offline. Status PERMISSION_DENIED. Metadata: `by`: `licence_policy`, or `playback` when it was not opened as a download.
+    """
+    ERROR_REASON_LICENCE_REVOKED: _ErrorReason.ValueType  # 7
+    """The offline licence was revoked, and so is not renewed or issued again. Status PERMISSION_DENIED. Metadata: `licence_id`."""
+    ERROR_REASON_LICENCE_NOT_FOUND: _ErrorReason.ValueType  # 8
+    """There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`."""
+    ERROR_REASON_LICENCE_POLICY_INVALID: _ErrorReason.ValueType  # 9
+    """A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+    `BadRequest` says where.
+    """
+    ERROR_REASON_DEVICE_NOT_PROVEN: _ErrorReason.ValueType  # 10
+    """The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
+    was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
+    """
+    ERROR_REASON_LICENCE_UNRECORDED: _ErrorReason.ValueType  # 11
+    """No licence can be recorded now, and so none is issued: the journal's disk is full, or the database has been away for too long.
+    Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
+    """
+    ERROR_REASON_LICENCE_REQUEST_MALFORMED: _ErrorReason.ValueType  # 12
+    """The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
+    ERROR_REASON_FAIRPLAY_NOT_CONFIGURED: _ErrorReason.ValueType  # 20
+    """Something that FairPlay needs of the operator is not there, or not usable. Status FAILED_PRECONDITION. Metadata: `missing`: the file or
+    the setting.
+    """
+    ERROR_REASON_FAIRPLAY_SPC_REFUSED: _ErrorReason.ValueType  # 21
+    """The SPC gets no CKC. Status INVALID_ARGUMENT. Metadata: `status`: the number that Key Security Modules have for what is wrong, -42580 to
+    -42591 (or the one that Apple's server answered with), `kind`: its name, such as `BrokenIntegrity`.
+    """
+    ERROR_REASON_FAIRPLAY_SPC_REPLAYED: _ErrorReason.ValueType  # 22
+    """The SPC was answered before, or was made so long ago (or so far ahead) that it cannot be told. Status PERMISSION_DENIED. Metadata:
+    `status`: -42585; `why`: `replayed` or `stale`.
+    """
+    ERROR_REASON_FAIRPLAY_DEVICE_UNFIT: _ErrorReason.ValueType  # 23
+    """The device does not understand what it must hold to. Status PERMISSION_DENIED. Metadata: `condition`: `duration` or `offline`."""
+    ERROR_REASON_KEY_SYSTEM_NOT_OFFERED: _ErrorReason.ValueType  # 30
+    """The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`."""
+    ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 31
+    """The operator's licence server gives no answer that is of use, or is left alone for a while because it gave none. Status UNAVAILABLE,
+    with `retry_delay`. Metadata: `upstream`, such as `widevine`; `why`: `unreachable`, `timeout`, `busy`, `failing`, `unusable` or
+    `paused`.
+    """
+    ERROR_REASON_UPSTREAM_REFUSED_US: _ErrorReason.ValueType  # 32
+    """The operator's licence server does not take requests of this installation, such as for a wrong signature. Status FAILED_PRECONDITION.
+    Metadata: `upstream`; `status` that it answers with.
+    """
+    ERROR_REASON_UPSTREAM_REFUSED_PLAYER: _ErrorReason.ValueType  # 33
+    """The operator's licence server gives this player no licence, such as for a revoked device. Status PERMISSION_DENIED. Metadata:
+    `upstream`; `status` that it answers with.
+    """
+    ERROR_REASON_UPSTREAM_CONTRADICTED: _ErrorReason.ValueType  # 34
+    """The operator's licence server made a licence that is not what was ordered, which is withheld. Status UNAVAILABLE. Metadata: `upstream`;
+    `what` is wrong.
+    """
+    ERROR_REASON_KEYS_REVOKED: _ErrorReason.ValueType  # 50
+    """The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
+    ERROR_REASON_KEYSTORE_UNREACHABLE: _ErrorReason.ValueType  # 51
+    """What holds the root key does not answer now. Status UNAVAILABLE. No metadata."""
+    ERROR_REASON_ROTATION_NOT_FOUND: _ErrorReason.ValueType  # 52
+    """There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
+    ERROR_REASON_EMERGENCY_RUNNING: _ErrorReason.ValueType  # 53
+    """An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`."""
+    ERROR_REASON_NOTHING_TO_ROTATE: _ErrorReason.ValueType  # 54
+    """There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
+    ERROR_REASON_OPERATOR_ONLY: _ErrorReason.ValueType  # 55
+    """The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_KEYSTORE_UNABLE: _ErrorReason.ValueType  # 56
+    """The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_ESCROW_MISSING: _ErrorReason.ValueType  # 57
+    """There is no escrow. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_ESCROW_INVALID: _ErrorReason.ValueType  # 58
+    """The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT. No metadata."""
+    ERROR_REASON_KEY_MISMATCH: _ErrorReason.ValueType  # 59
+    """A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
+    ERROR_REASON_CPIX_REFUSED: _ErrorReason.ValueType  # 40
+    """A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it."""
+    ERROR_REASON_CPIX_MALFORMED: _ErrorReason.ValueType  # 41
+    """What should be a CPIX document is no XML, has a DTD, is too deep or too large, or breaks the schema. Status INVALID_ARGUMENT.
+    Metadata: `words`.
+    """
+    ERROR_REASON_CPIX_SIGNATURE_INVALID: _ErrorReason.ValueType  # 42
+    """The signature of a CPIX document is not good, does not cover all of it, or is of nobody whom the organisation named. Status
+    PERMISSION_DENIED. Metadata: `words`.
+    """
+    ERROR_REASON_CERTIFICATE_UNUSABLE: _ErrorReason.ValueType  # 43
+    """A certificate cannot be read, or its key is not of a kind that is taken. Status INVALID_ARGUMENT. Metadata: `words`."""
+    ERROR_REASON_PACKAGER_SIGNATURE_INVALID: _ErrorReason.ValueType  # 44
+    """No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata."""
+    ERROR_REASON_PACKAGER_REQUEST_INVALID: _ErrorReason.ValueType  # 45
+    """A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -50,6 +174,105 @@ ERROR_REASON_KEY_ID_MALFORMED: ErrorReason.ValueType  # 2
 """A key id is not base64url of 16 bytes, or not 32 hex digits. Status INVALID_ARGUMENT. Metadata: `kid`."""
 ERROR_REASON_KEYSTORE_LOCKED: ErrorReason.ValueType  # 3
 """The root key cannot open the stored keys. Status FAILED_PRECONDITION. Metadata: `kek_id`."""
+ERROR_REASON_SECURITY_LEVEL_TOO_LOW: ErrorReason.ValueType  # 4
+"""All keys asked for are of kinds of track that need a safer decryption module than the one that asks. Status PERMISSION_DENIED.
+Metadata: `labels` that were dropped, `least`: the least security level that would do, such as `HARDWARE`.
+"""
+ERROR_REASON_OUTPUT_UNPROTECTED: ErrorReason.ValueType  # 5
+"""All keys asked for are of kinds of track that must leave a device over protected outputs only, which the asking key system cannot
+see to. Status PERMISSION_DENIED. Metadata: `labels` that were dropped, `hdcp`: the least version that would do, such as `V2_2`.
+"""
+ERROR_REASON_OFFLINE_NOT_ALLOWED: ErrorReason.ValueType  # 6
+"""The licence policy, the terms of the asset, or the way in which the playback was opened, allow no licence that is kept for watching
+offline. Status PERMISSION_DENIED. Metadata: `by`: `licence_policy`, or `playback` when it was not opened as a download.
+"""
+ERROR_REASON_LICENCE_REVOKED: ErrorReason.ValueType  # 7
+"""The offline licence was revoked, and so is not renewed or issued again. Status PERMISSION_DENIED. Metadata: `licence_id`."""
+ERROR_REASON_LICENCE_NOT_FOUND: ErrorReason.ValueType  # 8
+"""There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`."""
+ERROR_REASON_LICENCE_POLICY_INVALID: ErrorReason.ValueType  # 9
+"""A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+`BadRequest` says where.
+"""
+ERROR_REASON_DEVICE_NOT_PROVEN: ErrorReason.ValueType  # 10
+"""The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
+was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
+"""
+ERROR_REASON_LICENCE_UNRECORDED: ErrorReason.ValueType  # 11
+"""No licence can be recorded now, and so none is issued: the journal's disk is full, or the database has been away for too long.
+Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
+"""
+ERROR_REASON_LICENCE_REQUEST_MALFORMED: ErrorReason.ValueType  # 12
+"""The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`."""
+ERROR_REASON_FAIRPLAY_NOT_CONFIGURED: ErrorReason.ValueType  # 20
+"""Something that FairPlay needs of the operator is not there, or not usable. Status FAILED_PRECONDITION. Metadata: `missing`: the file or
+the setting.
+"""
+ERROR_REASON_FAIRPLAY_SPC_REFUSED: ErrorReason.ValueType  # 21
+"""The SPC gets no CKC. Status INVALID_ARGUMENT. Metadata: `status`: the number that Key Security Modules have for what is wrong, -42580 to
+-42591 (or the one that Apple's server answered with), `kind`: its name, such as `BrokenIntegrity`.
+"""
+ERROR_REASON_FAIRPLAY_SPC_REPLAYED: ErrorReason.ValueType  # 22
+"""The SPC was answered before, or was made so long ago (or so far ahead) that it cannot be told. Status PERMISSION_DENIED. Metadata:
+`status`: -42585; `why`: `replayed` or `stale`.
+"""
+ERROR_REASON_FAIRPLAY_DEVICE_UNFIT: ErrorReason.ValueType  # 23
+"""The device does not understand what it must hold to. Status PERMISSION_DENIED. Metadata: `condition`: `duration` or `offline`."""
+ERROR_REASON_KEY_SYSTEM_NOT_OFFERED: ErrorReason.ValueType  # 30
+"""The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`."""
+ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 31
+"""The operator's licence server gives no answer that is of use, or is left alone for a while because it gave none. Status UNAVAILABLE,
+with `retry_delay`. Metadata: `upstream`, such as `widevine`; `why`: `unreachable`, `timeout`, `busy`, `failing`, `unusable` or
+`paused`.
+"""
+ERROR_REASON_UPSTREAM_REFUSED_US: ErrorReason.ValueType  # 32
+"""The operator's licence server does not take requests of this installation, such as for a wrong signature. Status FAILED_PRECONDITION.
+Metadata: `upstream`; `status` that it answers with.
+"""
+ERROR_REASON_UPSTREAM_REFUSED_PLAYER: ErrorReason.ValueType  # 33
+"""The operator's licence server gives this player no licence, such as for a revoked device. Status PERMISSION_DENIED. Metadata:
+`upstream`; `status` that it answers with.
+"""
+ERROR_REASON_UPSTREAM_CONTRADICTED: ErrorReason.ValueType  # 34
+"""The operator's licence server made a licence that is not what was ordered, which is withheld. Status UNAVAILABLE. Metadata: `upstream`;
+`what` is wrong.
+"""
+ERROR_REASON_KEYS_REVOKED: ErrorReason.ValueType  # 50
+"""The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`."""
+ERROR_REASON_KEYSTORE_UNREACHABLE: ErrorReason.ValueType  # 51
+"""What holds the root key does not answer now. Status UNAVAILABLE. No metadata."""
+ERROR_REASON_ROTATION_NOT_FOUND: ErrorReason.ValueType  # 52
+"""There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`."""
+ERROR_REASON_EMERGENCY_RUNNING: ErrorReason.ValueType  # 53
+"""An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`."""
+ERROR_REASON_NOTHING_TO_ROTATE: ErrorReason.ValueType  # 54
+"""There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named."""
+ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 55
+"""The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_KEYSTORE_UNABLE: ErrorReason.ValueType  # 56
+"""The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_ESCROW_MISSING: ErrorReason.ValueType  # 57
+"""There is no escrow. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_ESCROW_INVALID: ErrorReason.ValueType  # 58
+"""The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT. No metadata."""
+ERROR_REASON_KEY_MISMATCH: ErrorReason.ValueType  # 59
+"""A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`."""
+ERROR_REASON_CPIX_REFUSED: ErrorReason.ValueType  # 40
+"""A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it."""
+ERROR_REASON_CPIX_MALFORMED: ErrorReason.ValueType  # 41
+"""What should be a CPIX document is no XML, has a DTD, is too deep or too large, or breaks the schema. Status INVALID_ARGUMENT.
+Metadata: `words`.
+"""
+ERROR_REASON_CPIX_SIGNATURE_INVALID: ErrorReason.ValueType  # 42
+"""The signature of a CPIX document is not good, does not cover all of it, or is of nobody whom the organisation named. Status
+PERMISSION_DENIED. Metadata: `words`.
+"""
+ERROR_REASON_CERTIFICATE_UNUSABLE: ErrorReason.ValueType  # 43
+"""A certificate cannot be read, or its key is not of a kind that is taken. Status INVALID_ARGUMENT. Metadata: `words`."""
+ERROR_REASON_PACKAGER_SIGNATURE_INVALID: ErrorReason.ValueType  # 44
+"""No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata."""
+ERROR_REASON_PACKAGER_REQUEST_INVALID: ErrorReason.ValueType  # 45
+"""A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -117,3 +340,39 @@ class ClearKeyJwk(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClearKeyJwk: _TypeAlias = ClearKeyJwk  # noqa: Y015
+
+@_typing.final
+class Packager(_message.Message):
+    """A packager outside of the mesh that may sign requests for keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGER_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    SIGNING_CERTIFICATE_SHA256_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    packager_id: _builtins.str
+    """Its id, `pkr_…`; the packager gives it as `--signer`."""
+    display_name: _builtins.str
+    """Name to show."""
+    signing_certificate_sha256: _builtins.str
+    """SHA-256 of the certificate that its CPIX documents are signed with, 64 hex digits; empty when it has none."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    def __init__(
+        self,
+        *,
+        packager_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        signing_certificate_sha256: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "packager_id", b"packager_id", "signing_certificate_sha256", b"signing_certificate_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Packager: _TypeAlias = Packager  # noqa: Y015

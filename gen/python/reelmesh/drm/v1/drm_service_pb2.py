@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from reelmesh.drm.v1 import drm_pb2 as reelmesh_dot_drm_dot_v1_dot_drm__pb2
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!reelmesh/drm/v1/drm_service.proto\x12\x0freelmesh.drm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x19reelmesh/drm/v1/drm.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xf8\x01\n\x18\x43reateContentKeysRequest\x12Q\n\x0forganisation_id\x18\x01 \x01(\tB(\xbaH%r#2!^org_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0eorganisationId\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12@\n\x06labels\x18\x03 \x03(\tB(\xbaH%\x92\x01\"\x08\x01\x10\x10\x18\x01\"\x1ar\x18\x32\x16^[A-Z][A-Z0-9_]{0,31}$R\x06labels\"L\n\x19\x43reateContentKeysResponse\x12/\n\x04keys\x18\x01 \x03(\x0b\x32\x1b.reelmesh.drm.v1.ContentKeyR\x04keys\"\xdb\x01\n\x1bIssueClearKeyLicenceRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12$\n\x04kids\x18\x03 \x03(\tB\x10\xbaH\r\x92\x01\n\x08\x01\x10 \"\x04r\x02\x18@R\x04kids\x12&\n\x04type\x18\x04 \x01(\tB\x12\xbaH\x0fr\rR\x00R\ttemporaryR\x04type\"d\n\x1cIssueClearKeyLicenceResponse\x12\x30\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.reelmesh.drm.v1.ClearKeyJwkR\x04keys\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\"\xb0\x01\n\x10GetHlsKeyRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12,\n\x06key_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x05keyId\"@\n\x11GetHlsKeyResponse\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x03key2\xd6\x03\n\nDrmService\x12\x80\x01\n\x11\x43reateContentKeys\x12).reelmesh.drm.v1.CreateContentKeysRequest\x1a*.reelmesh.drm.v1.CreateContentKeysResponse\"\x14\x90\x02\x02\xca\xa3\"\r\x1a\x0b\n\tpackaging\x12\xb2\x01\n\x14IssueClearKeyLicence\x12,.reelmesh.drm.v1.IssueClearKeyLicenceRequest\x1a-.reelmesh.drm.v1.IssueClearKeyLicenceResponse\"=\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02.\")/p/{ticket}/{package_id}/licence/clearkey:\x01*\x12\x8f\x01\n\tGetHlsKey\x12!.reelmesh.drm.v1.GetHlsKeyRequest\x1a\".reelmesh.drm.v1.GetHlsKeyResponse\";\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02,\x12%/p/{ticket}/{package_id}/key/{key_id}b\x03keyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!reelmesh/drm/v1/drm_service.proto\x12\x0freelmesh.drm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19reelmesh/drm/v1/drm.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xf8\x01\n\x18\x43reateContentKeysRequest\x12Q\n\x0forganisation_id\x18\x01 \x01(\tB(\xbaH%r#2!^org_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0eorganisationId\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12@\n\x06labels\x18\x03 \x03(\tB(\xbaH%\x92\x01\"\x08\x01\x10\x10\x18\x01\"\x1ar\x18\x32\x16^[A-Z][A-Z0-9_]{0,31}$R\x06labels\"L\n\x19\x43reateContentKeysResponse\x12/\n\x04keys\x18\x01 \x03(\x0b\x32\x1b.reelmesh.drm.v1.ContentKeyR\x04keys\"\xa7\x02\n\x1bIssueClearKeyLicenceRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12$\n\x04kids\x18\x03 \x03(\tB\x10\xbaH\r\x92\x01\n\x08\x01\x10 \"\x04r\x02\x18@R\x04kids\x12&\n\x04type\x18\x04 \x01(\tB\x12\xbaH\x0fr\rR\x00R\ttemporaryR\x04type\x12J\n\nrenewal_of\x18\x05 \x01(\tB+\xbaH(r&2$^(lic_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\trenewalOf\"\xfb\x01\n\x1cIssueClearKeyLicenceResponse\x12\x30\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.reelmesh.drm.v1.ClearKeyJwkR\x04keys\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x1d\n\nlicence_id\x18\x03 \x01(\tR\tlicenceId\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x39\n\nrenew_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trenewTime\"\xb0\x01\n\x10GetHlsKeyRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12,\n\x06key_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x05keyId\"@\n\x11GetHlsKeyResponse\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x03key2\xc7\x03\n\nDrmService\x12\x80\x01\n\x11\x43reateContentKeys\x12).reelmesh.drm.v1.CreateContentKeysRequest\x1a*.reelmesh.drm.v1.CreateContentKeysResponse\"\x14\x90\x02\x02\xca\xa3\"\r\x1a\x0b\n\tpackaging\x12\xa3\x01\n\x14IssueClearKeyLicence\x12,.reelmesh.drm.v1.IssueClearKeyLicenceRequest\x1a-.reelmesh.drm.v1.IssueClearKeyLicenceResponse\".\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/licences:issueClearKey:\x01*\x12\x8f\x01\n\tGetHlsKey\x12!.reelmesh.drm.v1.GetHlsKeyRequest\x1a\".reelmesh.drm.v1.GetHlsKeyResponse\";\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02,\x12%/p/{ticket}/{package_id}/key/{key_id}b\x03keyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +51,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUECLEARKEYLICENCEREQUEST'].fields_by_name['kids']._serialized_options = b'\272H\r\222\001\n\010\001\020 \"\004r\002\030@'
   _globals['_ISSUECLEARKEYLICENCEREQUEST'].fields_by_name['type']._loaded_options = None
   _globals['_ISSUECLEARKEYLICENCEREQUEST'].fields_by_name['type']._serialized_options = b'\272H\017r\rR\000R\ttemporary'
+  _globals['_ISSUECLEARKEYLICENCEREQUEST'].fields_by_name['renewal_of']._loaded_options = None
+  _globals['_ISSUECLEARKEYLICENCEREQUEST'].fields_by_name['renewal_of']._serialized_options = b'\272H(r&2$^(lic_[0-7][0-9a-hjkmnp-tv-z]{25})?$'
   _globals['_GETHLSKEYREQUEST'].fields_by_name['ticket']._loaded_options = None
   _globals['_GETHLSKEYREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200 '
   _globals['_GETHLSKEYREQUEST'].fields_by_name['package_id']._loaded_options = None
@@ -61,21 +64,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DRMSERVICE'].methods_by_name['CreateContentKeys']._loaded_options = None
   _globals['_DRMSERVICE'].methods_by_name['CreateContentKeys']._serialized_options = b'\220\002\002\312\243\"\r\032\013\n\tpackaging'
   _globals['_DRMSERVICE'].methods_by_name['IssueClearKeyLicence']._loaded_options = None
-  _globals['_DRMSERVICE'].methods_by_name['IssueClearKeyLicence']._serialized_options = b'\220\002\002\312\243\"\002\020\001\202\323\344\223\002.\")/p/{ticket}/{package_id}/licence/clearkey:\001*'
+  _globals['_DRMSERVICE'].methods_by_name['IssueClearKeyLicence']._serialized_options = b'\220\002\002\312\243\"\002\020\001\202\323\344\223\002\037\"\032/v1/licences:issueClearKey:\001*'
   _globals['_DRMSERVICE'].methods_by_name['GetHlsKey']._loaded_options = None
   _globals['_DRMSERVICE'].methods_by_name['GetHlsKey']._serialized_options = b'\220\002\002\312\243\"\002\020\001\202\323\344\223\002,\022%/p/{ticket}/{package_id}/key/{key_id}b\003key'
-  _globals['_CREATECONTENTKEYSREQUEST']._serialized_start=198
-  _globals['_CREATECONTENTKEYSREQUEST']._serialized_end=446
-  _globals['_CREATECONTENTKEYSRESPONSE']._serialized_start=448
-  _globals['_CREATECONTENTKEYSRESPONSE']._serialized_end=524
-  _globals['_ISSUECLEARKEYLICENCEREQUEST']._serialized_start=527
-  _globals['_ISSUECLEARKEYLICENCEREQUEST']._serialized_end=746
-  _globals['_ISSUECLEARKEYLICENCERESPONSE']._serialized_start=748
-  _globals['_ISSUECLEARKEYLICENCERESPONSE']._serialized_end=848
-  _globals['_GETHLSKEYREQUEST']._serialized_start=851
-  _globals['_GETHLSKEYREQUEST']._serialized_end=1027
-  _globals['_GETHLSKEYRESPONSE']._serialized_start=1029
-  _globals['_GETHLSKEYRESPONSE']._serialized_end=1093
-  _globals['_DRMSERVICE']._serialized_start=1096
-  _globals['_DRMSERVICE']._serialized_end=1566
+  _globals['_CREATECONTENTKEYSREQUEST']._serialized_start=231
+  _globals['_CREATECONTENTKEYSREQUEST']._serialized_end=479
+  _globals['_CREATECONTENTKEYSRESPONSE']._serialized_start=481
+  _globals['_CREATECONTENTKEYSRESPONSE']._serialized_end=557
+  _globals['_ISSUECLEARKEYLICENCEREQUEST']._serialized_start=560
+  _globals['_ISSUECLEARKEYLICENCEREQUEST']._serialized_end=855
+  _globals['_ISSUECLEARKEYLICENCERESPONSE']._serialized_start=858
+  _globals['_ISSUECLEARKEYLICENCERESPONSE']._serialized_end=1109
+  _globals['_GETHLSKEYREQUEST']._serialized_start=1112
+  _globals['_GETHLSKEYREQUEST']._serialized_end=1288
+  _globals['_GETHLSKEYRESPONSE']._serialized_start=1290
+  _globals['_GETHLSKEYRESPONSE']._serialized_end=1354
+  _globals['_DRMSERVICE']._serialized_start=1357
+  _globals['_DRMSERVICE']._serialized_end=1812
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from reelmesh.drm.v1 import drm_pb2 as _drm_pb2
 import builtins as _builtins
@@ -86,12 +87,15 @@ class IssueClearKeyLicenceRequest(_message.Message):
     PACKAGE_ID_FIELD_NUMBER: _builtins.int
     KIDS_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
+    RENEWAL_OF_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
     """Playback ticket (a JSON Web Token)."""
     package_id: _builtins.str
     """Package whose keys are asked for."""
     type: _builtins.str
     """Session type that the player asks for: `temporary` or absent. Nothing else is offered."""
+    renewal_of: _builtins.str
+    """Licence that is renewed; empty when none is."""
     @_builtins.property
     def kids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Key ids, base64url without padding."""
@@ -103,10 +107,11 @@ class IssueClearKeyLicenceRequest(_message.Message):
         package_id: _builtins.str = ...,
         kids: _abc.Iterable[_builtins.str] | None = ...,
         type: _builtins.str = ...,
+        renewal_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kids", b"kids", "package_id", b"package_id", "ticket", b"ticket", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kids", b"kids", "package_id", b"package_id", "renewal_of", b"renewal_of", "ticket", b"ticket", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,21 +125,37 @@ class IssueClearKeyLicenceResponse(_message.Message):
 
     KEYS_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
+    LICENCE_ID_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RENEW_TIME_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """Always `temporary`."""
+    licence_id: _builtins.str
+    """Id of the licence, `lic_` and a TypeID suffix."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[_drm_pb2.ClearKeyJwk]:
         """Keys of the licence, a JSON Web Key Set."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends at the latest."""
+
+    @_builtins.property
+    def renew_time(self) -> _timestamp_pb2.Timestamp:
+        """When to ask for it again. Absent when the policy does not say."""
 
     def __init__(
         self,
         *,
         keys: _abc.Iterable[_drm_pb2.ClearKeyJwk] | None = ...,
         type: _builtins.str = ...,
+        licence_id: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        renew_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "renew_time", b"renew_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "keys", b"keys", "licence_id", b"licence_id", "renew_time", b"renew_time", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -65,8 +65,9 @@ class DrmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueClearKeyLicence(self, request, context):
-        """Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1). The credential is the playback ticket in the path.
-        Keys that the session is not entitled to are left out; when none remains the call is refused.
+        """Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1) by gRPC; browsers have LicencesService.AcquireClearKeyLicence.
+        The credential is the playback ticket in the request. Keys that the session is not entitled to, or that the licence policy gives to
+        safer players only, are left out; when none remains the call is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,8 +38,9 @@ class DrmServiceStub:
     key, so asking again is safe.
     """
     IssueClearKeyLicence: _grpc.UnaryUnaryMultiCallable[_drm_service_pb2.IssueClearKeyLicenceRequest, _drm_service_pb2.IssueClearKeyLicenceResponse]
-    """Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1). The credential is the playback ticket in the path.
-    Keys that the session is not entitled to are left out; when none remains the call is refused.
+    """Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1) by gRPC; browsers have LicencesService.AcquireClearKeyLicence.
+    The credential is the playback ticket in the request. Keys that the session is not entitled to, or that the licence policy gives to
+    safer players only, are left out; when none remains the call is refused.
     """
     GetHlsKey: _grpc.UnaryUnaryMultiCallable[_drm_service_pb2.GetHlsKeyRequest, _drm_service_pb2.GetHlsKeyResponse]
     """Returns one key as 16 raw bytes, for HLS players that fetch keys themselves (EXT-X-KEY with KEYFORMAT "identity", RFC 8216
@@ -56,8 +57,9 @@ class DrmServiceAsyncStub(DrmServiceStub):
     key, so asking again is safe.
     """
     IssueClearKeyLicence: _aio.UnaryUnaryMultiCallable[_drm_service_pb2.IssueClearKeyLicenceRequest, _drm_service_pb2.IssueClearKeyLicenceResponse]  # type: ignore[assignment]
-    """Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1). The credential is the playback ticket in the path.
-    Keys that the session is not entitled to are left out; when none remains the call is refused.
+    """Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1) by gRPC; browsers have LicencesService.AcquireClearKeyLicence.
+    The credential is the playback ticket in the request. Keys that the session is not entitled to, or that the licence policy gives to
+    safer players only, are left out; when none remains the call is refused.
     """
     GetHlsKey: _aio.UnaryUnaryMultiCallable[_drm_service_pb2.GetHlsKeyRequest, _drm_service_pb2.GetHlsKeyResponse]  # type: ignore[assignment]
     """Returns one key as 16 raw bytes, for HLS players that fetch keys themselves (EXT-X-KEY with KEYFORMAT "identity", RFC 8216
@@ -83,8 +85,9 @@ class DrmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _drm_service_pb2.IssueClearKeyLicenceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_drm_service_pb2.IssueClearKeyLicenceResponse, _abc.Awaitable[_drm_service_pb2.IssueClearKeyLicenceResponse]]:
-        """Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1). The credential is the playback ticket in the path.
-        Keys that the session is not entitled to are left out; when none remains the call is refused.
+        """Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1) by gRPC; browsers have LicencesService.AcquireClearKeyLicence.
+        The credential is the playback ticket in the request. Keys that the session is not entitled to, or that the licence policy gives to
+        safer players only, are left out; when none remains the call is refused.
         """
 
     @_abc_1.abstractmethod

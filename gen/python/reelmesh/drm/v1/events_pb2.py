@@ -23,15 +23,39 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from reelmesh.drm.v1 import drm_pb2 as reelmesh_dot_drm_dot_v1_dot_drm__pb2
+from reelmesh.drm.v1 import licences_pb2 as reelmesh_dot_drm_dot_v1_dot_licences__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/drm/v1/events.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\rLicenceIssued\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x04 \x01(\tR\tkeySystem\x12\x39\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creelmesh/drm/v1/events.proto\x12\x0freelmesh.drm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19reelmesh/drm/v1/drm.proto\x1a\x1ereelmesh/drm/v1/licences.proto\"\xce\x04\n\rLicenceIssued\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x04 \x01(\tR\tkeySystem\x12\x39\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTime\x12\x1d\n\nlicence_id\x18\x06 \x01(\tR\tlicenceId\x12\'\n\x0forganisation_id\x18\x07 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x08 \x01(\tR\x08viewerId\x12\x1b\n\tdevice_id\x18\t \x01(\tR\x08\x64\x65viceId\x12\x45\n\x0esecurity_level\x18\n \x01(\x0e\x32\x1e.reelmesh.drm.v1.SecurityLevelR\rsecurityLevel\x12\x18\n\x07offline\x18\x0b \x01(\x08R\x07offline\x12%\n\x0epolicy_version\x18\x0c \x01(\x05R\rpolicyVersion\x12\x1d\n\nrenewal_of\x18\r \x01(\tR\trenewalOf\x12;\n\x0b\x65xpire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12&\n\x0f\x64ropped_key_ids\x18\x0f \x03(\tR\rdroppedKeyIds\"\xaa\x03\n\x0eLicenceRefused\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1d\n\npackage_id\x18\x03 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x04 \x03(\tR\x06keyIds\x12\x1d\n\nkey_system\x18\x05 \x01(\tR\tkeySystem\x12\x45\n\x0esecurity_level\x18\x06 \x01(\x0e\x32\x1e.reelmesh.drm.v1.SecurityLevelR\rsecurityLevel\x12#\n\rreason_domain\x18\x07 \x01(\tR\x0creasonDomain\x12\x16\n\x06reason\x18\x08 \x01(\tR\x06reason\x12;\n\x0brefuse_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrefuseTime\x12\x1b\n\tviewer_id\x18\n \x01(\tR\x08viewerId\x12\x1b\n\tdevice_id\x18\x0b \x01(\tR\x08\x64\x65viceId\"\xac\x02\n\x15OfflineLicenceRevoked\x12\x1d\n\nlicence_id\x18\x01 \x01(\tR\tlicenceId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1d\n\nsession_id\x18\x03 \x01(\tR\tsessionId\x12\x1d\n\npackage_id\x18\x04 \x01(\tR\tpackageId\x12\x1b\n\tviewer_id\x18\x05 \x01(\tR\x08viewerId\x12\x1b\n\tdevice_id\x18\x06 \x01(\tR\x08\x64\x65viceId\x12\x16\n\x06\x61uthor\x18\x07 \x01(\tR\x06\x61uthor\x12;\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"w\n\x14LicencePolicyUpdated\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x36\n\x06policy\x18\x02 \x01(\x0b\x32\x1e.reelmesh.drm.v1.LicencePolicyR\x06policy\"\xe5\x01\n\x12KeyRotationStarted\x12\x1f\n\x0brotation_id\x18\x01 \x01(\tR\nrotationId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\temergency\x18\x03 \x01(\x08R\temergency\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n\x05\x61\x63tor\x18\x05 \x01(\tR\x05\x61\x63tor\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\"\xa1\x01\n\x14KeyRotationCompleted\x12\x1f\n\x0brotation_id\x18\x01 \x01(\tR\nrotationId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12?\n\rcomplete_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x63ompleteTime\"\xbe\x01\n\x14RepackagingRequested\x12\x1f\n\x0brotation_id\x18\x01 \x01(\tR\nrotationId\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12=\n\x0crequest_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0brequestTime\"\xca\x01\n\x12\x43ontentKeysRevoked\x12\x1d\n\npackage_id\x18\x01 \x01(\tR\tpackageId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12;\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\xdc\x02\n\x13\x43ontentKeysProvided\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12(\n\x10keyed_content_id\x18\x02 \x01(\tR\x0ekeyedContentId\x12\x1d\n\ncontent_id\x18\x03 \x01(\tR\tcontentId\x12\x17\n\x07key_ids\x18\x04 \x03(\tR\x06keyIds\x12\x38\n\x08protocol\x18\x05 \x01(\x0e\x32\x1c.reelmesh.drm.v1.KeyProtocolR\x08protocol\x12\x14\n\x05\x61\x63tor\x18\x06 \x01(\tR\x05\x61\x63tor\x12+\n\x11recipient_sha256s\x18\x07 \x03(\tR\x10recipientSha256s\x12=\n\x0cprovide_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bprovideTime\"\xae\x01\n\x0fPackagerCreated\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1f\n\x0bpackager_id\x18\x02 \x01(\tR\npackagerId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xae\x01\n\x0fPackagerDeleted\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1f\n\x0bpackager_id\x18\x02 \x01(\tR\npackagerId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x64\x65lete_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTime\"\xda\x01\n\x13KeyedContentDeleted\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12(\n\x10keyed_content_id\x18\x02 \x01(\tR\x0ekeyedContentId\x12\x1d\n\ncontent_id\x18\x03 \x01(\tR\tcontentId\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x64\x65lete_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.drm.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LICENCEISSUED']._serialized_start=83
-  _globals['_LICENCEISSUED']._serialized_end=275
+  _globals['_LICENCEISSUED']._serialized_start=142
+  _globals['_LICENCEISSUED']._serialized_end=732
+  _globals['_LICENCEREFUSED']._serialized_start=735
+  _globals['_LICENCEREFUSED']._serialized_end=1161
+  _globals['_OFFLINELICENCEREVOKED']._serialized_start=1164
+  _globals['_OFFLINELICENCEREVOKED']._serialized_end=1464
+  _globals['_LICENCEPOLICYUPDATED']._serialized_start=1466
+  _globals['_LICENCEPOLICYUPDATED']._serialized_end=1585
+  _globals['_KEYROTATIONSTARTED']._serialized_start=1588
+  _globals['_KEYROTATIONSTARTED']._serialized_end=1817
+  _globals['_KEYROTATIONCOMPLETED']._serialized_start=1820
+  _globals['_KEYROTATIONCOMPLETED']._serialized_end=1981
+  _globals['_REPACKAGINGREQUESTED']._serialized_start=1984
+  _globals['_REPACKAGINGREQUESTED']._serialized_end=2174
+  _globals['_CONTENTKEYSREVOKED']._serialized_start=2177
+  _globals['_CONTENTKEYSREVOKED']._serialized_end=2379
+  _globals['_CONTENTKEYSPROVIDED']._serialized_start=2382
+  _globals['_CONTENTKEYSPROVIDED']._serialized_end=2730
+  _globals['_PACKAGERCREATED']._serialized_start=2733
+  _globals['_PACKAGERCREATED']._serialized_end=2907
+  _globals['_PACKAGERDELETED']._serialized_start=2910
+  _globals['_PACKAGERDELETED']._serialized_end=3084
+  _globals['_KEYEDCONTENTDELETED']._serialized_start=3087
+  _globals['_KEYEDCONTENTDELETED']._serialized_end=3305
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from reelmesh.drm.v1 import drm_pb2 as _drm_pb2
+from reelmesh.drm.v1 import licences_pb2 as _licences_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -30,12 +32,38 @@ class LicenceIssued(_message.Message):
     KEY_IDS_FIELD_NUMBER: _builtins.int
     KEY_SYSTEM_FIELD_NUMBER: _builtins.int
     ISSUE_TIME_FIELD_NUMBER: _builtins.int
+    LICENCE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    SECURITY_LEVEL_FIELD_NUMBER: _builtins.int
+    OFFLINE_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    RENEWAL_OF_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    DROPPED_KEY_IDS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Playback session that asked."""
     package_id: _builtins.str
     """Package whose keys were given."""
     key_system: _builtins.str
     """Key system, such as `org.w3.clearkey` or `hls.identity`."""
+    licence_id: _builtins.str
+    """Id of the licence, `lic_` and a TypeID suffix."""
+    organisation_id: _builtins.str
+    """Owning organisation of the package."""
+    viewer_id: _builtins.str
+    """Who watches; empty when it was not said, or could not be looked up."""
+    device_id: _builtins.str
+    """Registered device; empty when the playback names none."""
+    security_level: _licences_pb2.SecurityLevel.ValueType
+    """Level of the decryption module."""
+    offline: _builtins.bool
+    """Whether it may be kept for watching offline."""
+    policy_version: _builtins.int
+    """Version of the licence policy that it was issued by."""
+    renewal_of: _builtins.str
+    """Licence that it renewed; empty when it was no renewal."""
     @_builtins.property
     def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Key ids given, 32 lower-case hex digits each."""
@@ -43,6 +71,14 @@ class LicenceIssued(_message.Message):
     @_builtins.property
     def issue_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends at the latest."""
+
+    @_builtins.property
+    def dropped_key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids that were asked for and left out, because the policy gives keys of their kind to safer players only."""
 
     def __init__(
         self,
@@ -52,11 +88,491 @@ class LicenceIssued(_message.Message):
         key_ids: _abc.Iterable[_builtins.str] | None = ...,
         key_system: _builtins.str = ...,
         issue_time: _timestamp_pb2.Timestamp | None = ...,
+        licence_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        security_level: _licences_pb2.SecurityLevel.ValueType = ...,
+        offline: _builtins.bool = ...,
+        policy_version: _builtins.int = ...,
+        renewal_of: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        dropped_key_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["issue_time", b"issue_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "issue_time", b"issue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["issue_time", b"issue_time", "key_ids", b"key_ids", "key_system", b"key_system", "package_id", b"package_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "dropped_key_ids", b"dropped_key_ids", "expire_time", b"expire_time", "issue_time", b"issue_time", "key_ids", b"key_ids", "key_system", b"key_system", "licence_id", b"licence_id", "offline", b"offline", "organisation_id", b"organisation_id", "package_id", b"package_id", "policy_version", b"policy_version", "renewal_of", b"renewal_of", "security_level", b"security_level", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LicenceIssued: _TypeAlias = LicenceIssued  # noqa: Y015
+
+@_typing.final
+class LicenceRefused(_message.Message):
+    """A player with a good ticket got no licence. Subject `reelmesh.drm.v1.LicenceRefused`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    KEY_SYSTEM_FIELD_NUMBER: _builtins.int
+    SECURITY_LEVEL_FIELD_NUMBER: _builtins.int
+    REASON_DOMAIN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REFUSE_TIME_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Playback session that asked."""
+    organisation_id: _builtins.str
+    """Owning organisation of the session."""
+    package_id: _builtins.str
+    """Package whose keys were asked for."""
+    key_system: _builtins.str
+    """Key system, such as `org.w3.clearkey`."""
+    security_level: _licences_pb2.SecurityLevel.ValueType
+    """Level of the decryption module."""
+    reason_domain: _builtins.str
+    """Domain of the reason, such as `policy.reelmesh`."""
+    reason: _builtins.str
+    """Reason, such as `SESSION_REVOKED`."""
+    viewer_id: _builtins.str
+    """Who watches; empty when it was not said, or was not looked up."""
+    device_id: _builtins.str
+    """Registered device; empty as above."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids asked for, 32 lower-case hex digits each; empty for all of the package."""
+
+    @_builtins.property
+    def refuse_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        key_system: _builtins.str = ...,
+        security_level: _licences_pb2.SecurityLevel.ValueType = ...,
+        reason_domain: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        refuse_time: _timestamp_pb2.Timestamp | None = ...,
+        viewer_id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refuse_time", b"refuse_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "key_ids", b"key_ids", "key_system", b"key_system", "organisation_id", b"organisation_id", "package_id", b"package_id", "reason", b"reason", "reason_domain", b"reason_domain", "refuse_time", b"refuse_time", "security_level", b"security_level", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LicenceRefused: _TypeAlias = LicenceRefused  # noqa: Y015
+
+@_typing.final
+class OfflineLicenceRevoked(_message.Message):
+    """An offline licence was revoked. Subject `reelmesh.drm.v1.OfflineLicenceRevoked`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LICENCE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    licence_id: _builtins.str
+    """Id of the licence that was issued first."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    session_id: _builtins.str
+    """Playback it was issued for."""
+    package_id: _builtins.str
+    """Package whose keys it holds."""
+    viewer_id: _builtins.str
+    """Who watches."""
+    device_id: _builtins.str
+    """Registered device."""
+    author: _builtins.str
+    """Who revoked it, such as `user/usr_…`."""
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        licence_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        author: _builtins.str = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revoke_time", b"revoke_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "device_id", b"device_id", "licence_id", b"licence_id", "organisation_id", b"organisation_id", "package_id", b"package_id", "revoke_time", b"revoke_time", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfflineLicenceRevoked: _TypeAlias = OfflineLicenceRevoked  # noqa: Y015
+
+@_typing.final
+class LicencePolicyUpdated(_message.Message):
+    """An organisation changed its licence policy. Subject `reelmesh.drm.v1.LicencePolicyUpdated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """The organisation."""
+    @_builtins.property
+    def policy(self) -> _licences_pb2.LicencePolicy:
+        """The new version."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        policy: _licences_pb2.LicencePolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation_id", b"organisation_id", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LicencePolicyUpdated: _TypeAlias = LicencePolicyUpdated  # noqa: Y015
+
+@_typing.final
+class KeyRotationStarted(_message.Message):
+    """An organisation's keys are being changed. Subject `reelmesh.drm.v1.KeyRotationStarted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    EMERGENCY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    rotation_id: _builtins.str
+    """The rotation."""
+    organisation_id: _builtins.str
+    """Whose keys."""
+    emergency: _builtins.bool
+    """Whether keys are thought to be stolen."""
+    reason: _builtins.str
+    """The reason that was stated."""
+    actor: _builtins.str
+    """Who began it."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        rotation_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        emergency: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "emergency", b"emergency", "organisation_id", b"organisation_id", "reason", b"reason", "rotation_id", b"rotation_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyRotationStarted: _TypeAlias = KeyRotationStarted  # noqa: Y015
+
+@_typing.final
+class KeyRotationCompleted(_message.Message):
+    """An organisation's keys were changed. Subject `reelmesh.drm.v1.KeyRotationCompleted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    rotation_id: _builtins.str
+    """The rotation."""
+    organisation_id: _builtins.str
+    """Whose keys."""
+    @_builtins.property
+    def complete_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        rotation_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        complete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "organisation_id", b"organisation_id", "rotation_id", b"rotation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyRotationCompleted: _TypeAlias = KeyRotationCompleted  # noqa: Y015
+
+@_typing.final
+class RepackagingRequested(_message.Message):
+    """A package has to be encrypted again with new content keys. Subject `reelmesh.drm.v1.RepackagingRequested`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_TIME_FIELD_NUMBER: _builtins.int
+    rotation_id: _builtins.str
+    """The emergency that it is part of."""
+    package_id: _builtins.str
+    """The package."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    @_builtins.property
+    def request_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        rotation_id: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        request_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_time", b"request_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation_id", b"organisation_id", "package_id", b"package_id", "request_time", b"request_time", "rotation_id", b"rotation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepackagingRequested: _TypeAlias = RepackagingRequested  # noqa: Y015
+
+@_typing.final
+class ContentKeysRevoked(_message.Message):
+    """The content keys of a package must not be used any more: its licences end, its sessions are over. Subject
+    `reelmesh.drm.v1.ContentKeysRevoked`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    package_id: _builtins.str
+    """The package."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    reason: _builtins.str
+    """Why, for whoever asks later."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids, 32 lower-case hex digits each."""
+
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        package_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revoke_time", b"revoke_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_ids", b"key_ids", "organisation_id", b"organisation_id", "package_id", b"package_id", "reason", b"reason", "revoke_time", b"revoke_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContentKeysRevoked: _TypeAlias = ContentKeysRevoked  # noqa: Y015
+
+@_typing.final
+class ContentKeysProvided(_message.Message):
+    """A packager outside of the mesh received keys. Subject `reelmesh.drm.v1.ContentKeysProvided`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    KEYED_CONTENT_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    RECIPIENT_SHA256S_FIELD_NUMBER: _builtins.int
+    PROVIDE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation whose keys they are."""
+    keyed_content_id: _builtins.str
+    """The content, `kct_…`."""
+    content_id: _builtins.str
+    """What the packager calls it."""
+    protocol: _drm_pb2.KeyProtocol.ValueType
+    """Protocol in which they were asked for."""
+    actor: _builtins.str
+    """Who asked: `api_key/key_…`, or `packager/pkr_…`."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids given, 32 lower-case hex digits each."""
+
+    @_builtins.property
+    def recipient_sha256s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of the certificates that the keys were encrypted to, 64 hex digits each; empty when they went in the clear."""
+
+    @_builtins.property
+    def provide_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        keyed_content_id: _builtins.str = ...,
+        content_id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        protocol: _drm_pb2.KeyProtocol.ValueType = ...,
+        actor: _builtins.str = ...,
+        recipient_sha256s: _abc.Iterable[_builtins.str] | None = ...,
+        provide_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["provide_time", b"provide_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "content_id", b"content_id", "key_ids", b"key_ids", "keyed_content_id", b"keyed_content_id", "organisation_id", b"organisation_id", "protocol", b"protocol", "provide_time", b"provide_time", "recipient_sha256s", b"recipient_sha256s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContentKeysProvided: _TypeAlias = ContentKeysProvided  # noqa: Y015
+
+@_typing.final
+class PackagerCreated(_message.Message):
+    """A packager may sign requests from now on. Subject `reelmesh.drm.v1.PackagerCreated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGER_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation that it packages for."""
+    packager_id: _builtins.str
+    """The packager."""
+    actor: _builtins.str
+    """Who made it."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        packager_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "create_time", b"create_time", "organisation_id", b"organisation_id", "packager_id", b"packager_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackagerCreated: _TypeAlias = PackagerCreated  # noqa: Y015
+
+@_typing.final
+class PackagerDeleted(_message.Message):
+    """A packager may no longer sign requests. Subject `reelmesh.drm.v1.PackagerDeleted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    PACKAGER_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation that it packaged for."""
+    packager_id: _builtins.str
+    """The packager."""
+    actor: _builtins.str
+    """Who deleted it."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        packager_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "delete_time", b"delete_time", "organisation_id", b"organisation_id", "packager_id", b"packager_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackagerDeleted: _TypeAlias = PackagerDeleted  # noqa: Y015
+
+@_typing.final
+class KeyedContentDeleted(_message.Message):
+    """The keys of a content were deleted. Subject `reelmesh.drm.v1.KeyedContentDeleted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    KEYED_CONTENT_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation whose keys they were."""
+    keyed_content_id: _builtins.str
+    """The content."""
+    content_id: _builtins.str
+    """What the packager called it."""
+    actor: _builtins.str
+    """Who deleted it."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        keyed_content_id: _builtins.str = ...,
+        content_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "content_id", b"content_id", "delete_time", b"delete_time", "keyed_content_id", b"keyed_content_id", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyedContentDeleted: _TypeAlias = KeyedContentDeleted  # noqa: Y015

@@ -122,7 +122,9 @@ class AccountsServiceServicer:
     """
 
     def Register(self, request, context):
-        """Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code.
+        """Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code, three times;
+        after that one a minute, and fewer if it goes on: the answer is the same, and nothing is sent. A network that asks for too many is
+        refused with SENT_TOO_OFTEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,7 +161,7 @@ class AccountsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequestPasswordReset(self, request, context):
-        """Sends a code to the address with which a new password can be set, if there is an account.
+        """Sends a code to the address with which a new password can be set, if there is an account. How often is limited as for Register.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,10 @@ class AccountsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountsServiceAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.RegisterRequest, _accounts_service_pb2.RegisterResponse]
-    """Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code."""
+    """Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code, three times;
+    after that one a minute, and fewer if it goes on: the answer is the same, and nothing is sent. A network that asks for too many is
+    refused with SENT_TOO_OFTEN.
+    """
     VerifyEmail: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.VerifyEmailRequest, _accounts_service_pb2.VerifyEmailResponse]
     """Ends a registration: makes the account and signs it in. The credential is the code from the e-mail."""
     LogIn: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.LogInRequest, _accounts_service_pb2.LogInResponse]
@@ -47,7 +50,7 @@ class AccountsServiceStub:
     LogOut: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.LogOutRequest, _accounts_service_pb2.LogOutResponse]
     """Ends the session of a refresh token, which is the credential. Asking again, or with a token that is not known, returns the same answer."""
     RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.RequestPasswordResetRequest, _accounts_service_pb2.RequestPasswordResetResponse]
-    """Sends a code to the address with which a new password can be set, if there is an account."""
+    """Sends a code to the address with which a new password can be set, if there is an account. How often is limited as for Register."""
     ResetPassword: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.ResetPasswordRequest, _accounts_service_pb2.ResetPasswordResponse]
     """Sets a new password; the credential is the code from the e-mail. Ends all sessions of the account."""
     ChangePassword: _grpc.UnaryUnaryMultiCallable[_accounts_service_pb2.ChangePasswordRequest, _accounts_service_pb2.ChangePasswordResponse]
@@ -81,7 +84,10 @@ class AccountsServiceAsyncStub(AccountsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.RegisterRequest, _accounts_service_pb2.RegisterResponse]  # type: ignore[assignment]
-    """Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code."""
+    """Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code, three times;
+    after that one a minute, and fewer if it goes on: the answer is the same, and nothing is sent. A network that asks for too many is
+    refused with SENT_TOO_OFTEN.
+    """
     VerifyEmail: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.VerifyEmailRequest, _accounts_service_pb2.VerifyEmailResponse]  # type: ignore[assignment]
     """Ends a registration: makes the account and signs it in. The credential is the code from the e-mail."""
     LogIn: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.LogInRequest, _accounts_service_pb2.LogInResponse]  # type: ignore[assignment]
@@ -94,7 +100,7 @@ class AccountsServiceAsyncStub(AccountsServiceStub):
     LogOut: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.LogOutRequest, _accounts_service_pb2.LogOutResponse]  # type: ignore[assignment]
     """Ends the session of a refresh token, which is the credential. Asking again, or with a token that is not known, returns the same answer."""
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.RequestPasswordResetRequest, _accounts_service_pb2.RequestPasswordResetResponse]  # type: ignore[assignment]
-    """Sends a code to the address with which a new password can be set, if there is an account."""
+    """Sends a code to the address with which a new password can be set, if there is an account. How often is limited as for Register."""
     ResetPassword: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.ResetPasswordRequest, _accounts_service_pb2.ResetPasswordResponse]  # type: ignore[assignment]
     """Sets a new password; the credential is the code from the e-mail. Ends all sessions of the account."""
     ChangePassword: _aio.UnaryUnaryMultiCallable[_accounts_service_pb2.ChangePasswordRequest, _accounts_service_pb2.ChangePasswordResponse]  # type: ignore[assignment]
@@ -131,7 +137,10 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_service_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.RegisterResponse, _abc.Awaitable[_accounts_service_pb2.RegisterResponse]]:
-        """Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code."""
+        """Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code, three times;
+        after that one a minute, and fewer if it goes on: the answer is the same, and nothing is sent. A network that asks for too many is
+        refused with SENT_TOO_OFTEN.
+        """
 
     @_abc_1.abstractmethod
     def VerifyEmail(
@@ -174,7 +183,7 @@ class AccountsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_service_pb2.RequestPasswordResetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_service_pb2.RequestPasswordResetResponse, _abc.Awaitable[_accounts_service_pb2.RequestPasswordResetResponse]]:
-        """Sends a code to the address with which a new password can be set, if there is an account."""
+        """Sends a code to the address with which a new password can be set, if there is an account. How often is limited as for Register."""
 
     @_abc_1.abstractmethod
     def ResetPassword(

@@ -142,6 +142,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The device's codes have expired. Status FAILED_PRECONDITION. Lifted by: asking for new ones. No metadata."""
     ERROR_REASON_GRANT_REFUSED: _ErrorReason.ValueType  # 62
     """The person said no. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_LOGOUT_INVALID: _ErrorReason.ValueType  # 63
+    """A client's request to sign a person out does not fit together, or was not answered within half an hour. Status INVALID_ARGUMENT.
+    Metadata: `parameter` that is wrong: `id_token_hint`, `client_id`, `post_logout_redirect_uri`, or `logout` for the sealed request.
+    Lifted by: beginning again in the app.
+    """
     ERROR_REASON_SSO_PROVIDER_NOT_FOUND: _ErrorReason.ValueType  # 64
     """There is no such outside provider in sight of the caller. Status NOT_FOUND. Metadata: `provider_id`."""
     ERROR_REASON_SSO_PROVIDER_INVALID: _ErrorReason.ValueType  # 65
@@ -294,6 +299,11 @@ ERROR_REASON_GRANT_EXPIRED: ErrorReason.ValueType  # 61
 """The device's codes have expired. Status FAILED_PRECONDITION. Lifted by: asking for new ones. No metadata."""
 ERROR_REASON_GRANT_REFUSED: ErrorReason.ValueType  # 62
 """The person said no. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_LOGOUT_INVALID: ErrorReason.ValueType  # 63
+"""A client's request to sign a person out does not fit together, or was not answered within half an hour. Status INVALID_ARGUMENT.
+Metadata: `parameter` that is wrong: `id_token_hint`, `client_id`, `post_logout_redirect_uri`, or `logout` for the sealed request.
+Lifted by: beginning again in the app.
+"""
 ERROR_REASON_SSO_PROVIDER_NOT_FOUND: ErrorReason.ValueType  # 64
 """There is no such outside provider in sight of the caller. Status NOT_FOUND. Metadata: `provider_id`."""
 ERROR_REASON_SSO_PROVIDER_INVALID: ErrorReason.ValueType  # 65

@@ -29,7 +29,7 @@ from reelmesh.identity.v1 import oauth_pb2 as reelmesh_dot_identity_dot_v1_dot_o
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0reelmesh/identity/v1/oauth_clients_service.proto\x12\x14reelmesh.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a reelmesh/identity/v1/oauth.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xe4\x02\n\x18\x43reateOAuthClientRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12,\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x0b\x64isplayName\x12\x38\n\rredirect_uris\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\x07r\x05\x10\x01\x18\xf4\x03R\x0credirectUris\x12\"\n\x0c\x63onfidential\x18\x04 \x01(\x08R\x0c\x63onfidential\x12O\n\x06grants\x18\x05 \x03(\x0e\x32 .reelmesh.identity.v1.OAuthGrantB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06grants\x12@\n\x06scopes\x18\x06 \x03(\tB(\xbaH%\x92\x01\"\x08\x01\x10\xc8\x01\x18\x01\"\x19r\x17\x32\x15^[a-z_]+(\\.[a-z_]+)?$R\x06scopes\"s\n\x19\x43reateOAuthClientResponse\x12\x39\n\x06\x63lient\x18\x01 \x01(\x0b\x32!.reelmesh.identity.v1.OAuthClientR\x06\x63lient\x12\x1b\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"O\n\x15GetOAuthClientRequest\x12\x36\n\tclient_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[a-z0-9_-]{1,64}$R\x08\x63lientId\"S\n\x16GetOAuthClientResponse\x12\x39\n\x06\x63lient\x18\x01 \x01(\x0b\x32!.reelmesh.identity.v1.OAuthClientR\x06\x63lient\"k\n\x17ListOAuthClientsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\x7f\n\x18ListOAuthClientsResponse\x12;\n\x07\x63lients\x18\x01 \x03(\x0b\x32!.reelmesh.identity.v1.OAuthClientR\x07\x63lients\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcd\x01\n\x18UpdateOAuthClientRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x41\n\x06\x63lient\x18\x02 \x01(\x0b\x32!.reelmesh.identity.v1.OAuthClientB\x06\xbaH\x03\xc8\x01\x01R\x06\x63lient\x12\x43\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01R\nupdateMask\"V\n\x19UpdateOAuthClientResponse\x12\x39\n\x06\x63lient\x18\x01 \x01(\x0b\x32!.reelmesh.identity.v1.OAuthClientR\x06\x63lient\"R\n\x18\x44\x65leteOAuthClientRequest\x12\x36\n\tclient_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[a-z0-9_-]{1,64}$R\x08\x63lientId\"\x1b\n\x19\x44\x65leteOAuthClientResponse\"\x83\x01\n\x1eRotateOAuthClientSecretRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x36\n\tclient_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[a-z0-9_-]{1,64}$R\x08\x63lientId\">\n\x1fRotateOAuthClientSecretResponse\x12\x1b\n\x06secret\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06secret2\xbd\t\n\x13OAuthClientsService\x12\xb8\x01\n\x11\x43reateOAuthClient\x12..reelmesh.identity.v1.CreateOAuthClientRequest\x1a/.reelmesh.identity.v1.CreateOAuthClientResponse\"B\xca\xa3\"\x16\n\x14oauth_clients.manage\x82\xd3\xe4\x93\x02\"\"\x1d/v1/organisation/oauthClients:\x01*\x12\xb9\x01\n\x0eGetOAuthClient\x12+.reelmesh.identity.v1.GetOAuthClientRequest\x1a,.reelmesh.identity.v1.GetOAuthClientResponse\"L\x90\x02\x01\xca\xa3\"\x14\n\x12oauth_clients.read\x82\xd3\xe4\x93\x02+\x12)/v1/organisation/oauthClients/{client_id}\x12\xb3\x01\n\x10ListOAuthClients\x12-.reelmesh.identity.v1.ListOAuthClientsRequest\x1a..reelmesh.identity.v1.ListOAuthClientsResponse\"@\x90\x02\x01\xca\xa3\"\x14\n\x12oauth_clients.read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/organisation/oauthClients\x12\xcb\x01\n\x11UpdateOAuthClient\x12..reelmesh.identity.v1.UpdateOAuthClientRequest\x1a/.reelmesh.identity.v1.UpdateOAuthClientResponse\"U\xca\xa3\"\x16\n\x14oauth_clients.manage\x82\xd3\xe4\x93\x02\x35\x32\x30/v1/organisation/oauthClients/{client.client_id}:\x01*\x12\xc4\x01\n\x11\x44\x65leteOAuthClient\x12..reelmesh.identity.v1.DeleteOAuthClientRequest\x1a/.reelmesh.identity.v1.DeleteOAuthClientResponse\"N\x90\x02\x02\xca\xa3\"\x16\n\x14oauth_clients.manage\x82\xd3\xe4\x93\x02+*)/v1/organisation/oauthClients/{client_id}\x12\xe3\x01\n\x17RotateOAuthClientSecret\x12\x34.reelmesh.identity.v1.RotateOAuthClientSecretRequest\x1a\x35.reelmesh.identity.v1.RotateOAuthClientSecretResponse\"[\xca\xa3\"\x16\n\x14oauth_clients.manage\x82\xd3\xe4\x93\x02;\"6/v1/organisation/oauthClients/{client_id}:rotateSecret:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0reelmesh/identity/v1/oauth_clients_service.proto\x12\x14reelmesh.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a reelmesh/identity/v1/oauth.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xb4\x03\n\x18\x43reateOAuthClientRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12,\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x0b\x64isplayName\x12\x38\n\rredirect_uris\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\x07r\x05\x10\x01\x18\xf4\x03R\x0credirectUris\x12\"\n\x0c\x63onfidential\x18\x04 \x01(\x08R\x0c\x63onfidential\x12O\n\x06grants\x18\x05 \x03(\x0e\x32 .reelmesh.identity.v1.OAuthGrantB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06grants\x12@\n\x06scopes\x18\x06 \x03(\tB(\xbaH%\x92\x01\"\x08\x01\x10\xc8\x01\x18\x01\"\x19r\x17\x32\x15^[a-z_]+(\\.[a-z_]+)?$R\x06scopes\x12N\n\x19post_logout_redirect_uris\x18\x07 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\x07r\x05\x10\x01\x18\xf4\x03R\x16postLogoutRedirectUris\"s\n\x19\x43reateOAuthClientResponse\x12\x39\n\x06\x63lient\x18\x01 \x01(\x0b\x32!.reelmesh.identity.v1.OAuthClientR\x06\x63lient\x12\x1b\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"O\n\x15GetOAuthClientRequest\x12\x36\n\tclient_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[a-z0-9_-]{1,64}$R\x08\x63lientId\"S\n\x16GetOAuthClientResponse\x12\x39\n\x06\x63lient\x18\x01 \x01(\x0b\x32!.reelmesh.identity.v1.OAuthClientR\x06\x63lient\"k\n\x17ListOAuthClientsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\x7f\n\x18ListOAuthClientsResponse\x12;\n\x07\x63lients\x18\x01 \x03(\x0b\x32!.reelmesh.identity.v1.OAuthClientR\x07\x63lients\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcd\x01\n\x18UpdateOAuthClientRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x41\n\x06\x63lient\x18\x02 \x01(\x0b\x32!.reelmesh.identity.v1.OAuthClientB\x06\xbaH\x03\xc8\x01\x01R\x06\x63lient\x12\x43\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01R\nupdateMask\"V\n\x19UpdateOAuthClientResponse\x12\x39\n\x06\x63lient\x18\x01 \x01(\x0b\x32!.reelmesh.identity.v1.OAuthClientR\x06\x63lient\"R\n\x18\x44\x65leteOAuthClientRequest\x12\x36\n\tclient_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[a-z0-9_-]{1,64}$R\x08\x63lientId\"\x1b\n\x19\x44\x65leteOAuthClientResponse\"\x83\x01\n\x1eRotateOAuthClientSecretRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x36\n\tclient_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[a-z0-9_-]{1,64}$R\x08\x63lientId\">\n\x1fRotateOAuthClientSecretResponse\x12\x1b\n\x06secret\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06secret2\xbd\t\n\x13OAuthClientsService\x12\xb8\x01\n\x11\x43reateOAuthClient\x12..reelmesh.identity.v1.CreateOAuthClientRequest\x1a/.reelmesh.identity.v1.CreateOAuthClientResponse\"B\xca\xa3\"\x16\n\x14oauth_clients.manage\x82\xd3\xe4\x93\x02\"\"\x1d/v1/organisation/oauthClients:\x01*\x12\xb9\x01\n\x0eGetOAuthClient\x12+.reelmesh.identity.v1.GetOAuthClientRequest\x1a,.reelmesh.identity.v1.GetOAuthClientResponse\"L\x90\x02\x01\xca\xa3\"\x14\n\x12oauth_clients.read\x82\xd3\xe4\x93\x02+\x12)/v1/organisation/oauthClients/{client_id}\x12\xb3\x01\n\x10ListOAuthClients\x12-.reelmesh.identity.v1.ListOAuthClientsRequest\x1a..reelmesh.identity.v1.ListOAuthClientsResponse\"@\x90\x02\x01\xca\xa3\"\x14\n\x12oauth_clients.read\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/organisation/oauthClients\x12\xcb\x01\n\x11UpdateOAuthClient\x12..reelmesh.identity.v1.UpdateOAuthClientRequest\x1a/.reelmesh.identity.v1.UpdateOAuthClientResponse\"U\xca\xa3\"\x16\n\x14oauth_clients.manage\x82\xd3\xe4\x93\x02\x35\x32\x30/v1/organisation/oauthClients/{client.client_id}:\x01*\x12\xc4\x01\n\x11\x44\x65leteOAuthClient\x12..reelmesh.identity.v1.DeleteOAuthClientRequest\x1a/.reelmesh.identity.v1.DeleteOAuthClientResponse\"N\x90\x02\x02\xca\xa3\"\x16\n\x14oauth_clients.manage\x82\xd3\xe4\x93\x02+*)/v1/organisation/oauthClients/{client_id}\x12\xe3\x01\n\x17RotateOAuthClientSecret\x12\x34.reelmesh.identity.v1.RotateOAuthClientSecretRequest\x1a\x35.reelmesh.identity.v1.RotateOAuthClientSecretResponse\"[\xca\xa3\"\x16\n\x14oauth_clients.manage\x82\xd3\xe4\x93\x02;\"6/v1/organisation/oauthClients/{client_id}:rotateSecret:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEOAUTHCLIENTREQUEST'].fields_by_name['grants']._serialized_options = b'\272H\022\222\001\017\010\001\020\004\030\001\"\007\202\001\004\020\001 \000'
   _globals['_CREATEOAUTHCLIENTREQUEST'].fields_by_name['scopes']._loaded_options = None
   _globals['_CREATEOAUTHCLIENTREQUEST'].fields_by_name['scopes']._serialized_options = b'\272H%\222\001\"\010\001\020\310\001\030\001\"\031r\0272\025^[a-z_]+(\\.[a-z_]+)?$'
+  _globals['_CREATEOAUTHCLIENTREQUEST'].fields_by_name['post_logout_redirect_uris']._loaded_options = None
+  _globals['_CREATEOAUTHCLIENTREQUEST'].fields_by_name['post_logout_redirect_uris']._serialized_options = b'\272H\020\222\001\r\020\024\030\001\"\007r\005\020\001\030\364\003'
   _globals['_CREATEOAUTHCLIENTRESPONSE'].fields_by_name['secret']._loaded_options = None
   _globals['_CREATEOAUTHCLIENTRESPONSE'].fields_by_name['secret']._serialized_options = b'\200\001\001'
   _globals['_GETOAUTHCLIENTREQUEST'].fields_by_name['client_id']._loaded_options = None
@@ -81,29 +83,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OAUTHCLIENTSSERVICE'].methods_by_name['RotateOAuthClientSecret']._loaded_options = None
   _globals['_OAUTHCLIENTSSERVICE'].methods_by_name['RotateOAuthClientSecret']._serialized_options = b'\312\243\"\026\n\024oauth_clients.manage\202\323\344\223\002;\"6/v1/organisation/oauthClients/{client_id}:rotateSecret:\001*'
   _globals['_CREATEOAUTHCLIENTREQUEST']._serialized_start=232
-  _globals['_CREATEOAUTHCLIENTREQUEST']._serialized_end=588
-  _globals['_CREATEOAUTHCLIENTRESPONSE']._serialized_start=590
-  _globals['_CREATEOAUTHCLIENTRESPONSE']._serialized_end=705
-  _globals['_GETOAUTHCLIENTREQUEST']._serialized_start=707
-  _globals['_GETOAUTHCLIENTREQUEST']._serialized_end=786
-  _globals['_GETOAUTHCLIENTRESPONSE']._serialized_start=788
-  _globals['_GETOAUTHCLIENTRESPONSE']._serialized_end=871
-  _globals['_LISTOAUTHCLIENTSREQUEST']._serialized_start=873
-  _globals['_LISTOAUTHCLIENTSREQUEST']._serialized_end=980
-  _globals['_LISTOAUTHCLIENTSRESPONSE']._serialized_start=982
-  _globals['_LISTOAUTHCLIENTSRESPONSE']._serialized_end=1109
-  _globals['_UPDATEOAUTHCLIENTREQUEST']._serialized_start=1112
-  _globals['_UPDATEOAUTHCLIENTREQUEST']._serialized_end=1317
-  _globals['_UPDATEOAUTHCLIENTRESPONSE']._serialized_start=1319
-  _globals['_UPDATEOAUTHCLIENTRESPONSE']._serialized_end=1405
-  _globals['_DELETEOAUTHCLIENTREQUEST']._serialized_start=1407
-  _globals['_DELETEOAUTHCLIENTREQUEST']._serialized_end=1489
-  _globals['_DELETEOAUTHCLIENTRESPONSE']._serialized_start=1491
-  _globals['_DELETEOAUTHCLIENTRESPONSE']._serialized_end=1518
-  _globals['_ROTATEOAUTHCLIENTSECRETREQUEST']._serialized_start=1521
-  _globals['_ROTATEOAUTHCLIENTSECRETREQUEST']._serialized_end=1652
-  _globals['_ROTATEOAUTHCLIENTSECRETRESPONSE']._serialized_start=1654
-  _globals['_ROTATEOAUTHCLIENTSECRETRESPONSE']._serialized_end=1716
-  _globals['_OAUTHCLIENTSSERVICE']._serialized_start=1719
-  _globals['_OAUTHCLIENTSSERVICE']._serialized_end=2932
+  _globals['_CREATEOAUTHCLIENTREQUEST']._serialized_end=668
+  _globals['_CREATEOAUTHCLIENTRESPONSE']._serialized_start=670
+  _globals['_CREATEOAUTHCLIENTRESPONSE']._serialized_end=785
+  _globals['_GETOAUTHCLIENTREQUEST']._serialized_start=787
+  _globals['_GETOAUTHCLIENTREQUEST']._serialized_end=866
+  _globals['_GETOAUTHCLIENTRESPONSE']._serialized_start=868
+  _globals['_GETOAUTHCLIENTRESPONSE']._serialized_end=951
+  _globals['_LISTOAUTHCLIENTSREQUEST']._serialized_start=953
+  _globals['_LISTOAUTHCLIENTSREQUEST']._serialized_end=1060
+  _globals['_LISTOAUTHCLIENTSRESPONSE']._serialized_start=1062
+  _globals['_LISTOAUTHCLIENTSRESPONSE']._serialized_end=1189
+  _globals['_UPDATEOAUTHCLIENTREQUEST']._serialized_start=1192
+  _globals['_UPDATEOAUTHCLIENTREQUEST']._serialized_end=1397
+  _globals['_UPDATEOAUTHCLIENTRESPONSE']._serialized_start=1399
+  _globals['_UPDATEOAUTHCLIENTRESPONSE']._serialized_end=1485
+  _globals['_DELETEOAUTHCLIENTREQUEST']._serialized_start=1487
+  _globals['_DELETEOAUTHCLIENTREQUEST']._serialized_end=1569
+  _globals['_DELETEOAUTHCLIENTRESPONSE']._serialized_start=1571
+  _globals['_DELETEOAUTHCLIENTRESPONSE']._serialized_end=1598
+  _globals['_ROTATEOAUTHCLIENTSECRETREQUEST']._serialized_start=1601
+  _globals['_ROTATEOAUTHCLIENTSECRETREQUEST']._serialized_end=1732
+  _globals['_ROTATEOAUTHCLIENTSECRETRESPONSE']._serialized_start=1734
+  _globals['_ROTATEOAUTHCLIENTSECRETRESPONSE']._serialized_end=1796
+  _globals['_OAUTHCLIENTSSERVICE']._serialized_start=1799
+  _globals['_OAUTHCLIENTSSERVICE']._serialized_end=3012
 # @@protoc_insertion_point(module_scope)

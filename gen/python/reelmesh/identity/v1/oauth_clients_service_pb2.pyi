@@ -32,6 +32,7 @@ class CreateOAuthClientRequest(_message.Message):
     CONFIDENTIAL_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
+    POST_LOGOUT_REDIRECT_URIS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer, without the secret. 8 to 128 characters."""
     display_name: _builtins.str
@@ -52,6 +53,10 @@ class CreateOAuthClientRequest(_message.Message):
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What it may ask for at most."""
 
+    @_builtins.property
+    def post_logout_redirect_uris(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where people may be sent after they signed out because the client asked so. Such as redirect URIs are."""
+
     def __init__(
         self,
         *,
@@ -61,10 +66,11 @@ class CreateOAuthClientRequest(_message.Message):
         confidential: _builtins.bool = ...,
         grants: _abc.Iterable[_oauth_pb2.OAuthGrant.ValueType] | None = ...,
         scopes: _abc.Iterable[_builtins.str] | None = ...,
+        post_logout_redirect_uris: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidential", b"confidential", "display_name", b"display_name", "grants", b"grants", "redirect_uris", b"redirect_uris", "request_id", b"request_id", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidential", b"confidential", "display_name", b"display_name", "grants", b"grants", "post_logout_redirect_uris", b"post_logout_redirect_uris", "redirect_uris", b"redirect_uris", "request_id", b"request_id", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -215,7 +221,7 @@ class UpdateOAuthClientRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Fields to change: `display_name`, `redirect_uris`, `grants` and `scopes`."""
+        """Fields to change: `display_name`, `redirect_uris`, `post_logout_redirect_uris`, `grants` and `scopes`."""
 
     def __init__(
         self,

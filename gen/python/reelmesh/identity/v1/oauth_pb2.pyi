@@ -68,6 +68,7 @@ class OAuthClient(_message.Message):
     FIRST_PARTY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    POST_LOGOUT_REDIRECT_URIS_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     """Id of the client: a built-in one such as `reelmesh-tv`, or `cli_` and a TypeID suffix."""
     organisation_id: _builtins.str
@@ -96,6 +97,10 @@ class OAuthClient(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was registered. Absent for built-in clients."""
 
+    @_builtins.property
+    def post_logout_redirect_uris(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where people may be sent after they signed out because the client asked so. Compared character by character."""
+
     def __init__(
         self,
         *,
@@ -109,10 +114,11 @@ class OAuthClient(_message.Message):
         first_party: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        post_logout_redirect_uris: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "confidential", b"confidential", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "first_party", b"first_party", "grants", b"grants", "organisation_id", b"organisation_id", "redirect_uris", b"redirect_uris", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "confidential", b"confidential", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "first_party", b"first_party", "grants", b"grants", "organisation_id", b"organisation_id", "post_logout_redirect_uris", b"post_logout_redirect_uris", "redirect_uris", b"redirect_uris", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -275,3 +281,37 @@ class Consent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Consent: _TypeAlias = Consent  # noqa: Y015
+
+@_typing.final
+class Logout(_message.Message):
+    """What a person is asked when a client signed them out: shall Reelmesh too? (OpenID Connect RP-Initiated Logout 1.0 §2)"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_NAME_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    REDIRECT_URI_FIELD_NUMBER: _builtins.int
+    client_id: _builtins.str
+    """Who asks. Empty when the client did not say so."""
+    client_name: _builtins.str
+    """Name of the client. Empty when it is not known, or not registered any more."""
+    account_id: _builtins.str
+    """Whom the client signed out. Empty when it did not say so."""
+    redirect_uri: _builtins.str
+    """Where to send the browser once nobody is signed in, with the client's `state`. Empty: nowhere."""
+    def __init__(
+        self,
+        *,
+        client_id: _builtins.str = ...,
+        client_name: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        redirect_uri: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_id", b"client_id", "client_name", b"client_name", "redirect_uri", b"redirect_uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Logout: _TypeAlias = Logout  # noqa: Y015

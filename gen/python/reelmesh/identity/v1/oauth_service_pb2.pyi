@@ -776,6 +776,147 @@ class GetUserInfoResponse(_message.Message):
 Global___GetUserInfoResponse: _TypeAlias = GetUserInfoResponse  # noqa: Y015
 
 @_typing.final
+class BeginLogoutRequest(_message.Message):
+    """Request of BeginLogout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_TOKEN_HINT_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    POST_LOGOUT_REDIRECT_URI_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    id_token_hint: _builtins.str
+    """ID token that the client got, expired or not. May be empty."""
+    client_id: _builtins.str
+    """The client. Empty: the one that the ID token is for."""
+    post_logout_redirect_uri: _builtins.str
+    """Where to send the person afterwards, one of the client's. Empty: nowhere."""
+    state: _builtins.str
+    """Value that goes back to the client as it came. May be empty."""
+    def __init__(
+        self,
+        *,
+        id_token_hint: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        post_logout_redirect_uri: _builtins.str = ...,
+        state: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "id_token_hint", b"id_token_hint", "post_logout_redirect_uri", b"post_logout_redirect_uri", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginLogoutRequest: _TypeAlias = BeginLogoutRequest  # noqa: Y015
+
+@_typing.final
+class BeginLogoutResponse(_message.Message):
+    """Response of BeginLogout. What does not fit together is refused with LOGOUT_INVALID."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGOUT_FIELD_NUMBER: _builtins.int
+    logout: _builtins.str
+    """The request, sealed. Good for half an hour."""
+    def __init__(
+        self,
+        *,
+        logout: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logout", b"logout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginLogoutResponse: _TypeAlias = BeginLogoutResponse  # noqa: Y015
+
+@_typing.final
+class FindLogoutRequest(_message.Message):
+    """Request of FindLogout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGOUT_FIELD_NUMBER: _builtins.int
+    logout: _builtins.str
+    """The sealed request."""
+    def __init__(
+        self,
+        *,
+        logout: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logout", b"logout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindLogoutRequest: _TypeAlias = FindLogoutRequest  # noqa: Y015
+
+@_typing.final
+class FindLogoutResponse(_message.Message):
+    """Response of FindLogout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def logout(self) -> _oauth_pb2.Logout:
+        """What is asked."""
+
+    def __init__(
+        self,
+        *,
+        logout: _oauth_pb2.Logout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["logout", b"logout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logout", b"logout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindLogoutResponse: _TypeAlias = FindLogoutResponse  # noqa: Y015
+
+@_typing.final
+class ConfirmLogoutRequest(_message.Message):
+    """Request of ConfirmLogout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGOUT_FIELD_NUMBER: _builtins.int
+    logout: _builtins.str
+    """The sealed request."""
+    def __init__(
+        self,
+        *,
+        logout: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logout", b"logout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmLogoutRequest: _TypeAlias = ConfirmLogoutRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmLogoutResponse(_message.Message):
+    """Response of ConfirmLogout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmLogoutResponse: _TypeAlias = ConfirmLogoutResponse  # noqa: Y015
+
+@_typing.final
 class GetAuthorizationRequest(_message.Message):
     """Request of GetAuthorization."""
 

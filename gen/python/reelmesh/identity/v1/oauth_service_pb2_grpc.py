@@ -90,6 +90,21 @@ class OAuthServiceStub:
                 request_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.GetUserInfoRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.GetUserInfoResponse.FromString,
                 _registered_method=True)
+        self.BeginLogout = channel.unary_unary(
+                '/reelmesh.identity.v1.OAuthService/BeginLogout',
+                request_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.BeginLogoutRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.BeginLogoutResponse.FromString,
+                _registered_method=True)
+        self.FindLogout = channel.unary_unary(
+                '/reelmesh.identity.v1.OAuthService/FindLogout',
+                request_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.FindLogoutRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.FindLogoutResponse.FromString,
+                _registered_method=True)
+        self.ConfirmLogout = channel.unary_unary(
+                '/reelmesh.identity.v1.OAuthService/ConfirmLogout',
+                request_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.ConfirmLogoutRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.ConfirmLogoutResponse.FromString,
+                _registered_method=True)
         self.GetAuthorization = channel.unary_unary(
                 '/reelmesh.identity.v1.OAuthService/GetAuthorization',
                 request_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.GetAuthorizationRequest.SerializeToString,
@@ -208,6 +223,27 @@ class OAuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginLogout(self, request, context):
+        """Checks a client's request to sign a person out, and seals it for the page that asks them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindLogout(self, request, context):
+        """Returns what a client asks that signed a person out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmLogout(self, request, context):
+        """Ends the session that the caller shows, and the client's that it asked about where that is the caller's too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAuthorization(self, request, context):
         """Returns what a client asks the caller.
         """
@@ -314,6 +350,21 @@ def add_OAuthServiceServicer_to_server(servicer, server):
                     servicer.GetUserInfo,
                     request_deserializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.GetUserInfoRequest.FromString,
                     response_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.GetUserInfoResponse.SerializeToString,
+            ),
+            'BeginLogout': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginLogout,
+                    request_deserializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.BeginLogoutRequest.FromString,
+                    response_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.BeginLogoutResponse.SerializeToString,
+            ),
+            'FindLogout': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindLogout,
+                    request_deserializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.FindLogoutRequest.FromString,
+                    response_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.FindLogoutResponse.SerializeToString,
+            ),
+            'ConfirmLogout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmLogout,
+                    request_deserializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.ConfirmLogoutRequest.FromString,
+                    response_serializer=reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.ConfirmLogoutResponse.SerializeToString,
             ),
             'GetAuthorization': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAuthorization,
@@ -649,6 +700,87 @@ class OAuthService:
             '/reelmesh.identity.v1.OAuthService/GetUserInfo',
             reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.GetUserInfoRequest.SerializeToString,
             reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.GetUserInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginLogout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.identity.v1.OAuthService/BeginLogout',
+            reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.BeginLogoutRequest.SerializeToString,
+            reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.BeginLogoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindLogout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.identity.v1.OAuthService/FindLogout',
+            reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.FindLogoutRequest.SerializeToString,
+            reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.FindLogoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmLogout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.identity.v1.OAuthService/ConfirmLogout',
+            reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.ConfirmLogoutRequest.SerializeToString,
+            reelmesh_dot_identity_dot_v1_dot_oauth__service__pb2.ConfirmLogoutResponse.FromString,
             options,
             channel_credentials,
             insecure,

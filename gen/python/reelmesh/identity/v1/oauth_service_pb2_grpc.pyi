@@ -55,6 +55,12 @@ class OAuthServiceStub:
     """Ends the session of a token, or the token of a client. Asking again, or with a token that is not known, returns the same answer."""
     GetUserInfo: _grpc.UnaryUnaryMultiCallable[_oauth_service_pb2.GetUserInfoRequest, _oauth_service_pb2.GetUserInfoResponse]
     """Returns what the client of an access token may know of its person."""
+    BeginLogout: _grpc.UnaryUnaryMultiCallable[_oauth_service_pb2.BeginLogoutRequest, _oauth_service_pb2.BeginLogoutResponse]
+    """Checks a client's request to sign a person out, and seals it for the page that asks them."""
+    FindLogout: _grpc.UnaryUnaryMultiCallable[_oauth_service_pb2.FindLogoutRequest, _oauth_service_pb2.FindLogoutResponse]
+    """Returns what a client asks that signed a person out."""
+    ConfirmLogout: _grpc.UnaryUnaryMultiCallable[_oauth_service_pb2.ConfirmLogoutRequest, _oauth_service_pb2.ConfirmLogoutResponse]
+    """Ends the session that the caller shows, and the client's that it asked about where that is the caller's too."""
     GetAuthorization: _grpc.UnaryUnaryMultiCallable[_oauth_service_pb2.GetAuthorizationRequest, _oauth_service_pb2.GetAuthorizationResponse]
     """Returns what a client asks the caller."""
     AnswerAuthorization: _grpc.UnaryUnaryMultiCallable[_oauth_service_pb2.AnswerAuthorizationRequest, _oauth_service_pb2.AnswerAuthorizationResponse]
@@ -97,6 +103,12 @@ class OAuthServiceAsyncStub(OAuthServiceStub):
     """Ends the session of a token, or the token of a client. Asking again, or with a token that is not known, returns the same answer."""
     GetUserInfo: _aio.UnaryUnaryMultiCallable[_oauth_service_pb2.GetUserInfoRequest, _oauth_service_pb2.GetUserInfoResponse]  # type: ignore[assignment]
     """Returns what the client of an access token may know of its person."""
+    BeginLogout: _aio.UnaryUnaryMultiCallable[_oauth_service_pb2.BeginLogoutRequest, _oauth_service_pb2.BeginLogoutResponse]  # type: ignore[assignment]
+    """Checks a client's request to sign a person out, and seals it for the page that asks them."""
+    FindLogout: _aio.UnaryUnaryMultiCallable[_oauth_service_pb2.FindLogoutRequest, _oauth_service_pb2.FindLogoutResponse]  # type: ignore[assignment]
+    """Returns what a client asks that signed a person out."""
+    ConfirmLogout: _aio.UnaryUnaryMultiCallable[_oauth_service_pb2.ConfirmLogoutRequest, _oauth_service_pb2.ConfirmLogoutResponse]  # type: ignore[assignment]
+    """Ends the session that the caller shows, and the client's that it asked about where that is the caller's too."""
     GetAuthorization: _aio.UnaryUnaryMultiCallable[_oauth_service_pb2.GetAuthorizationRequest, _oauth_service_pb2.GetAuthorizationResponse]  # type: ignore[assignment]
     """Returns what a client asks the caller."""
     AnswerAuthorization: _aio.UnaryUnaryMultiCallable[_oauth_service_pb2.AnswerAuthorizationRequest, _oauth_service_pb2.AnswerAuthorizationResponse]  # type: ignore[assignment]
@@ -202,6 +214,30 @@ class OAuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_oauth_service_pb2.GetUserInfoResponse, _abc.Awaitable[_oauth_service_pb2.GetUserInfoResponse]]:
         """Returns what the client of an access token may know of its person."""
+
+    @_abc_1.abstractmethod
+    def BeginLogout(
+        self,
+        request: _oauth_service_pb2.BeginLogoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oauth_service_pb2.BeginLogoutResponse, _abc.Awaitable[_oauth_service_pb2.BeginLogoutResponse]]:
+        """Checks a client's request to sign a person out, and seals it for the page that asks them."""
+
+    @_abc_1.abstractmethod
+    def FindLogout(
+        self,
+        request: _oauth_service_pb2.FindLogoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oauth_service_pb2.FindLogoutResponse, _abc.Awaitable[_oauth_service_pb2.FindLogoutResponse]]:
+        """Returns what a client asks that signed a person out."""
+
+    @_abc_1.abstractmethod
+    def ConfirmLogout(
+        self,
+        request: _oauth_service_pb2.ConfirmLogoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oauth_service_pb2.ConfirmLogoutResponse, _abc.Awaitable[_oauth_service_pb2.ConfirmLogoutResponse]]:
+        """Ends the session that the caller shows, and the client's that it asked about where that is the caller's too."""
 
     @_abc_1.abstractmethod
     def GetAuthorization(

@@ -74,6 +74,7 @@ class PackagePublished(_message.Message):
     THUMBNAILS_PATH_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
     PUBLISH_TIME_FIELD_NUMBER: _builtins.int
+    REPLACED_PACKAGE_ID_FIELD_NUMBER: _builtins.int
     package_id: _builtins.str
     """The package."""
     asset_id: _builtins.str
@@ -90,6 +91,8 @@ class PackagePublished(_message.Message):
     """Path of the poster below the package. Empty when there is none."""
     thumbnails_path: _builtins.str
     """Path of the WebVTT index of thumbnails below the package. Empty when there is none."""
+    replaced_package_id: _builtins.str
+    """Package whose place it takes because its keys had to be changed. Empty for the first package of a transcode."""
     @_builtins.property
     def track_keys(self) -> _containers.RepeatedCompositeFieldContainer[_packaging_pb2.TrackKey]:
         """Keys used, one for each kind of track."""
@@ -116,10 +119,11 @@ class PackagePublished(_message.Message):
         thumbnails_path: _builtins.str = ...,
         duration: _duration_pb2.Duration | None = ...,
         publish_time: _timestamp_pb2.Timestamp | None = ...,
+        replaced_package_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "publish_time", b"publish_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "dash_path", b"dash_path", "duration", b"duration", "hls_path", b"hls_path", "organisation_id", b"organisation_id", "package_id", b"package_id", "poster_path", b"poster_path", "publish_time", b"publish_time", "scheme", b"scheme", "thumbnails_path", b"thumbnails_path", "track_keys", b"track_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "dash_path", b"dash_path", "duration", b"duration", "hls_path", b"hls_path", "organisation_id", b"organisation_id", "package_id", b"package_id", "poster_path", b"poster_path", "publish_time", b"publish_time", "replaced_package_id", b"replaced_package_id", "scheme", b"scheme", "thumbnails_path", b"thumbnails_path", "track_keys", b"track_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,6 +141,7 @@ class PackagingFailed(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     FAIL_TIME_FIELD_NUMBER: _builtins.int
+    REPLACED_PACKAGE_ID_FIELD_NUMBER: _builtins.int
     package_id: _builtins.str
     """The package."""
     asset_id: _builtins.str
@@ -147,6 +152,8 @@ class PackagingFailed(_message.Message):
     """Machine-readable reason, an `ErrorReason` without prefix."""
     message: _builtins.str
     """What is wrong and how to mend it."""
+    replaced_package_id: _builtins.str
+    """Package whose place it was to take. Empty for the first package of a transcode."""
     @_builtins.property
     def fail_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -160,11 +167,42 @@ class PackagingFailed(_message.Message):
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
         fail_time: _timestamp_pb2.Timestamp | None = ...,
+        replaced_package_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fail_time", b"fail_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "fail_time", b"fail_time", "message", b"message", "organisation_id", b"organisation_id", "package_id", b"package_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "fail_time", b"fail_time", "message", b"message", "organisation_id", b"organisation_id", "package_id", b"package_id", "reason", b"reason", "replaced_package_id", b"replaced_package_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PackagingFailed: _TypeAlias = PackagingFailed  # noqa: Y015
+
+@_typing.final
+class RepackagingSkipped(_message.Message):
+    """A package that was to be encrypted again needs no successor: it is unknown, was given up, or its asset is deleted. Subject
+    `reelmesh.packaging.v1.RepackagingSkipped`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    SKIP_TIME_FIELD_NUMBER: _builtins.int
+    package_id: _builtins.str
+    """The package that was to be encrypted again."""
+    @_builtins.property
+    def skip_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        package_id: _builtins.str = ...,
+        skip_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["skip_time", b"skip_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["package_id", b"package_id", "skip_time", b"skip_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepackagingSkipped: _TypeAlias = RepackagingSkipped  # noqa: Y015

@@ -147,7 +147,7 @@ class Package(_message.Message):
     """What is wrong and how to mend it. Empty unless `state` is PACKAGE_STATE_FAILED."""
     @_builtins.property
     def track_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackKey]:
-        """Keys used, one for each kind of track."""
+        """Keys used, one for each kind of track and key period."""
 
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
@@ -198,7 +198,7 @@ class TrackKey(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
     label: _builtins.str
-    """Kind of track, such as `AUDIO`, `SD`, `HD` or `UHD1`."""
+    """Kind of track, such as `AUDIO`, `SD`, `HD` or `UHD1`; in the key periods after the first with `_P2`, `_P3` and so on behind it."""
     key_id: _builtins.str
     """Key id, 32 lower-case hex digits."""
     def __init__(

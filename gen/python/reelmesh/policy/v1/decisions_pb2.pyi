@@ -348,7 +348,7 @@ class Rule(_message.Message):
     proof_from: _builtins.int
     """AGE: age from which the asset's own `least_age` asks for a proof. 0 means 18."""
     registered_only: _builtins.bool
-    """DEVICE: whether only registered devices may play."""
+    """DEVICE: whether only devices may play that are registered for the viewer's account."""
     refused_from: _builtins.int
     """RISK: score from which playbacks are refused, and running ones revoked, 1 to 100. 0 means 100, 101 never."""
     warn_from: _builtins.int

@@ -103,7 +103,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MATURITY_EXCEEDED: _ErrorReason.ValueType  # 21
     """The profile may not see what is rated so. Status PERMISSION_DENIED. Metadata: `maturity`, of the asset. Lifted by: another profile."""
     ERROR_REASON_DEVICE_REFUSED: _ErrorReason.ValueType  # 22
-    """The device is not registered, or was revoked. Status PERMISSION_DENIED. No metadata. Lifted by: registering a device."""
+    """The device is not registered for the viewer, or was revoked. Status PERMISSION_DENIED. No metadata. Lifted by: registering a device."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 23
     """The viewer watches on as many screens as the tier has. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`.
     Metadata: `limit`, where it is known. Lifted by: stopping another playback, or half a minute after its last heartbeat.
@@ -166,6 +166,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions."""
     ERROR_REASON_VIEWER_NOT_SELF: _ErrorReason.ValueType  # 31
     """A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
+    ERROR_REASON_DEVICE_NOT_SELF: _ErrorReason.ValueType  # 32
+    """A person named another device than the one that their access token is bound to. Status PERMISSION_DENIED. Metadata: `device_id`,
+    their own; empty when the token is bound to none. Lifted by: naming none, or registering the device.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the policy service or at the edge. On the wire it stands in `google.rpc.ErrorInfo.reason` without
@@ -224,7 +228,7 @@ ERROR_REASON_AGE_PROOF_REQUIRED: ErrorReason.ValueType  # 20
 ERROR_REASON_MATURITY_EXCEEDED: ErrorReason.ValueType  # 21
 """The profile may not see what is rated so. Status PERMISSION_DENIED. Metadata: `maturity`, of the asset. Lifted by: another profile."""
 ERROR_REASON_DEVICE_REFUSED: ErrorReason.ValueType  # 22
-"""The device is not registered, or was revoked. Status PERMISSION_DENIED. No metadata. Lifted by: registering a device."""
+"""The device is not registered for the viewer, or was revoked. Status PERMISSION_DENIED. No metadata. Lifted by: registering a device."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 23
 """The viewer watches on as many screens as the tier has. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`.
 Metadata: `limit`, where it is known. Lifted by: stopping another playback, or half a minute after its last heartbeat.
@@ -287,6 +291,10 @@ ERROR_REASON_ACCESS_TOKEN_TOO_LONG: ErrorReason.ValueType  # 74
 """The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions."""
 ERROR_REASON_VIEWER_NOT_SELF: ErrorReason.ValueType  # 31
 """A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
+ERROR_REASON_DEVICE_NOT_SELF: ErrorReason.ValueType  # 32
+"""A person named another device than the one that their access token is bound to. Status PERMISSION_DENIED. Metadata: `device_id`,
+their own; empty when the token is bound to none. Lifted by: naming none, or registering the device.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -26,11 +26,12 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from reelmesh.policy.v1 import policy_pb2 as reelmesh_dot_policy_dot_v1_dot_policy__pb2
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'reelmesh/policy/v1/policy_service.proto\x12\x12reelmesh.policy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1freelmesh/policy/v1/policy.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xcb\x03\n\x15\x43reatePlaybackRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x43\n\x08\x61sset_id\x18\x02 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\x12%\n\tviewer_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08viewerId\x12G\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xa3\x05\x32\x02\x08\x01R\x08lifetime\x12.\n\x0e\x63lient_address\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\rclientAddress\x12H\n\tdevice_id\x18\x06 \x01(\tB+\xbaH(r&2$^(dev_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x08\x64\x65viceId\x12\x1a\n\x08\x64ownload\x18\x07 \x01(\x08R\x08\x64ownload\x12<\n\x0csign_in_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nsignInTime\"\x92\x02\n\x16\x43reatePlaybackResponse\x12=\n\x07session\x18\x01 \x01(\x0b\x32#.reelmesh.policy.v1.PlaybackSessionR\x07session\x12\x38\n\x08playback\x18\x02 \x01(\x0b\x32\x1c.reelmesh.policy.v1.PlaybackR\x08playback\x12\x17\n\x04\x63ode\x18\x03 \x01(\tB\x03\x80\x01\x01R\x04\x63ode\x12\x44\n\x10\x63ode_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x63odeExpireTime\x12 \n\twatch_url\x18\x05 \x01(\tB\x03\x80\x01\x01R\x08watchUrl\">\n\x19RedeemPlaybackCodeRequest\x12!\n\x04\x63ode\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x10\x18\x80\x01R\x04\x63ode\"V\n\x1aRedeemPlaybackCodeResponse\x12\x38\n\x08playback\x18\x01 \x01(\x0b\x32\x1c.reelmesh.policy.v1.PlaybackR\x08playback\"d\n\x19GetPlaybackSessionRequest\x12G\n\nsession_id\x18\x01 \x01(\tB(\xbaH%r#2!^pbs_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tsessionId\"[\n\x1aGetPlaybackSessionResponse\x12=\n\x07session\x18\x01 \x01(\x0b\x32#.reelmesh.policy.v1.PlaybackSessionR\x07session\"\xde\x01\n\x1bListPlaybackSessionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12\x46\n\x08\x61sset_id\x18\x03 \x01(\tB+\xbaH(r&2$^(ast_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x07\x61ssetId\x12%\n\tviewer_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08viewerId\"\x87\x01\n\x1cListPlaybackSessionsResponse\x12?\n\x08sessions\x18\x01 \x03(\x0b\x32#.reelmesh.policy.v1.PlaybackSessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8b\x01\n\x1cRevokePlaybackSessionRequest\x12G\n\nsession_id\x18\x01 \x01(\tB(\xbaH%r#2!^pbs_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tsessionId\x12\"\n\x07\x63omment\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x07\x63omment\"^\n\x1dRevokePlaybackSessionResponse\x12=\n\x07session\x18\x01 \x01(\x0b\x32#.reelmesh.policy.v1.PlaybackSessionR\x07session\"\x86\x01\n\x14SendHeartbeatRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\"N\n\x15SendHeartbeatResponse\x12\x35\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08interval\"\xbf\x01\n\x14\x41uthorizeKeysRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12\x37\n\x07key_ids\x18\x03 \x03(\tB\x1e\xbaH\x1b\x92\x01\x18\x08\x01\x10 \"\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x06keyIds\"x\n\x15\x41uthorizeKeysResponse\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds2\x8e\t\n\rPolicyService\x12\x95\x01\n\x0e\x43reatePlayback\x12).reelmesh.policy.v1.CreatePlaybackRequest\x1a*.reelmesh.policy.v1.CreatePlaybackResponse\",\xca\xa3\"\x11\n\x0fplayback.create\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/playback:\x01*\x12\x99\x01\n\x12RedeemPlaybackCode\x12-.reelmesh.policy.v1.RedeemPlaybackCodeRequest\x1a..reelmesh.policy.v1.RedeemPlaybackCodeResponse\"$\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\x18\"\x13/v1/playback:redeem:\x01*\x12\xb5\x01\n\x12GetPlaybackSession\x12-.reelmesh.policy.v1.GetPlaybackSessionRequest\x1a..reelmesh.policy.v1.GetPlaybackSessionResponse\"@\x90\x02\x01\xca\xa3\"\x0f\n\rplayback.read\x82\xd3\xe4\x93\x02$\x12\"/v1/playback/sessions/{session_id}\x12\xae\x01\n\x14ListPlaybackSessions\x12/.reelmesh.policy.v1.ListPlaybackSessionsRequest\x1a\x30.reelmesh.policy.v1.ListPlaybackSessionsResponse\"3\x90\x02\x01\xca\xa3\"\x0f\n\rplayback.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/playback/sessions\x12\xca\x01\n\x15RevokePlaybackSession\x12\x30.reelmesh.policy.v1.RevokePlaybackSessionRequest\x1a\x31.reelmesh.policy.v1.RevokePlaybackSessionResponse\"L\x90\x02\x02\xca\xa3\"\x11\n\x0fplayback.revoke\x82\xd3\xe4\x93\x02.\")/v1/playback/sessions/{session_id}:revoke:\x01*\x12\x9c\x01\n\rSendHeartbeat\x12(.reelmesh.policy.v1.SendHeartbeatRequest\x1a).reelmesh.policy.v1.SendHeartbeatResponse\"6\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\'\"\"/p/{ticket}/{package_id}/heartbeat:\x01*\x12t\n\rAuthorizeKeys\x12(.reelmesh.policy.v1.AuthorizeKeysRequest\x1a).reelmesh.policy.v1.AuthorizeKeysResponse\"\x0e\x90\x02\x01\xca\xa3\"\x07\x1a\x05\n\x03\x64rmb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'reelmesh/policy/v1/policy_service.proto\x12\x12reelmesh.policy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1freelmesh/policy/v1/policy.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x9e\x04\n\x15\x43reatePlaybackRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x43\n\x08\x61sset_id\x18\x02 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\x12%\n\tviewer_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08viewerId\x12G\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xa3\x05\x32\x02\x08\x01R\x08lifetime\x12.\n\x0e\x63lient_address\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\rclientAddress\x12H\n\tdevice_id\x18\x06 \x01(\tB+\xbaH(r&2$^(dev_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x08\x64\x65viceId\x12\x1a\n\x08\x64ownload\x18\x07 \x01(\x08R\x08\x64ownload\x12<\n\x0csign_in_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nsignInTime\x12Q\n\x15\x64\x65vice_key_thumbprint\x18\x15 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^([A-Za-z0-9_-]{43})?$R\x13\x64\x65viceKeyThumbprint\"\x92\x02\n\x16\x43reatePlaybackResponse\x12=\n\x07session\x18\x01 \x01(\x0b\x32#.reelmesh.policy.v1.PlaybackSessionR\x07session\x12\x38\n\x08playback\x18\x02 \x01(\x0b\x32\x1c.reelmesh.policy.v1.PlaybackR\x08playback\x12\x17\n\x04\x63ode\x18\x03 \x01(\tB\x03\x80\x01\x01R\x04\x63ode\x12\x44\n\x10\x63ode_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x63odeExpireTime\x12 \n\twatch_url\x18\x05 \x01(\tB\x03\x80\x01\x01R\x08watchUrl\">\n\x19RedeemPlaybackCodeRequest\x12!\n\x04\x63ode\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x10\x18\x80\x01R\x04\x63ode\"V\n\x1aRedeemPlaybackCodeResponse\x12\x38\n\x08playback\x18\x01 \x01(\x0b\x32\x1c.reelmesh.policy.v1.PlaybackR\x08playback\"d\n\x19GetPlaybackSessionRequest\x12G\n\nsession_id\x18\x01 \x01(\tB(\xbaH%r#2!^pbs_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tsessionId\"[\n\x1aGetPlaybackSessionResponse\x12=\n\x07session\x18\x01 \x01(\x0b\x32#.reelmesh.policy.v1.PlaybackSessionR\x07session\"\xde\x01\n\x1bListPlaybackSessionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12\x46\n\x08\x61sset_id\x18\x03 \x01(\tB+\xbaH(r&2$^(ast_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x07\x61ssetId\x12%\n\tviewer_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08viewerId\"\x87\x01\n\x1cListPlaybackSessionsResponse\x12?\n\x08sessions\x18\x01 \x03(\x0b\x32#.reelmesh.policy.v1.PlaybackSessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8b\x01\n\x1cRevokePlaybackSessionRequest\x12G\n\nsession_id\x18\x01 \x01(\tB(\xbaH%r#2!^pbs_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tsessionId\x12\"\n\x07\x63omment\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x07\x63omment\"^\n\x1dRevokePlaybackSessionResponse\x12=\n\x07session\x18\x01 \x01(\x0b\x32#.reelmesh.policy.v1.PlaybackSessionR\x07session\"\x86\x01\n\x14SendHeartbeatRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\"N\n\x15SendHeartbeatResponse\x12\x35\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08interval\"\xbf\x01\n\x14\x41uthorizeKeysRequest\x12%\n\x06ticket\x18\x01 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80 R\x06ticket\x12G\n\npackage_id\x18\x02 \x01(\tB(\xbaH%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tpackageId\x12\x37\n\x07key_ids\x18\x03 \x03(\tB\x1e\xbaH\x1b\x92\x01\x18\x08\x01\x10 \"\x12r\x10\x32\x0e^[0-9a-f]{32}$R\x06keyIds\"x\n\x15\x41uthorizeKeysResponse\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\"[\n\x19\x42\x61tchAuthorizeKeysRequest\x12>\n\x04\x61sks\x18\x01 \x03(\x0b\x32\x1d.reelmesh.policy.v1.KeysAskedB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x04\x61sks\"\xe7\x01\n\tKeysAsked\x12\x1b\n\x06ticket\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\npackage_id\x18\x02 \x01(\tR\tpackageId\x12\x17\n\x07key_ids\x18\x03 \x03(\tR\x06keyIds\x12%\n\x0e\x63lient_address\x18\x04 \x01(\tR\rclientAddress\x12\x1d\n\nuser_agent\x18\x05 \x01(\tR\tuserAgent\x12%\n\x0ekey_thumbprint\x18\x06 \x01(\tR\rkeyThumbprint\x12\x18\n\x07offline\x18\x07 \x01(\x08R\x07offline\"\\\n\x1a\x42\x61tchAuthorizeKeysResponse\x12>\n\tdecisions\x18\x01 \x03(\x0b\x32 .reelmesh.policy.v1.KeysDecisionR\tdecisions\"\xd5\x02\n\x0cKeysDecision\x12,\n\x07refusal\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x07refusal\x12\x1d\n\nsession_id\x18\x02 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x17\n\x07key_ids\x18\x04 \x03(\tR\x06keyIds\x12\x1b\n\tviewer_id\x18\x05 \x01(\tR\x08viewerId\x12\x1b\n\tdevice_id\x18\x06 \x01(\tR\x08\x64\x65viceId\x12#\n\rdevice_proven\x18\x07 \x01(\x08R\x0c\x64\x65viceProven\x12\x1a\n\x08\x64ownload\x18\x08 \x01(\x08R\x08\x64ownload\x12;\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime2\x94\n\n\rPolicyService\x12\x95\x01\n\x0e\x43reatePlayback\x12).reelmesh.policy.v1.CreatePlaybackRequest\x1a*.reelmesh.policy.v1.CreatePlaybackResponse\",\xca\xa3\"\x11\n\x0fplayback.create\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/playback:\x01*\x12\x99\x01\n\x12RedeemPlaybackCode\x12-.reelmesh.policy.v1.RedeemPlaybackCodeRequest\x1a..reelmesh.policy.v1.RedeemPlaybackCodeResponse\"$\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\x18\"\x13/v1/playback:redeem:\x01*\x12\xb5\x01\n\x12GetPlaybackSession\x12-.reelmesh.policy.v1.GetPlaybackSessionRequest\x1a..reelmesh.policy.v1.GetPlaybackSessionResponse\"@\x90\x02\x01\xca\xa3\"\x0f\n\rplayback.read\x82\xd3\xe4\x93\x02$\x12\"/v1/playback/sessions/{session_id}\x12\xae\x01\n\x14ListPlaybackSessions\x12/.reelmesh.policy.v1.ListPlaybackSessionsRequest\x1a\x30.reelmesh.policy.v1.ListPlaybackSessionsResponse\"3\x90\x02\x01\xca\xa3\"\x0f\n\rplayback.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/playback/sessions\x12\xca\x01\n\x15RevokePlaybackSession\x12\x30.reelmesh.policy.v1.RevokePlaybackSessionRequest\x1a\x31.reelmesh.policy.v1.RevokePlaybackSessionResponse\"L\x90\x02\x02\xca\xa3\"\x11\n\x0fplayback.revoke\x82\xd3\xe4\x93\x02.\")/v1/playback/sessions/{session_id}:revoke:\x01*\x12\x9c\x01\n\rSendHeartbeat\x12(.reelmesh.policy.v1.SendHeartbeatRequest\x1a).reelmesh.policy.v1.SendHeartbeatResponse\"6\x90\x02\x02\xca\xa3\"\x02\x10\x01\x82\xd3\xe4\x93\x02\'\"\"/p/{ticket}/{package_id}/heartbeat:\x01*\x12t\n\rAuthorizeKeys\x12(.reelmesh.policy.v1.AuthorizeKeysRequest\x1a).reelmesh.policy.v1.AuthorizeKeysResponse\"\x0e\x90\x02\x01\xca\xa3\"\x07\x1a\x05\n\x03\x64rm\x12\x83\x01\n\x12\x42\x61tchAuthorizeKeys\x12-.reelmesh.policy.v1.BatchAuthorizeKeysRequest\x1a..reelmesh.policy.v1.BatchAuthorizeKeysResponse\"\x0e\x90\x02\x01\xca\xa3\"\x07\x1a\x05\n\x03\x64rmb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPLAYBACKREQUEST'].fields_by_name['client_address']._serialized_options = b'\272H\004r\002\030@'
   _globals['_CREATEPLAYBACKREQUEST'].fields_by_name['device_id']._loaded_options = None
   _globals['_CREATEPLAYBACKREQUEST'].fields_by_name['device_id']._serialized_options = b'\272H(r&2$^(dev_[0-7][0-9a-hjkmnp-tv-z]{25})?$'
+  _globals['_CREATEPLAYBACKREQUEST'].fields_by_name['device_key_thumbprint']._loaded_options = None
+  _globals['_CREATEPLAYBACKREQUEST'].fields_by_name['device_key_thumbprint']._serialized_options = b'\272H\032r\0302\026^([A-Za-z0-9_-]{43})?$'
   _globals['_CREATEPLAYBACKRESPONSE'].fields_by_name['code']._loaded_options = None
   _globals['_CREATEPLAYBACKRESPONSE'].fields_by_name['code']._serialized_options = b'\200\001\001'
   _globals['_CREATEPLAYBACKRESPONSE'].fields_by_name['watch_url']._loaded_options = None
@@ -79,6 +82,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZEKEYSREQUEST'].fields_by_name['package_id']._serialized_options = b'\272H%r#2!^pkg_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_AUTHORIZEKEYSREQUEST'].fields_by_name['key_ids']._loaded_options = None
   _globals['_AUTHORIZEKEYSREQUEST'].fields_by_name['key_ids']._serialized_options = b'\272H\033\222\001\030\010\001\020 \"\022r\0202\016^[0-9a-f]{32}$'
+  _globals['_BATCHAUTHORIZEKEYSREQUEST'].fields_by_name['asks']._loaded_options = None
+  _globals['_BATCHAUTHORIZEKEYSREQUEST'].fields_by_name['asks']._serialized_options = b'\272H\010\222\001\005\010\001\020\200\002'
+  _globals['_KEYSASKED'].fields_by_name['ticket']._loaded_options = None
+  _globals['_KEYSASKED'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
   _globals['_POLICYSERVICE'].methods_by_name['CreatePlayback']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['CreatePlayback']._serialized_options = b'\312\243\"\021\n\017playback.create\202\323\344\223\002\021\"\014/v1/playback:\001*'
   _globals['_POLICYSERVICE'].methods_by_name['RedeemPlaybackCode']._loaded_options = None
@@ -93,34 +100,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICYSERVICE'].methods_by_name['SendHeartbeat']._serialized_options = b'\220\002\002\312\243\"\002\020\001\202\323\344\223\002\'\"\"/p/{ticket}/{package_id}/heartbeat:\001*'
   _globals['_POLICYSERVICE'].methods_by_name['AuthorizeKeys']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['AuthorizeKeys']._serialized_options = b'\220\002\001\312\243\"\007\032\005\n\003drm'
-  _globals['_CREATEPLAYBACKREQUEST']._serialized_start=251
-  _globals['_CREATEPLAYBACKREQUEST']._serialized_end=710
-  _globals['_CREATEPLAYBACKRESPONSE']._serialized_start=713
-  _globals['_CREATEPLAYBACKRESPONSE']._serialized_end=987
-  _globals['_REDEEMPLAYBACKCODEREQUEST']._serialized_start=989
-  _globals['_REDEEMPLAYBACKCODEREQUEST']._serialized_end=1051
-  _globals['_REDEEMPLAYBACKCODERESPONSE']._serialized_start=1053
-  _globals['_REDEEMPLAYBACKCODERESPONSE']._serialized_end=1139
-  _globals['_GETPLAYBACKSESSIONREQUEST']._serialized_start=1141
-  _globals['_GETPLAYBACKSESSIONREQUEST']._serialized_end=1241
-  _globals['_GETPLAYBACKSESSIONRESPONSE']._serialized_start=1243
-  _globals['_GETPLAYBACKSESSIONRESPONSE']._serialized_end=1334
-  _globals['_LISTPLAYBACKSESSIONSREQUEST']._serialized_start=1337
-  _globals['_LISTPLAYBACKSESSIONSREQUEST']._serialized_end=1559
-  _globals['_LISTPLAYBACKSESSIONSRESPONSE']._serialized_start=1562
-  _globals['_LISTPLAYBACKSESSIONSRESPONSE']._serialized_end=1697
-  _globals['_REVOKEPLAYBACKSESSIONREQUEST']._serialized_start=1700
-  _globals['_REVOKEPLAYBACKSESSIONREQUEST']._serialized_end=1839
-  _globals['_REVOKEPLAYBACKSESSIONRESPONSE']._serialized_start=1841
-  _globals['_REVOKEPLAYBACKSESSIONRESPONSE']._serialized_end=1935
-  _globals['_SENDHEARTBEATREQUEST']._serialized_start=1938
-  _globals['_SENDHEARTBEATREQUEST']._serialized_end=2072
-  _globals['_SENDHEARTBEATRESPONSE']._serialized_start=2074
-  _globals['_SENDHEARTBEATRESPONSE']._serialized_end=2152
-  _globals['_AUTHORIZEKEYSREQUEST']._serialized_start=2155
-  _globals['_AUTHORIZEKEYSREQUEST']._serialized_end=2346
-  _globals['_AUTHORIZEKEYSRESPONSE']._serialized_start=2348
-  _globals['_AUTHORIZEKEYSRESPONSE']._serialized_end=2468
-  _globals['_POLICYSERVICE']._serialized_start=2471
-  _globals['_POLICYSERVICE']._serialized_end=3637
+  _globals['_POLICYSERVICE'].methods_by_name['BatchAuthorizeKeys']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['BatchAuthorizeKeys']._serialized_options = b'\220\002\001\312\243\"\007\032\005\n\003drm'
+  _globals['_CREATEPLAYBACKREQUEST']._serialized_start=276
+  _globals['_CREATEPLAYBACKREQUEST']._serialized_end=818
+  _globals['_CREATEPLAYBACKRESPONSE']._serialized_start=821
+  _globals['_CREATEPLAYBACKRESPONSE']._serialized_end=1095
+  _globals['_REDEEMPLAYBACKCODEREQUEST']._serialized_start=1097
+  _globals['_REDEEMPLAYBACKCODEREQUEST']._serialized_end=1159
+  _globals['_REDEEMPLAYBACKCODERESPONSE']._serialized_start=1161
+  _globals['_REDEEMPLAYBACKCODERESPONSE']._serialized_end=1247
+  _globals['_GETPLAYBACKSESSIONREQUEST']._serialized_start=1249
+  _globals['_GETPLAYBACKSESSIONREQUEST']._serialized_end=1349
+  _globals['_GETPLAYBACKSESSIONRESPONSE']._serialized_start=1351
+  _globals['_GETPLAYBACKSESSIONRESPONSE']._serialized_end=1442
+  _globals['_LISTPLAYBACKSESSIONSREQUEST']._serialized_start=1445
+  _globals['_LISTPLAYBACKSESSIONSREQUEST']._serialized_end=1667
+  _globals['_LISTPLAYBACKSESSIONSRESPONSE']._serialized_start=1670
+  _globals['_LISTPLAYBACKSESSIONSRESPONSE']._serialized_end=1805
+  _globals['_REVOKEPLAYBACKSESSIONREQUEST']._serialized_start=1808
+  _globals['_REVOKEPLAYBACKSESSIONREQUEST']._serialized_end=1947
+  _globals['_REVOKEPLAYBACKSESSIONRESPONSE']._serialized_start=1949
+  _globals['_REVOKEPLAYBACKSESSIONRESPONSE']._serialized_end=2043
+  _globals['_SENDHEARTBEATREQUEST']._serialized_start=2046
+  _globals['_SENDHEARTBEATREQUEST']._serialized_end=2180
+  _globals['_SENDHEARTBEATRESPONSE']._serialized_start=2182
+  _globals['_SENDHEARTBEATRESPONSE']._serialized_end=2260
+  _globals['_AUTHORIZEKEYSREQUEST']._serialized_start=2263
+  _globals['_AUTHORIZEKEYSREQUEST']._serialized_end=2454
+  _globals['_AUTHORIZEKEYSRESPONSE']._serialized_start=2456
+  _globals['_AUTHORIZEKEYSRESPONSE']._serialized_end=2576
+  _globals['_BATCHAUTHORIZEKEYSREQUEST']._serialized_start=2578
+  _globals['_BATCHAUTHORIZEKEYSREQUEST']._serialized_end=2669
+  _globals['_KEYSASKED']._serialized_start=2672
+  _globals['_KEYSASKED']._serialized_end=2903
+  _globals['_BATCHAUTHORIZEKEYSRESPONSE']._serialized_start=2905
+  _globals['_BATCHAUTHORIZEKEYSRESPONSE']._serialized_end=2997
+  _globals['_KEYSDECISION']._serialized_start=3000
+  _globals['_KEYSDECISION']._serialized_end=3341
+  _globals['_POLICYSERVICE']._serialized_start=3344
+  _globals['_POLICYSERVICE']._serialized_end=4644
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 from reelmesh.policy.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
@@ -35,6 +36,7 @@ class CreatePlaybackRequest(_message.Message):
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     DOWNLOAD_FIELD_NUMBER: _builtins.int
     SIGN_IN_TIME_FIELD_NUMBER: _builtins.int
+    DEVICE_KEY_THUMBPRINT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
     asset_id: _builtins.str
@@ -48,9 +50,16 @@ class CreatePlaybackRequest(_message.Message):
     until the player comes.
     """
     device_id: _builtins.str
-    """Registered device on which is watched. Optional."""
+    """Registered device on which is watched. An API key says so; optional. Of a person it is the device that the access token is bound to:
+    empty means that one, and no other may be named.
+    """
     download: _builtins.bool
     """Whether it is kept for watching offline. Such a session counts as no stream."""
+    device_key_thumbprint: _builtins.str
+    """Thumbprint (RFC 7638) of the key of the device `device_id`, as the caller's own system knows it: licences that are bound to devices are
+    issued to who proves to hold it. Of devices registered here it is known: a person whose token is bound to the key of one watches on that
+    one, whatever is said here.
+    """
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
         """How long the session lasts, 1 s to 24 h. Absent means 6 h."""
@@ -70,10 +79,11 @@ class CreatePlaybackRequest(_message.Message):
         device_id: _builtins.str = ...,
         download: _builtins.bool = ...,
         sign_in_time: _timestamp_pb2.Timestamp | None = ...,
+        device_key_thumbprint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "sign_in_time", b"sign_in_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "client_address", b"client_address", "device_id", b"device_id", "download", b"download", "lifetime", b"lifetime", "request_id", b"request_id", "sign_in_time", b"sign_in_time", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "client_address", b"client_address", "device_id", b"device_id", "device_key_thumbprint", b"device_key_thumbprint", "download", b"download", "lifetime", b"lifetime", "request_id", b"request_id", "sign_in_time", b"sign_in_time", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -442,3 +452,159 @@ class AuthorizeKeysResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuthorizeKeysResponse: _TypeAlias = AuthorizeKeysResponse  # noqa: Y015
+
+@_typing.final
+class BatchAuthorizeKeysRequest(_message.Message):
+    """Request of BatchAuthorizeKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def asks(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeysAsked]:
+        """What is asked for, 1 to 256."""
+
+    def __init__(
+        self,
+        *,
+        asks: _abc.Iterable[Global___KeysAsked] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchAuthorizeKeysRequest: _TypeAlias = BatchAuthorizeKeysRequest  # noqa: Y015
+
+@_typing.final
+class KeysAsked(_message.Message):
+    """Keys that the holder of one ticket asks for. Whatever is wrong with it is refused in its own answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    USER_AGENT_FIELD_NUMBER: _builtins.int
+    KEY_THUMBPRINT_FIELD_NUMBER: _builtins.int
+    OFFLINE_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """The ticket that the player presented."""
+    package_id: _builtins.str
+    """Package whose keys are asked for."""
+    client_address: _builtins.str
+    """IP address of the player, as the edge told it; empty when it is not known."""
+    user_agent: _builtins.str
+    """What the player calls itself."""
+    key_thumbprint: _builtins.str
+    """Thumbprint (RFC 7638) of the key that the player proved to hold; empty when none."""
+    offline: _builtins.bool
+    """Whether a licence for watching offline is asked for."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids asked for, 32 lower-case hex digits each; empty for all of the package."""
+
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        client_address: _builtins.str = ...,
+        user_agent: _builtins.str = ...,
+        key_thumbprint: _builtins.str = ...,
+        offline: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "key_ids", b"key_ids", "key_thumbprint", b"key_thumbprint", "offline", b"offline", "package_id", b"package_id", "ticket", b"ticket", "user_agent", b"user_agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeysAsked: _TypeAlias = KeysAsked  # noqa: Y015
+
+@_typing.final
+class BatchAuthorizeKeysResponse(_message.Message):
+    """Response of BatchAuthorizeKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeysDecision]:
+        """One answer for each ask, in the order asked."""
+
+    def __init__(
+        self,
+        *,
+        decisions: _abc.Iterable[Global___KeysDecision] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchAuthorizeKeysResponse: _TypeAlias = BatchAuthorizeKeysResponse  # noqa: Y015
+
+@_typing.final
+class KeysDecision(_message.Message):
+    """What was decided about one ask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_PROVEN_FIELD_NUMBER: _builtins.int
+    DOWNLOAD_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session, also of one that is refused; empty when the ticket is not good."""
+    organisation_id: _builtins.str
+    """Owning organisation; empty as above."""
+    viewer_id: _builtins.str
+    """Who watches; empty when it was not said, or when the session cannot be looked up now."""
+    device_id: _builtins.str
+    """Registered device that the session was opened on; empty as above."""
+    device_proven: _builtins.bool
+    """Whether the player proved to hold the key of that device."""
+    download: _builtins.bool
+    """Whether the session was opened as a download."""
+    @_builtins.property
+    def refusal(self) -> _status_pb2.Status:
+        """Why it is refused. Absent when it is not."""
+
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Key ids that the session may have; at least one unless it is refused."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the session ends."""
+
+    def __init__(
+        self,
+        *,
+        refusal: _status_pb2.Status | None = ...,
+        session_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        viewer_id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        device_proven: _builtins.bool = ...,
+        download: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "device_proven", b"device_proven", "download", b"download", "expire_time", b"expire_time", "key_ids", b"key_ids", "organisation_id", b"organisation_id", "refusal", b"refusal", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeysDecision: _TypeAlias = KeysDecision  # noqa: Y015

@@ -70,6 +70,11 @@ class PolicyServiceStub:
                 request_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.AuthorizeKeysRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.AuthorizeKeysResponse.FromString,
                 _registered_method=True)
+        self.BatchAuthorizeKeys = channel.unary_unary(
+                '/reelmesh.policy.v1.PolicyService/BatchAuthorizeKeys',
+                request_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.BatchAuthorizeKeysRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.BatchAuthorizeKeysResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -127,6 +132,13 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchAuthorizeKeys(self, request, context):
+        """Decides as AuthorizeKeys for many tickets at once, each for itself: one that is refused does not keep the others from an answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +176,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.AuthorizeKeys,
                     request_deserializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.AuthorizeKeysRequest.FromString,
                     response_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.AuthorizeKeysResponse.SerializeToString,
+            ),
+            'BatchAuthorizeKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchAuthorizeKeys,
+                    request_deserializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.BatchAuthorizeKeysRequest.FromString,
+                    response_serializer=reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.BatchAuthorizeKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -356,6 +373,33 @@ class PolicyService:
             '/reelmesh.policy.v1.PolicyService/AuthorizeKeys',
             reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.AuthorizeKeysRequest.SerializeToString,
             reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.AuthorizeKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchAuthorizeKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.policy.v1.PolicyService/BatchAuthorizeKeys',
+            reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.BatchAuthorizeKeysRequest.SerializeToString,
+            reelmesh_dot_policy_dot_v1_dot_policy__service__pb2.BatchAuthorizeKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,8 @@ class PolicyServiceStub:
     """
     AuthorizeKeys: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.AuthorizeKeysRequest, _policy_service_pb2.AuthorizeKeysResponse]
     """Decides whether the holder of a ticket may have keys, for the DRM service."""
+    BatchAuthorizeKeys: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.BatchAuthorizeKeysRequest, _policy_service_pb2.BatchAuthorizeKeysResponse]
+    """Decides as AuthorizeKeys for many tickets at once, each for itself: one that is refused does not keep the others from an answer."""
 
 @_typing.type_check_only
 class PolicyServiceAsyncStub(PolicyServiceStub):
@@ -73,6 +75,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """
     AuthorizeKeys: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.AuthorizeKeysRequest, _policy_service_pb2.AuthorizeKeysResponse]  # type: ignore[assignment]
     """Decides whether the holder of a ticket may have keys, for the DRM service."""
+    BatchAuthorizeKeys: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.BatchAuthorizeKeysRequest, _policy_service_pb2.BatchAuthorizeKeysResponse]  # type: ignore[assignment]
+    """Decides as AuthorizeKeys for many tickets at once, each for itself: one that is refused does not keep the others from an answer."""
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Decides who may watch what, and remembers whom it let in. The same decisions guard manifests, keys and segments at the edge."""
@@ -135,5 +139,13 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.AuthorizeKeysResponse, _abc.Awaitable[_policy_service_pb2.AuthorizeKeysResponse]]:
         """Decides whether the holder of a ticket may have keys, for the DRM service."""
+
+    @_abc_1.abstractmethod
+    def BatchAuthorizeKeys(
+        self,
+        request: _policy_service_pb2.BatchAuthorizeKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_service_pb2.BatchAuthorizeKeysResponse, _abc.Awaitable[_policy_service_pb2.BatchAuthorizeKeysResponse]]:
+        """Decides as AuthorizeKeys for many tickets at once, each for itself: one that is refused does not keep the others from an answer."""
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -94,5 +94,10 @@ class Internal(_message.Message):
 Global___Internal: _TypeAlias = Internal  # noqa: Y015
 
 ACCESS_FIELD_NUMBER: _builtins.int
+RECORDED_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
 """Says who may call the method. A server refuses every method that carries none."""
+recorded: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.bool]
+"""Whether the service itself keeps a record of each call, and the caller is answered by way of the edge only. Then calls that end well are
+counted and not logged, and their answers do without the correlation id, which the edge adds: for what comes by the thousand a second.
+"""

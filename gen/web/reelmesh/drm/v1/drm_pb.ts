@@ -6,13 +6,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/drm/v1/drm.proto.
  */
 export const file_reelmesh_drm_v1_drm: GenFile = /*@__PURE__*/
-  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEqkAEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEANiBnByb3RvMw");
+  fileDesc("ChlyZWVsbWVzaC9kcm0vdjEvZHJtLnByb3RvEg9yZWVsbWVzaC5kcm0udjEiSQoKQ29udGVudEtleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAwSEAoDa2V5GAMgASgMQgOAAQESCgoCaXYYBCABKAwiNwoLQ2xlYXJLZXlKd2sSCwoDa3R5GAEgASgJEgsKA2tpZBgCIAEoCRIOCgFrGAMgASgJQgOAAQEiigEKCFBhY2thZ2VyEhMKC3BhY2thZ2VyX2lkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIiChpzaWduaW5nX2NlcnRpZmljYXRlX3NoYTI1NhgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqXgoLS2V5UHJvdG9jb2wSHAoYS0VZX1BST1RPQ09MX1VOU1BFQ0lGSUVEEAASFgoSS0VZX1BST1RPQ09MX1NQRUtFEAESGQoVS0VZX1BST1RPQ09MX1dJREVWSU5FEAIqjwsKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEAESIQodRVJST1JfUkVBU09OX0tFWV9JRF9NQUxGT1JNRUQQAhIgChxFUlJPUl9SRUFTT05fS0VZU1RPUkVfTE9DS0VEEAMSJwojRVJST1JfUkVBU09OX1NFQ1VSSVRZX0xFVkVMX1RPT19MT1cQBBIjCh9FUlJPUl9SRUFTT05fT1VUUFVUX1VOUFJPVEVDVEVEEAUSJAogRVJST1JfUkVBU09OX09GRkxJTkVfTk9UX0FMTE9XRUQQBhIgChxFUlJPUl9SRUFTT05fTElDRU5DRV9SRVZPS0VEEAcSIgoeRVJST1JfUkVBU09OX0xJQ0VOQ0VfTk9UX0ZPVU5EEAgSJwojRVJST1JfUkVBU09OX0xJQ0VOQ0VfUE9MSUNZX0lOVkFMSUQQCRIiCh5FUlJPUl9SRUFTT05fREVWSUNFX05PVF9QUk9WRU4QChIjCh9FUlJPUl9SRUFTT05fTElDRU5DRV9VTlJFQ09SREVEEAsSKgomRVJST1JfUkVBU09OX0xJQ0VOQ0VfUkVRVUVTVF9NQUxGT1JNRUQQDBIoCiRFUlJPUl9SRUFTT05fRkFJUlBMQVlfTk9UX0NPTkZJR1VSRUQQFBIlCiFFUlJPUl9SRUFTT05fRkFJUlBMQVlfU1BDX1JFRlVTRUQQFRImCiJFUlJPUl9SRUFTT05fRkFJUlBMQVlfU1BDX1JFUExBWUVEEBYSJgoiRVJST1JfUkVBU09OX0ZBSVJQTEFZX0RFVklDRV9VTkZJVBAXEicKI0VSUk9SX1JFQVNPTl9LRVlfU1lTVEVNX05PVF9PRkZFUkVEEB4SJQohRVJST1JfUkVBU09OX1VQU1RSRUFNX1VOQVZBSUxBQkxFEB8SJAogRVJST1JfUkVBU09OX1VQU1RSRUFNX1JFRlVTRURfVVMQIBIoCiRFUlJPUl9SRUFTT05fVVBTVFJFQU1fUkVGVVNFRF9QTEFZRVIQIRImCiJFUlJPUl9SRUFTT05fVVBTVFJFQU1fQ09OVFJBRElDVEVEECISHQoZRVJST1JfUkVBU09OX0tFWVNfUkVWT0tFRBAyEiUKIUVSUk9SX1JFQVNPTl9LRVlTVE9SRV9VTlJFQUNIQUJMRRAzEiMKH0VSUk9SX1JFQVNPTl9ST1RBVElPTl9OT1RfRk9VTkQQNBIiCh5FUlJPUl9SRUFTT05fRU1FUkdFTkNZX1JVTk5JTkcQNRIiCh5FUlJPUl9SRUFTT05fTk9USElOR19UT19ST1RBVEUQNhIeChpFUlJPUl9SRUFTT05fT1BFUkFUT1JfT05MWRA3EiAKHEVSUk9SX1JFQVNPTl9LRVlTVE9SRV9VTkFCTEUQOBIfChtFUlJPUl9SRUFTT05fRVNDUk9XX01JU1NJTkcQORIfChtFUlJPUl9SRUFTT05fRVNDUk9XX0lOVkFMSUQQOhIdChlFUlJPUl9SRUFTT05fS0VZX01JU01BVENIEDsSHQoZRVJST1JfUkVBU09OX0NQSVhfUkVGVVNFRBAoEh8KG0VSUk9SX1JFQVNPTl9DUElYX01BTEZPUk1FRBApEicKI0VSUk9SX1JFQVNPTl9DUElYX1NJR05BVFVSRV9JTlZBTElEECoSJQohRVJST1JfUkVBU09OX0NFUlRJRklDQVRFX1VOVVNBQkxFECsSKwonRVJST1JfUkVBU09OX1BBQ0tBR0VSX1NJR05BVFVSRV9JTlZBTElEECwSKQolRVJST1JfUkVBU09OX1BBQ0tBR0VSX1JFUVVFU1RfSU5WQUxJRBAtYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * One content key in the clear. It exists on the wire only between the DRM service and those that must have it: the packager,
@@ -93,6 +95,82 @@ export const ClearKeyJwkSchema: GenMessage<ClearKeyJwk> = /*@__PURE__*/
   messageDesc(file_reelmesh_drm_v1_drm, 1);
 
 /**
+ * A packager outside of the mesh that may sign requests for keys.
+ *
+ * @generated from message reelmesh.drm.v1.Packager
+ */
+export type Packager = Message<"reelmesh.drm.v1.Packager"> & {
+  /**
+   * Its id, `pkr_…`; the packager gives it as `--signer`.
+   *
+   * @generated from field: string packager_id = 1;
+   */
+  packagerId: string;
+
+  /**
+   * Name to show.
+   *
+   * @generated from field: string display_name = 2;
+   */
+  displayName: string;
+
+  /**
+   * SHA-256 of the certificate that its CPIX documents are signed with, 64 hex digits; empty when it has none.
+   *
+   * @generated from field: string signing_certificate_sha256 = 3;
+   */
+  signingCertificateSha256: string;
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.Packager.
+ * Use `create(PackagerSchema)` to create a new message.
+ */
+export const PackagerSchema: GenMessage<Packager> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_drm, 2);
+
+/**
+ * Protocol in which a packager asks for keys.
+ *
+ * @generated from enum reelmesh.drm.v1.KeyProtocol
+ */
+export enum KeyProtocol {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: KEY_PROTOCOL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * CPIX documents by SPEKE v2.
+   *
+   * @generated from enum value: KEY_PROTOCOL_SPEKE = 1;
+   */
+  SPEKE = 1,
+
+  /**
+   * The key server API of Shaka Packager.
+   *
+   * @generated from enum value: KEY_PROTOCOL_WIDEVINE = 2;
+   */
+  WIDEVINE = 2,
+}
+
+/**
+ * Describes the enum reelmesh.drm.v1.KeyProtocol.
+ */
+export const KeyProtocolSchema: GenEnum<KeyProtocol> = /*@__PURE__*/
+  enumDesc(file_reelmesh_drm_v1_drm, 0);
+
+/**
  * Reason of a refusal by the DRM service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
  * `ERROR_REASON_` prefix and with `domain` = `drm.reelmesh`. A playback that the policy refuses is answered with the policy's
  * own reason and domain.
@@ -128,11 +206,265 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_KEYSTORE_LOCKED = 3;
    */
   KEYSTORE_LOCKED = 3,
+
+  /**
+   * All keys asked for are of kinds of track that need a safer decryption module than the one that asks. Status PERMISSION_DENIED.
+   * Metadata: `labels` that were dropped, `least`: the least security level that would do, such as `HARDWARE`.
+   *
+   * @generated from enum value: ERROR_REASON_SECURITY_LEVEL_TOO_LOW = 4;
+   */
+  SECURITY_LEVEL_TOO_LOW = 4,
+
+  /**
+   * All keys asked for are of kinds of track that must leave a device over protected outputs only, which the asking key system cannot
+   * see to. Status PERMISSION_DENIED. Metadata: `labels` that were dropped, `hdcp`: the least version that would do, such as `V2_2`.
+   *
+   * @generated from enum value: ERROR_REASON_OUTPUT_UNPROTECTED = 5;
+   */
+  OUTPUT_UNPROTECTED = 5,
+
+  /**
+   * The licence policy, the terms of the asset, or the way in which the playback was opened, allow no licence that is kept for watching
+   * offline. Status PERMISSION_DENIED. Metadata: `by`: `licence_policy`, or `playback` when it was not opened as a download.
+   *
+   * @generated from enum value: ERROR_REASON_OFFLINE_NOT_ALLOWED = 6;
+   */
+  OFFLINE_NOT_ALLOWED = 6,
+
+  /**
+   * The offline licence was revoked, and so is not renewed or issued again. Status PERMISSION_DENIED. Metadata: `licence_id`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_REVOKED = 7;
+   */
+  LICENCE_REVOKED = 7,
+
+  /**
+   * There is no such licence in the organisation. Status NOT_FOUND. Metadata: `licence_id`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_NOT_FOUND = 8;
+   */
+  LICENCE_NOT_FOUND = 8,
+
+  /**
+   * A licence policy contradicts itself, such as a renewal after the end. Status INVALID_ARGUMENT. Its
+   * `BadRequest` says where.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_POLICY_INVALID = 9;
+   */
+  LICENCE_POLICY_INVALID = 9,
+
+  /**
+   * The licence policy gives licences to registered devices only, and the request does not prove to come from the one that the playback
+   * was opened on. Status PERMISSION_DENIED. Metadata: `device_id` of that device, empty when the playback names none.
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_NOT_PROVEN = 10;
+   */
+  DEVICE_NOT_PROVEN = 10,
+
+  /**
+   * No licence can be recorded now, and so none is issued: the journal's disk is full, or the database has been away for too long.
+   * Status UNAVAILABLE, with `retry_delay`. Metadata: `why`: `full` or `failed`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_UNRECORDED = 11;
+   */
+  LICENCE_UNRECORDED = 11,
+
+  /**
+   * The body is no licence request of its key system. Status INVALID_ARGUMENT. Metadata: `key_system`.
+   *
+   * @generated from enum value: ERROR_REASON_LICENCE_REQUEST_MALFORMED = 12;
+   */
+  LICENCE_REQUEST_MALFORMED = 12,
+
+  /**
+   * Something that FairPlay needs of the operator is not there, or not usable. Status FAILED_PRECONDITION. Metadata: `missing`: the file or
+   * the setting.
+   *
+   * @generated from enum value: ERROR_REASON_FAIRPLAY_NOT_CONFIGURED = 20;
+   */
+  FAIRPLAY_NOT_CONFIGURED = 20,
+
+  /**
+   * The SPC gets no CKC. Status INVALID_ARGUMENT. Metadata: `status`: the number that Key Security Modules have for what is wrong, -42580 to
+   * -42591 (or the one that Apple's server answered with), `kind`: its name, such as `BrokenIntegrity`.
+   *
+   * @generated from enum value: ERROR_REASON_FAIRPLAY_SPC_REFUSED = 21;
+   */
+  FAIRPLAY_SPC_REFUSED = 21,
+
+  /**
+   * The SPC was answered before, or was made so long ago (or so far ahead) that it cannot be told. Status PERMISSION_DENIED. Metadata:
+   * `status`: -42585; `why`: `replayed` or `stale`.
+   *
+   * @generated from enum value: ERROR_REASON_FAIRPLAY_SPC_REPLAYED = 22;
+   */
+  FAIRPLAY_SPC_REPLAYED = 22,
+
+  /**
+   * The device does not understand what it must hold to. Status PERMISSION_DENIED. Metadata: `condition`: `duration` or `offline`.
+   *
+   * @generated from enum value: ERROR_REASON_FAIRPLAY_DEVICE_UNFIT = 23;
+   */
+  FAIRPLAY_DEVICE_UNFIT = 23,
+
+  /**
+   * The operator has named no licence server for the key system. Status FAILED_PRECONDITION. Metadata: `key_system`.
+   *
+   * @generated from enum value: ERROR_REASON_KEY_SYSTEM_NOT_OFFERED = 30;
+   */
+  KEY_SYSTEM_NOT_OFFERED = 30,
+
+  /**
+   * The operator's licence server gives no answer that is of use, or is left alone for a while because it gave none. Status UNAVAILABLE,
+   * with `retry_delay`. Metadata: `upstream`, such as `widevine`; `why`: `unreachable`, `timeout`, `busy`, `failing`, `unusable` or
+   * `paused`.
+   *
+   * @generated from enum value: ERROR_REASON_UPSTREAM_UNAVAILABLE = 31;
+   */
+  UPSTREAM_UNAVAILABLE = 31,
+
+  /**
+   * The operator's licence server does not take requests of this installation, such as for a wrong signature. Status FAILED_PRECONDITION.
+   * Metadata: `upstream`; `status` that it answers with.
+   *
+   * @generated from enum value: ERROR_REASON_UPSTREAM_REFUSED_US = 32;
+   */
+  UPSTREAM_REFUSED_US = 32,
+
+  /**
+   * The operator's licence server gives this player no licence, such as for a revoked device. Status PERMISSION_DENIED. Metadata:
+   * `upstream`; `status` that it answers with.
+   *
+   * @generated from enum value: ERROR_REASON_UPSTREAM_REFUSED_PLAYER = 33;
+   */
+  UPSTREAM_REFUSED_PLAYER = 33,
+
+  /**
+   * The operator's licence server made a licence that is not what was ordered, which is withheld. Status UNAVAILABLE. Metadata: `upstream`;
+   * `what` is wrong.
+   *
+   * @generated from enum value: ERROR_REASON_UPSTREAM_CONTRADICTED = 34;
+   */
+  UPSTREAM_CONTRADICTED = 34,
+
+  /**
+   * The keys of the package were destroyed because they are thought to be stolen. Status FAILED_PRECONDITION. Metadata: `package_id`.
+   *
+   * @generated from enum value: ERROR_REASON_KEYS_REVOKED = 50;
+   */
+  KEYS_REVOKED = 50,
+
+  /**
+   * What holds the root key does not answer now. Status UNAVAILABLE. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_KEYSTORE_UNREACHABLE = 51;
+   */
+  KEYSTORE_UNREACHABLE = 51,
+
+  /**
+   * There is no such rotation in the caller's organisation. Status NOT_FOUND. Metadata: `rotation_id`.
+   *
+   * @generated from enum value: ERROR_REASON_ROTATION_NOT_FOUND = 52;
+   */
+  ROTATION_NOT_FOUND = 52,
+
+  /**
+   * An emergency runs already, and one at a time is enough. Status FAILED_PRECONDITION. Metadata: `rotation_id`.
+   *
+   * @generated from enum value: ERROR_REASON_EMERGENCY_RUNNING = 53;
+   */
+  EMERGENCY_RUNNING = 53,
+
+  /**
+   * There is no package with keys to change, or one that was named has none. Status NOT_FOUND. Metadata: `package_id` where one was named.
+   *
+   * @generated from enum value: ERROR_REASON_NOTHING_TO_ROTATE = 54;
+   */
+  NOTHING_TO_ROTATE = 54,
+
+  /**
+   * The call concerns all organisations of the install, and the caller is not its operator. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_OPERATOR_ONLY = 55;
+   */
+  OPERATOR_ONLY = 55,
+
+  /**
+   * The keystore cannot do what is asked; the message says where it is done. Status FAILED_PRECONDITION. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_KEYSTORE_UNABLE = 56;
+   */
+  KEYSTORE_UNABLE = 56,
+
+  /**
+   * There is no escrow. Status FAILED_PRECONDITION. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_ESCROW_MISSING = 57;
+   */
+  ESCROW_MISSING = 57,
+
+  /**
+   * The escrow's public key is not RSA of 3072 bits or more, or more shares are needed than there are. Status INVALID_ARGUMENT. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_ESCROW_INVALID = 58;
+   */
+  ESCROW_INVALID = 58,
+
+  /**
+   * A key is not the one that it is said to be. Status INVALID_ARGUMENT. Metadata: `kek_id`.
+   *
+   * @generated from enum value: ERROR_REASON_KEY_MISMATCH = 59;
+   */
+  KEY_MISMATCH = 59,
+
+  /**
+   * A CPIX document does not say what SPEKE v2 asks for. Status INVALID_ARGUMENT. Metadata: `words`, as the specification words it.
+   *
+   * @generated from enum value: ERROR_REASON_CPIX_REFUSED = 40;
+   */
+  CPIX_REFUSED = 40,
+
+  /**
+   * What should be a CPIX document is no XML, has a DTD, is too deep or too large, or breaks the schema. Status INVALID_ARGUMENT.
+   * Metadata: `words`.
+   *
+   * @generated from enum value: ERROR_REASON_CPIX_MALFORMED = 41;
+   */
+  CPIX_MALFORMED = 41,
+
+  /**
+   * The signature of a CPIX document is not good, does not cover all of it, or is of nobody whom the organisation named. Status
+   * PERMISSION_DENIED. Metadata: `words`.
+   *
+   * @generated from enum value: ERROR_REASON_CPIX_SIGNATURE_INVALID = 42;
+   */
+  CPIX_SIGNATURE_INVALID = 42,
+
+  /**
+   * A certificate cannot be read, or its key is not of a kind that is taken. Status INVALID_ARGUMENT. Metadata: `words`.
+   *
+   * @generated from enum value: ERROR_REASON_CERTIFICATE_UNUSABLE = 43;
+   */
+  CERTIFICATE_UNUSABLE = 43,
+
+  /**
+   * No packager of this name exists, or the signature is not made with its key. Status UNAUTHENTICATED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PACKAGER_SIGNATURE_INVALID = 44;
+   */
+  PACKAGER_SIGNATURE_INVALID = 44,
+
+  /**
+   * A packager's request is not what the key server API asks for. Status INVALID_ARGUMENT. Metadata: `status`, as that API words it.
+   *
+   * @generated from enum value: ERROR_REASON_PACKAGER_REQUEST_INVALID = 45;
+   */
+  PACKAGER_REQUEST_INVALID = 45,
 }
 
 /**
  * Describes the enum reelmesh.drm.v1.ErrorReason.
  */
 export const ErrorReasonSchema: GenEnum<ErrorReason> = /*@__PURE__*/
-  enumDesc(file_reelmesh_drm_v1_drm, 0);
+  enumDesc(file_reelmesh_drm_v1_drm, 1);
 

@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { HttpBody } from "../../../google/api/httpbody_pb";
 import { file_google_api_httpbody } from "../../../google/api/httpbody_pb";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ClearKeyJwk, ContentKey } from "./drm_pb";
 import { file_reelmesh_drm_v1_drm } from "./drm_pb";
 import type { Message } from "@bufbuild/protobuf";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/drm/v1/drm_service.proto.
  */
 export const file_reelmesh_drm_v1_drm_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFyZWVsbWVzaC9kcm0vdjEvZHJtX3NlcnZpY2UucHJvdG8SD3JlZWxtZXNoLmRybS52MSJXChhDcmVhdGVDb250ZW50S2V5c1JlcXVlc3QSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhIKCnBhY2thZ2VfaWQYAiABKAkSDgoGbGFiZWxzGAMgAygJIkYKGUNyZWF0ZUNvbnRlbnRLZXlzUmVzcG9uc2USKQoEa2V5cxgBIAMoCzIbLnJlZWxtZXNoLmRybS52MS5Db250ZW50S2V5ImIKG0lzc3VlQ2xlYXJLZXlMaWNlbmNlUmVxdWVzdBITCgZ0aWNrZXQYASABKAlCA4ABARISCgpwYWNrYWdlX2lkGAIgASgJEgwKBGtpZHMYAyADKAkSDAoEdHlwZRgEIAEoCSJYChxJc3N1ZUNsZWFyS2V5TGljZW5jZVJlc3BvbnNlEioKBGtleXMYASADKAsyHC5yZWVsbWVzaC5kcm0udjEuQ2xlYXJLZXlKd2sSDAoEdHlwZRgCIAEoCSJLChBHZXRIbHNLZXlSZXF1ZXN0EhMKBnRpY2tldBgBIAEoCUIDgAEBEhIKCnBhY2thZ2VfaWQYAiABKAkSDgoGa2V5X2lkGAMgASgJIjsKEUdldEhsc0tleVJlc3BvbnNlEiYKA2tleRgBIAEoCzIULmdvb2dsZS5hcGkuSHR0cEJvZHlCA4ABATLQAgoKRHJtU2VydmljZRJvChFDcmVhdGVDb250ZW50S2V5cxIpLnJlZWxtZXNoLmRybS52MS5DcmVhdGVDb250ZW50S2V5c1JlcXVlc3QaKi5yZWVsbWVzaC5kcm0udjEuQ3JlYXRlQ29udGVudEtleXNSZXNwb25zZSIDkAICEngKFElzc3VlQ2xlYXJLZXlMaWNlbmNlEiwucmVlbG1lc2guZHJtLnYxLklzc3VlQ2xlYXJLZXlMaWNlbmNlUmVxdWVzdBotLnJlZWxtZXNoLmRybS52MS5Jc3N1ZUNsZWFyS2V5TGljZW5jZVJlc3BvbnNlIgOQAgISVwoJR2V0SGxzS2V5EiEucmVlbG1lc2guZHJtLnYxLkdldEhsc0tleVJlcXVlc3QaIi5yZWVsbWVzaC5kcm0udjEuR2V0SGxzS2V5UmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_google_api_httpbody, file_reelmesh_drm_v1_drm]);
+  fileDesc("CiFyZWVsbWVzaC9kcm0vdjEvZHJtX3NlcnZpY2UucHJvdG8SD3JlZWxtZXNoLmRybS52MSJXChhDcmVhdGVDb250ZW50S2V5c1JlcXVlc3QSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhIKCnBhY2thZ2VfaWQYAiABKAkSDgoGbGFiZWxzGAMgAygJIkYKGUNyZWF0ZUNvbnRlbnRLZXlzUmVzcG9uc2USKQoEa2V5cxgBIAMoCzIbLnJlZWxtZXNoLmRybS52MS5Db250ZW50S2V5InYKG0lzc3VlQ2xlYXJLZXlMaWNlbmNlUmVxdWVzdBITCgZ0aWNrZXQYASABKAlCA4ABARISCgpwYWNrYWdlX2lkGAIgASgJEgwKBGtpZHMYAyADKAkSDAoEdHlwZRgEIAEoCRISCgpyZW5ld2FsX29mGAUgASgJIs0BChxJc3N1ZUNsZWFyS2V5TGljZW5jZVJlc3BvbnNlEioKBGtleXMYASADKAsyHC5yZWVsbWVzaC5kcm0udjEuQ2xlYXJLZXlKd2sSDAoEdHlwZRgCIAEoCRISCgpsaWNlbmNlX2lkGAMgASgJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZW5ld190aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLChBHZXRIbHNLZXlSZXF1ZXN0EhMKBnRpY2tldBgBIAEoCUIDgAEBEhIKCnBhY2thZ2VfaWQYAiABKAkSDgoGa2V5X2lkGAMgASgJIjsKEUdldEhsc0tleVJlc3BvbnNlEiYKA2tleRgBIAEoCzIULmdvb2dsZS5hcGkuSHR0cEJvZHlCA4ABATLQAgoKRHJtU2VydmljZRJvChFDcmVhdGVDb250ZW50S2V5cxIpLnJlZWxtZXNoLmRybS52MS5DcmVhdGVDb250ZW50S2V5c1JlcXVlc3QaKi5yZWVsbWVzaC5kcm0udjEuQ3JlYXRlQ29udGVudEtleXNSZXNwb25zZSIDkAICEngKFElzc3VlQ2xlYXJLZXlMaWNlbmNlEiwucmVlbG1lc2guZHJtLnYxLklzc3VlQ2xlYXJLZXlMaWNlbmNlUmVxdWVzdBotLnJlZWxtZXNoLmRybS52MS5Jc3N1ZUNsZWFyS2V5TGljZW5jZVJlc3BvbnNlIgOQAgISVwoJR2V0SGxzS2V5EiEucmVlbG1lc2guZHJtLnYxLkdldEhsc0tleVJlcXVlc3QaIi5yZWVsbWVzaC5kcm0udjEuR2V0SGxzS2V5UmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_google_api_httpbody, file_google_protobuf_timestamp, file_reelmesh_drm_v1_drm]);
 
 /**
  * Request of CreateContentKeys.
@@ -107,6 +109,13 @@ export type IssueClearKeyLicenceRequest = Message<"reelmesh.drm.v1.IssueClearKey
    * @generated from field: string type = 4;
    */
   type: string;
+
+  /**
+   * Licence that is renewed; empty when none is.
+   *
+   * @generated from field: string renewal_of = 5;
+   */
+  renewalOf: string;
 };
 
 /**
@@ -135,6 +144,27 @@ export type IssueClearKeyLicenceResponse = Message<"reelmesh.drm.v1.IssueClearKe
    * @generated from field: string type = 2;
    */
   type: string;
+
+  /**
+   * Id of the licence, `lic_` and a TypeID suffix.
+   *
+   * @generated from field: string licence_id = 3;
+   */
+  licenceId: string;
+
+  /**
+   * When it ends at the latest.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 4;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * When to ask for it again. Absent when the policy does not say.
+   *
+   * @generated from field: google.protobuf.Timestamp renew_time = 5;
+   */
+  renewTime?: Timestamp | undefined;
 };
 
 /**
@@ -218,8 +248,9 @@ export const DrmService: GenService<{
     output: typeof CreateContentKeysResponseSchema;
   },
   /**
-   * Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1). The credential is the playback ticket in the path.
-   * Keys that the session is not entitled to are left out; when none remains the call is refused.
+   * Issues a Clear Key licence (W3C Encrypted Media Extensions, section 9.1) by gRPC; browsers have LicencesService.AcquireClearKeyLicence.
+   * The credential is the playback ticket in the request. Keys that the session is not entitled to, or that the licence policy gives to
+   * safer players only, are left out; when none remains the call is refused.
    *
    * @generated from rpc reelmesh.drm.v1.DrmService.IssueClearKeyLicence
    */

@@ -8,13 +8,17 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { KeyProtocol } from "./drm_pb";
+import { file_reelmesh_drm_v1_drm } from "./drm_pb";
+import type { LicencePolicy, SecurityLevel } from "./licences_pb";
+import { file_reelmesh_drm_v1_licences } from "./licences_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/drm/v1/events.proto.
  */
 export const file_reelmesh_drm_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("ChxyZWVsbWVzaC9kcm0vdjEvZXZlbnRzLnByb3RvEg9yZWVsbWVzaC5kcm0udjEijAEKDUxpY2VuY2VJc3N1ZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSEgoKa2V5X3N5c3RlbRgEIAEoCRIuCgppc3N1ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChxyZWVsbWVzaC9kcm0vdjEvZXZlbnRzLnByb3RvEg9yZWVsbWVzaC5kcm0udjEingMKDUxpY2VuY2VJc3N1ZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRISCgpwYWNrYWdlX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSEgoKa2V5X3N5c3RlbRgEIAEoCRIuCgppc3N1ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsaWNlbmNlX2lkGAYgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgHIAEoCRIRCgl2aWV3ZXJfaWQYCCABKAkSEQoJZGV2aWNlX2lkGAkgASgJEjYKDnNlY3VyaXR5X2xldmVsGAogASgOMh4ucmVlbG1lc2guZHJtLnYxLlNlY3VyaXR5TGV2ZWwSDwoHb2ZmbGluZRgLIAEoCBIWCg5wb2xpY3lfdmVyc2lvbhgMIAEoBRISCgpyZW5ld2FsX29mGA0gASgJEi8KC2V4cGlyZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9kcm9wcGVkX2tleV9pZHMYDyADKAkirAIKDkxpY2VuY2VSZWZ1c2VkEhIKCnNlc3Npb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSDwoHa2V5X2lkcxgEIAMoCRISCgprZXlfc3lzdGVtGAUgASgJEjYKDnNlY3VyaXR5X2xldmVsGAYgASgOMh4ucmVlbG1lc2guZHJtLnYxLlNlY3VyaXR5TGV2ZWwSFQoNcmVhc29uX2RvbWFpbhgHIAEoCRIOCgZyZWFzb24YCCABKAkSLwoLcmVmdXNlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXZpZXdlcl9pZBgKIAEoCRIRCglkZXZpY2VfaWQYCyABKAki0wEKFU9mZmxpbmVMaWNlbmNlUmV2b2tlZBISCgpsaWNlbmNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEhIKCnBhY2thZ2VfaWQYBCABKAkSEQoJdmlld2VyX2lkGAUgASgJEhEKCWRldmljZV9pZBgGIAEoCRIOCgZhdXRob3IYByABKAkSLwoLcmV2b2tlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl8KFExpY2VuY2VQb2xpY3lVcGRhdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIuCgZwb2xpY3kYAiABKAsyHi5yZWVsbWVzaC5kcm0udjEuTGljZW5jZVBvbGljeSKkAQoSS2V5Um90YXRpb25TdGFydGVkEhMKC3JvdGF0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIRCgllbWVyZ2VuY3kYAyABKAgSDgoGcmVhc29uGAQgASgJEg0KBWFjdG9yGAUgASgJEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIncKFEtleVJvdGF0aW9uQ29tcGxldGVkEhMKC3JvdGF0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIxCg1jb21wbGV0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKKAQoUUmVwYWNrYWdpbmdSZXF1ZXN0ZWQSEwoLcm90YXRpb25faWQYASABKAkSEgoKcGFja2FnZV9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMAoMcmVxdWVzdF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKTAQoSQ29udGVudEtleXNSZXZva2VkEhIKCnBhY2thZ2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg8KB2tleV9pZHMYAyADKAkSDgoGcmVhc29uGAQgASgJEi8KC3Jldm9rZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL5AQoTQ29udGVudEtleXNQcm92aWRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSGAoQa2V5ZWRfY29udGVudF9pZBgCIAEoCRISCgpjb250ZW50X2lkGAMgASgJEg8KB2tleV9pZHMYBCADKAkSLgoIcHJvdG9jb2wYBSABKA4yHC5yZWVsbWVzaC5kcm0udjEuS2V5UHJvdG9jb2wSDQoFYWN0b3IYBiABKAkSGQoRcmVjaXBpZW50X3NoYTI1NnMYByADKAkSMAoMcHJvdmlkZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ/Cg9QYWNrYWdlckNyZWF0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhMKC3BhY2thZ2VyX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ/Cg9QYWNrYWdlckRlbGV0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhMKC3BhY2thZ2VyX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEi8KC2RlbGV0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKcAQoTS2V5ZWRDb250ZW50RGVsZXRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSGAoQa2V5ZWRfY29udGVudF9pZBgCIAEoCRISCgpjb250ZW50X2lkGAMgASgJEg0KBWFjdG9yGAQgASgJEi8KC2RlbGV0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_drm_v1_drm, file_reelmesh_drm_v1_licences]);
 
 /**
  * A player received keys. Subject `reelmesh.drm.v1.LicenceIssued`.
@@ -56,6 +60,76 @@ export type LicenceIssued = Message<"reelmesh.drm.v1.LicenceIssued"> & {
    * @generated from field: google.protobuf.Timestamp issue_time = 5;
    */
   issueTime?: Timestamp | undefined;
+
+  /**
+   * Id of the licence, `lic_` and a TypeID suffix.
+   *
+   * @generated from field: string licence_id = 6;
+   */
+  licenceId: string;
+
+  /**
+   * Owning organisation of the package.
+   *
+   * @generated from field: string organisation_id = 7;
+   */
+  organisationId: string;
+
+  /**
+   * Who watches; empty when it was not said, or could not be looked up.
+   *
+   * @generated from field: string viewer_id = 8;
+   */
+  viewerId: string;
+
+  /**
+   * Registered device; empty when the playback names none.
+   *
+   * @generated from field: string device_id = 9;
+   */
+  deviceId: string;
+
+  /**
+   * Level of the decryption module.
+   *
+   * @generated from field: reelmesh.drm.v1.SecurityLevel security_level = 10;
+   */
+  securityLevel: SecurityLevel;
+
+  /**
+   * Whether it may be kept for watching offline.
+   *
+   * @generated from field: bool offline = 11;
+   */
+  offline: boolean;
+
+  /**
+   * Version of the licence policy that it was issued by.
+   *
+   * @generated from field: int32 policy_version = 12;
+   */
+  policyVersion: number;
+
+  /**
+   * Licence that it renewed; empty when it was no renewal.
+   *
+   * @generated from field: string renewal_of = 13;
+   */
+  renewalOf: string;
+
+  /**
+   * When it ends at the latest.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 14;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * Key ids that were asked for and left out, because the policy gives keys of their kind to safer players only.
+   *
+   * @generated from field: repeated string dropped_key_ids = 15;
+   */
+  droppedKeyIds: string[];
 };
 
 /**
@@ -64,4 +138,579 @@ export type LicenceIssued = Message<"reelmesh.drm.v1.LicenceIssued"> & {
  */
 export const LicenceIssuedSchema: GenMessage<LicenceIssued> = /*@__PURE__*/
   messageDesc(file_reelmesh_drm_v1_events, 0);
+
+/**
+ * A player with a good ticket got no licence. Subject `reelmesh.drm.v1.LicenceRefused`.
+ *
+ * @generated from message reelmesh.drm.v1.LicenceRefused
+ */
+export type LicenceRefused = Message<"reelmesh.drm.v1.LicenceRefused"> & {
+  /**
+   * Playback session that asked.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * Owning organisation of the session.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Package whose keys were asked for.
+   *
+   * @generated from field: string package_id = 3;
+   */
+  packageId: string;
+
+  /**
+   * Key ids asked for, 32 lower-case hex digits each; empty for all of the package.
+   *
+   * @generated from field: repeated string key_ids = 4;
+   */
+  keyIds: string[];
+
+  /**
+   * Key system, such as `org.w3.clearkey`.
+   *
+   * @generated from field: string key_system = 5;
+   */
+  keySystem: string;
+
+  /**
+   * Level of the decryption module.
+   *
+   * @generated from field: reelmesh.drm.v1.SecurityLevel security_level = 6;
+   */
+  securityLevel: SecurityLevel;
+
+  /**
+   * Domain of the reason, such as `policy.reelmesh`.
+   *
+   * @generated from field: string reason_domain = 7;
+   */
+  reasonDomain: string;
+
+  /**
+   * Reason, such as `SESSION_REVOKED`.
+   *
+   * @generated from field: string reason = 8;
+   */
+  reason: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp refuse_time = 9;
+   */
+  refuseTime?: Timestamp | undefined;
+
+  /**
+   * Who watches; empty when it was not said, or was not looked up.
+   *
+   * @generated from field: string viewer_id = 10;
+   */
+  viewerId: string;
+
+  /**
+   * Registered device; empty as above.
+   *
+   * @generated from field: string device_id = 11;
+   */
+  deviceId: string;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.LicenceRefused.
+ * Use `create(LicenceRefusedSchema)` to create a new message.
+ */
+export const LicenceRefusedSchema: GenMessage<LicenceRefused> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 1);
+
+/**
+ * An offline licence was revoked. Subject `reelmesh.drm.v1.OfflineLicenceRevoked`.
+ *
+ * @generated from message reelmesh.drm.v1.OfflineLicenceRevoked
+ */
+export type OfflineLicenceRevoked = Message<"reelmesh.drm.v1.OfflineLicenceRevoked"> & {
+  /**
+   * Id of the licence that was issued first.
+   *
+   * @generated from field: string licence_id = 1;
+   */
+  licenceId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Playback it was issued for.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+
+  /**
+   * Package whose keys it holds.
+   *
+   * @generated from field: string package_id = 4;
+   */
+  packageId: string;
+
+  /**
+   * Who watches.
+   *
+   * @generated from field: string viewer_id = 5;
+   */
+  viewerId: string;
+
+  /**
+   * Registered device.
+   *
+   * @generated from field: string device_id = 6;
+   */
+  deviceId: string;
+
+  /**
+   * Who revoked it, such as `user/usr_…`.
+   *
+   * @generated from field: string author = 7;
+   */
+  author: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp revoke_time = 8;
+   */
+  revokeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.OfflineLicenceRevoked.
+ * Use `create(OfflineLicenceRevokedSchema)` to create a new message.
+ */
+export const OfflineLicenceRevokedSchema: GenMessage<OfflineLicenceRevoked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 2);
+
+/**
+ * An organisation changed its licence policy. Subject `reelmesh.drm.v1.LicencePolicyUpdated`.
+ *
+ * @generated from message reelmesh.drm.v1.LicencePolicyUpdated
+ */
+export type LicencePolicyUpdated = Message<"reelmesh.drm.v1.LicencePolicyUpdated"> & {
+  /**
+   * The organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The new version.
+   *
+   * @generated from field: reelmesh.drm.v1.LicencePolicy policy = 2;
+   */
+  policy?: LicencePolicy | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.LicencePolicyUpdated.
+ * Use `create(LicencePolicyUpdatedSchema)` to create a new message.
+ */
+export const LicencePolicyUpdatedSchema: GenMessage<LicencePolicyUpdated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 3);
+
+/**
+ * An organisation's keys are being changed. Subject `reelmesh.drm.v1.KeyRotationStarted`.
+ *
+ * @generated from message reelmesh.drm.v1.KeyRotationStarted
+ */
+export type KeyRotationStarted = Message<"reelmesh.drm.v1.KeyRotationStarted"> & {
+  /**
+   * The rotation.
+   *
+   * @generated from field: string rotation_id = 1;
+   */
+  rotationId: string;
+
+  /**
+   * Whose keys.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Whether keys are thought to be stolen.
+   *
+   * @generated from field: bool emergency = 3;
+   */
+  emergency: boolean;
+
+  /**
+   * The reason that was stated.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Who began it.
+   *
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 6;
+   */
+  startTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.KeyRotationStarted.
+ * Use `create(KeyRotationStartedSchema)` to create a new message.
+ */
+export const KeyRotationStartedSchema: GenMessage<KeyRotationStarted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 4);
+
+/**
+ * An organisation's keys were changed. Subject `reelmesh.drm.v1.KeyRotationCompleted`.
+ *
+ * @generated from message reelmesh.drm.v1.KeyRotationCompleted
+ */
+export type KeyRotationCompleted = Message<"reelmesh.drm.v1.KeyRotationCompleted"> & {
+  /**
+   * The rotation.
+   *
+   * @generated from field: string rotation_id = 1;
+   */
+  rotationId: string;
+
+  /**
+   * Whose keys.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp complete_time = 3;
+   */
+  completeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.KeyRotationCompleted.
+ * Use `create(KeyRotationCompletedSchema)` to create a new message.
+ */
+export const KeyRotationCompletedSchema: GenMessage<KeyRotationCompleted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 5);
+
+/**
+ * A package has to be encrypted again with new content keys. Subject `reelmesh.drm.v1.RepackagingRequested`.
+ *
+ * @generated from message reelmesh.drm.v1.RepackagingRequested
+ */
+export type RepackagingRequested = Message<"reelmesh.drm.v1.RepackagingRequested"> & {
+  /**
+   * The emergency that it is part of.
+   *
+   * @generated from field: string rotation_id = 1;
+   */
+  rotationId: string;
+
+  /**
+   * The package.
+   *
+   * @generated from field: string package_id = 2;
+   */
+  packageId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp request_time = 4;
+   */
+  requestTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.RepackagingRequested.
+ * Use `create(RepackagingRequestedSchema)` to create a new message.
+ */
+export const RepackagingRequestedSchema: GenMessage<RepackagingRequested> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 6);
+
+/**
+ * The content keys of a package must not be used any more: its licences end, its sessions are over. Subject
+ * `reelmesh.drm.v1.ContentKeysRevoked`.
+ *
+ * @generated from message reelmesh.drm.v1.ContentKeysRevoked
+ */
+export type ContentKeysRevoked = Message<"reelmesh.drm.v1.ContentKeysRevoked"> & {
+  /**
+   * The package.
+   *
+   * @generated from field: string package_id = 1;
+   */
+  packageId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Key ids, 32 lower-case hex digits each.
+   *
+   * @generated from field: repeated string key_ids = 3;
+   */
+  keyIds: string[];
+
+  /**
+   * Why, for whoever asks later.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp revoke_time = 5;
+   */
+  revokeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.ContentKeysRevoked.
+ * Use `create(ContentKeysRevokedSchema)` to create a new message.
+ */
+export const ContentKeysRevokedSchema: GenMessage<ContentKeysRevoked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 7);
+
+/**
+ * A packager outside of the mesh received keys. Subject `reelmesh.drm.v1.ContentKeysProvided`.
+ *
+ * @generated from message reelmesh.drm.v1.ContentKeysProvided
+ */
+export type ContentKeysProvided = Message<"reelmesh.drm.v1.ContentKeysProvided"> & {
+  /**
+   * Organisation whose keys they are.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The content, `kct_…`.
+   *
+   * @generated from field: string keyed_content_id = 2;
+   */
+  keyedContentId: string;
+
+  /**
+   * What the packager calls it.
+   *
+   * @generated from field: string content_id = 3;
+   */
+  contentId: string;
+
+  /**
+   * Key ids given, 32 lower-case hex digits each.
+   *
+   * @generated from field: repeated string key_ids = 4;
+   */
+  keyIds: string[];
+
+  /**
+   * Protocol in which they were asked for.
+   *
+   * @generated from field: reelmesh.drm.v1.KeyProtocol protocol = 5;
+   */
+  protocol: KeyProtocol;
+
+  /**
+   * Who asked: `api_key/key_…`, or `packager/pkr_…`.
+   *
+   * @generated from field: string actor = 6;
+   */
+  actor: string;
+
+  /**
+   * SHA-256 of the certificates that the keys were encrypted to, 64 hex digits each; empty when they went in the clear.
+   *
+   * @generated from field: repeated string recipient_sha256s = 7;
+   */
+  recipientSha256s: string[];
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp provide_time = 8;
+   */
+  provideTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.ContentKeysProvided.
+ * Use `create(ContentKeysProvidedSchema)` to create a new message.
+ */
+export const ContentKeysProvidedSchema: GenMessage<ContentKeysProvided> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 8);
+
+/**
+ * A packager may sign requests from now on. Subject `reelmesh.drm.v1.PackagerCreated`.
+ *
+ * @generated from message reelmesh.drm.v1.PackagerCreated
+ */
+export type PackagerCreated = Message<"reelmesh.drm.v1.PackagerCreated"> & {
+  /**
+   * Organisation that it packages for.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The packager.
+   *
+   * @generated from field: string packager_id = 2;
+   */
+  packagerId: string;
+
+  /**
+   * Who made it.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.PackagerCreated.
+ * Use `create(PackagerCreatedSchema)` to create a new message.
+ */
+export const PackagerCreatedSchema: GenMessage<PackagerCreated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 9);
+
+/**
+ * A packager may no longer sign requests. Subject `reelmesh.drm.v1.PackagerDeleted`.
+ *
+ * @generated from message reelmesh.drm.v1.PackagerDeleted
+ */
+export type PackagerDeleted = Message<"reelmesh.drm.v1.PackagerDeleted"> & {
+  /**
+   * Organisation that it packaged for.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The packager.
+   *
+   * @generated from field: string packager_id = 2;
+   */
+  packagerId: string;
+
+  /**
+   * Who deleted it.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 4;
+   */
+  deleteTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.PackagerDeleted.
+ * Use `create(PackagerDeletedSchema)` to create a new message.
+ */
+export const PackagerDeletedSchema: GenMessage<PackagerDeleted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 10);
+
+/**
+ * The keys of a content were deleted. Subject `reelmesh.drm.v1.KeyedContentDeleted`.
+ *
+ * @generated from message reelmesh.drm.v1.KeyedContentDeleted
+ */
+export type KeyedContentDeleted = Message<"reelmesh.drm.v1.KeyedContentDeleted"> & {
+  /**
+   * Organisation whose keys they were.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The content.
+   *
+   * @generated from field: string keyed_content_id = 2;
+   */
+  keyedContentId: string;
+
+  /**
+   * What the packager called it.
+   *
+   * @generated from field: string content_id = 3;
+   */
+  contentId: string;
+
+  /**
+   * Who deleted it.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 5;
+   */
+  deleteTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.drm.v1.KeyedContentDeleted.
+ * Use `create(KeyedContentDeletedSchema)` to create a new message.
+ */
+export const KeyedContentDeletedSchema: GenMessage<KeyedContentDeleted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_drm_v1_events, 11);
 

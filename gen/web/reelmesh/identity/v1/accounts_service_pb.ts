@@ -835,7 +835,9 @@ export const SetAccountTierResponseSchema: GenMessage<SetAccountTierResponse> = 
  */
 export const AccountsService: GenService<{
   /**
-   * Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code.
+   * Begins a registration: sends a code to the address. Nothing exists until VerifyEmail. Asking again sends another code, three times;
+   * after that one a minute, and fewer if it goes on: the answer is the same, and nothing is sent. A network that asks for too many is
+   * refused with SENT_TOO_OFTEN.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.Register
    */
@@ -887,7 +889,7 @@ export const AccountsService: GenService<{
     output: typeof LogOutResponseSchema;
   },
   /**
-   * Sends a code to the address with which a new password can be set, if there is an account.
+   * Sends a code to the address with which a new password can be set, if there is an account. How often is limited as for Register.
    *
    * @generated from rpc reelmesh.identity.v1.AccountsService.RequestPasswordReset
    */

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/identity/v1/oauth.proto.
  */
 export const file_reelmesh_identity_v1_oauth: GenFile = /*@__PURE__*/
-  fileDesc("CiByZWVsbWVzaC9pZGVudGl0eS92MS9vYXV0aC5wcm90bxIUcmVlbG1lc2guaWRlbnRpdHkudjEikgIKC09BdXRoQ2xpZW50EhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhUKDXJlZGlyZWN0X3VyaXMYBCADKAkSFAoMY29uZmlkZW50aWFsGAUgASgIEjAKBmdyYW50cxgGIAMoDjIgLnJlZWxtZXNoLmlkZW50aXR5LnYxLk9BdXRoR3JhbnQSDgoGc2NvcGVzGAcgAygJEhMKC2ZpcnN0X3BhcnR5GAggASgIEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAogASgJIoECCg1BdXRob3JpemF0aW9uEhgKEGF1dGhvcml6YXRpb25faWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEhMKC2NsaWVudF9uYW1lGAMgASgJEhkKEW9yZ2FuaXNhdGlvbl9uYW1lGAQgASgJEg4KBnNjb3BlcxgFIAMoCRIWCg5jb25zZW50X25lZWRlZBgGIAEoCBIWCg5zaWduX2luX25lZWRlZBgHIAEoCBIOCgZzaWxlbnQYCCABKAgSEgoKbG9naW5faGludBgJIAEoCRIvCgtleHBpcmVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/AEKE0RldmljZUF1dGhvcml6YXRpb24SHwoXZGV2aWNlX2F1dGhvcml6YXRpb25faWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEhMKC2NsaWVudF9uYW1lGAMgASgJEhkKEW9yZ2FuaXNhdGlvbl9uYW1lGAQgASgJEg4KBnNjb3BlcxgFIAMoCRIPCgduZXR3b3JrGAYgASgJEi8KC2NyZWF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicQoHQ29uc2VudBIRCgljbGllbnRfaWQYASABKAkSEwoLY2xpZW50X25hbWUYAiABKAkSDgoGc2NvcGVzGAMgAygJEi4KCmdyYW50X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKrIBCgpPQXV0aEdyYW50EhwKGE9fQVVUSF9HUkFOVF9VTlNQRUNJRklFRBAAEiMKH09fQVVUSF9HUkFOVF9BVVRIT1JJWkFUSU9OX0NPREUQARIeChpPX0FVVEhfR1JBTlRfUkVGUkVTSF9UT0tFThACEiMKH09fQVVUSF9HUkFOVF9DTElFTlRfQ1JFREVOVElBTFMQAxIcChhPX0FVVEhfR1JBTlRfREVWSUNFX0NPREUQBGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CiByZWVsbWVzaC9pZGVudGl0eS92MS9vYXV0aC5wcm90bxIUcmVlbG1lc2guaWRlbnRpdHkudjEitQIKC09BdXRoQ2xpZW50EhEKCWNsaWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhUKDXJlZGlyZWN0X3VyaXMYBCADKAkSFAoMY29uZmlkZW50aWFsGAUgASgIEjAKBmdyYW50cxgGIAMoDjIgLnJlZWxtZXNoLmlkZW50aXR5LnYxLk9BdXRoR3JhbnQSDgoGc2NvcGVzGAcgAygJEhMKC2ZpcnN0X3BhcnR5GAggASgIEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAogASgJEiEKGXBvc3RfbG9nb3V0X3JlZGlyZWN0X3VyaXMYCyADKAkigQIKDUF1dGhvcml6YXRpb24SGAoQYXV0aG9yaXphdGlvbl9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSEwoLY2xpZW50X25hbWUYAyABKAkSGQoRb3JnYW5pc2F0aW9uX25hbWUYBCABKAkSDgoGc2NvcGVzGAUgAygJEhYKDmNvbnNlbnRfbmVlZGVkGAYgASgIEhYKDnNpZ25faW5fbmVlZGVkGAcgASgIEg4KBnNpbGVudBgIIAEoCBISCgpsb2dpbl9oaW50GAkgASgJEi8KC2V4cGlyZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL8AQoTRGV2aWNlQXV0aG9yaXphdGlvbhIfChdkZXZpY2VfYXV0aG9yaXphdGlvbl9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSEwoLY2xpZW50X25hbWUYAyABKAkSGQoRb3JnYW5pc2F0aW9uX25hbWUYBCABKAkSDgoGc2NvcGVzGAUgAygJEg8KB25ldHdvcmsYBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJxCgdDb25zZW50EhEKCWNsaWVudF9pZBgBIAEoCRITCgtjbGllbnRfbmFtZRgCIAEoCRIOCgZzY29wZXMYAyADKAkSLgoKZ3JhbnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWgoGTG9nb3V0EhEKCWNsaWVudF9pZBgBIAEoCRITCgtjbGllbnRfbmFtZRgCIAEoCRISCgphY2NvdW50X2lkGAMgASgJEhQKDHJlZGlyZWN0X3VyaRgEIAEoCSqyAQoKT0F1dGhHcmFudBIcChhPX0FVVEhfR1JBTlRfVU5TUEVDSUZJRUQQABIjCh9PX0FVVEhfR1JBTlRfQVVUSE9SSVpBVElPTl9DT0RFEAESHgoaT19BVVRIX0dSQU5UX1JFRlJFU0hfVE9LRU4QAhIjCh9PX0FVVEhfR1JBTlRfQ0xJRU5UX0NSRURFTlRJQUxTEAMSHAoYT19BVVRIX0dSQU5UX0RFVklDRV9DT0RFEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * A program that people let act for them, or that acts for its organisation (RFC 6749 §2).
@@ -91,6 +91,13 @@ export type OAuthClient = Message<"reelmesh.identity.v1.OAuthClient"> & {
    * @generated from field: string etag = 10;
    */
   etag: string;
+
+  /**
+   * Where people may be sent after they signed out because the client asked so. Compared character by character.
+   *
+   * @generated from field: repeated string post_logout_redirect_uris = 11;
+   */
+  postLogoutRedirectUris: string[];
 };
 
 /**
@@ -296,6 +303,48 @@ export type Consent = Message<"reelmesh.identity.v1.Consent"> & {
  */
 export const ConsentSchema: GenMessage<Consent> = /*@__PURE__*/
   messageDesc(file_reelmesh_identity_v1_oauth, 3);
+
+/**
+ * What a person is asked when a client signed them out: shall Reelmesh too? (OpenID Connect RP-Initiated Logout 1.0 §2)
+ *
+ * @generated from message reelmesh.identity.v1.Logout
+ */
+export type Logout = Message<"reelmesh.identity.v1.Logout"> & {
+  /**
+   * Who asks. Empty when the client did not say so.
+   *
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * Name of the client. Empty when it is not known, or not registered any more.
+   *
+   * @generated from field: string client_name = 2;
+   */
+  clientName: string;
+
+  /**
+   * Whom the client signed out. Empty when it did not say so.
+   *
+   * @generated from field: string account_id = 3;
+   */
+  accountId: string;
+
+  /**
+   * Where to send the browser once nobody is signed in, with the client's `state`. Empty: nowhere.
+   *
+   * @generated from field: string redirect_uri = 4;
+   */
+  redirectUri: string;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.Logout.
+ * Use `create(LogoutSchema)` to create a new message.
+ */
+export const LogoutSchema: GenMessage<Logout> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_oauth, 4);
 
 /**
  * A way to get tokens. There is no implicit and no password grant (OAuth 2.1).

@@ -8,7 +8,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Authorization, Consent, DeviceAuthorization, OAuthClient } from "./oauth_pb";
+import type { Authorization, Consent, DeviceAuthorization, Logout, OAuthClient } from "./oauth_pb";
 import { file_reelmesh_identity_v1_oauth } from "./oauth_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/identity/v1/oauth_service.proto.
  */
 export const file_reelmesh_identity_v1_oauth_service: GenFile = /*@__PURE__*/
-  fileDesc("CihyZWVsbWVzaC9pZGVudGl0eS92MS9vYXV0aF9zZXJ2aWNlLnByb3RvEhRyZWVsbWVzaC5pZGVudGl0eS52MSIvCgpKc29uV2ViS2V5EgsKA2tpZBgBIAEoCRIJCgF4GAIgASgJEgkKAXkYAyABKAkimQEKBUdyYW50EhkKDGFjY2Vzc190b2tlbhgBIAEoCUIDgAEBEjIKD2FjY2Vzc19saWZldGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIaCg1yZWZyZXNoX3Rva2VuGAMgASgJQgOAAQESFQoIaWRfdG9rZW4YBCABKAlCA4ABARIOCgZzY29wZXMYBSADKAkiVwoQR2V0Q2xpZW50UmVxdWVzdBIRCgljbGllbnRfaWQYASABKAkSFAoMcmVkaXJlY3RfdXJpGAIgASgJEhoKDXNlY3JldF9zaGEyNTYYAyABKAxCA4ABASJ5ChFHZXRDbGllbnRSZXNwb25zZRIxCgZjbGllbnQYASABKAsyIS5yZWVsbWVzaC5pZGVudGl0eS52MS5PQXV0aENsaWVudBIbChNyZWRpcmVjdF9yZWdpc3RlcmVkGAIgASgIEhQKDHNlY3JldF9yaWdodBgDIAEoCCIUChJHZXRQcm92aWRlclJlcXVlc3QiZQoTR2V0UHJvdmlkZXJSZXNwb25zZRIOCgZpc3N1ZXIYASABKAkSDgoGc2NvcGVzGAIgAygJEi4KBGtleXMYAyADKAsyIC5yZWVsbWVzaC5pZGVudGl0eS52MS5Kc29uV2ViS2V5IpwCChlCZWdpbkF1dGhvcml6YXRpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEhQKDHJlZGlyZWN0X3VyaRgDIAEoCRIOCgZzY29wZXMYBCADKAkSDQoFc3RhdGUYBSABKAkSDQoFbm9uY2UYBiABKAkSFgoOY29kZV9jaGFsbGVuZ2UYByABKAkSDgoGc2lsZW50GAggASgIEhUKDWZyZXNoX3NpZ25faW4YCSABKAgSFQoNZnJlc2hfY29uc2VudBgKIAEoCBIqCgdtYXhfYWdlGAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCmxvZ2luX2hpbnQYDCABKAkiNgoaQmVnaW5BdXRob3JpemF0aW9uUmVzcG9uc2USGAoQYXV0aG9yaXphdGlvbl9pZBgBIAEoCSKBAQoTRXhjaGFuZ2VDb2RlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIRCgRjb2RlGAMgASgJQgOAAQESFAoMcmVkaXJlY3RfdXJpGAQgASgJEhoKDWNvZGVfdmVyaWZpZXIYBSABKAlCA4ABASJCChRFeGNoYW5nZUNvZGVSZXNwb25zZRIqCgVncmFudBgBIAEoCzIbLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdyYW50InAKG0V4Y2hhbmdlUmVmcmVzaFRva2VuUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIaCg1yZWZyZXNoX3Rva2VuGAMgASgJQgOAAQESDgoGc2NvcGVzGAQgAygJIkoKHEV4Y2hhbmdlUmVmcmVzaFRva2VuUmVzcG9uc2USKgoFZ3JhbnQYASABKAsyGy5yZWVsbWVzaC5pZGVudGl0eS52MS5HcmFudCI8ChdJc3N1ZUNsaWVudFRva2VuUmVxdWVzdBIRCgljbGllbnRfaWQYASABKAkSDgoGc2NvcGVzGAIgAygJIkYKGElzc3VlQ2xpZW50VG9rZW5SZXNwb25zZRIqCgVncmFudBgBIAEoCzIbLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdyYW50IkQKH0JlZ2luRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEg4KBnNjb3BlcxgCIAMoCSKuAQogQmVnaW5EZXZpY2VBdXRob3JpemF0aW9uUmVzcG9uc2USGAoLZGV2aWNlX2NvZGUYASABKAlCA4ABARIWCgl1c2VyX2NvZGUYAiABKAlCA4ABARIrCghsaWZldGltZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIrCghpbnRlcnZhbBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJcChlFeGNoYW5nZURldmljZUNvZGVSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEhgKC2RldmljZV9jb2RlGAMgASgJQgOAAQEiSAoaRXhjaGFuZ2VEZXZpY2VDb2RlUmVzcG9uc2USKgoFZ3JhbnQYASABKAsyGy5yZWVsbWVzaC5pZGVudGl0eS52MS5HcmFudCI4Cg9HZXRUb2tlblJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhIKBXRva2VuGAIgASgJQgOAAQEi4AEKEEdldFRva2VuUmVzcG9uc2USDgoGYWN0aXZlGAEgASgIEg4KBnNjb3BlcxgCIAMoCRIRCgljbGllbnRfaWQYAyABKAkSDwoHc3ViamVjdBgEIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYBSABKAkSDgoGYWNjZXNzGAYgASgIEi4KCmlzc3VlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI7ChJSZXZva2VUb2tlblJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhIKBXRva2VuGAIgASgJQgOAAQEiFQoTUmV2b2tlVG9rZW5SZXNwb25zZSIvChJHZXRVc2VySW5mb1JlcXVlc3QSGQoMYWNjZXNzX3Rva2VuGAEgASgJQgOAAQEiXQoTR2V0VXNlckluZm9SZXNwb25zZRIPCgdzdWJqZWN0GAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIQCghsYW5ndWFnZRgDIAEoCRINCgVlbWFpbBgEIAEoCSIzChdHZXRBdXRob3JpemF0aW9uUmVxdWVzdBIYChBhdXRob3JpemF0aW9uX2lkGAEgASgJIlYKGEdldEF1dGhvcml6YXRpb25SZXNwb25zZRI6Cg1hdXRob3JpemF0aW9uGAEgASgLMiMucmVlbG1lc2guaWRlbnRpdHkudjEuQXV0aG9yaXphdGlvbiJHChpBbnN3ZXJBdXRob3JpemF0aW9uUmVxdWVzdBIYChBhdXRob3JpemF0aW9uX2lkGAEgASgJEg8KB2FwcHJvdmUYAiABKAgiOAobQW5zd2VyQXV0aG9yaXphdGlvblJlc3BvbnNlEhkKDHJlZGlyZWN0X3VyaRgBIAEoCUIDgAEBIjYKGlJlZnVzZUF1dGhvcml6YXRpb25SZXF1ZXN0EhgKEGF1dGhvcml6YXRpb25faWQYASABKAkiMwobUmVmdXNlQXV0aG9yaXphdGlvblJlc3BvbnNlEhQKDHJlZGlyZWN0X3VyaRgBIAEoCSI4Ch5GaW5kRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QSFgoJdXNlcl9jb2RlGAEgASgJQgOAAQEiagofRmluZERldmljZUF1dGhvcml6YXRpb25SZXNwb25zZRJHChRkZXZpY2VfYXV0aG9yaXphdGlvbhgBIAEoCzIpLnJlZWxtZXNoLmlkZW50aXR5LnYxLkRldmljZUF1dGhvcml6YXRpb24iVAogQW5zd2VyRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QSHwoXZGV2aWNlX2F1dGhvcml6YXRpb25faWQYASABKAkSDwoHYXBwcm92ZRgCIAEoCCIjCiFBbnN3ZXJEZXZpY2VBdXRob3JpemF0aW9uUmVzcG9uc2UiPAoTTGlzdENvbnNlbnRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJgChRMaXN0Q29uc2VudHNSZXNwb25zZRIvCghjb25zZW50cxgBIAMoCzIdLnJlZWxtZXNoLmlkZW50aXR5LnYxLkNvbnNlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIisKFldpdGhkcmF3Q29uc2VudFJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJIhkKF1dpdGhkcmF3Q29uc2VudFJlc3BvbnNlMuoQCgxPQXV0aFNlcnZpY2USYQoJR2V0Q2xpZW50EiYucmVlbG1lc2guaWRlbnRpdHkudjEuR2V0Q2xpZW50UmVxdWVzdBonLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldENsaWVudFJlc3BvbnNlIgOQAgESZwoLR2V0UHJvdmlkZXISKC5yZWVsbWVzaC5pZGVudGl0eS52MS5HZXRQcm92aWRlclJlcXVlc3QaKS5yZWVsbWVzaC5pZGVudGl0eS52MS5HZXRQcm92aWRlclJlc3BvbnNlIgOQAgESdwoSQmVnaW5BdXRob3JpemF0aW9uEi8ucmVlbG1lc2guaWRlbnRpdHkudjEuQmVnaW5BdXRob3JpemF0aW9uUmVxdWVzdBowLnJlZWxtZXNoLmlkZW50aXR5LnYxLkJlZ2luQXV0aG9yaXphdGlvblJlc3BvbnNlEmUKDEV4Y2hhbmdlQ29kZRIpLnJlZWxtZXNoLmlkZW50aXR5LnYxLkV4Y2hhbmdlQ29kZVJlcXVlc3QaKi5yZWVsbWVzaC5pZGVudGl0eS52MS5FeGNoYW5nZUNvZGVSZXNwb25zZRJ9ChRFeGNoYW5nZVJlZnJlc2hUb2tlbhIxLnJlZWxtZXNoLmlkZW50aXR5LnYxLkV4Y2hhbmdlUmVmcmVzaFRva2VuUmVxdWVzdBoyLnJlZWxtZXNoLmlkZW50aXR5LnYxLkV4Y2hhbmdlUmVmcmVzaFRva2VuUmVzcG9uc2USdgoQSXNzdWVDbGllbnRUb2tlbhItLnJlZWxtZXNoLmlkZW50aXR5LnYxLklzc3VlQ2xpZW50VG9rZW5SZXF1ZXN0Gi4ucmVlbG1lc2guaWRlbnRpdHkudjEuSXNzdWVDbGllbnRUb2tlblJlc3BvbnNlIgOQAgISjgEKGEJlZ2luRGV2aWNlQXV0aG9yaXphdGlvbhI1LnJlZWxtZXNoLmlkZW50aXR5LnYxLkJlZ2luRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QaNi5yZWVsbWVzaC5pZGVudGl0eS52MS5CZWdpbkRldmljZUF1dGhvcml6YXRpb25SZXNwb25zZSIDkAICEncKEkV4Y2hhbmdlRGV2aWNlQ29kZRIvLnJlZWxtZXNoLmlkZW50aXR5LnYxLkV4Y2hhbmdlRGV2aWNlQ29kZVJlcXVlc3QaMC5yZWVsbWVzaC5pZGVudGl0eS52MS5FeGNoYW5nZURldmljZUNvZGVSZXNwb25zZRJeCghHZXRUb2tlbhIlLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldFRva2VuUmVxdWVzdBomLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldFRva2VuUmVzcG9uc2UiA5ACARJnCgtSZXZva2VUb2tlbhIoLnJlZWxtZXNoLmlkZW50aXR5LnYxLlJldm9rZVRva2VuUmVxdWVzdBopLnJlZWxtZXNoLmlkZW50aXR5LnYxLlJldm9rZVRva2VuUmVzcG9uc2UiA5ACAhJnCgtHZXRVc2VySW5mbxIoLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldFVzZXJJbmZvUmVxdWVzdBopLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldFVzZXJJbmZvUmVzcG9uc2UiA5ACARJ2ChBHZXRBdXRob3JpemF0aW9uEi0ucmVlbG1lc2guaWRlbnRpdHkudjEuR2V0QXV0aG9yaXphdGlvblJlcXVlc3QaLi5yZWVsbWVzaC5pZGVudGl0eS52MS5HZXRBdXRob3JpemF0aW9uUmVzcG9uc2UiA5ACARJ/ChNBbnN3ZXJBdXRob3JpemF0aW9uEjAucmVlbG1lc2guaWRlbnRpdHkudjEuQW5zd2VyQXV0aG9yaXphdGlvblJlcXVlc3QaMS5yZWVsbWVzaC5pZGVudGl0eS52MS5BbnN3ZXJBdXRob3JpemF0aW9uUmVzcG9uc2UiA5ACAhJ/ChNSZWZ1c2VBdXRob3JpemF0aW9uEjAucmVlbG1lc2guaWRlbnRpdHkudjEuUmVmdXNlQXV0aG9yaXphdGlvblJlcXVlc3QaMS5yZWVsbWVzaC5pZGVudGl0eS52MS5SZWZ1c2VBdXRob3JpemF0aW9uUmVzcG9uc2UiA5ACAhKLAQoXRmluZERldmljZUF1dGhvcml6YXRpb24SNC5yZWVsbWVzaC5pZGVudGl0eS52MS5GaW5kRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QaNS5yZWVsbWVzaC5pZGVudGl0eS52MS5GaW5kRGV2aWNlQXV0aG9yaXphdGlvblJlc3BvbnNlIgOQAgISkQEKGUFuc3dlckRldmljZUF1dGhvcml6YXRpb24SNi5yZWVsbWVzaC5pZGVudGl0eS52MS5BbnN3ZXJEZXZpY2VBdXRob3JpemF0aW9uUmVxdWVzdBo3LnJlZWxtZXNoLmlkZW50aXR5LnYxLkFuc3dlckRldmljZUF1dGhvcml6YXRpb25SZXNwb25zZSIDkAICEmoKDExpc3RDb25zZW50cxIpLnJlZWxtZXNoLmlkZW50aXR5LnYxLkxpc3RDb25zZW50c1JlcXVlc3QaKi5yZWVsbWVzaC5pZGVudGl0eS52MS5MaXN0Q29uc2VudHNSZXNwb25zZSIDkAIBEnMKD1dpdGhkcmF3Q29uc2VudBIsLnJlZWxtZXNoLmlkZW50aXR5LnYxLldpdGhkcmF3Q29uc2VudFJlcXVlc3QaLS5yZWVsbWVzaC5pZGVudGl0eS52MS5XaXRoZHJhd0NvbnNlbnRSZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_identity_v1_oauth]);
+  fileDesc("CihyZWVsbWVzaC9pZGVudGl0eS92MS9vYXV0aF9zZXJ2aWNlLnByb3RvEhRyZWVsbWVzaC5pZGVudGl0eS52MSIvCgpKc29uV2ViS2V5EgsKA2tpZBgBIAEoCRIJCgF4GAIgASgJEgkKAXkYAyABKAkimQEKBUdyYW50EhkKDGFjY2Vzc190b2tlbhgBIAEoCUIDgAEBEjIKD2FjY2Vzc19saWZldGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIaCg1yZWZyZXNoX3Rva2VuGAMgASgJQgOAAQESFQoIaWRfdG9rZW4YBCABKAlCA4ABARIOCgZzY29wZXMYBSADKAkiVwoQR2V0Q2xpZW50UmVxdWVzdBIRCgljbGllbnRfaWQYASABKAkSFAoMcmVkaXJlY3RfdXJpGAIgASgJEhoKDXNlY3JldF9zaGEyNTYYAyABKAxCA4ABASJ5ChFHZXRDbGllbnRSZXNwb25zZRIxCgZjbGllbnQYASABKAsyIS5yZWVsbWVzaC5pZGVudGl0eS52MS5PQXV0aENsaWVudBIbChNyZWRpcmVjdF9yZWdpc3RlcmVkGAIgASgIEhQKDHNlY3JldF9yaWdodBgDIAEoCCIUChJHZXRQcm92aWRlclJlcXVlc3QiZQoTR2V0UHJvdmlkZXJSZXNwb25zZRIOCgZpc3N1ZXIYASABKAkSDgoGc2NvcGVzGAIgAygJEi4KBGtleXMYAyADKAsyIC5yZWVsbWVzaC5pZGVudGl0eS52MS5Kc29uV2ViS2V5IpwCChlCZWdpbkF1dGhvcml6YXRpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEhQKDHJlZGlyZWN0X3VyaRgDIAEoCRIOCgZzY29wZXMYBCADKAkSDQoFc3RhdGUYBSABKAkSDQoFbm9uY2UYBiABKAkSFgoOY29kZV9jaGFsbGVuZ2UYByABKAkSDgoGc2lsZW50GAggASgIEhUKDWZyZXNoX3NpZ25faW4YCSABKAgSFQoNZnJlc2hfY29uc2VudBgKIAEoCBIqCgdtYXhfYWdlGAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCmxvZ2luX2hpbnQYDCABKAkiNgoaQmVnaW5BdXRob3JpemF0aW9uUmVzcG9uc2USGAoQYXV0aG9yaXphdGlvbl9pZBgBIAEoCSKBAQoTRXhjaGFuZ2VDb2RlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIRCgRjb2RlGAMgASgJQgOAAQESFAoMcmVkaXJlY3RfdXJpGAQgASgJEhoKDWNvZGVfdmVyaWZpZXIYBSABKAlCA4ABASJCChRFeGNoYW5nZUNvZGVSZXNwb25zZRIqCgVncmFudBgBIAEoCzIbLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdyYW50InAKG0V4Y2hhbmdlUmVmcmVzaFRva2VuUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIaCg1yZWZyZXNoX3Rva2VuGAMgASgJQgOAAQESDgoGc2NvcGVzGAQgAygJIkoKHEV4Y2hhbmdlUmVmcmVzaFRva2VuUmVzcG9uc2USKgoFZ3JhbnQYASABKAsyGy5yZWVsbWVzaC5pZGVudGl0eS52MS5HcmFudCI8ChdJc3N1ZUNsaWVudFRva2VuUmVxdWVzdBIRCgljbGllbnRfaWQYASABKAkSDgoGc2NvcGVzGAIgAygJIkYKGElzc3VlQ2xpZW50VG9rZW5SZXNwb25zZRIqCgVncmFudBgBIAEoCzIbLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdyYW50IkQKH0JlZ2luRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEg4KBnNjb3BlcxgCIAMoCSKuAQogQmVnaW5EZXZpY2VBdXRob3JpemF0aW9uUmVzcG9uc2USGAoLZGV2aWNlX2NvZGUYASABKAlCA4ABARIWCgl1c2VyX2NvZGUYAiABKAlCA4ABARIrCghsaWZldGltZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIrCghpbnRlcnZhbBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJcChlFeGNoYW5nZURldmljZUNvZGVSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEhgKC2RldmljZV9jb2RlGAMgASgJQgOAAQEiSAoaRXhjaGFuZ2VEZXZpY2VDb2RlUmVzcG9uc2USKgoFZ3JhbnQYASABKAsyGy5yZWVsbWVzaC5pZGVudGl0eS52MS5HcmFudCI4Cg9HZXRUb2tlblJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhIKBXRva2VuGAIgASgJQgOAAQEi4AEKEEdldFRva2VuUmVzcG9uc2USDgoGYWN0aXZlGAEgASgIEg4KBnNjb3BlcxgCIAMoCRIRCgljbGllbnRfaWQYAyABKAkSDwoHc3ViamVjdBgEIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYBSABKAkSDgoGYWNjZXNzGAYgASgIEi4KCmlzc3VlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI7ChJSZXZva2VUb2tlblJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhIKBXRva2VuGAIgASgJQgOAAQEiFQoTUmV2b2tlVG9rZW5SZXNwb25zZSIvChJHZXRVc2VySW5mb1JlcXVlc3QSGQoMYWNjZXNzX3Rva2VuGAEgASgJQgOAAQEiXQoTR2V0VXNlckluZm9SZXNwb25zZRIPCgdzdWJqZWN0GAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIQCghsYW5ndWFnZRgDIAEoCRINCgVlbWFpbBgEIAEoCSJ0ChJCZWdpbkxvZ291dFJlcXVlc3QSGgoNaWRfdG9rZW5faGludBgBIAEoCUIDgAEBEhEKCWNsaWVudF9pZBgCIAEoCRIgChhwb3N0X2xvZ291dF9yZWRpcmVjdF91cmkYAyABKAkSDQoFc3RhdGUYBCABKAkiKgoTQmVnaW5Mb2dvdXRSZXNwb25zZRITCgZsb2dvdXQYASABKAlCA4ABASIoChFGaW5kTG9nb3V0UmVxdWVzdBITCgZsb2dvdXQYASABKAlCA4ABASJCChJGaW5kTG9nb3V0UmVzcG9uc2USLAoGbG9nb3V0GAEgASgLMhwucmVlbG1lc2guaWRlbnRpdHkudjEuTG9nb3V0IisKFENvbmZpcm1Mb2dvdXRSZXF1ZXN0EhMKBmxvZ291dBgBIAEoCUIDgAEBIhcKFUNvbmZpcm1Mb2dvdXRSZXNwb25zZSIzChdHZXRBdXRob3JpemF0aW9uUmVxdWVzdBIYChBhdXRob3JpemF0aW9uX2lkGAEgASgJIlYKGEdldEF1dGhvcml6YXRpb25SZXNwb25zZRI6Cg1hdXRob3JpemF0aW9uGAEgASgLMiMucmVlbG1lc2guaWRlbnRpdHkudjEuQXV0aG9yaXphdGlvbiJHChpBbnN3ZXJBdXRob3JpemF0aW9uUmVxdWVzdBIYChBhdXRob3JpemF0aW9uX2lkGAEgASgJEg8KB2FwcHJvdmUYAiABKAgiOAobQW5zd2VyQXV0aG9yaXphdGlvblJlc3BvbnNlEhkKDHJlZGlyZWN0X3VyaRgBIAEoCUIDgAEBIjYKGlJlZnVzZUF1dGhvcml6YXRpb25SZXF1ZXN0EhgKEGF1dGhvcml6YXRpb25faWQYASABKAkiMwobUmVmdXNlQXV0aG9yaXphdGlvblJlc3BvbnNlEhQKDHJlZGlyZWN0X3VyaRgBIAEoCSI4Ch5GaW5kRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QSFgoJdXNlcl9jb2RlGAEgASgJQgOAAQEiagofRmluZERldmljZUF1dGhvcml6YXRpb25SZXNwb25zZRJHChRkZXZpY2VfYXV0aG9yaXphdGlvbhgBIAEoCzIpLnJlZWxtZXNoLmlkZW50aXR5LnYxLkRldmljZUF1dGhvcml6YXRpb24iVAogQW5zd2VyRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QSHwoXZGV2aWNlX2F1dGhvcml6YXRpb25faWQYASABKAkSDwoHYXBwcm92ZRgCIAEoCCIjCiFBbnN3ZXJEZXZpY2VBdXRob3JpemF0aW9uUmVzcG9uc2UiPAoTTGlzdENvbnNlbnRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJgChRMaXN0Q29uc2VudHNSZXNwb25zZRIvCghjb25zZW50cxgBIAMoCzIdLnJlZWxtZXNoLmlkZW50aXR5LnYxLkNvbnNlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIisKFldpdGhkcmF3Q29uc2VudFJlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJIhkKF1dpdGhkcmF3Q29uc2VudFJlc3BvbnNlMqgTCgxPQXV0aFNlcnZpY2USYQoJR2V0Q2xpZW50EiYucmVlbG1lc2guaWRlbnRpdHkudjEuR2V0Q2xpZW50UmVxdWVzdBonLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldENsaWVudFJlc3BvbnNlIgOQAgESZwoLR2V0UHJvdmlkZXISKC5yZWVsbWVzaC5pZGVudGl0eS52MS5HZXRQcm92aWRlclJlcXVlc3QaKS5yZWVsbWVzaC5pZGVudGl0eS52MS5HZXRQcm92aWRlclJlc3BvbnNlIgOQAgESdwoSQmVnaW5BdXRob3JpemF0aW9uEi8ucmVlbG1lc2guaWRlbnRpdHkudjEuQmVnaW5BdXRob3JpemF0aW9uUmVxdWVzdBowLnJlZWxtZXNoLmlkZW50aXR5LnYxLkJlZ2luQXV0aG9yaXphdGlvblJlc3BvbnNlEmUKDEV4Y2hhbmdlQ29kZRIpLnJlZWxtZXNoLmlkZW50aXR5LnYxLkV4Y2hhbmdlQ29kZVJlcXVlc3QaKi5yZWVsbWVzaC5pZGVudGl0eS52MS5FeGNoYW5nZUNvZGVSZXNwb25zZRJ9ChRFeGNoYW5nZVJlZnJlc2hUb2tlbhIxLnJlZWxtZXNoLmlkZW50aXR5LnYxLkV4Y2hhbmdlUmVmcmVzaFRva2VuUmVxdWVzdBoyLnJlZWxtZXNoLmlkZW50aXR5LnYxLkV4Y2hhbmdlUmVmcmVzaFRva2VuUmVzcG9uc2USdgoQSXNzdWVDbGllbnRUb2tlbhItLnJlZWxtZXNoLmlkZW50aXR5LnYxLklzc3VlQ2xpZW50VG9rZW5SZXF1ZXN0Gi4ucmVlbG1lc2guaWRlbnRpdHkudjEuSXNzdWVDbGllbnRUb2tlblJlc3BvbnNlIgOQAgISjgEKGEJlZ2luRGV2aWNlQXV0aG9yaXphdGlvbhI1LnJlZWxtZXNoLmlkZW50aXR5LnYxLkJlZ2luRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QaNi5yZWVsbWVzaC5pZGVudGl0eS52MS5CZWdpbkRldmljZUF1dGhvcml6YXRpb25SZXNwb25zZSIDkAICEncKEkV4Y2hhbmdlRGV2aWNlQ29kZRIvLnJlZWxtZXNoLmlkZW50aXR5LnYxLkV4Y2hhbmdlRGV2aWNlQ29kZVJlcXVlc3QaMC5yZWVsbWVzaC5pZGVudGl0eS52MS5FeGNoYW5nZURldmljZUNvZGVSZXNwb25zZRJeCghHZXRUb2tlbhIlLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldFRva2VuUmVxdWVzdBomLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldFRva2VuUmVzcG9uc2UiA5ACARJnCgtSZXZva2VUb2tlbhIoLnJlZWxtZXNoLmlkZW50aXR5LnYxLlJldm9rZVRva2VuUmVxdWVzdBopLnJlZWxtZXNoLmlkZW50aXR5LnYxLlJldm9rZVRva2VuUmVzcG9uc2UiA5ACAhJnCgtHZXRVc2VySW5mbxIoLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldFVzZXJJbmZvUmVxdWVzdBopLnJlZWxtZXNoLmlkZW50aXR5LnYxLkdldFVzZXJJbmZvUmVzcG9uc2UiA5ACARJnCgtCZWdpbkxvZ291dBIoLnJlZWxtZXNoLmlkZW50aXR5LnYxLkJlZ2luTG9nb3V0UmVxdWVzdBopLnJlZWxtZXNoLmlkZW50aXR5LnYxLkJlZ2luTG9nb3V0UmVzcG9uc2UiA5ACAhJkCgpGaW5kTG9nb3V0EicucmVlbG1lc2guaWRlbnRpdHkudjEuRmluZExvZ291dFJlcXVlc3QaKC5yZWVsbWVzaC5pZGVudGl0eS52MS5GaW5kTG9nb3V0UmVzcG9uc2UiA5ACAhJtCg1Db25maXJtTG9nb3V0EioucmVlbG1lc2guaWRlbnRpdHkudjEuQ29uZmlybUxvZ291dFJlcXVlc3QaKy5yZWVsbWVzaC5pZGVudGl0eS52MS5Db25maXJtTG9nb3V0UmVzcG9uc2UiA5ACAhJ2ChBHZXRBdXRob3JpemF0aW9uEi0ucmVlbG1lc2guaWRlbnRpdHkudjEuR2V0QXV0aG9yaXphdGlvblJlcXVlc3QaLi5yZWVsbWVzaC5pZGVudGl0eS52MS5HZXRBdXRob3JpemF0aW9uUmVzcG9uc2UiA5ACARJ/ChNBbnN3ZXJBdXRob3JpemF0aW9uEjAucmVlbG1lc2guaWRlbnRpdHkudjEuQW5zd2VyQXV0aG9yaXphdGlvblJlcXVlc3QaMS5yZWVsbWVzaC5pZGVudGl0eS52MS5BbnN3ZXJBdXRob3JpemF0aW9uUmVzcG9uc2UiA5ACAhJ/ChNSZWZ1c2VBdXRob3JpemF0aW9uEjAucmVlbG1lc2guaWRlbnRpdHkudjEuUmVmdXNlQXV0aG9yaXphdGlvblJlcXVlc3QaMS5yZWVsbWVzaC5pZGVudGl0eS52MS5SZWZ1c2VBdXRob3JpemF0aW9uUmVzcG9uc2UiA5ACAhKLAQoXRmluZERldmljZUF1dGhvcml6YXRpb24SNC5yZWVsbWVzaC5pZGVudGl0eS52MS5GaW5kRGV2aWNlQXV0aG9yaXphdGlvblJlcXVlc3QaNS5yZWVsbWVzaC5pZGVudGl0eS52MS5GaW5kRGV2aWNlQXV0aG9yaXphdGlvblJlc3BvbnNlIgOQAgISkQEKGUFuc3dlckRldmljZUF1dGhvcml6YXRpb24SNi5yZWVsbWVzaC5pZGVudGl0eS52MS5BbnN3ZXJEZXZpY2VBdXRob3JpemF0aW9uUmVxdWVzdBo3LnJlZWxtZXNoLmlkZW50aXR5LnYxLkFuc3dlckRldmljZUF1dGhvcml6YXRpb25SZXNwb25zZSIDkAICEmoKDExpc3RDb25zZW50cxIpLnJlZWxtZXNoLmlkZW50aXR5LnYxLkxpc3RDb25zZW50c1JlcXVlc3QaKi5yZWVsbWVzaC5pZGVudGl0eS52MS5MaXN0Q29uc2VudHNSZXNwb25zZSIDkAIBEnMKD1dpdGhkcmF3Q29uc2VudBIsLnJlZWxtZXNoLmlkZW50aXR5LnYxLldpdGhkcmF3Q29uc2VudFJlcXVlc3QaLS5yZWVsbWVzaC5pZGVudGl0eS52MS5XaXRoZHJhd0NvbnNlbnRSZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_identity_v1_oauth]);
 
 /**
  * A public key of the provider as a JSON Web Key (RFC 7517): P-256, for ES256 signatures.
@@ -855,6 +855,147 @@ export const GetUserInfoResponseSchema: GenMessage<GetUserInfoResponse> = /*@__P
   messageDesc(file_reelmesh_identity_v1_oauth_service, 23);
 
 /**
+ * Request of BeginLogout.
+ *
+ * @generated from message reelmesh.identity.v1.BeginLogoutRequest
+ */
+export type BeginLogoutRequest = Message<"reelmesh.identity.v1.BeginLogoutRequest"> & {
+  /**
+   * ID token that the client got, expired or not. May be empty.
+   *
+   * @generated from field: string id_token_hint = 1;
+   */
+  idTokenHint: string;
+
+  /**
+   * The client. Empty: the one that the ID token is for.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * Where to send the person afterwards, one of the client's. Empty: nowhere.
+   *
+   * @generated from field: string post_logout_redirect_uri = 3;
+   */
+  postLogoutRedirectUri: string;
+
+  /**
+   * Value that goes back to the client as it came. May be empty.
+   *
+   * @generated from field: string state = 4;
+   */
+  state: string;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.BeginLogoutRequest.
+ * Use `create(BeginLogoutRequestSchema)` to create a new message.
+ */
+export const BeginLogoutRequestSchema: GenMessage<BeginLogoutRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 24);
+
+/**
+ * Response of BeginLogout. What does not fit together is refused with LOGOUT_INVALID.
+ *
+ * @generated from message reelmesh.identity.v1.BeginLogoutResponse
+ */
+export type BeginLogoutResponse = Message<"reelmesh.identity.v1.BeginLogoutResponse"> & {
+  /**
+   * The request, sealed. Good for half an hour.
+   *
+   * @generated from field: string logout = 1;
+   */
+  logout: string;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.BeginLogoutResponse.
+ * Use `create(BeginLogoutResponseSchema)` to create a new message.
+ */
+export const BeginLogoutResponseSchema: GenMessage<BeginLogoutResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 25);
+
+/**
+ * Request of FindLogout.
+ *
+ * @generated from message reelmesh.identity.v1.FindLogoutRequest
+ */
+export type FindLogoutRequest = Message<"reelmesh.identity.v1.FindLogoutRequest"> & {
+  /**
+   * The sealed request.
+   *
+   * @generated from field: string logout = 1;
+   */
+  logout: string;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.FindLogoutRequest.
+ * Use `create(FindLogoutRequestSchema)` to create a new message.
+ */
+export const FindLogoutRequestSchema: GenMessage<FindLogoutRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 26);
+
+/**
+ * Response of FindLogout.
+ *
+ * @generated from message reelmesh.identity.v1.FindLogoutResponse
+ */
+export type FindLogoutResponse = Message<"reelmesh.identity.v1.FindLogoutResponse"> & {
+  /**
+   * What is asked.
+   *
+   * @generated from field: reelmesh.identity.v1.Logout logout = 1;
+   */
+  logout?: Logout | undefined;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.FindLogoutResponse.
+ * Use `create(FindLogoutResponseSchema)` to create a new message.
+ */
+export const FindLogoutResponseSchema: GenMessage<FindLogoutResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 27);
+
+/**
+ * Request of ConfirmLogout.
+ *
+ * @generated from message reelmesh.identity.v1.ConfirmLogoutRequest
+ */
+export type ConfirmLogoutRequest = Message<"reelmesh.identity.v1.ConfirmLogoutRequest"> & {
+  /**
+   * The sealed request.
+   *
+   * @generated from field: string logout = 1;
+   */
+  logout: string;
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.ConfirmLogoutRequest.
+ * Use `create(ConfirmLogoutRequestSchema)` to create a new message.
+ */
+export const ConfirmLogoutRequestSchema: GenMessage<ConfirmLogoutRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 28);
+
+/**
+ * Response of ConfirmLogout.
+ *
+ * @generated from message reelmesh.identity.v1.ConfirmLogoutResponse
+ */
+export type ConfirmLogoutResponse = Message<"reelmesh.identity.v1.ConfirmLogoutResponse"> & {
+};
+
+/**
+ * Describes the message reelmesh.identity.v1.ConfirmLogoutResponse.
+ * Use `create(ConfirmLogoutResponseSchema)` to create a new message.
+ */
+export const ConfirmLogoutResponseSchema: GenMessage<ConfirmLogoutResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 29);
+
+/**
  * Request of GetAuthorization.
  *
  * @generated from message reelmesh.identity.v1.GetAuthorizationRequest
@@ -873,7 +1014,7 @@ export type GetAuthorizationRequest = Message<"reelmesh.identity.v1.GetAuthoriza
  * Use `create(GetAuthorizationRequestSchema)` to create a new message.
  */
 export const GetAuthorizationRequestSchema: GenMessage<GetAuthorizationRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 24);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 30);
 
 /**
  * Response of GetAuthorization.
@@ -894,7 +1035,7 @@ export type GetAuthorizationResponse = Message<"reelmesh.identity.v1.GetAuthoriz
  * Use `create(GetAuthorizationResponseSchema)` to create a new message.
  */
 export const GetAuthorizationResponseSchema: GenMessage<GetAuthorizationResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 25);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 31);
 
 /**
  * Request of AnswerAuthorization.
@@ -922,7 +1063,7 @@ export type AnswerAuthorizationRequest = Message<"reelmesh.identity.v1.AnswerAut
  * Use `create(AnswerAuthorizationRequestSchema)` to create a new message.
  */
 export const AnswerAuthorizationRequestSchema: GenMessage<AnswerAuthorizationRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 26);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 32);
 
 /**
  * Response of AnswerAuthorization.
@@ -943,7 +1084,7 @@ export type AnswerAuthorizationResponse = Message<"reelmesh.identity.v1.AnswerAu
  * Use `create(AnswerAuthorizationResponseSchema)` to create a new message.
  */
 export const AnswerAuthorizationResponseSchema: GenMessage<AnswerAuthorizationResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 27);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 33);
 
 /**
  * Request of RefuseAuthorization.
@@ -964,7 +1105,7 @@ export type RefuseAuthorizationRequest = Message<"reelmesh.identity.v1.RefuseAut
  * Use `create(RefuseAuthorizationRequestSchema)` to create a new message.
  */
 export const RefuseAuthorizationRequestSchema: GenMessage<RefuseAuthorizationRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 28);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 34);
 
 /**
  * Response of RefuseAuthorization.
@@ -985,7 +1126,7 @@ export type RefuseAuthorizationResponse = Message<"reelmesh.identity.v1.RefuseAu
  * Use `create(RefuseAuthorizationResponseSchema)` to create a new message.
  */
 export const RefuseAuthorizationResponseSchema: GenMessage<RefuseAuthorizationResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 29);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 35);
 
 /**
  * Request of FindDeviceAuthorization.
@@ -1006,7 +1147,7 @@ export type FindDeviceAuthorizationRequest = Message<"reelmesh.identity.v1.FindD
  * Use `create(FindDeviceAuthorizationRequestSchema)` to create a new message.
  */
 export const FindDeviceAuthorizationRequestSchema: GenMessage<FindDeviceAuthorizationRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 30);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 36);
 
 /**
  * Response of FindDeviceAuthorization.
@@ -1027,7 +1168,7 @@ export type FindDeviceAuthorizationResponse = Message<"reelmesh.identity.v1.Find
  * Use `create(FindDeviceAuthorizationResponseSchema)` to create a new message.
  */
 export const FindDeviceAuthorizationResponseSchema: GenMessage<FindDeviceAuthorizationResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 31);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 37);
 
 /**
  * Request of AnswerDeviceAuthorization.
@@ -1055,7 +1196,7 @@ export type AnswerDeviceAuthorizationRequest = Message<"reelmesh.identity.v1.Ans
  * Use `create(AnswerDeviceAuthorizationRequestSchema)` to create a new message.
  */
 export const AnswerDeviceAuthorizationRequestSchema: GenMessage<AnswerDeviceAuthorizationRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 32);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 38);
 
 /**
  * Response of AnswerDeviceAuthorization.
@@ -1070,7 +1211,7 @@ export type AnswerDeviceAuthorizationResponse = Message<"reelmesh.identity.v1.An
  * Use `create(AnswerDeviceAuthorizationResponseSchema)` to create a new message.
  */
 export const AnswerDeviceAuthorizationResponseSchema: GenMessage<AnswerDeviceAuthorizationResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 33);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 39);
 
 /**
  * Request of ListConsents.
@@ -1098,7 +1239,7 @@ export type ListConsentsRequest = Message<"reelmesh.identity.v1.ListConsentsRequ
  * Use `create(ListConsentsRequestSchema)` to create a new message.
  */
 export const ListConsentsRequestSchema: GenMessage<ListConsentsRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 34);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 40);
 
 /**
  * Response of ListConsents.
@@ -1126,7 +1267,7 @@ export type ListConsentsResponse = Message<"reelmesh.identity.v1.ListConsentsRes
  * Use `create(ListConsentsResponseSchema)` to create a new message.
  */
 export const ListConsentsResponseSchema: GenMessage<ListConsentsResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 35);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 41);
 
 /**
  * Request of WithdrawConsent.
@@ -1147,7 +1288,7 @@ export type WithdrawConsentRequest = Message<"reelmesh.identity.v1.WithdrawConse
  * Use `create(WithdrawConsentRequestSchema)` to create a new message.
  */
 export const WithdrawConsentRequestSchema: GenMessage<WithdrawConsentRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 36);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 42);
 
 /**
  * Response of WithdrawConsent.
@@ -1162,7 +1303,7 @@ export type WithdrawConsentResponse = Message<"reelmesh.identity.v1.WithdrawCons
  * Use `create(WithdrawConsentResponseSchema)` to create a new message.
  */
 export const WithdrawConsentResponseSchema: GenMessage<WithdrawConsentResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_identity_v1_oauth_service, 37);
+  messageDesc(file_reelmesh_identity_v1_oauth_service, 43);
 
 /**
  * Decides who gets tokens. The `oauth` gateway speaks the protocol and knows nothing by itself.
@@ -1279,6 +1420,36 @@ export const OAuthService: GenService<{
     methodKind: "unary";
     input: typeof GetUserInfoRequestSchema;
     output: typeof GetUserInfoResponseSchema;
+  },
+  /**
+   * Checks a client's request to sign a person out, and seals it for the page that asks them.
+   *
+   * @generated from rpc reelmesh.identity.v1.OAuthService.BeginLogout
+   */
+  beginLogout: {
+    methodKind: "unary";
+    input: typeof BeginLogoutRequestSchema;
+    output: typeof BeginLogoutResponseSchema;
+  },
+  /**
+   * Returns what a client asks that signed a person out.
+   *
+   * @generated from rpc reelmesh.identity.v1.OAuthService.FindLogout
+   */
+  findLogout: {
+    methodKind: "unary";
+    input: typeof FindLogoutRequestSchema;
+    output: typeof FindLogoutResponseSchema;
+  },
+  /**
+   * Ends the session that the caller shows, and the client's that it asked about where that is the caller's too.
+   *
+   * @generated from rpc reelmesh.identity.v1.OAuthService.ConfirmLogout
+   */
+  confirmLogout: {
+    methodKind: "unary";
+    input: typeof ConfirmLogoutRequestSchema;
+    output: typeof ConfirmLogoutResponseSchema;
   },
   /**
    * Returns what a client asks the caller.

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/packaging/v1/events.proto.
  */
 export const file_reelmesh_packaging_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiJyZWVsbWVzaC9wYWNrYWdpbmcvdjEvZXZlbnRzLnByb3RvEhVyZWVsbWVzaC5wYWNrYWdpbmcudjEigQEKEFBhY2thZ2luZ1N0YXJ0ZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSLgoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi8QIKEFBhY2thZ2VQdWJsaXNoZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSNwoGc2NoZW1lGAQgASgOMicucmVlbG1lc2gucGFja2FnaW5nLnYxLlByb3RlY3Rpb25TY2hlbWUSMwoKdHJhY2tfa2V5cxgFIAMoCzIfLnJlZWxtZXNoLnBhY2thZ2luZy52MS5UcmFja0tleRIRCglkYXNoX3BhdGgYBiABKAkSEAoIaGxzX3BhdGgYByABKAkSEwoLcG9zdGVyX3BhdGgYCCABKAkSFwoPdGh1bWJuYWlsc19wYXRoGAkgASgJEisKCGR1cmF0aW9uGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDHB1Ymxpc2hfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAioAEKD1BhY2thZ2luZ0ZhaWxlZBISCgpwYWNrYWdlX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIOCgZyZWFzb24YBCABKAkSDwoHbWVzc2FnZRgFIAEoCRItCglmYWlsX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_packaging_v1_packaging]);
+  fileDesc("CiJyZWVsbWVzaC9wYWNrYWdpbmcvdjEvZXZlbnRzLnByb3RvEhVyZWVsbWVzaC5wYWNrYWdpbmcudjEigQEKEFBhY2thZ2luZ1N0YXJ0ZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSLgoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijgMKEFBhY2thZ2VQdWJsaXNoZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSNwoGc2NoZW1lGAQgASgOMicucmVlbG1lc2gucGFja2FnaW5nLnYxLlByb3RlY3Rpb25TY2hlbWUSMwoKdHJhY2tfa2V5cxgFIAMoCzIfLnJlZWxtZXNoLnBhY2thZ2luZy52MS5UcmFja0tleRIRCglkYXNoX3BhdGgYBiABKAkSEAoIaGxzX3BhdGgYByABKAkSEwoLcG9zdGVyX3BhdGgYCCABKAkSFwoPdGh1bWJuYWlsc19wYXRoGAkgASgJEisKCGR1cmF0aW9uGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDHB1Ymxpc2hfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoTcmVwbGFjZWRfcGFja2FnZV9pZBgMIAEoCSK9AQoPUGFja2FnaW5nRmFpbGVkEhIKCnBhY2thZ2VfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEi0KCWZhaWxfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoTcmVwbGFjZWRfcGFja2FnZV9pZBgHIAEoCSJXChJSZXBhY2thZ2luZ1NraXBwZWQSEgoKcGFja2FnZV9pZBgBIAEoCRItCglza2lwX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_packaging_v1_packaging]);
 
 /**
  * A worker began to package. Subject `reelmesh.packaging.v1.PackagingStarted`.
@@ -142,6 +142,13 @@ export type PackagePublished = Message<"reelmesh.packaging.v1.PackagePublished">
    * @generated from field: google.protobuf.Timestamp publish_time = 11;
    */
   publishTime?: Timestamp | undefined;
+
+  /**
+   * Package whose place it takes because its keys had to be changed. Empty for the first package of a transcode.
+   *
+   * @generated from field: string replaced_package_id = 12;
+   */
+  replacedPackageId: string;
 };
 
 /**
@@ -198,6 +205,13 @@ export type PackagingFailed = Message<"reelmesh.packaging.v1.PackagingFailed"> &
    * @generated from field: google.protobuf.Timestamp fail_time = 6;
    */
   failTime?: Timestamp | undefined;
+
+  /**
+   * Package whose place it was to take. Empty for the first package of a transcode.
+   *
+   * @generated from field: string replaced_package_id = 7;
+   */
+  replacedPackageId: string;
 };
 
 /**
@@ -206,4 +220,33 @@ export type PackagingFailed = Message<"reelmesh.packaging.v1.PackagingFailed"> &
  */
 export const PackagingFailedSchema: GenMessage<PackagingFailed> = /*@__PURE__*/
   messageDesc(file_reelmesh_packaging_v1_events, 2);
+
+/**
+ * A package that was to be encrypted again needs no successor: it is unknown, was given up, or its asset is deleted. Subject
+ * `reelmesh.packaging.v1.RepackagingSkipped`.
+ *
+ * @generated from message reelmesh.packaging.v1.RepackagingSkipped
+ */
+export type RepackagingSkipped = Message<"reelmesh.packaging.v1.RepackagingSkipped"> & {
+  /**
+   * The package that was to be encrypted again.
+   *
+   * @generated from field: string package_id = 1;
+   */
+  packageId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp skip_time = 2;
+   */
+  skipTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.packaging.v1.RepackagingSkipped.
+ * Use `create(RepackagingSkippedSchema)` to create a new message.
+ */
+export const RepackagingSkippedSchema: GenMessage<RepackagingSkipped> = /*@__PURE__*/
+  messageDesc(file_reelmesh_packaging_v1_events, 3);
 

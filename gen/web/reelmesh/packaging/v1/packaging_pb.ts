@@ -58,7 +58,7 @@ export type Package = Message<"reelmesh.packaging.v1.Package"> & {
   scheme: ProtectionScheme;
 
   /**
-   * Keys used, one for each kind of track.
+   * Keys used, one for each kind of track and key period.
    *
    * @generated from field: repeated reelmesh.packaging.v1.TrackKey track_keys = 6;
    */
@@ -149,7 +149,7 @@ export const PackageSchema: GenMessage<Package> = /*@__PURE__*/
  */
 export type TrackKey = Message<"reelmesh.packaging.v1.TrackKey"> & {
   /**
-   * Kind of track, such as `AUDIO`, `SD`, `HD` or `UHD1`.
+   * Kind of track, such as `AUDIO`, `SD`, `HD` or `UHD1`; in the key periods after the first with `_P2`, `_P3` and so on behind it.
    *
    * @generated from field: string label = 1;
    */

@@ -171,7 +171,7 @@ export type Rule = Message<"reelmesh.policy.v1.Rule"> & {
   streamsByTier: { [key: string]: number };
 
   /**
-   * DEVICE: whether only registered devices may play.
+   * DEVICE: whether only devices may play that are registered for the viewer's account.
    *
    * @generated from field: bool registered_only = 8;
    */

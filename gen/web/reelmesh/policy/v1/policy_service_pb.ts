@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../../../google/rpc/status_pb";
+import { file_google_rpc_status } from "../../../google/rpc/status_pb";
 import type { Playback, PlaybackSession } from "./policy_pb";
 import { file_reelmesh_policy_v1_policy } from "./policy_pb";
 import type { Message } from "@bufbuild/protobuf";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/policy/v1/policy_service.proto.
  */
 export const file_reelmesh_policy_v1_policy_service: GenFile = /*@__PURE__*/
-  fileDesc("CidyZWVsbWVzaC9wb2xpY3kvdjEvcG9saWN5X3NlcnZpY2UucHJvdG8SEnJlZWxtZXNoLnBvbGljeS52MSLsAQoVQ3JlYXRlUGxheWJhY2tSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSEQoJdmlld2VyX2lkGAMgASgJEisKCGxpZmV0aW1lGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDmNsaWVudF9hZGRyZXNzGAUgASgJEhEKCWRldmljZV9pZBgGIAEoCRIQCghkb3dubG9hZBgHIAEoCBIwCgxzaWduX2luX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIt8BChZDcmVhdGVQbGF5YmFja1Jlc3BvbnNlEjQKB3Nlc3Npb24YASABKAsyIy5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2tTZXNzaW9uEi4KCHBsYXliYWNrGAIgASgLMhwucmVlbG1lc2gucG9saWN5LnYxLlBsYXliYWNrEhEKBGNvZGUYAyABKAlCA4ABARI0ChBjb2RlX2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCgl3YXRjaF91cmwYBSABKAlCA4ABASIuChlSZWRlZW1QbGF5YmFja0NvZGVSZXF1ZXN0EhEKBGNvZGUYASABKAlCA4ABASJMChpSZWRlZW1QbGF5YmFja0NvZGVSZXNwb25zZRIuCghwbGF5YmFjaxgBIAEoCzIcLnJlZWxtZXNoLnBvbGljeS52MS5QbGF5YmFjayIvChlHZXRQbGF5YmFja1Nlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiUgoaR2V0UGxheWJhY2tTZXNzaW9uUmVzcG9uc2USNAoHc2Vzc2lvbhgBIAEoCzIjLnJlZWxtZXNoLnBvbGljeS52MS5QbGF5YmFja1Nlc3Npb24iaQobTGlzdFBsYXliYWNrU2Vzc2lvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEhEKCXZpZXdlcl9pZBgEIAEoCSJuChxMaXN0UGxheWJhY2tTZXNzaW9uc1Jlc3BvbnNlEjUKCHNlc3Npb25zGAEgAygLMiMucmVlbG1lc2gucG9saWN5LnYxLlBsYXliYWNrU2Vzc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiQwocUmV2b2tlUGxheWJhY2tTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg8KB2NvbW1lbnQYAiABKAkiVQodUmV2b2tlUGxheWJhY2tTZXNzaW9uUmVzcG9uc2USNAoHc2Vzc2lvbhgBIAEoCzIjLnJlZWxtZXNoLnBvbGljeS52MS5QbGF5YmFja1Nlc3Npb24iPwoUU2VuZEhlYXJ0YmVhdFJlcXVlc3QSEwoGdGlja2V0GAEgASgJQgOAAQESEgoKcGFja2FnZV9pZBgCIAEoCSJEChVTZW5kSGVhcnRiZWF0UmVzcG9uc2USKwoIaW50ZXJ2YWwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iUAoUQXV0aG9yaXplS2V5c1JlcXVlc3QSEwoGdGlja2V0GAEgASgJQgOAAQESEgoKcGFja2FnZV9pZBgCIAEoCRIPCgdrZXlfaWRzGAMgAygJIlUKFUF1dGhvcml6ZUtleXNSZXNwb25zZRISCgpzZXNzaW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIPCgdrZXlfaWRzGAMgAygJMsEGCg1Qb2xpY3lTZXJ2aWNlEmcKDkNyZWF0ZVBsYXliYWNrEikucmVlbG1lc2gucG9saWN5LnYxLkNyZWF0ZVBsYXliYWNrUmVxdWVzdBoqLnJlZWxtZXNoLnBvbGljeS52MS5DcmVhdGVQbGF5YmFja1Jlc3BvbnNlEnMKElJlZGVlbVBsYXliYWNrQ29kZRItLnJlZWxtZXNoLnBvbGljeS52MS5SZWRlZW1QbGF5YmFja0NvZGVSZXF1ZXN0Gi4ucmVlbG1lc2gucG9saWN5LnYxLlJlZGVlbVBsYXliYWNrQ29kZVJlc3BvbnNlEngKEkdldFBsYXliYWNrU2Vzc2lvbhItLnJlZWxtZXNoLnBvbGljeS52MS5HZXRQbGF5YmFja1Nlc3Npb25SZXF1ZXN0Gi4ucmVlbG1lc2gucG9saWN5LnYxLkdldFBsYXliYWNrU2Vzc2lvblJlc3BvbnNlIgOQAgESfgoUTGlzdFBsYXliYWNrU2Vzc2lvbnMSLy5yZWVsbWVzaC5wb2xpY3kudjEuTGlzdFBsYXliYWNrU2Vzc2lvbnNSZXF1ZXN0GjAucmVlbG1lc2gucG9saWN5LnYxLkxpc3RQbGF5YmFja1Nlc3Npb25zUmVzcG9uc2UiA5ACARKBAQoVUmV2b2tlUGxheWJhY2tTZXNzaW9uEjAucmVlbG1lc2gucG9saWN5LnYxLlJldm9rZVBsYXliYWNrU2Vzc2lvblJlcXVlc3QaMS5yZWVsbWVzaC5wb2xpY3kudjEuUmV2b2tlUGxheWJhY2tTZXNzaW9uUmVzcG9uc2UiA5ACAhJpCg1TZW5kSGVhcnRiZWF0EigucmVlbG1lc2gucG9saWN5LnYxLlNlbmRIZWFydGJlYXRSZXF1ZXN0GikucmVlbG1lc2gucG9saWN5LnYxLlNlbmRIZWFydGJlYXRSZXNwb25zZSIDkAICEmkKDUF1dGhvcml6ZUtleXMSKC5yZWVsbWVzaC5wb2xpY3kudjEuQXV0aG9yaXplS2V5c1JlcXVlc3QaKS5yZWVsbWVzaC5wb2xpY3kudjEuQXV0aG9yaXplS2V5c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_policy_v1_policy]);
+  fileDesc("CidyZWVsbWVzaC9wb2xpY3kvdjEvcG9saWN5X3NlcnZpY2UucHJvdG8SEnJlZWxtZXNoLnBvbGljeS52MSKLAgoVQ3JlYXRlUGxheWJhY2tSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSEQoJdmlld2VyX2lkGAMgASgJEisKCGxpZmV0aW1lGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDmNsaWVudF9hZGRyZXNzGAUgASgJEhEKCWRldmljZV9pZBgGIAEoCRIQCghkb3dubG9hZBgHIAEoCBIwCgxzaWduX2luX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh0KFWRldmljZV9rZXlfdGh1bWJwcmludBgVIAEoCSLfAQoWQ3JlYXRlUGxheWJhY2tSZXNwb25zZRI0CgdzZXNzaW9uGAEgASgLMiMucmVlbG1lc2gucG9saWN5LnYxLlBsYXliYWNrU2Vzc2lvbhIuCghwbGF5YmFjaxgCIAEoCzIcLnJlZWxtZXNoLnBvbGljeS52MS5QbGF5YmFjaxIRCgRjb2RlGAMgASgJQgOAAQESNAoQY29kZV9leHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJd2F0Y2hfdXJsGAUgASgJQgOAAQEiLgoZUmVkZWVtUGxheWJhY2tDb2RlUmVxdWVzdBIRCgRjb2RlGAEgASgJQgOAAQEiTAoaUmVkZWVtUGxheWJhY2tDb2RlUmVzcG9uc2USLgoIcGxheWJhY2sYASABKAsyHC5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2siLwoZR2V0UGxheWJhY2tTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJIlIKGkdldFBsYXliYWNrU2Vzc2lvblJlc3BvbnNlEjQKB3Nlc3Npb24YASABKAsyIy5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2tTZXNzaW9uImkKG0xpc3RQbGF5YmFja1Nlc3Npb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIQCghhc3NldF9pZBgDIAEoCRIRCgl2aWV3ZXJfaWQYBCABKAkibgocTGlzdFBsYXliYWNrU2Vzc2lvbnNSZXNwb25zZRI1CghzZXNzaW9ucxgBIAMoCzIjLnJlZWxtZXNoLnBvbGljeS52MS5QbGF5YmFja1Nlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkMKHFJldm9rZVBsYXliYWNrU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgdjb21tZW50GAIgASgJIlUKHVJldm9rZVBsYXliYWNrU2Vzc2lvblJlc3BvbnNlEjQKB3Nlc3Npb24YASABKAsyIy5yZWVsbWVzaC5wb2xpY3kudjEuUGxheWJhY2tTZXNzaW9uIj8KFFNlbmRIZWFydGJlYXRSZXF1ZXN0EhMKBnRpY2tldBgBIAEoCUIDgAEBEhIKCnBhY2thZ2VfaWQYAiABKAkiRAoVU2VuZEhlYXJ0YmVhdFJlc3BvbnNlEisKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlAKFEF1dGhvcml6ZUtleXNSZXF1ZXN0EhMKBnRpY2tldBgBIAEoCUIDgAEBEhIKCnBhY2thZ2VfaWQYAiABKAkSDwoHa2V5X2lkcxgDIAMoCSJVChVBdXRob3JpemVLZXlzUmVzcG9uc2USEgoKc2Vzc2lvbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDwoHa2V5X2lkcxgDIAMoCSJIChlCYXRjaEF1dGhvcml6ZUtleXNSZXF1ZXN0EisKBGFza3MYASADKAsyHS5yZWVsbWVzaC5wb2xpY3kudjEuS2V5c0Fza2VkIpoBCglLZXlzQXNrZWQSEwoGdGlja2V0GAEgASgJQgOAAQESEgoKcGFja2FnZV9pZBgCIAEoCRIPCgdrZXlfaWRzGAMgAygJEhYKDmNsaWVudF9hZGRyZXNzGAQgASgJEhIKCnVzZXJfYWdlbnQYBSABKAkSFgoOa2V5X3RodW1icHJpbnQYBiABKAkSDwoHb2ZmbGluZRgHIAEoCCJRChpCYXRjaEF1dGhvcml6ZUtleXNSZXNwb25zZRIzCglkZWNpc2lvbnMYASADKAsyIC5yZWVsbWVzaC5wb2xpY3kudjEuS2V5c0RlY2lzaW9uIvEBCgxLZXlzRGVjaXNpb24SIwoHcmVmdXNhbBgBIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEhIKCnNlc3Npb25faWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEg8KB2tleV9pZHMYBCADKAkSEQoJdmlld2VyX2lkGAUgASgJEhEKCWRldmljZV9pZBgGIAEoCRIVCg1kZXZpY2VfcHJvdmVuGAcgASgIEhAKCGRvd25sb2FkGAggASgIEi8KC2V4cGlyZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDK7BwoNUG9saWN5U2VydmljZRJnCg5DcmVhdGVQbGF5YmFjaxIpLnJlZWxtZXNoLnBvbGljeS52MS5DcmVhdGVQbGF5YmFja1JlcXVlc3QaKi5yZWVsbWVzaC5wb2xpY3kudjEuQ3JlYXRlUGxheWJhY2tSZXNwb25zZRJzChJSZWRlZW1QbGF5YmFja0NvZGUSLS5yZWVsbWVzaC5wb2xpY3kudjEuUmVkZWVtUGxheWJhY2tDb2RlUmVxdWVzdBouLnJlZWxtZXNoLnBvbGljeS52MS5SZWRlZW1QbGF5YmFja0NvZGVSZXNwb25zZRJ4ChJHZXRQbGF5YmFja1Nlc3Npb24SLS5yZWVsbWVzaC5wb2xpY3kudjEuR2V0UGxheWJhY2tTZXNzaW9uUmVxdWVzdBouLnJlZWxtZXNoLnBvbGljeS52MS5HZXRQbGF5YmFja1Nlc3Npb25SZXNwb25zZSIDkAIBEn4KFExpc3RQbGF5YmFja1Nlc3Npb25zEi8ucmVlbG1lc2gucG9saWN5LnYxLkxpc3RQbGF5YmFja1Nlc3Npb25zUmVxdWVzdBowLnJlZWxtZXNoLnBvbGljeS52MS5MaXN0UGxheWJhY2tTZXNzaW9uc1Jlc3BvbnNlIgOQAgESgQEKFVJldm9rZVBsYXliYWNrU2Vzc2lvbhIwLnJlZWxtZXNoLnBvbGljeS52MS5SZXZva2VQbGF5YmFja1Nlc3Npb25SZXF1ZXN0GjEucmVlbG1lc2gucG9saWN5LnYxLlJldm9rZVBsYXliYWNrU2Vzc2lvblJlc3BvbnNlIgOQAgISaQoNU2VuZEhlYXJ0YmVhdBIoLnJlZWxtZXNoLnBvbGljeS52MS5TZW5kSGVhcnRiZWF0UmVxdWVzdBopLnJlZWxtZXNoLnBvbGljeS52MS5TZW5kSGVhcnRiZWF0UmVzcG9uc2UiA5ACAhJpCg1BdXRob3JpemVLZXlzEigucmVlbG1lc2gucG9saWN5LnYxLkF1dGhvcml6ZUtleXNSZXF1ZXN0GikucmVlbG1lc2gucG9saWN5LnYxLkF1dGhvcml6ZUtleXNSZXNwb25zZSIDkAIBEngKEkJhdGNoQXV0aG9yaXplS2V5cxItLnJlZWxtZXNoLnBvbGljeS52MS5CYXRjaEF1dGhvcml6ZUtleXNSZXF1ZXN0Gi4ucmVlbG1lc2gucG9saWN5LnYxLkJhdGNoQXV0aG9yaXplS2V5c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status, file_reelmesh_policy_v1_policy]);
 
 /**
  * Request of CreatePlayback.
@@ -62,7 +64,8 @@ export type CreatePlaybackRequest = Message<"reelmesh.policy.v1.CreatePlaybackRe
   clientAddress: string;
 
   /**
-   * Registered device on which is watched. Optional.
+   * Registered device on which is watched. An API key says so; optional. Of a person it is the device that the access token is bound to:
+   * empty means that one, and no other may be named.
    *
    * @generated from field: string device_id = 6;
    */
@@ -81,6 +84,15 @@ export type CreatePlaybackRequest = Message<"reelmesh.policy.v1.CreatePlaybackRe
    * @generated from field: google.protobuf.Timestamp sign_in_time = 20;
    */
   signInTime?: Timestamp | undefined;
+
+  /**
+   * Thumbprint (RFC 7638) of the key of the device `device_id`, as the caller's own system knows it: licences that are bound to devices are
+   * issued to who proves to hold it. Of devices registered here it is known: a person whose token is bound to the key of one watches on that
+   * one, whatever is said here.
+   *
+   * @generated from field: string device_key_thumbprint = 21;
+   */
+  deviceKeyThumbprint: string;
 };
 
 /**
@@ -463,6 +475,188 @@ export const AuthorizeKeysResponseSchema: GenMessage<AuthorizeKeysResponse> = /*
   messageDesc(file_reelmesh_policy_v1_policy_service, 13);
 
 /**
+ * Request of BatchAuthorizeKeys.
+ *
+ * @generated from message reelmesh.policy.v1.BatchAuthorizeKeysRequest
+ */
+export type BatchAuthorizeKeysRequest = Message<"reelmesh.policy.v1.BatchAuthorizeKeysRequest"> & {
+  /**
+   * What is asked for, 1 to 256.
+   *
+   * @generated from field: repeated reelmesh.policy.v1.KeysAsked asks = 1;
+   */
+  asks: KeysAsked[];
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.BatchAuthorizeKeysRequest.
+ * Use `create(BatchAuthorizeKeysRequestSchema)` to create a new message.
+ */
+export const BatchAuthorizeKeysRequestSchema: GenMessage<BatchAuthorizeKeysRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_policy_service, 14);
+
+/**
+ * Keys that the holder of one ticket asks for. Whatever is wrong with it is refused in its own answer.
+ *
+ * @generated from message reelmesh.policy.v1.KeysAsked
+ */
+export type KeysAsked = Message<"reelmesh.policy.v1.KeysAsked"> & {
+  /**
+   * The ticket that the player presented.
+   *
+   * @generated from field: string ticket = 1;
+   */
+  ticket: string;
+
+  /**
+   * Package whose keys are asked for.
+   *
+   * @generated from field: string package_id = 2;
+   */
+  packageId: string;
+
+  /**
+   * Key ids asked for, 32 lower-case hex digits each; empty for all of the package.
+   *
+   * @generated from field: repeated string key_ids = 3;
+   */
+  keyIds: string[];
+
+  /**
+   * IP address of the player, as the edge told it; empty when it is not known.
+   *
+   * @generated from field: string client_address = 4;
+   */
+  clientAddress: string;
+
+  /**
+   * What the player calls itself.
+   *
+   * @generated from field: string user_agent = 5;
+   */
+  userAgent: string;
+
+  /**
+   * Thumbprint (RFC 7638) of the key that the player proved to hold; empty when none.
+   *
+   * @generated from field: string key_thumbprint = 6;
+   */
+  keyThumbprint: string;
+
+  /**
+   * Whether a licence for watching offline is asked for.
+   *
+   * @generated from field: bool offline = 7;
+   */
+  offline: boolean;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.KeysAsked.
+ * Use `create(KeysAskedSchema)` to create a new message.
+ */
+export const KeysAskedSchema: GenMessage<KeysAsked> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_policy_service, 15);
+
+/**
+ * Response of BatchAuthorizeKeys.
+ *
+ * @generated from message reelmesh.policy.v1.BatchAuthorizeKeysResponse
+ */
+export type BatchAuthorizeKeysResponse = Message<"reelmesh.policy.v1.BatchAuthorizeKeysResponse"> & {
+  /**
+   * One answer for each ask, in the order asked.
+   *
+   * @generated from field: repeated reelmesh.policy.v1.KeysDecision decisions = 1;
+   */
+  decisions: KeysDecision[];
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.BatchAuthorizeKeysResponse.
+ * Use `create(BatchAuthorizeKeysResponseSchema)` to create a new message.
+ */
+export const BatchAuthorizeKeysResponseSchema: GenMessage<BatchAuthorizeKeysResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_policy_service, 16);
+
+/**
+ * What was decided about one ask.
+ *
+ * @generated from message reelmesh.policy.v1.KeysDecision
+ */
+export type KeysDecision = Message<"reelmesh.policy.v1.KeysDecision"> & {
+  /**
+   * Why it is refused. Absent when it is not.
+   *
+   * @generated from field: google.rpc.Status refusal = 1;
+   */
+  refusal?: Status | undefined;
+
+  /**
+   * The session, also of one that is refused; empty when the ticket is not good.
+   *
+   * @generated from field: string session_id = 2;
+   */
+  sessionId: string;
+
+  /**
+   * Owning organisation; empty as above.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * Key ids that the session may have; at least one unless it is refused.
+   *
+   * @generated from field: repeated string key_ids = 4;
+   */
+  keyIds: string[];
+
+  /**
+   * Who watches; empty when it was not said, or when the session cannot be looked up now.
+   *
+   * @generated from field: string viewer_id = 5;
+   */
+  viewerId: string;
+
+  /**
+   * Registered device that the session was opened on; empty as above.
+   *
+   * @generated from field: string device_id = 6;
+   */
+  deviceId: string;
+
+  /**
+   * Whether the player proved to hold the key of that device.
+   *
+   * @generated from field: bool device_proven = 7;
+   */
+  deviceProven: boolean;
+
+  /**
+   * Whether the session was opened as a download.
+   *
+   * @generated from field: bool download = 8;
+   */
+  download: boolean;
+
+  /**
+   * When the session ends.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 9;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.KeysDecision.
+ * Use `create(KeysDecisionSchema)` to create a new message.
+ */
+export const KeysDecisionSchema: GenMessage<KeysDecision> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_policy_service, 17);
+
+/**
  * Decides who may watch what, and remembers whom it let in. The same decisions guard manifests, keys and segments at the edge.
  *
  * @generated from service reelmesh.policy.v1.PolicyService
@@ -539,6 +733,16 @@ export const PolicyService: GenService<{
     methodKind: "unary";
     input: typeof AuthorizeKeysRequestSchema;
     output: typeof AuthorizeKeysResponseSchema;
+  },
+  /**
+   * Decides as AuthorizeKeys for many tickets at once, each for itself: one that is refused does not keep the others from an answer.
+   *
+   * @generated from rpc reelmesh.policy.v1.PolicyService.BatchAuthorizeKeys
+   */
+  batchAuthorizeKeys: {
+    methodKind: "unary";
+    input: typeof BatchAuthorizeKeysRequestSchema;
+    output: typeof BatchAuthorizeKeysResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_reelmesh_policy_v1_policy_service, 0);
