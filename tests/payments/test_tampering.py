@@ -145,6 +145,22 @@ async def test_nothing_is_posted_to_another_organisations_account(service: async
             await service.execute(POSTING, entry_id, "ann", 1, "USD", 5)
 
 
+async def test_a_table_of_ones_own_does_not_stand_in_for_the_balances(
+    database: Database, owner: asyncpg.Connection
+) -> None:
+    await owner.execute("CREATE TEMP TABLE balances (LIKE payments.balances INCLUDING ALL)")
+    entry_id = new_id("jnl")
+    async with owner.transaction():
+        await owner.execute(ENTRY, entry_id, ORGANISATION, "sly", 2)
+        await owner.execute(
+            "INSERT INTO postings (entry_id, account_id, currency, direction, minor_units, guarded, book_time)"
+            " SELECT $1, account_id, 'USD', CASE owner_id WHEN 'ann' THEN 1 ELSE 2 END, 5, false, now() FROM accounts",
+            entry_id,
+        )
+    assert await owner.fetchval("SELECT count(*) FROM pg_temp.balances") == 0
+    assert (await verified(database)).differences == ()
+
+
 @pytest.mark.parametrize(
     ("statement", "found"),
     [

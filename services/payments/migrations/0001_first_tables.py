@@ -6,6 +6,8 @@ give it to itself first, and would then meet the triggers.
 
 Accounts, entries and postings have no foreign keys between them. A foreign key locks the row that it points to, which needs the right to
 change it; and since no row of these tables ever goes away, a look when a posting is made is worth as much.
+
+Functions name their search path, temporary tables last: nobody can put a table of their own before one of these.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ depends_on = None
 
 # Sides as in the contract: 1 debit, 2 credit.
 _MOVES_BALANCE = """
-CREATE FUNCTION moves_balance() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION moves_balance() RETURNS trigger LANGUAGE plpgsql SET search_path = payments, pg_temp AS $$
 DECLARE
   account accounts;
   held balances;
@@ -57,7 +59,7 @@ END $$
 """
 
 _WHOLE = """
-CREATE FUNCTION check_whole(checked_entry_id text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION check_whole(checked_entry_id text) RETURNS void LANGUAGE plpgsql SET search_path = payments, pg_temp AS $$
 DECLARE
   wanted integer := (SELECT posting_count FROM entries WHERE entry_id = checked_entry_id);
 BEGIN
@@ -74,7 +76,7 @@ END $$
 """
 
 _ENTRY_WHOLE = """
-CREATE FUNCTION entry_whole() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION entry_whole() RETURNS trigger LANGUAGE plpgsql SET search_path = payments, pg_temp AS $$
 BEGIN
   PERFORM check_whole(NEW.entry_id);
   RETURN NULL;
@@ -82,7 +84,7 @@ END $$
 """
 
 _POSTINGS_WHOLE = """
-CREATE FUNCTION postings_whole() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION postings_whole() RETURNS trigger LANGUAGE plpgsql SET search_path = payments, pg_temp AS $$
 BEGIN
   PERFORM check_whole(entry_id) FROM (SELECT DISTINCT entry_id FROM made) AS touched;
   RETURN NULL;
@@ -90,14 +92,14 @@ END $$
 """
 
 _APPEND_ONLY = """
-CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql SET search_path = payments, pg_temp AS $$
 BEGIN
   RAISE EXCEPTION 'the ledger is append-only: % of % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'RML04';
 END $$
 """
 
 _BY_POSTINGS_ONLY = """
-CREATE FUNCTION by_postings_only() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION by_postings_only() RETURNS trigger LANGUAGE plpgsql SET search_path = payments, pg_temp AS $$
 BEGIN
   IF pg_trigger_depth() < 2 OR TG_OP NOT IN ('INSERT', 'UPDATE') THEN
     RAISE EXCEPTION 'balances move by postings only: % is refused', TG_OP USING ERRCODE = 'RML05';
