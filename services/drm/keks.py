@@ -54,7 +54,9 @@ class Keks:
         if kek is not None:
             return kek
         generation = await store.newest_generation(tx, organisation_id) + 1
-        return await self.add(tx, organisation_id, generation, "service/drm")
+        # Whoever made one between the two looks above made this generation's, which must not get a successor at once.
+        kek = await store.newest_kek(tx, organisation_id)
+        return kek or await self.add(tx, organisation_id, generation, "service/drm")
 
     async def add(self, tx: Tx, organisation_id: str, generation: int, actor: str) -> WrappedKek:
         """Makes one and keeps it, to the escrow's key too if there is an escrow. Another of this generation stays instead.

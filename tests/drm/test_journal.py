@@ -46,6 +46,29 @@ async def test_what_was_appended_is_on_the_disk_in_its_order(tmp_path: Path) -> 
     await journal.close()
 
 
+async def test_an_empty_file_is_known_to_be_written(tmp_path: Path) -> None:
+    """Whatever is not written any more is removed once it is drained, so a file that is only about to be written must not look like that."""
+    journal, strays = Journal(tmp_path, gather_seconds=0), []
+
+    async def look() -> None:
+        while True:
+            for path in segments_in(journal.folder):
+                written = journal.segment
+                if (written is None or written.path != path) and path.stat().st_size == 0:
+                    strays.append(path)
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    for _ in range(100):
+        await journal.append(b"x")
+        await journal.rolled()
+        for path in segments_in(journal.folder):
+            path.unlink()
+    looking.cancel()
+    await journal.close()
+    assert not strays
+
+
 async def test_many_share_a_flush(tmp_path: Path) -> None:
     """Five hundred that come together are written by few writes: each is as long as all that waited."""
     journal = Journal(tmp_path)

@@ -23,10 +23,13 @@ async def test_the_interface_can_be_browsed_and_nothing_is_asked_of_another_host
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         await page.goto(f"http://{edge.address}/docs")
+        service = page.locator("#operations-tag-UploadService")
+        await service.wait_for()
+        assert await page.locator(".opblock-tag").count() >= 20
+        await service.click()
         operation = page.locator("#operations-UploadService-UploadService_CreateUpload")
-        await operation.wait_for()
         await operation.locator(".opblock-summary").click()
         await operation.get_by_text("Needs a credential with the permission").wait_for()
-        assert await page.locator(".opblock").count() >= 20
+        assert await page.locator(".opblock").count() >= 5
         assert said == []
         assert [url for url in asked if not url.startswith((f"http://{edge.address}/", "data:", "blob:"))] == []

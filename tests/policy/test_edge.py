@@ -155,7 +155,7 @@ class TestWhatIsRefused:
         key_url = playback.licence_url.replace("licence/clearkey", f"key/{HD}")
         for url, methods in (
             (playback.dash_url, ("POST", "PUT", "DELETE", "PATCH", "CONNECT", "")),
-            (playback.licence_url, ("GET", "HEAD", "PUT")),
+            (playback.licence_url, ("HEAD", "PUT", "DELETE")),
             (key_url, ("POST", "HEAD", "DELETE")),
         ):
             for method in methods:

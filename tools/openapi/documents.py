@@ -36,6 +36,11 @@ _REFUSED: Final = (
     "Refused. The HTTP status follows from `code` as `google.rpc.Code` says; `details[0]` tells the reason."
 )
 
+_REFUSED_TO_PLAYERS: Final = (
+    "Refused, in the form that players read (RFC 9457), with the members of `google.rpc.Status` beside its own; in the form of all other refusals "
+    "where the edge itself refuses."
+)
+
 _LIMITED: Final = (
     "More calls than a limit allows: reason `RATE_LIMITED` of `rpc.reelmesh`. Nothing was done; the same call may be sent again after "
     "the time in `Retry-After`, which `google.rpc.RetryInfo` tells to the nanosecond."
@@ -93,6 +98,13 @@ def document(described: FileDescriptorSet) -> str:
                 "Refusal": {
                     "description": _REFUSED,
                     "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_STATUS}"}}},
+                },
+                "PlayerRefusal": {
+                    "description": _REFUSED_TO_PLAYERS,
+                    "content": {
+                        kind: {"schema": {"$ref": f"#/components/schemas/{_STATUS}"}}
+                        for kind in ("application/json", "application/problem+json")
+                    },
                 },
                 "RateLimited": {
                     "description": _LIMITED,

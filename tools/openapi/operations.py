@@ -12,6 +12,7 @@ from tools.openapi.schemas import HTTP_BODY, Schemas, must_be_sent
 Operation = dict[str, Any]
 
 _VARIABLE: Final = re.compile(r"\{([a-z0-9_.]+)\}")
+_FAULT: Final = "Refused: a SOAP fault, as PlayReady clients read it. Its `StatusCode` tells what to do, its `CustomData` the reason."
 _STREAMED: Final = (
     "Server-sent events, each with one message as its data. A stream that is refused on its way ends with an event `refusal`, "
     "whose data is a `google.rpc.Status`."
@@ -67,7 +68,10 @@ class Operations:
             made["parameters"] = parameters
         if body:
             made["requestBody"] = self._body(request, body, in_path)
-        refused = {status: {"$ref": "#/components/responses/Refusal"} for status in self._statuses.of(method)}
+        form = "PlayerRefusal" if "/licence/" in path else "Refusal"
+        refused = {status: {"$ref": f"#/components/responses/{form}"} for status in self._statuses.of(method)}
+        if path.endswith("/licence/playready"):
+            refused["500"] = {"description": _FAULT, "content": {"text/xml": {"schema": {"type": "string"}}}}
         limited = {"429": {"$ref": "#/components/responses/RateLimited"}}
         made["responses"] = {"200": self._answer(method), **refused, **limited}
         return made

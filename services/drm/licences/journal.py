@@ -74,9 +74,18 @@ class Segment:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / (new_id("jnl") + _SUFFIX)
-        self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.durable = 0
-        _flush_folder(folder)
+        self._descriptor = -1
+
+    def create(self) -> None:
+        """Makes the file. Whoever finds it can find out by then that it is being written: see `Journal.segment`.
+
+        Raises:
+            OSError: there is none.
+        """
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(self.path, flags, 0o600)
+        _flush_folder(self.path.parent)
 
     @property
     def name(self) -> str:
@@ -97,9 +106,12 @@ class Segment:
 
     def close(self) -> None:
         """Closes it, and cuts off what a failed write may have left behind what is durable."""
+        if self._descriptor < 0:
+            return
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, self.durable)
-        os.close(self._descriptor)
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
 
 
 class Journal:
@@ -131,7 +143,8 @@ class Journal:
 
     @property
     def segment(self) -> Segment | None:
-        """The segment that is written now; None when there is none."""
+        """The segment that is written now; None when there is none. It is named here before its file is there and until its file has its last
+        byte, so a file that is not named here, looked for before, is finished and may be removed."""
         return self._segment
 
     async def append(self, content: bytes) -> None:
@@ -174,9 +187,10 @@ class Journal:
         self._flushing = None
 
     def _write(self, data: bytes) -> None:
-        if self._segment is None:
-            self._segment = Segment(self.folder)
         try:
+            if self._segment is None:
+                self._segment = Segment(self.folder)
+                self._segment.create()
             self._segment.write(data)
         except OSError:
             # What of it got to the disk is cut off, and nothing is written behind it.
@@ -187,8 +201,8 @@ class Journal:
 
     def _close_segment(self) -> None:
         if self._segment is not None:
-            segment, self._segment = self._segment, None
-            segment.close()
+            self._segment.close()
+            self._segment = None
 
     async def rolled(self) -> None:
         """Closes the segment that is written now, so that the drain can remove it. The next licence begins another."""

@@ -15,7 +15,7 @@ SwaggerUI({
   deepLinking: true,
   defaultModelsExpandDepth: 0,
   displayOperationId: false,
-  docExpansion: "list",
+  docExpansion: "none",
   filter: true,
   // An API key that someone tries operations with is forgotten with the page.
   persistAuthorization: false,
