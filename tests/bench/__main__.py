@@ -26,6 +26,7 @@ GROUPS: Final = {
     "licence": "tests.bench.licence",
     "fairplay": "tests.bench.licence_fairplay",
     "keys": "tests.bench.keys",
+    "ledger": "tests.bench.ledger",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
 }

@@ -55,6 +55,15 @@ def test_services_that_a_contract_lets_in_are_on_the_servers_list(contracts: Con
             assert set(method.access["internal"]["callers"]) <= callers_of(server).calls, method.name
 
 
+def test_whoever_recognises_people_is_told_whom_to_trust(contracts: Contracts) -> None:
+    """By the identity service, in every method of its contract for that."""
+    asking = {server for server in grpc_servers() if server != "identity"}
+    methods = [method for method in contracts.methods() if method.service == "reelmesh.rpc.v1.TrustService"]
+    assert methods
+    for method in methods:
+        assert set(method.access["internal"]["callers"]) == asking, method.name
+
+
 def test_so_are_those_that_foreign_methods_are_for() -> None:
     for server, rules in FOREIGN_RULES.items():
         for method, rule in rules.items():

@@ -20,6 +20,7 @@ PREFIXES = {
     "decision_id": "dec",
     "device_id": "dev",
     "entitlement_id": "ent",
+    "entry_id": "jnl",
     "escrow_id": "esc",
     "job_id": "job",
     "kek_id": "kek",
@@ -37,7 +38,9 @@ PREFIXES = {
     "registration_id": "reg",
     "replaced_package_id": "pkg",
     "reset_id": "rst",
+    "reverses_entry_id": "jnl",
     "revocation_id": "rvk",
+    "sale_id": "sal",
     "rotation_id": "rot",
     "signal_id": "sig",
     "session_id": "pbs",
@@ -52,6 +55,8 @@ OTHER_IDS = {
     "client_id",
     "content_id",
     "correlation_id",
+    "creator_id",
+    "owner_id",
     "dropped_key_ids",
     "request_id",
     "role_id",
@@ -95,6 +100,7 @@ def test_each_service_is_in_the_package_of_its_domain(contracts: Contracts) -> N
             "identity",
             "notifications",
             "packaging",
+            "payments",
             "policy",
             "rpc",
             "transcode",
@@ -190,7 +196,7 @@ def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
 
 def test_every_reason_tells_its_status_and_its_metadata(contracts: Contracts) -> None:
     domains = [name for name in contracts.enums if name.startswith(OWN) and name.endswith(".ErrorReason")]
-    assert len(domains) == 9
+    assert len(domains) == 10
     for name in domains:
         enum = contracts.enums[name]
         domain = f"{name.split('.')[1]}.reelmesh"

@@ -29,7 +29,7 @@ from tests.envoy import parts
 from tests.support import certificates
 from tools.envoy_config import EdgeSettings, command, render, write_certificate_sources
 
-SERVICES = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy")
+SERVICES = ("identity", "upload", "assets", "transcode", "packaging", "drm", "payments", "policy")
 FRIENDLY_ORIGIN = "https://studio.example"
 # Buffers and windows of one stream in both directions, and what the allocator keeps around, in bytes.
 MEMORY_OF_ONE_STREAM = 24 * 1024 * 1024
@@ -177,6 +177,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         transcode=f"unix:{folder}/transcode.sock",
         packaging=f"unix:{folder}/packaging.sock",
         drm=f"unix:{folder}/drm.sock",
+        payments=f"unix:{folder}/payments.sock",
         policy=f"unix:{folder}/policy.sock",
         limits=f"unix:{folder}/limits.sock",
         limits_patience=20,

@@ -50,6 +50,7 @@ def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
         "transcode",
         "packaging",
         "drm",
+        "payments",
         "policy",
         "limits",
         "tus",

@@ -1,4 +1,4 @@
-"""Something for callers to ask about: a master, its asset and job, a package, a playback, a person; all known to whoever makes requests up."""
+"""Something for callers to ask about: a master, its asset and job, a package, a playback, a sale, a person; all known to whoever makes requests up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from google.protobuf.message import Message
 from reelmesh.assets.v1 import assets_service_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
+from reelmesh.payments.v1 import payments_pb2, split_rules_service_pb2
+from reelmesh.payments.v1 import sales_service_pb2 as sales
 from reelmesh.policy.v1 import policy_service_pb2 as policy
 from reelmesh.transcode.v1 import transcode_service_pb2 as transcode
 from reelmesh.upload.v1 import upload_service_pb2 as upload
@@ -25,6 +27,7 @@ from tests.support.whole import PASSWORD, Whole
 
 FILM = b"not really a film"
 USUAL = {
+    "currency": "EUR",
     "display_name": "Ada",
     "email": "ada@example.com",
     "filename": "film.mp4",
@@ -66,7 +69,26 @@ async def furnish(whole: Whole, memory: Memory) -> None:
         play = policy.CreatePlaybackRequest(request_id=new_id("req"), asset_id=asset_id)
         while not await _played(whole, memory, play):
             await asyncio.sleep(0.05)
+    await _sell(whole, memory)
     memory.learn(await whole.registered())
+
+
+async def _sell(whole: Whole, memory: Memory) -> None:
+    """Rules by which prices are divided, and a sale."""
+    rules = split_rules_service_pb2.CreateSplitRulesRequest(
+        request_id=new_id("req"), rules=payments_pb2.SplitRules(platform_basis_points=2000)
+    )
+    made: Any = await _called(whole, memory, rules, "payments.v1.SplitRulesService/CreateSplitRules")
+    activate = split_rules_service_pb2.ActivateSplitRulesRequest(version=made.rules.version)
+    await _called(whole, memory, activate, "payments.v1.SplitRulesService/ActivateSplitRules")
+    sale = sales.RecordSaleRequest(
+        request_id=new_id("req"),
+        processor="ccbill",
+        reference="furnished",
+        gross=payments_pb2.Money(minor_units=1999, currency="EUR"),
+        creators=[sales.CreatorShare(creator_id="ada", weight=1)],
+    )
+    await _called(whole, memory, sale, "payments.v1.SalesService/RecordSale")
 
 
 async def _upload(whole: Whole, memory: Memory) -> str:

@@ -15,7 +15,7 @@ class EdgeSettings:
     """Settings of one Envoy. An address is `unix:/path/of.sock` or `host:port`, as services take it too.
 
     Attributes:
-        identity, upload, assets, transcode, packaging, drm, policy: addresses of the services (gRPC).
+        identity, upload, assets, transcode, packaging, drm, payments, policy: addresses of the services (gRPC).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
@@ -50,6 +50,7 @@ class EdgeSettings:
     transcode: str
     packaging: str
     drm: str
+    payments: str
     policy: str
     limits: str
     tus: str
@@ -83,5 +84,6 @@ class EdgeSettings:
             "transcode": self.transcode,
             "packaging": self.packaging,
             "drm": self.drm,
+            "payments": self.payments,
             "policy": self.policy,
         }

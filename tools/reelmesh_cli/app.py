@@ -12,6 +12,7 @@ from tools.reelmesh_cli.commands import (
     doctor,
     keys,
     keys_escrow,
+    ledger,
     limits,
     logs,
     members,
@@ -52,6 +53,7 @@ app.add_typer(api_keys.app, name="api-key")
 keys.app.command("escrow")(keys_escrow.escrow)
 keys.app.command("recover")(keys_escrow.recover)
 app.add_typer(keys.app, name="keys")
+app.add_typer(ledger.app, name="ledger")
 
 
 def main() -> None:

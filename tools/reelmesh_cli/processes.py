@@ -52,6 +52,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("transcode", "python", "services.transcode", needs=_STORES),
     ProcessSpec("packaging", "python", "services.packaging", needs=_STORES),
     ProcessSpec("drm", "python", "services.drm", needs=_STORES),
+    ProcessSpec("payments", "python", "services.payments", needs=_STORES),
     ProcessSpec("policy", "python", "services.policy", needs=_STORES),
     ProcessSpec("limits", "python", "services.limits", needs=("migrate",)),
     ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="metrics"),

@@ -11,6 +11,7 @@ import type { ErrorReason as UploadReason } from "@gen/reelmesh/upload/v1/upload
 
 import { identity } from "./identityWords";
 import { notifications } from "./notificationsWords";
+import { payments } from "./paymentsWords";
 import { policy } from "./policyWords";
 
 /** What is wrong, and how to mend it. */
@@ -482,6 +483,7 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "drm.reelmesh": drm,
   "identity.reelmesh": identity,
   "notifications.reelmesh": notifications,
+  "payments.reelmesh": payments,
   "tus.reelmesh": tus,
   here,
 };

@@ -1,0 +1,1 @@
+"""Sales, and what becomes of them: refunds, chargebacks, reversals; and what they grant."""
