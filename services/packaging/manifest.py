@@ -2,7 +2,7 @@
 
 - The descriptors of the protection systems are those of `protection`. ClearKey's carries no `Laurl`: Shaka Player and
   dash.js resolve one against the page instead of the manifest, so a relative one would send the licence request astray.
-  The edge puts one in that is absolute, since it alone knows the ticket.
+  Players are told the address in the answer of `CreatePlayback`, which alone knows the ticket.
 - Sound of another channel count gets an AdaptationSet of its own: players switch freely within one.
 - Text tracks as plain WebVTT files, and thumbnails as DASH-IF tiles.
 - A Period for each key period, see `periods`.

@@ -253,7 +253,7 @@ class Servers:
             opened = jwe.decrypt_compact(token, OctKey.import_key(self.secret), algorithms=["dir", "A128CBC-HS256"])
             assert opened.plaintext is not None
             signed = jws.deserialize_compact(opened.plaintext, self.stating_key, algorithms=["ES256"])
-        except Exception:
+        except Exception:  # whatever does not open was not made for this server
             return None
         claims: dict[str, Any] = json.loads(signed.payload)
         digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).decode().rstrip("=")

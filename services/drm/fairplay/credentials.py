@@ -190,7 +190,7 @@ def d_function(where: str) -> Derive:
         else:
             module = importlib.import_module(name)
         found = getattr(module, function)
-    except Exception as error:
+    except Exception as error:  # it is the operator's own code, and its words may hold what it keeps secret
         raise NotConfigured(setting, f"{where} cannot be loaded: {type(error).__name__}") from error
     if not callable(found):
         raise NotConfigured(setting, f"{where} is no function")
