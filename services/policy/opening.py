@@ -19,7 +19,8 @@ from services.policy import refusals, store
 from services.policy.announcements import creation
 from services.policy.decision.engine import Decision, decide, latest_end
 from services.policy.decision.facts import Facts
-from services.policy.decision.gathering import Gathering, Subject
+from services.policy.decision.found import Subject
+from services.policy.decision.gathering import Gathering
 from services.policy.decision.record import Record
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.store import add_decisions

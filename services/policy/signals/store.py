@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from services.kit.database import Tx
+from services.kit.database import Tx, one_of
 from services.kit.pagination import Page
 from services.policy import store as sessions_store
 from services.policy.domain import Session
@@ -137,6 +137,17 @@ async def risk_of(tx: Tx, organisation_id: str, viewer_id: str) -> Risk | None:
     return None if row is None else Risk(**row._asdict())
 
 
+async def risks_of(
+    tx: Tx, organisation_ids: Sequence[str], viewer_ids: Sequence[str]
+) -> Mapping[tuple[str, str], Risk]:
+    """The scores of viewers of whom anything was found, by organisation and viewer."""
+    query = sa.select(*_RISK).where(
+        risks.c.organisation_id == one_of(organisation_ids), risks.c.viewer_id == one_of(viewer_ids)
+    )
+    found = [Risk(**row._asdict()) for row in await tx.execute(query)]
+    return {(risk.organisation_id, risk.viewer_id): risk for risk in found}
+
+
 async def put_risk(tx: Tx, risk: Risk) -> None:
     """Keeps a score."""
     values = asdict(risk)
@@ -192,10 +203,10 @@ async def keep_sign_in(tx: Tx, account_id: str, moment: datetime) -> None:
     )
 
 
-async def sign_in_of(tx: Tx, account_id: str) -> datetime | None:
-    """When a person last signed in; None when it is not known, or long ago."""
-    query = sa.select(sign_ins.c.sign_in_time).where(sign_ins.c.account_id == account_id)
-    return (await tx.execute(query)).scalar_one_or_none()
+async def sign_ins_of(tx: Tx, account_ids: Sequence[str]) -> Mapping[str, datetime]:
+    """When people last signed in, where it is known and not long ago."""
+    query = sa.select(sign_ins).where(sign_ins.c.account_id == one_of(account_ids))
+    return {row.account_id: row.sign_in_time for row in await tx.execute(query)}
 
 
 async def forget(tx: Tx, now: datetime, *, signals_before: datetime, sign_ins_before: datetime) -> None:
