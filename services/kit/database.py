@@ -59,6 +59,11 @@ def one_of(names: Iterable[str]) -> sa.ColumnElement[Any]:
     return sa.func.any(sa.cast(list(names), ARRAY(sa.Text)))
 
 
+def any_of(parameter: str) -> sa.ColumnElement[Any]:
+    """The same for a statement that is put together once: the names, a list, are given by this parameter when it is executed."""
+    return sa.func.any(sa.bindparam(parameter, type_=ARRAY(sa.Text)))
+
+
 def after_commit(tx: Tx, act: Callable[[], None]) -> None:
     """Calls `act` once the transaction is committed, and never when it is undone. For what may be lost in a crash, such as waking a watcher."""
     tx.info.setdefault(_AFTER_COMMIT, []).append(act)

@@ -127,8 +127,7 @@ class LookUps:
                 sessions = await store.get_all(tx, [one.session_id for one in asked])
                 theirs = [_owned(sessions.get(one.session_id), one) for one in asked]
                 there = [session for session in theirs if session is not None]
-                owners = {session.organisation_id for session in there}
-                rules = {owner: await self._gathering.rules(tx, owner) for owner in sorted(owners)}
+                rules = await self._gathering.rules_of(tx, sorted({session.organisation_id for session in there}))
                 subjects = [Subject.of(session) for session in there]
                 facts = await self._gathering.but_for_streams(tx, subjects, self._clock.now()) if subjects else []
         except Exception as error:

@@ -11,7 +11,7 @@ import grpc
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from services.kit.database import Tx, one_of
+from services.kit.database import Tx, any_of, one_of
 from services.kit.pagination import Page
 from services.policy import refusals
 from services.policy.domain import CLOCKS_APART, Code, Package, Session, digest_of
@@ -79,6 +79,10 @@ codes: Final = sa.Table(
 
 _PACKAGE: Final = [packages.c[field.name] for field in fields(Package)]
 SESSION: Final = [sessions.c[field.name] for field in fields(Session)]
+_SESSIONS: Final = sa.select(*SESSION).where(sessions.c.session_id == any_of("session_ids"))
+_KEYS_OF_PACKAGES: Final = sa.select(packages.c.package_id, packages.c.key_ids).where(
+    packages.c.package_id == any_of("package_ids")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,14 +275,14 @@ async def get(tx: Tx, organisation_id: str, session_id: str, *, for_update: bool
 
 async def get_all(tx: Tx, session_ids: Sequence[str]) -> Mapping[str, Session]:
     """Sessions of whichever organisation, those that there are."""
-    rows = await tx.execute(sa.select(*SESSION).where(sessions.c.session_id == one_of(session_ids)))
+    rows = await tx.execute(_SESSIONS, {"session_ids": list(session_ids)})
     return {row.session_id: session_of(row) for row in rows}
 
 
 async def keys_of_packages(tx: Tx, package_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
     """The content keys of packages."""
-    query = sa.select(packages.c.package_id, packages.c.key_ids).where(packages.c.package_id == one_of(package_ids))
-    return {row.package_id: row.key_ids for row in await tx.execute(query)}
+    rows = await tx.execute(_KEYS_OF_PACKAGES, {"package_ids": list(package_ids)})
+    return {row.package_id: row.key_ids for row in rows}
 
 
 async def newest_keys(tx: Tx, organisation_id: str, asset_id: str) -> Sequence[str]:

@@ -172,7 +172,7 @@ async def found_about(tx: Tx, subjects: Sequence[Subject]) -> Found:
         terms=await store.terms_of_all(tx, assets),
         consents=await store.consents_of(tx, assets),
         keys=keys,
-        barred=await barred(tx, organisations, {target: names for target, names in named.items() if names}),
+        barred=await barred(tx, organisations, named),
         risks=await risks_of(tx, organisations, persons) if persons else {},
         sign_ins=await sign_ins_of(tx, viewers) if viewers else {},
         accounts=await store.accounts_of(tx, viewers) if viewers else {},

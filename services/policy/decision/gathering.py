@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -36,6 +36,11 @@ class Gathering:
     async def rules(self, tx: Tx, organisation_id: str) -> RuleSet:
         """The rules that decide for an organisation now."""
         return messages.unpacked(await store.rules_of(tx, organisation_id))
+
+    async def rules_of(self, tx: Tx, organisation_ids: Sequence[str]) -> Mapping[str, RuleSet]:
+        """The same for many organisations."""
+        found = await store.active_rules(tx, organisation_ids)
+        return {name: messages.unpacked(found.get(name)) for name in organisation_ids}
 
     async def facts(self, tx: Tx, subject: Subject, rules: RuleSet, now: datetime) -> Facts:
         """All that is known about a subject. Where streams are limited the viewer is locked until the transaction ends, so that of two

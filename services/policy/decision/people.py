@@ -16,7 +16,7 @@ from reelmesh.identity.v1 import profiles_pb2
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kit.access import Principal
-from services.kit.database import Tx, one_of
+from services.kit.database import Tx, any_of
 
 _METADATA: Final = sa.MetaData()
 
@@ -37,6 +37,15 @@ profiles: Final = sa.Table(
     sa.Column("removed", sa.Boolean),
     sa.Column("event_time", sa.DateTime(timezone=True)),
 )
+
+_DEVICES: Final = sa.select(devices).where(devices.c.device_id == any_of("device_ids")).order_by(devices.c.device_id)
+_DEVICES_KEPT: Final = _DEVICES.with_for_update(read=True)
+_LIMITS: Final = (
+    sa.select(profiles.c.profile_id, profiles.c.account_id, profiles.c.maturity)
+    .where(profiles.c.profile_id == any_of("profile_ids"), profiles.c.removed.is_(False))
+    .order_by(profiles.c.profile_id)
+)
+_LIMITS_KEPT: Final = _LIMITS.with_for_update(read=True)
 
 ADULT: Final = 99
 """Whoever may watch what is for adults may watch all: there is no rating above it."""
@@ -78,8 +87,7 @@ async def devices_of(tx: Tx, device_ids: Sequence[str], *, kept: bool) -> Mappin
         device_ids: which.
         kept: they stay as they are until the transaction has ended, so that whoever revokes one finds the sessions that rest on it.
     """
-    query = sa.select(devices).where(devices.c.device_id == one_of(device_ids)).order_by(devices.c.device_id)
-    rows = await tx.execute(query.with_for_update(read=True) if kept else query)
+    rows = await tx.execute(_DEVICES_KEPT if kept else _DEVICES, {"device_ids": list(device_ids)})
     return {row.device_id: KnownDevice(row.account_id, row.revoked) for row in rows}
 
 
@@ -91,12 +99,7 @@ async def limits_of(tx: Tx, profile_ids: Sequence[str], *, kept: bool) -> Mappin
         profile_ids: which.
         kept: as for devices.
     """
-    query = (
-        sa.select(profiles.c.profile_id, profiles.c.account_id, profiles.c.maturity)
-        .where(profiles.c.profile_id == one_of(profile_ids), profiles.c.removed.is_(False))
-        .order_by(profiles.c.profile_id)
-    )
-    rows = await tx.execute(query.with_for_update(read=True) if kept else query)
+    rows = await tx.execute(_LIMITS_KEPT if kept else _LIMITS, {"profile_ids": list(profile_ids)})
     return {(row.profile_id, row.account_id): int(row.maturity) for row in rows}
 
 

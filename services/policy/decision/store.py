@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
-from services.kit.database import Tx, one_of
+from services.kit.database import Tx, any_of
 from services.kit.pagination import Page
 from services.policy.decision.facts import OPEN_TERMS, AgeProof, Consent, Entitlement, Terms
 from services.policy.decision.record import Record, terms_as_json, terms_from_json
@@ -98,6 +98,38 @@ decisions: Final = sa.Table(
     sa.Column("facts", JSONB),
     sa.Column("results", JSONB),
 )
+# Asked for each batch of sessions that are looked up, so put together once.
+_TERMS: Final = sa.select(terms.c.asset_id, terms.c.terms).where(terms.c.asset_id == any_of("asset_ids"))
+_CONSENTS: Final = sa.select(consents.c.asset_id, consents.c.state).where(consents.c.asset_id == any_of("asset_ids"))
+_ACCOUNTS: Final = sa.select(accounts.c.account_id, accounts.c.tier, accounts.c.locked).where(
+    accounts.c.account_id == any_of("account_ids")
+)
+_ENTITLEMENTS: Final = (
+    sa.select(entitlements)
+    .where(
+        entitlements.c.organisation_id == any_of("organisation_ids"),
+        entitlements.c.viewer_id == any_of("viewer_ids"),
+        entitlements.c.asset_id == any_of("asset_ids"),
+        entitlements.c.revoked.is_(False),
+    )
+    .order_by(entitlements.c.entitlement_id)
+)
+_AGE_PROOFS: Final = sa.select(age_proofs).where(
+    age_proofs.c.organisation_id == any_of("organisation_ids"),
+    age_proofs.c.viewer_id == any_of("viewer_ids"),
+    age_proofs.c.threshold != 0,
+)
+_ACTIVE_RULES: Final = (
+    sa.select(rule_sets)
+    .join(
+        active_rule_sets,
+        sa.and_(
+            active_rule_sets.c.organisation_id == rule_sets.c.organisation_id,
+            active_rule_sets.c.version == rule_sets.c.version,
+        ),
+    )
+    .where(rule_sets.c.organisation_id == any_of("organisation_ids"))
+)
 _RECORD: Final = [decisions.c[field.name] for field in fields(Record)]
 _RULES_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('rule_sets:' || :organisation_id, 0))"
 
@@ -137,8 +169,8 @@ async def terms_of(tx: Tx, asset_id: str, *, for_update: bool = False) -> tuple[
 
 async def terms_of_all(tx: Tx, asset_ids: Sequence[str]) -> Mapping[str, Terms]:
     """The terms of assets for which somebody set any."""
-    query = sa.select(terms.c.asset_id, terms.c.terms).where(terms.c.asset_id == one_of(asset_ids))
-    return {row.asset_id: terms_from_json(row.terms) for row in await tx.execute(query)}
+    rows = await tx.execute(_TERMS, {"asset_ids": list(asset_ids)})
+    return {row.asset_id: terms_from_json(row.terms) for row in rows}
 
 
 async def put_terms(tx: Tx, asset_id: str, organisation_id: str, found: Terms, version: int) -> None:
@@ -153,8 +185,7 @@ async def put_terms(tx: Tx, asset_id: str, organisation_id: str, found: Terms, v
 
 async def accounts_of(tx: Tx, account_ids: Sequence[str]) -> Mapping[str, KnownAccount]:
     """What is known of accounts, of those that are ours."""
-    query = sa.select(accounts.c.account_id, accounts.c.tier, accounts.c.locked)
-    rows = await tx.execute(query.where(accounts.c.account_id == one_of(account_ids)))
+    rows = await tx.execute(_ACCOUNTS, {"account_ids": list(account_ids)})
     return {row.account_id: KnownAccount(row.tier, row.locked) for row in rows}
 
 
@@ -168,14 +199,9 @@ async def entitlements_of(
 ) -> Mapping[tuple[str, str], Sequence[Entitlement]]:
     """What viewers may watch any of the assets by, now or at another time, by organisation and viewer. An entitlement may be for another
     of the assets than its viewer watches."""
-    query = sa.select(entitlements).where(
-        entitlements.c.organisation_id == one_of(organisation_ids),
-        entitlements.c.viewer_id == one_of(viewer_ids),
-        entitlements.c.asset_id == one_of(["", *asset_ids]),
-        entitlements.c.revoked.is_(False),
-    )
+    asked = {"organisation_ids": list(organisation_ids), "viewer_ids": list(viewer_ids), "asset_ids": ["", *asset_ids]}
     found: dict[tuple[str, str], list[Entitlement]] = {}
-    for row in await tx.execute(query.order_by(entitlements.c.entitlement_id)):
+    for row in await tx.execute(_ENTITLEMENTS, asked):
         granted = Entitlement(row.entitlement_id, row.asset_id, row.start_time, row.end_time, row.territories)
         found.setdefault((row.organisation_id, row.viewer_id), []).append(granted)
     return found
@@ -213,12 +239,8 @@ async def age_proofs_of(
     tx: Tx, organisation_ids: Sequence[str], viewer_ids: Sequence[str]
 ) -> Mapping[tuple[str, str], AgeProof]:
     """What viewers proved of their age, by organisation and viewer."""
-    query = sa.select(age_proofs).where(
-        age_proofs.c.organisation_id == one_of(organisation_ids),
-        age_proofs.c.viewer_id == one_of(viewer_ids),
-        age_proofs.c.threshold != 0,
-    )
-    rows = await tx.execute(query)
+    asked = {"organisation_ids": list(organisation_ids), "viewer_ids": list(viewer_ids)}
+    rows = await tx.execute(_AGE_PROOFS, asked)
     return {(row.organisation_id, row.viewer_id): AgeProof(row.threshold, row.expire_time) for row in rows}
 
 
@@ -230,8 +252,8 @@ async def keep_age_proof(tx: Tx, organisation_id: str, viewer_id: str, proof: Ag
 
 async def consents_of(tx: Tx, asset_ids: Sequence[str]) -> Mapping[str, Consent]:
     """How the consent of those seen in assets stands, where something was announced."""
-    query = sa.select(consents.c.asset_id, consents.c.state).where(consents.c.asset_id == one_of(asset_ids))
-    return {row.asset_id: Consent(row.state) for row in await tx.execute(query)}
+    rows = await tx.execute(_CONSENTS, {"asset_ids": list(asset_ids)})
+    return {row.asset_id: Consent(row.state) for row in rows}
 
 
 async def keep_consent(tx: Tx, asset_id: str, organisation_id: str, state: int, moment: datetime) -> None:
@@ -264,6 +286,12 @@ async def rules_of(tx: Tx, organisation_id: str, version: int | None = None) -> 
     )
     row = (await tx.execute(query)).one_or_none()
     return None if row is None else KeptRules(**row._asdict(), active=row.version == active)
+
+
+async def active_rules(tx: Tx, organisation_ids: Sequence[str]) -> Mapping[str, KeptRules]:
+    """The rules that decide now for organisations, where they have others than those that every organisation begins with."""
+    rows = await tx.execute(_ACTIVE_RULES, {"organisation_ids": list(organisation_ids)})
+    return {row.organisation_id: KeptRules(**row._asdict(), active=True) for row in rows}
 
 
 async def rules_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KeptRules]:

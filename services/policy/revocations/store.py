@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.kit.database import Tx, one_of
+from services.kit.database import Tx, any_of
 from services.kit.pagination import Page
 from services.policy import store
 from services.policy.domain import Session
@@ -67,6 +67,16 @@ revocations: Final = sa.Table(
     sa.Column("lift_time", sa.DateTime(timezone=True)),
 )
 _ALL: Final = [revocations.c[field.name] for field in fields(Revocation)]
+_BARRED: Final = sa.select(revocations.c.organisation_id, revocations.c.target, revocations.c.target_id).where(
+    revocations.c.organisation_id == any_of("organisation_ids"),
+    revocations.c.lift_time.is_(None),
+    sa.or_(
+        *(
+            sa.and_(revocations.c.target == int(target), revocations.c.target_id == any_of(target.word))
+            for target in Target
+        )
+    ),
+)
 
 
 async def add(tx: Tx, revocation: Revocation) -> None:
@@ -119,14 +129,9 @@ class Barred:
 
 async def barred(tx: Tx, organisation_ids: Sequence[str], things: Mapping[Target, Sequence[str]]) -> Barred:
     """Looks up what of many things is revoked, by any of the organisations."""
-    wanted = [
-        sa.and_(revocations.c.target == int(target), revocations.c.target_id == one_of(names))
-        for target, names in things.items()
-    ]
-    query = sa.select(revocations.c.organisation_id, revocations.c.target, revocations.c.target_id).where(
-        revocations.c.organisation_id == one_of(organisation_ids), revocations.c.lift_time.is_(None), sa.or_(*wanted)
-    )
-    return Barred({(row.organisation_id, row.target, row.target_id) for row in await tx.execute(query)})
+    asked = {target.word: list(things.get(target, ())) for target in Target}
+    rows = await tx.execute(_BARRED, {"organisation_ids": list(organisation_ids), **asked})
+    return Barred({(row.organisation_id, row.target, row.target_id) for row in rows})
 
 
 async def held_packages(tx: Tx) -> Mapping[str, str]:

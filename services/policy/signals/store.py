@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from services.kit.database import Tx, one_of
+from services.kit.database import Tx, any_of
 from services.kit.pagination import Page
 from services.policy import store as sessions_store
 from services.policy.domain import Session
@@ -80,6 +80,10 @@ sign_ins: Final = sa.Table(
 )
 _SIGNAL: Final = [signals.c[field.name] for field in fields(Signal)]
 _RISK: Final = [risks.c[field.name] for field in fields(Risk)]
+_RISKS: Final = sa.select(*_RISK).where(
+    risks.c.organisation_id == any_of("organisation_ids"), risks.c.viewer_id == any_of("viewer_ids")
+)
+_SIGN_INS: Final = sa.select(sign_ins).where(sign_ins.c.account_id == any_of("account_ids"))
 
 
 async def add(tx: Tx, found: Sequence[Signal]) -> None:
@@ -141,10 +145,8 @@ async def risks_of(
     tx: Tx, organisation_ids: Sequence[str], viewer_ids: Sequence[str]
 ) -> Mapping[tuple[str, str], Risk]:
     """The scores of viewers of whom anything was found, by organisation and viewer."""
-    query = sa.select(*_RISK).where(
-        risks.c.organisation_id == one_of(organisation_ids), risks.c.viewer_id == one_of(viewer_ids)
-    )
-    found = [Risk(**row._asdict()) for row in await tx.execute(query)]
+    asked = {"organisation_ids": list(organisation_ids), "viewer_ids": list(viewer_ids)}
+    found = [Risk(**row._asdict()) for row in await tx.execute(_RISKS, asked)]
     return {(risk.organisation_id, risk.viewer_id): risk for risk in found}
 
 
@@ -205,8 +207,8 @@ async def keep_sign_in(tx: Tx, account_id: str, moment: datetime) -> None:
 
 async def sign_ins_of(tx: Tx, account_ids: Sequence[str]) -> Mapping[str, datetime]:
     """When people last signed in, where it is known and not long ago."""
-    query = sa.select(sign_ins).where(sign_ins.c.account_id == one_of(account_ids))
-    return {row.account_id: row.sign_in_time for row in await tx.execute(query)}
+    rows = await tx.execute(_SIGN_INS, {"account_ids": list(account_ids)})
+    return {row.account_id: row.sign_in_time for row in rows}
 
 
 async def forget(tx: Tx, now: datetime, *, signals_before: datetime, sign_ins_before: datetime) -> None:
