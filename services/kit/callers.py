@@ -59,7 +59,8 @@ def callers_of(server: str, file: Path = FILE) -> Callers:
 def everyone(file: Path = FILE) -> list[str]:
     """Every service that needs a certificate: those that serve and those that call, sorted."""
     servers = listed(file)
-    return sorted({*servers, *(name for callers in servers.values() for name in callers.calls | callers.health)})
+    own = {server.partition(".")[0] for server in servers}
+    return sorted({*own, *(name for callers in servers.values() for name in callers.calls | callers.health)})
 
 
 def _names(names: Any) -> list[str]:

@@ -26,6 +26,8 @@ from services.kit.callers import callers_of
 from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
 from services.kit.dpop import Proofs
+from services.kit.peers import Peers
+from services.kit.plain_http import Handler, PlainHttpServer
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
@@ -129,6 +131,13 @@ class Process:
         await server.start(self.settings.listen_address(self.name))
         self._stack.push_async_callback(server.drain, self.settings.drain_timeout.total_seconds())
         return server
+
+    async def serve_plainly(self, server: str, handler: Handler) -> PlainHttpServer:
+        """Serves short requests of HTTP/1.1 besides: `server` is its name in `services/callers.toml`, and of its address."""
+        plain = PlainHttpServer(handler, self.certificates, Peers(self.certificates, callers_of(server)))
+        await plain.start(self.settings.plain_address(server))
+        self._stack.push_async_callback(plain.drain, self.settings.drain_timeout.total_seconds())
+        return plain
 
     def _remote_trust(self) -> Trust:
         trust = RemoteTrust(self.peer("identity", TRUST_CONTRACT), self.clock)

@@ -24,6 +24,10 @@ class ProcessSettings(BaseSettings):
     listen: str = Field(
         default="", description="`unix:/path` or `host:port` to serve gRPC on. Empty: `<run_dir>/<service>.sock`."
     )
+    plain_listen: str = Field(
+        default="",
+        description="`unix:/path` or `host:port` to serve short requests of HTTP/1.1 on, where a service has some. Empty: `<run_dir>/<server>.sock`.",
+    )
     metrics_listen: str = Field(
         default="",
         description="`unix:/path` or `host:port` to serve Prometheus metrics on. Empty: `<run_dir>/<service>.metrics.sock`.",
@@ -62,6 +66,10 @@ class ProcessSettings(BaseSettings):
     def listen_address(self, service: str) -> str:
         """The gRPC address that `service` listens on in this process."""
         return self.listen or f"unix:{self.run_dir.resolve()}/{service}.sock"
+
+    def plain_address(self, server: str) -> str:
+        """The HTTP/1.1 address that `server`, as `services/callers.toml` names it, listens on in this process."""
+        return self.plain_listen or f"unix:{self.run_dir.resolve()}/{server}.sock"
 
     def metrics_address(self, service: str) -> str:
         """The address that this process serves its metrics on."""

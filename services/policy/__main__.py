@@ -33,6 +33,7 @@ from services.kit.process import Process, run
 from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from services.policy import edge
+from services.policy.authorizer import SERVER, Authorizer
 from services.policy.beats import Beats
 from services.policy.cdn.settings import CdnSettings
 from services.policy.consumers import Projection
@@ -264,6 +265,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         "watch": by.watch.run(),
     }
     process.all_in_background(works)
+    await process.serve_plainly(SERVER, Authorizer(others.doors).answer)
     await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})
     process.in_background(control_plane.until_stopped(), "control plane")  # stopped before the server is drained
 

@@ -18,10 +18,9 @@ from services.policy.cat.acceptance import Asked
 from services.policy.cat.renewal import NAME, Carrier
 from services.policy.cat.uris import Url
 from services.policy.paths import Kind, PlaybackPath
+from services.policy.verdicts import COOKIES_HEADER
 
 TICKET_COOKIE: Final = "reelmesh_ticket"
-COOKIES_HEADER: Final = "x-reelmesh-cookies"
-"""Those of a client's cookies that are meant for us, picked by our own edge so that no others leave it."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,}")
 # Where the rules of paths want a ticket but none stands there. It is never read.
 _PLACEHOLDER: Final = "x.x.x"

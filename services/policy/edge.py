@@ -1,9 +1,8 @@
-"""The authoriser that Envoy asks about each playback request (`envoy.service.auth.v3`): its contract, put in terms of the judge."""
+"""The authoriser by gRPC (`envoy.service.auth.v3`), put in terms of the doors: for edges of others, and for an Envoy of ours that was configured
+before there was `services.policy.authorizer`, which costs it half as much to ask."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any, Final
 
 import grpc
@@ -12,18 +11,15 @@ from envoy.service.auth.v3 import external_auth_pb2_grpc
 from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
 from envoy.type.v3.http_status_pb2 import HttpStatus
 from google.rpc.status_pb2 import Status
-from prometheus_client import Counter
 
 from services.kit import telemetry
 from services.kit.access import Rule
-from services.kit.errors import Refusal
 from services.kit.server import as_refusal, current_call
 from services.policy import foreign
-from services.policy.bearers import COOKIES_HEADER, EdgeRequest
-from services.policy.cat.acceptance import NotFor
-from services.policy.cat.renewal import NAME
+from services.policy.bearers import EdgeRequest
 from services.policy.doors import Doors, Passage
 from services.policy.foreign import PERMISSION, EnvoyOrPermission
+from services.policy.verdicts import ALLOWED, SESSION_HEADER, TAKEN_AWAY, Denial
 
 CHECK: Final = "/envoy.service.auth.v3.Authorization/Check"
 RULES: Final[dict[str, Rule]] = {CHECK: EnvoyOrPermission(callers=frozenset({"envoy"}), permission=PERMISSION)}
@@ -35,16 +31,8 @@ REWRITE: Final = "reelmesh.rewrite"
 PREFIX_METADATA: Final = "reelmesh-prefix"
 """The same, for an Envoy that can set metadata only. Never a header of the request it asks about, which would be its client's word."""
 
-LICENCE: Final = "/licence/"
-SESSION_HEADER: Final = "x-reelmesh-session"
-REASON_HEADER: Final = "x-reelmesh-reason"
-# What a client may send but nothing behind the edge may take for true, or needs to see.
-_TAKEN_AWAY: Final = ("authorization", "cookie", REASON_HEADER, "x-envoy-original-path", COOKIES_HEADER, NAME.lower())
 _OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 _APPEND: Final = HeaderValueOption.HeaderAppendAction.APPEND_IF_EXISTS_OR_ADD
-
-DECISIONS: Final = Counter("reelmesh_edge_decisions_total", "Playback requests judged at the edge.", ["outcome"])
-_ALLOWED: Final = DECISIONS.labels("ALLOWED")
 
 
 class EdgeServicer(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignore[misc]  # the wheel brings no types
@@ -66,9 +54,9 @@ class EdgeServicer(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignor
                 refusal = as_refusal(error)
                 if refusal is None:  # a defect: Envoy hears that nobody answers, and refuses
                     raise
-                DECISIONS.labels(refusal.reason).inc()
-                return _denied(refusal, correlation_id, licence=LICENCE in request.attributes.request.http.path)
-        _ALLOWED.inc()
+                path = request.attributes.request.http.path
+                return _denied(Denial.of(refusal, correlation_id, path), refusal.reason)
+        ALLOWED.inc()
         return _allowed(passage, rewrites=rewrites)
 
     async def _passed(self, request: CheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> tuple[Passage, bool]:
@@ -112,41 +100,17 @@ def _allowed(passage: Passage, *, rewrites: bool) -> CheckResponse:
         HeaderValueOption(header=HeaderValue(key=name.lower(), value=value), append_action=_APPEND)
         for name, value in passage.answer_headers
     ]
-    taken_away = _TAKEN_AWAY if passage.session_id else (*_TAKEN_AWAY, SESSION_HEADER)
+    taken_away = TAKEN_AWAY if passage.session_id else (*TAKEN_AWAY, SESSION_HEADER)
     ok = OkHttpResponse(headers=headers, headers_to_remove=taken_away, response_headers_to_add=added)
     return CheckResponse(status=Status(), ok_response=ok)
 
 
-def _denied(refusal: Refusal, correlation_id: str, *, licence: bool) -> CheckResponse:
-    """A refusal as the HTTP answer that the player gets, that of a licence in the form of the licence service's own (RFC 9457).
-
-    Headers of other origins are left to Envoy's CORS filter.
-    """
-    status, location = answer_to(refusal)
-    body = refusal.as_problem(status, correlation_id) if licence else refusal.as_json(correlation_id)
-    headers = [
-        _header("content-type", "application/problem+json" if licence else "application/json"),
-        _header("cache-control", "no-store"),
-        _header(REASON_HEADER, refusal.reason),
-        _header(telemetry.CORRELATION_HEADER, correlation_id),
-    ]
-    if refusal.retry_after is not None:
-        headers.append(_header("retry-after", str(math.ceil(refusal.retry_after.total_seconds()))))
-    if location:
-        headers.append(_header("location", location))
+def _denied(denial: Denial, reason: str) -> CheckResponse:
     return CheckResponse(
-        status=Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0], message=refusal.reason),
+        status=Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0], message=reason),
         denied_response=DeniedHttpResponse(
-            status=HttpStatus(code=status),
-            headers=headers,
-            body=json.dumps(body, separators=(",", ":")),
+            status=HttpStatus(code=denial.status),
+            headers=[_header(name, value) for name, value in denial.headers],
+            body=denial.body,
         ),
     )
-
-
-def answer_to(refusal: Refusal) -> tuple[int, str]:
-    """HTTP status of a refusal, and where to go instead; the issuer of an access token may have said so (`catif`)."""
-    otherwise = refusal.claims.otherwise.get(refusal.label) if isinstance(refusal, NotFor) else None
-    if otherwise is not None:
-        return otherwise.status, otherwise.location
-    return 503 if refusal.code is grpc.StatusCode.UNAVAILABLE else 403, ""

@@ -17,13 +17,13 @@ import grpc
 import httpx
 import psutil
 import uvicorn
-from envoy.service.auth.v3 import external_auth_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2_grpc
 from reelmesh.drm.v1 import drm_service_pb2_grpc, fairplay_service_pb2_grpc, licences_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_service_pb2_grpc
 
+from services.kit.plain_http import PlainHttpServer
 from services.kit.tls import server_context, server_credentials
 from tests.envoy import parts
 from tests.support import certificates
@@ -48,6 +48,7 @@ class Parts:
     oauth: parts.Tus = field(default_factory=parts.Tus)
     speke: parts.Tus = field(default_factory=parts.Tus)
     servers: dict[str, grpc.aio.Server] = field(default_factory=dict)
+    asking: PlainHttpServer | None = None
 
     async def start(self, name: str) -> None:
         """Starts one gRPC service."""
@@ -65,7 +66,7 @@ class Parts:
             licences_service_pb2_grpc.add_LicencesServiceServicer_to_server(parts.Licences(), server)
         elif name == "policy":
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(parts.Policy(), server)
-            external_auth_pb2_grpc.add_AuthorizationServicer_to_server(self.authoriser, server)
+            await self._authorise()
         shown = server_credentials(certificates.certificates_of(name, self.secrets))
         server.add_secure_port(f"unix:{self.folder}/{name}.sock", shown)
         await server.start()
@@ -74,6 +75,13 @@ class Parts:
     async def stop(self, name: str) -> None:
         """Stops one gRPC service at once."""
         await self.servers.pop(name).stop(None)
+        if name == "policy" and self.asking is not None:
+            await self.asking.drain(0)
+
+    async def _authorise(self) -> None:
+        shown = certificates.certificates_of("policy", self.secrets)
+        self.asking = PlainHttpServer(self.authoriser.answer, shown, self.authoriser)
+        await self.asking.start(f"unix:{self.folder}/policy.authorizer.sock")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -179,6 +187,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         drm=f"unix:{folder}/drm.sock",
         payments=f"unix:{folder}/payments.sock",
         policy=f"unix:{folder}/policy.sock",
+        authorizer=f"unix:{folder}/policy.authorizer.sock",
         limits=f"unix:{folder}/limits.sock",
         limits_patience=20,
         tus=f"unix:{folder}/tus.sock",
@@ -214,6 +223,8 @@ async def running_edge(secrets: Path | None = None, **changes: Any) -> AsyncIter
     folder = Path(tempfile.mkdtemp(prefix="edge-"))
     if secrets is None:
         certificates.made_in(folder)
+    if "policy" in changes:  # asked where it is, unless it is said otherwise
+        changes = {"authorizer": changes["policy"].replace("/policy.sock", "/policy.authorizer.sock")} | changes
     settings = replace(settings_in(folder, free_port(), secrets), **({"strict": True} | changes))
     write_certificate_sources(settings)
     config = folder / "envoy.yaml"

@@ -15,7 +15,7 @@ from typing import Any
 from reelmesh.policy.v1 import policy_service_pb2 as api
 
 from services.kit.settings import ProcessSettings
-from services.policy.edge import DECISIONS
+from services.policy.verdicts import DECISIONS
 from tests.envoy.edge import Edge, running_edge
 from tests.policy.scene import Scene, a_scene
 

@@ -10,11 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import grpc
-from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
-from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
-from envoy.type.v3.http_status_pb2 import HttpStatus
 from google.api.httpbody_pb2 import HttpBody
-from google.rpc import status_pb2
 from grpc_status import rpc_status
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.drm.v1 import (
@@ -29,6 +25,7 @@ from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.errors import Refusal
+from services.kit.plain_http import Answer, Request
 
 ASSET = "ast_01jd0000000000000000000000"
 MISSING_ASSET = "ast_01jd0000000000000000000404"
@@ -203,51 +200,41 @@ class Policy(policy_service_pb2_grpc.PolicyServiceServicer):
 
 
 @dataclass
-class Authoriser(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignore[misc] # xds-protos has no types
+class Authoriser:
     """Lets in who has the one good ticket, for the one package, as `policy` does; remembers what it was asked.
 
     On purpose it hands on the rest of the path as it came: what keeps a client inside the published files must be Envoy.
+
+    Attributes:
+        shown: serial numbers of the certificates of those who connected.
     """
 
-    asked: list[external_auth_pb2.CheckRequest] = field(default_factory=list)
-    shown: list[bytes] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)
     delay: float = 0.0
 
-    async def Check(self, request: external_auth_pb2.CheckRequest, context: Context) -> external_auth_pb2.CheckResponse:
+    def admits(self, certificate: dict[str, Any] | None) -> bool:
+        """Stands in for `services.kit.peers.Peers`: lets everybody in whom TLS lets in."""
+        self.shown.append(int((certificate or {})["serialNumber"], 16))
+        return True
+
+    async def answer(self, request: Request) -> Answer:
         self.asked.append(request)
-        # The certificate of whoever asks, PEM.
-        self.shown += context.auth_context()["x509_pem_cert"]
         await asyncio.sleep(self.delay)
-        path = request.attributes.request.http.path.partition("?")[0]
-        segments = path.split("/", 4)
+        segments = request.target.partition("?")[0].split("/", 4)
         if len(segments) < 5 or segments[2] != TICKET:
             return _denied()
         if segments[4].startswith(("licence/", "key/")):
-            return external_auth_pb2.CheckResponse(
-                status=status_pb2.Status(code=0), ok_response=external_auth_pb2.OkHttpResponse()
-            )
-        rewritten = HeaderValueOption(
-            header=HeaderValue(key=":path", value=f"/published/{segments[3]}/{segments[4]}"),
-            append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
-        )
-        return external_auth_pb2.CheckResponse(
-            status=status_pb2.Status(code=0), ok_response=external_auth_pb2.OkHttpResponse(headers=[rewritten])
-        )
+            return Answer(200)
+        return Answer(200, [("x-reelmesh-path", f"/published/{segments[3]}/{segments[4]}")])
 
 
-def _denied() -> external_auth_pb2.CheckResponse:
+def _denied() -> Answer:
     refusal = Refusal(
         grpc.StatusCode.PERMISSION_DENIED, "TICKET_INVALID", "the ticket is not one of ours", domain="policy.reelmesh"
     )
-    headers = {"content-type": "application/json", "x-reelmesh-reason": refusal.reason}
-    return external_auth_pb2.CheckResponse(
-        status=status_pb2.Status(code=7),
-        denied_response=external_auth_pb2.DeniedHttpResponse(
-            status=HttpStatus(code=403),
-            headers=[HeaderValueOption(header=HeaderValue(key=key, value=value)) for key, value in headers.items()],
-            body=json.dumps(refusal.as_json("0123456789abcdef")),
-        ),
-    )
+    headers = [("content-type", "application/json"), ("x-reelmesh-reason", refusal.reason)]
+    return Answer(403, headers, json.dumps(refusal.as_json("0123456789abcdef")).encode())
 
 
 @dataclass

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from services.kit.tls import read_identity
 from tests.envoy.edge import Edge, running_edge
@@ -60,10 +61,14 @@ async def under_load(edge: Edge) -> AsyncIterator[None]:
         await asyncio.gather(*lanes)
 
 
+def serial_number(certificate: bytes) -> int:
+    return x509.load_pem_x509_certificate(certificate).serial_number
+
+
 async def connected_anew(edge: Edge, certificate: bytes) -> None:
     """Waits until a service that was restarted is shown a certificate."""
     async with asyncio.timeout(10):
-        while edge.parts.authoriser.shown[-1:] != [certificate]:
+        while edge.parts.authoriser.shown[-1:] != [serial_number(certificate)]:
             await edge.parts.stop("policy")
             await edge.parts.start("policy")
             await asyncio.sleep(0.5)

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from services.kit.settings import ProcessSettings
+from services.policy.authorizer import SERVER
 from tests.envoy.edge import Edge, running_edge
 from tests.envoy.lanes import Lanes, asked, nobody_asks, some_lanes, warmed_up
 from tests.envoy.relay import Relay, a_relay
@@ -16,7 +17,10 @@ from tests.envoy.relay import Relay, a_relay
 async def behind(lanes: Lanes, relay: Relay) -> AsyncIterator[Edge]:
     """Another edge, which meets the policy service through a relay."""
     secrets, objects = lanes.scene.settings.secrets_dir, lanes.objects
-    async with running_edge(secrets, policy=relay.address, objects=objects, strict=False) as edge:
+    authorizer = lanes.scene.settings.plain_address(SERVER)
+    async with running_edge(
+        secrets, policy=relay.address, authorizer=authorizer, objects=objects, strict=False
+    ) as edge:
         yield edge
 
 

@@ -167,8 +167,9 @@ def _filters(settings: EdgeSettings, methods: list[Method], written: Written, cl
         # An edge is ready without `limits`: calls go on when it is away.
         every_cluster_healthy={cluster: {"value": 100} for cluster in clusters if cluster != "limits"},
         edge_lua="".join(_lua(name) for name in (["edge"] if settings.strict else ["ticket", "edge"])),
-        answer_lua=_lua("answer"),
+        answer_lua=_lua("status") + _lua("answer"),
         authorizer=filled("authorizer"),
+        authorized=_authorized(),
         file_threads=FILE_THREADS,
         descriptors=str(settings.descriptors),
         services=sorted({method.service for method in methods}),
@@ -220,8 +221,13 @@ def _warm_lane() -> Block:
         "warm_lane",
         admission_lua=_lua("admission"),
         authorizer=filled("authorizer"),
+        authorized=_authorized(),
         control_plane=_control_plane(),
     )
+
+
+def _authorized() -> Block:
+    return filled("authorized", authorized_lua=_lua("status") + _lua("authorized"))
 
 
 def _lua(name: str) -> str:
@@ -238,7 +244,7 @@ def _control_plane() -> dict[str, object]:
                 # Envoy's own patience grows to half a minute, in which it would not hear of a revocation.
                 {
                     "envoy_grpc": {
-                        "cluster_name": "policy-authz",
+                        "cluster_name": "policy-control",
                         "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
                     }
                 }
@@ -288,7 +294,7 @@ def _cors(origins: list[dict[str, object]], methods: str, headers: tuple[str, ..
 
 
 def _clusters(settings: EdgeSettings) -> dict[str, Block]:
-    """Each cluster by its name. `policy-authz` is `policy` once more, so that people's calls take nothing from the edge's own."""
+    """Each cluster by its name. `policy-control` is `policy` once more, so that people's calls take nothing from the edge's own."""
     grpc_health = Block("grpc_health_check: {}")
     http2 = Block(
         f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}"
@@ -297,12 +303,14 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
         name: _cluster(name, address, grpc_health, http2, mutual_tls(settings, name, "h2"))
         for name, address in settings.services().items()
     }
-    clusters["policy-authz"] = _cluster(
-        "policy-authz", settings.policy, grpc_health, http2, mutual_tls(settings, "policy", "h2")
+    clusters["policy-control"] = _cluster(
+        "policy-control", settings.policy, grpc_health, http2, mutual_tls(settings, "policy", "h2")
     )
     clusters["limits"] = _cluster("limits", settings.limits, grpc_health, http2, mutual_tls(settings, "limits", "h2"))
     # A connection counts as made only when both have shown their certificates.
     tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
+    secured = mutual_tls(settings, "policy", "http/1.1")
+    clusters["policy.authorizer"] = _cluster("policy.authorizer", settings.authorizer, tcp_health, http1, secured)
     for name, address in (("tus", settings.tus), ("oauth", settings.oauth), ("speke", settings.speke)):
         secured = mutual_tls(settings, name, "http/1.1")
         clusters[f"gateway-{name}"] = _cluster(f"gateway-{name}", address, tcp_health, http1, secured)

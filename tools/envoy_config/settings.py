@@ -16,6 +16,7 @@ class EdgeSettings:
 
     Attributes:
         identity, upload, assets, transcode, packaging, drm, payments, policy: addresses of the services (gRPC).
+        authorizer: address at which `policy` is asked about requests (HTTP/1.1).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
@@ -52,6 +53,7 @@ class EdgeSettings:
     drm: str
     payments: str
     policy: str
+    authorizer: str
     limits: str
     tus: str
     oauth: str

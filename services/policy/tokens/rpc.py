@@ -30,11 +30,11 @@ from services.policy.cdn.settings import Cdn, CdnSettings
 from services.policy.cdn.urls import signed
 from services.policy.domain import Package, Session
 from services.policy.doors import Doors
-from services.policy.edge import answer_to
 from services.policy.judge import PackageUnknown
 from services.policy.previews import Previews
 from services.policy.tickets import Tickets
 from services.policy.tokens.asked import claims_of
+from services.policy.verdicts import answer_to
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _ALGORITHMS: Final = {
