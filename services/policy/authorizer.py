@@ -2,7 +2,7 @@
 service, put in terms of the doors. Other people's edges ask by gRPC (`services.policy.edge`).
 
 The request is asked about as it came, method, target and host; 200 lets it go on. A 5xx would be taken for trouble of ours and lose its body,
-so a refusal that has such a status comes as 403 and says its own in the content type, as licences do; `envoy/authorized.lua` puts it back.
+so a refusal for now comes as 424, of which Envoy makes 503 (`envoy/local_replies.yaml`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ PATH_HEADER: Final = "x-reelmesh-path"
 """Path that the request goes on with."""
 TAKE_AWAY_HEADER: Final = "x-envoy-auth-headers-to-remove"
 """Envoy's own: what the request goes on without."""
+_FOR_NOW: Final = 424
 _TAKEN_AWAY: Final = (TAKE_AWAY_HEADER, ",".join(TAKEN_AWAY))
 
 
@@ -64,10 +65,4 @@ class Authorizer:
 
 
 def _denied(denial: Denial) -> Answer:
-    if denial.status < 500:
-        return Answer(denial.status, denial.headers, denial.body.encode())
-    headers = [
-        (name, f"{value}; status={denial.status}" if name == "content-type" else value)
-        for name, value in denial.headers
-    ]
-    return Answer(403, headers, denial.body.encode())
+    return Answer(denial.status if denial.status < 500 else _FOR_NOW, denial.headers, denial.body.encode())

@@ -167,7 +167,7 @@ def _filters(settings: EdgeSettings, methods: list[Method], written: Written, cl
         # An edge is ready without `limits`: calls go on when it is away.
         every_cluster_healthy={cluster: {"value": 100} for cluster in clusters if cluster != "limits"},
         edge_lua="".join(_lua(name) for name in (["edge"] if settings.strict else ["ticket", "edge"])),
-        answer_lua=_lua("status") + _lua("answer"),
+        answer_lua=_lua("answer"),
         authorizer=filled("authorizer"),
         authorized=_authorized(),
         file_threads=FILE_THREADS,
@@ -227,7 +227,7 @@ def _warm_lane() -> Block:
 
 
 def _authorized() -> Block:
-    return filled("authorized", authorized_lua=_lua("status") + _lua("authorized"))
+    return filled("authorized", authorized_lua=_lua("authorized"))
 
 
 def _lua(name: str) -> str:
