@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 import grpc
@@ -127,6 +128,89 @@ def account_not_found() -> Refusal:
 def grant_invalid(field: str, message: str) -> Refusal:
     """Nobody could use what is granted."""
     return _invalid("GRANT_INVALID", message, field=field)
+
+
+def webhook_not_authentic(processor: str, what: str = "is not signed with the account's secret") -> Refusal:
+    """Somebody else sent it, or the secret is another now. `what` says nothing that helps to forge one."""
+    return Refusal(
+        grpc.StatusCode.UNAUTHENTICATED,
+        "WEBHOOK_NOT_AUTHENTIC",
+        f"this webhook {what}; check the secret and the addresses of the processor account",
+        domain=DOMAIN,
+        metadata={"processor": processor},
+    )
+
+
+def webhook_out_of_time(processor: str) -> Refusal:
+    """It is old, and may be a replay; or a clock is wrong."""
+    return Refusal(
+        grpc.StatusCode.UNAUTHENTICATED,
+        "WEBHOOK_OUT_OF_TIME",
+        "this webhook was not signed within the last five minutes; check the clocks, and let the processor send it again",
+        domain=DOMAIN,
+        metadata={"processor": processor},
+    )
+
+
+def webhook_malformed(processor: str, what: str) -> Refusal:
+    """It is authentic and makes no sense. `what` names the field at most, never its value."""
+    return _invalid(
+        "WEBHOOK_MALFORMED", f"this webhook cannot be read: {what}; send it as the processor does", processor=processor
+    )
+
+
+def processor_account_not_found(account_id: str) -> Refusal:
+    """There is no such account."""
+    return _not_found(
+        "PROCESSOR_ACCOUNT_NOT_FOUND",
+        "there is no such processor account in your organisation; SetProcessorAccount makes one",
+        account_id=account_id,
+    )
+
+
+def processor_account_invalid(field: str, message: str) -> Refusal:
+    """An account that could not work."""
+    return _invalid("PROCESSOR_ACCOUNT_INVALID", f"{field}: {message}", field=field)
+
+
+def processor_account_taken(account_id: str) -> Refusal:
+    """The id is somebody's already."""
+    return Refusal(
+        grpc.StatusCode.ALREADY_EXISTS,
+        "PROCESSOR_ACCOUNT_TAKEN",
+        "this id stands for another processor account already, maybe of another organisation; choose another",
+        domain=DOMAIN,
+        metadata={"account_id": account_id},
+    )
+
+
+def processor_refused(processor: str, message: str) -> Refusal:
+    """The processor will not."""
+    return _wrong_state("PROCESSOR_REFUSED", message, processor=processor)
+
+
+def processor_unavailable(processor: str, retry_after: timedelta = timedelta(seconds=5)) -> Refusal:
+    """The processor cannot be reached now."""
+    return Refusal(
+        grpc.StatusCode.UNAVAILABLE,
+        "PROCESSOR_UNAVAILABLE",
+        "the payment processor cannot be reached; nothing was charged, so try again in a moment",
+        domain=DOMAIN,
+        metadata={"processor": processor},
+        retry_after=retry_after,
+    )
+
+
+def checkout_not_found(checkout_id: str) -> Refusal:
+    """There is no such checkout, or it is somebody else's."""
+    return _not_found("CHECKOUT_NOT_FOUND", "there is no such checkout of yours", checkout_id=checkout_id)
+
+
+def webhook_event_not_found(event_id: str) -> Refusal:
+    """There is no such event."""
+    return _not_found(
+        "WEBHOOK_EVENT_NOT_FOUND", "there is no such webhook event in your organisation", event_id=event_id
+    )
 
 
 def _invalid(reason: str, message: str, **metadata: str) -> Refusal:

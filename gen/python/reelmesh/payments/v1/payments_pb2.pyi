@@ -107,6 +107,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such account yet: nothing was ever posted to it. Status NOT_FOUND. No metadata."""
     ERROR_REASON_GRANT_INVALID: _ErrorReason.ValueType  # 17
     """What was granted ends before it begins, or names a viewer that is not there. Status INVALID_ARGUMENT. Metadata: `field`."""
+    ERROR_REASON_WEBHOOK_NOT_AUTHENTIC: _ErrorReason.ValueType  # 30
+    """A webhook is not signed as the account's secrets say, or not at all; or it came from where this processor never sends from. Status
+    UNAUTHENTICATED. Metadata: `processor`.
+    """
+    ERROR_REASON_WEBHOOK_OUT_OF_TIME: _ErrorReason.ValueType  # 31
+    """A webhook was signed too long ago, or for a later time. Status UNAUTHENTICATED. Metadata: `processor`."""
+    ERROR_REASON_WEBHOOK_MALFORMED: _ErrorReason.ValueType  # 32
+    """A webhook is authentic and cannot be read. Status INVALID_ARGUMENT. Metadata: `processor`."""
+    ERROR_REASON_PROCESSOR_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 33
+    """The organisation has no such account with this processor. Status NOT_FOUND. Metadata: `account_id`."""
+    ERROR_REASON_PROCESSOR_ACCOUNT_INVALID: _ErrorReason.ValueType  # 34
+    """A processor account lacks something, or has what it cannot use. Status INVALID_ARGUMENT. Metadata: `field`."""
+    ERROR_REASON_PROCESSOR_REFUSED: _ErrorReason.ValueType  # 35
+    """The processor refuses what it was asked for. Status FAILED_PRECONDITION. Metadata: `processor`."""
+    ERROR_REASON_PROCESSOR_UNAVAILABLE: _ErrorReason.ValueType  # 36
+    """The processor cannot be reached, or is left alone for a while after it failed. Status UNAVAILABLE, with RetryInfo. Metadata: `processor`."""
+    ERROR_REASON_CHECKOUT_NOT_FOUND: _ErrorReason.ValueType  # 37
+    """There is no such checkout, or it is not the caller's. Status NOT_FOUND. Metadata: `checkout_id`."""
+    ERROR_REASON_WEBHOOK_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 38
+    """There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `event_id`."""
+    ERROR_REASON_PROCESSOR_ACCOUNT_TAKEN: _ErrorReason.ValueType  # 39
+    """The processor account's id is used by another organisation, or for another processor. Status ALREADY_EXISTS. Metadata: `account_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the payments service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -153,6 +175,28 @@ ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 16
 """There is no such account yet: nothing was ever posted to it. Status NOT_FOUND. No metadata."""
 ERROR_REASON_GRANT_INVALID: ErrorReason.ValueType  # 17
 """What was granted ends before it begins, or names a viewer that is not there. Status INVALID_ARGUMENT. Metadata: `field`."""
+ERROR_REASON_WEBHOOK_NOT_AUTHENTIC: ErrorReason.ValueType  # 30
+"""A webhook is not signed as the account's secrets say, or not at all; or it came from where this processor never sends from. Status
+UNAUTHENTICATED. Metadata: `processor`.
+"""
+ERROR_REASON_WEBHOOK_OUT_OF_TIME: ErrorReason.ValueType  # 31
+"""A webhook was signed too long ago, or for a later time. Status UNAUTHENTICATED. Metadata: `processor`."""
+ERROR_REASON_WEBHOOK_MALFORMED: ErrorReason.ValueType  # 32
+"""A webhook is authentic and cannot be read. Status INVALID_ARGUMENT. Metadata: `processor`."""
+ERROR_REASON_PROCESSOR_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 33
+"""The organisation has no such account with this processor. Status NOT_FOUND. Metadata: `account_id`."""
+ERROR_REASON_PROCESSOR_ACCOUNT_INVALID: ErrorReason.ValueType  # 34
+"""A processor account lacks something, or has what it cannot use. Status INVALID_ARGUMENT. Metadata: `field`."""
+ERROR_REASON_PROCESSOR_REFUSED: ErrorReason.ValueType  # 35
+"""The processor refuses what it was asked for. Status FAILED_PRECONDITION. Metadata: `processor`."""
+ERROR_REASON_PROCESSOR_UNAVAILABLE: ErrorReason.ValueType  # 36
+"""The processor cannot be reached, or is left alone for a while after it failed. Status UNAVAILABLE, with RetryInfo. Metadata: `processor`."""
+ERROR_REASON_CHECKOUT_NOT_FOUND: ErrorReason.ValueType  # 37
+"""There is no such checkout, or it is not the caller's. Status NOT_FOUND. Metadata: `checkout_id`."""
+ERROR_REASON_WEBHOOK_EVENT_NOT_FOUND: ErrorReason.ValueType  # 38
+"""There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `event_id`."""
+ERROR_REASON_PROCESSOR_ACCOUNT_TAKEN: ErrorReason.ValueType  # 39
+"""The processor account's id is used by another organisation, or for another processor. Status ALREADY_EXISTS. Metadata: `account_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
