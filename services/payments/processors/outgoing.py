@@ -116,3 +116,12 @@ def page(url: object) -> str:
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in {"127.0.0.1", "localhost"})):
         raise Unreachable("the answer names no page")
     return str(url)
+
+
+def lists_of(response: httpx.Response) -> list[dict[str, Any]]:
+    """The objects of a list of JSON; none for anything else."""
+    try:
+        found = json.loads(response.content, parse_float=str)
+    except (ValueError, RecursionError):
+        return []
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

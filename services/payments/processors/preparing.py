@@ -1,10 +1,10 @@
-"""What some adapters must do before and after the pure part of a webhook."""
+"""What some adapters need around the pure part of a webhook."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from services.payments.processors.contract import Delivery, Notice, Standing
+from services.payments.processors.contract import Delivery, Notice
 
 
 @runtime_checkable
@@ -22,13 +22,6 @@ class Completes(Protocol):
     """An adapter whose buyers only approve a payment on the page, which is then ours to take."""
 
     def to_complete(self, notice: Notice) -> str:
-        """The page's reference, if this notice says that its buyer has approved; otherwise empty. Pure."""
-        ...
-
-    async def complete(self, reference: str) -> Standing:
-        """Takes what was approved, any number of times without taking it twice; the notice of the sale follows by itself.
-
-        Raises:
-            Unreachable: ask again.
-        """
+        """The page's reference, if this notice says that its buyer has approved; otherwise empty. Whoever works notices then calls `query`
+        with it, which takes what was approved, any number of times without taking it twice. Pure."""
         ...

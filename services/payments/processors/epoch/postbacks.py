@@ -2,8 +2,9 @@
 
 No public page of Epoch's own describes them all. DataPlus is described in https://mage2.pro/t/topic/5044; the fields of FlexPost (`ans`,
 `transaction_id`, `order_id`, `trans_amount`, `trans_currency`, `localamount`, `currency`, `amount`) and of cancellations (`mcs_or_idx`) are as
-merchants use them. Of the letters of `ets_transaction_type`, C is a credit, D a chargeback, N and U are renewals, A and X take a sale back,
-and I, F, T and O are sales, which FlexPost has told before, with our own reference, which DataPlus does not have.
+merchants use them. Of the letters of `ets_transaction_type`, C is a credit, D a chargeback, N and U are renewals, J is one that was denied, K a trial
+that was cancelled, X a cheque that came back, and I, F, T and O are sales, which FlexPost has told before, with our own reference, which
+DataPlus does not have.
 
 Everything must have a digest. Whether DataPlus is sent with one is the operator's arrangement with Epoch: an account whose DataPlus comes
 without says so in a setting, and must then say from where it comes.
@@ -28,7 +29,6 @@ _DATA_PLUS: Final = {
     "D": NoticeKind.CHARGEBACK,
     "N": NoticeKind.RENEWAL,
     "U": NoticeKind.RENEWAL,
-    "A": NoticeKind.VOID,
     "X": NoticeKind.VOID,
     "J": NoticeKind.RENEWAL_FAILED,
     "K": NoticeKind.CANCELLATION,
