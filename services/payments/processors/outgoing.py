@@ -61,7 +61,9 @@ class Caller:
         )
         try:
             async with asyncio.timeout(SECONDS):
-                response = await self._http.send(request, auth=httpx.BasicAuth(*login) if login else None, stream=True, follow_redirects=False)
+                response = await self._http.send(
+                    request, auth=httpx.BasicAuth(*login) if login else None, stream=True, follow_redirects=False
+                )
                 try:
                     body = b""
                     async for part in response.aiter_bytes():

@@ -9,8 +9,6 @@ from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl
 
 from services.payments import refusals
-from services.payments.processors.contract import Amount
-from services.payments.processors.amounts import of_minor_units
 
 _MOST_FIELDS: Final = 400
 _MOST_CHARACTERS: Final = 200
@@ -54,7 +52,12 @@ class Node:
             value = ""
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**30:
             value = str(value)
-        if not isinstance(value, str) or not value.isascii() or not value.isprintable() or len(value) > _MOST_CHARACTERS:
+        if (
+            not isinstance(value, str)
+            or not value.isascii()
+            or not value.isprintable()
+            or len(value) > _MOST_CHARACTERS
+        ):
             raise self.malformed(f"{name} is no text of up to {_MOST_CHARACTERS} characters")
         value = value.strip()
         if len(value) < least:
@@ -64,14 +67,6 @@ class Node:
     def lower(self, name: str) -> str:
         """A word without regard to case."""
         return self.text(name).lower()
-
-    def minor_units(self, name: str, code: str) -> Amount:
-        """A whole number of minor units above zero, in a currency whose code may be in small letters.
-
-        Raises:
-            Refusal: `WEBHOOK_MALFORMED`.
-        """
-        return of_minor_units(self.processor, self.fields.get(name), code.upper())
 
     def seconds(self, name: str) -> datetime | None:
         """A moment in seconds since 1970; None where it is missing.

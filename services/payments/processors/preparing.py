@@ -13,7 +13,7 @@ class Prepares(Protocol):
 
     async def prepare(self, delivery: Delivery) -> None:
         """Fetches what `read` needs for this delivery, if it is not here and may be fetched. Whoever receives webhooks calls it before `read`.
-        It neither raises nor says anything: `read` judges."""
+        It neither raises nor answers: `read` judges."""
         ...
 
 

@@ -25,6 +25,11 @@ def same(expected: str | bytes, given: str) -> bool:
     return hmac.compare_digest(left, given.encode(errors="replace"))
 
 
+def any_same(expected: Iterable[str], given: str) -> bool:
+    """Whether a text is one of several, in a time that says nothing of which."""
+    return sum(same(one, given) for one in expected) > 0
+
+
 def networks_of(settings: Mapping[str, str], otherwise: Iterable[IPv4Network | IPv6Network] = ()) -> Networks:
     """Where an account's webhooks come from: its setting `source_networks`, else what the processor says.
 

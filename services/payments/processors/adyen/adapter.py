@@ -17,8 +17,7 @@ from services.kit.errors import Refusal
 from services.payments import refusals
 from services.payments.processors import proofs
 from services.payments.processors.adyen import webhooks
-from services.payments.processors.adyen.webhooks import NAME, RENEWAL_MARK
-from services.payments.processors.amounts import of_minor_units
+from services.payments.processors.adyen.webhooks import NAME, RENEWAL_MARK, SCALE
 from services.payments.processors.contract import (
     Account,
     Acknowledgement,
@@ -75,7 +74,9 @@ class Adyen:
         try:
             self._hmac_key = bytes.fromhex(secrets["hmac_key"])
         except ValueError:
-            raise ValueError("hmac_key is not written in hexadecimal digits; copy it from the webhook's settings") from None
+            raise ValueError(
+                "hmac_key is not written in hexadecimal digits; copy it from the webhook's settings"
+            ) from None
         url = settings.get("url", "")
         if not url:
             prefix = settings.get("live_prefix", "")
@@ -87,10 +88,14 @@ class Adyen:
 
     async def open_checkout(self, checkout: Checkout) -> HostedPage:
         """A payment link."""
+        try:
+            money = _money(checkout.amount)
+        except ValueError as error:
+            raise refusals.processor_refused(NAME, str(error)) from None
         asked: dict[str, object] = {
             "merchantAccount": self._merchant,
             "reference": checkout.checkout_id,
-            "amount": _money(checkout.amount),
+            "amount": money,
             "description": checkout.title,
             "returnUrl": checkout.return_url,
             "reusable": False,
@@ -105,18 +110,26 @@ class Adyen:
             }
         response = await self._post("/paymentLinks", asked, checkout.checkout_id)
         if response.status_code not in {200, 201}:
-            raise refusals.processor_refused(NAME, "Adyen does not take this checkout; check the account's key, its name and the currency")
+            raise refusals.processor_refused(
+                NAME, "Adyen does not take this checkout; check the account's key, its name and the currency"
+            )
         link = object_of(response)
         return HostedPage(page(link.get("url")), reference=str(link.get("id", "")))
 
     async def refund(self, refund: Refund) -> Outcome:
         """Sends money back; that Adyen has received the order is as good as done, and a webhook says if it was not."""
-        asked = {"merchantAccount": self._merchant, "amount": _money(refund.amount), "reference": refund.idempotency_key}
         try:
+            asked = {
+                "merchantAccount": self._merchant,
+                "amount": _money(refund.amount),
+                "reference": refund.idempotency_key,
+            }
             path = f"/payments/{segment(refund.transaction_reference)}/refunds"
             response = await self._post(path, asked, refund.idempotency_key)
         except Unreachable as error:
             return Unknown(str(error), error.retry_after)
+        except ValueError as error:
+            return Declined(str(error), retryable=False)
         answer = object_of(response)
         reference = answer.get("pspReference")
         if response.is_success and isinstance(reference, str):
@@ -141,7 +154,7 @@ class Adyen:
         amount = None
         if money.get("value") != 0:
             try:
-                amount = of_minor_units(NAME, money.get("value"), money.get("currency"))
+                amount = SCALE.amount(money.get("value"), money.get("currency"))
             except Refusal:
                 raise Unreachable("the answer is no payment link") from None
         return Standing(state, reference, amount)
@@ -154,7 +167,6 @@ class Adyen:
         tail = hashlib.sha256(charge.idempotency_key.encode()).hexdigest()[:32]  # 80 characters is all there is
         asked = {
             "merchantAccount": self._merchant,
-            "amount": _money(charge.amount),
             "reference": f"{charge.checkout_id or shopper}{RENEWAL_MARK}{tail}",
             "paymentMethod": {"type": "scheme", "storedPaymentMethodId": stored},
             "shopperReference": shopper,
@@ -162,9 +174,11 @@ class Adyen:
             "recurringProcessingModel": "Subscription",
         }
         try:
-            response = await self._post("/payments", asked, charge.idempotency_key)
+            response = await self._post("/payments", {**asked, "amount": _money(charge.amount)}, charge.idempotency_key)
         except Unreachable as error:
             return Unknown(str(error), error.retry_after)
+        except ValueError as error:
+            return Declined(str(error), retryable=False)
         answer = object_of(response)
         return _charged(answer) if response.is_success else _refused(response, answer)
 
@@ -172,7 +186,7 @@ class Adyen:
         """See `webhooks`."""
         return webhooks.read(delivery, self._hmac_key, self._merchant, live=self._live, networks=self._networks)
 
-    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:  # noqa: ARG002  # always the same
+    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:
         """`[accepted]`, or Adyen sends again."""
         return Acknowledgement(body=b"[accepted]")
 
@@ -181,7 +195,12 @@ class Adyen:
 
 
 def _money(amount: Amount) -> dict[str, object]:
-    return {"value": amount.minor_units, "currency": amount.currency}
+    """An amount in Adyen's form.
+
+    Raises:
+        ValueError: it has parts of a unit that Adyen does not count.
+    """
+    return {"value": SCALE.written(amount), "currency": amount.currency}
 
 
 def _charged(answer: Mapping[str, Any]) -> Outcome:
@@ -216,5 +235,8 @@ KIND: Final = ProcessorKind(
         "live_prefix": "The prefix of the live URLs; needed by live accounts.",
         "url": "Where the Checkout API is, with its version.",
     },
-    secrets={"api_key": "A key of a web service user with the Checkout role.", "hmac_key": "Signs its webhooks; hexadecimal."},
+    secrets={
+        "api_key": "A key of a web service user with the Checkout role.",
+        "hmac_key": "Signs its webhooks; hexadecimal.",
+    },
 )

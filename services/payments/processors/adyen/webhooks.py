@@ -17,10 +17,13 @@ from services.payments import refusals
 from services.payments.processors import payloads, proofs
 from services.payments.processors.contract import Amount, Delivery, Notice, NoticeKind, Reading
 from services.payments.processors.redaction import kept
+from services.payments.processors.scales import Scale
 
 NAME: Final = "adyen"
 RENEWAL_MARK: Final = "/"
 """Between our checkout and a renewal's key in `merchantReference`."""
+SCALE: Final = Scale(NAME, {"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
+"""As https://docs.adyen.com/development-resources/currency-codes says: some currencies are not counted as in ISO 4217."""
 _MOST_ITEMS: Final = 100
 _UNDOING: Final = {
     "CANCELLATION": NoticeKind.VOID,
@@ -53,7 +56,9 @@ def signature(key: bytes, item: Mapping[str, Any]) -> bytes:
         item.get("eventCode"),
         item.get("success"),
     )
-    text = ":".join("" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+    text = ":".join(
+        "" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for value in values
+    )
     return base64.b64encode(hmac.new(key, text.encode(errors="replace"), hashlib.sha256).digest())
 
 
@@ -111,7 +116,7 @@ def _amount(item: payloads.Node, kind: NoticeKind) -> Amount | None:
         return None
     if kind is NoticeKind.SALE and money.fields.get("value") == 0:
         return None  # a payment method that is kept for later: a trial
-    return money.minor_units("value", money.text("currency"))
+    return SCALE.amount(money.fields.get("value"), money.text("currency").upper())
 
 
 def _payment_method(item: payloads.Node, checkout_id: str) -> str:

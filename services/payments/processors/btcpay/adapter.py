@@ -70,12 +70,18 @@ class BTCPay:
     async def open_checkout(self, checkout: Checkout) -> HostedPage:
         """An invoice; the one that there is, if there is one that can still be paid."""
         if checkout.recurrence is not None or checkout.keep_payment_method or not checkout.amount.minor_units:
-            raise refusals.processor_refused(NAME, "crypto currency is paid once, and for something; offer another way for subscriptions")
+            raise refusals.processor_refused(
+                NAME, "crypto currency is paid once, and for something; offer another way for subscriptions"
+            )
         found = await self._call("GET", "/invoices", params={"orderId": checkout.checkout_id})
         for invoice in lists_of(found):
             if invoice.get("status") in _OPEN and _order(invoice) == checkout.checkout_id:
                 return _page(invoice)
-        options: dict[str, object] = {"redirectURL": checkout.return_url, "redirectAutomatically": True, "paymentTolerance": 0}
+        options: dict[str, object] = {
+            "redirectURL": checkout.return_url,
+            "redirectAutomatically": True,
+            "paymentTolerance": 0,
+        }
         if checkout.expire_time is not None:
             left = (checkout.expire_time - self._clock.now()).total_seconds() / 60
             options["expirationMinutes"] = max(1, int(left))
@@ -87,7 +93,9 @@ class BTCPay:
         }
         made = await self._call("POST", "/invoices", json=asked)
         if made.status_code != 200:
-            raise refusals.processor_refused(NAME, "the store does not take this invoice; check the key's permissions and the currency")
+            raise refusals.processor_refused(
+                NAME, "the store does not take this invoice; check the key's permissions and the currency"
+            )
         return _page(object_of(made))
 
     async def refund(self, refund: Refund) -> Outcome:
@@ -136,7 +144,7 @@ class BTCPay:
             raise Unreachable("the answer is no invoice") from None
         return Standing(state, reference, amount, occur_time=moment)
 
-    async def charge(self, charge: Charge) -> Outcome:  # noqa: ARG002  # nobody's crypto can be taken
+    async def charge(self, charge: Charge) -> Outcome:
         """Nobody's crypto currency can be taken; they give it."""
         return Declined("crypto currency is only given by its owner", retryable=False)
 
@@ -144,7 +152,7 @@ class BTCPay:
         """See `webhooks`."""
         return webhooks.read(delivery, self._secret, self._store)
 
-    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:  # noqa: ARG002  # always the same
+    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:
         """Any 2xx will do."""
         return Acknowledgement()
 

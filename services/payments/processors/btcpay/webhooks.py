@@ -12,7 +12,7 @@ from typing import Final
 
 from services.payments import refusals
 from services.payments.processors import payloads, proofs
-from services.payments.processors.contract import REPLAY_WINDOW, Delivery, Notice, NoticeKind, Reading
+from services.payments.processors.contract import Delivery, Notice, NoticeKind, Reading
 from services.payments.processors.redaction import kept
 
 NAME: Final = "btcpay"

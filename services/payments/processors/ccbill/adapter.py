@@ -74,7 +74,9 @@ class CCBill:
     async def open_checkout(self, checkout: Checkout) -> HostedPage:
         """The form's URL with a price that nobody can change. Nothing is asked of CCBill for it."""
         if checkout.amount.currency not in _CURRENCIES:
-            raise refusals.processor_refused(NAME, f"CCBill takes no {checkout.amount.currency}; offer another currency")
+            raise refusals.processor_refused(
+                NAME, f"CCBill takes no {checkout.amount.currency}; offer another currency"
+            )
         price, recurring, days = _price(checkout.amount), None, self._days
         number = currency(checkout.amount.currency).number
         fields = {"clientAccnum": self._numbers[0], "clientSubacc": self._numbers[1], "initialPrice": price}
@@ -98,7 +100,7 @@ class CCBill:
         outcome = await self._asked("refundTransaction", subscription, amount=_price(refund.amount))
         return Approved(f"{refund.transaction_reference}:refund") if isinstance(outcome, Approved) else outcome
 
-    async def cancel(self, subscription_reference: str, key: str) -> Outcome:  # noqa: ARG002  # CCBill knows no keys; twice is once
+    async def cancel(self, subscription_reference: str, key: str) -> Outcome:
         """Ends renewals. When that is refused, a look tells whether they had ended before."""
         outcome = await self._asked("cancelSubscription", subscription_reference)
         if isinstance(outcome, Declined):
@@ -125,7 +127,7 @@ class CCBill:
                 state = found
         return Standing(state, reference, subscription_reference=subscription)
 
-    async def charge(self, charge: Charge) -> Outcome:  # noqa: ARG002  # it renews by itself
+    async def charge(self, charge: Charge) -> Outcome:
         """CCBill renews by itself."""
         return Declined("CCBill renews by itself", retryable=False)
 
@@ -133,7 +135,7 @@ class CCBill:
         """See `webhooks`."""
         return self._webhooks.read(delivery)
 
-    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:  # noqa: ARG002  # always the same
+    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:
         """Any 200 will do."""
         return Acknowledgement()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 
 
-def form_digest(salt: str, price: str, period: str, currency_number: str, recurring: tuple[str, str, str] | None = None) -> str:
+def form_digest(
+    salt: str, price: str, period: str, currency_number: str, recurring: tuple[str, str, str] | None = None
+) -> str:
     """`formDigest`, by which a form shows that nobody changed its price.
 
     Args:

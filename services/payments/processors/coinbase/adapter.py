@@ -68,7 +68,9 @@ class Coinbase:
     async def open_checkout(self, checkout: Checkout) -> HostedPage:
         """A charge with a fixed price."""
         if checkout.recurrence is not None or checkout.keep_payment_method or not checkout.amount.minor_units:
-            raise refusals.processor_refused(NAME, "crypto currency is paid once, and for something; offer another way for subscriptions")
+            raise refusals.processor_refused(
+                NAME, "crypto currency is paid once, and for something; offer another way for subscriptions"
+            )
         asked = {
             "name": checkout.title,
             "description": checkout.title,
@@ -80,11 +82,13 @@ class Coinbase:
         }
         response = await self._call("POST", "/charges", json=asked)
         if response.status_code not in {200, 201}:
-            raise refusals.processor_refused(NAME, "Coinbase does not take this charge; check the account's key and the currency")
+            raise refusals.processor_refused(
+                NAME, "Coinbase does not take this charge; check the account's key and the currency"
+            )
         data = _data(response)
         return HostedPage(page(data.get("hosted_url")), reference=str(data.get("code") or data.get("id") or ""))
 
-    async def refund(self, refund: Refund) -> Outcome:  # noqa: ARG002  # it cannot be asked
+    async def refund(self, refund: Refund) -> Outcome:
         """Not by Coinbase."""
         return Declined("Coinbase Commerce gives nothing back; send it from the merchant's own wallet", retryable=False)
 
@@ -110,7 +114,7 @@ class Coinbase:
             raise Unreachable("the answer is no charge") from None
         return Standing(state, reference, amount, occur_time=moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
-    async def charge(self, charge: Charge) -> Outcome:  # noqa: ARG002  # nobody's crypto can be taken
+    async def charge(self, charge: Charge) -> Outcome:
         """Nobody's crypto currency can be taken; they give it."""
         return Declined("crypto currency is only given by its owner", retryable=False)
 
@@ -118,7 +122,7 @@ class Coinbase:
         """See `webhooks`."""
         return webhooks.read(delivery, self._secret)
 
-    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:  # noqa: ARG002  # always the same
+    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:
         """Any 2xx will do."""
         return Acknowledgement()
 

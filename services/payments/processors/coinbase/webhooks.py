@@ -49,7 +49,9 @@ def read(delivery: Delivery, secret: str) -> Reading:
         occur_time=min(moment, delivery.receive_time),
         transaction_reference=data.text("code") or data.text("id", least=0 if kind is NoticeKind.IGNORED else 1),
         checkout_id=data.at("metadata").text(CHECKOUT_FIELD),
-        amount=amounts.of_decimal(NAME, price.text("amount"), price.text("currency").upper()) if kind is NoticeKind.SALE else None,
+        amount=amounts.of_decimal(NAME, price.text("amount"), price.text("currency").upper())
+        if kind is NoticeKind.SALE
+        else None,
         reason=event.text("type") if kind is NoticeKind.SALE_FAILED else "",
     )
     return Reading((notice,), kept(node.fields, _KEPT))

@@ -59,8 +59,12 @@ class Epoch:
         networks = proofs.networks_of(settings)
         bare = settings.get("data_plus_digest", "yes") == "no"
         if bare and not networks:
-            raise ValueError("nothing would show that DataPlus is Epoch's; set source_networks, or have it sent with digests")
-        self._postbacks = Postbacks(self._key, networks, settings.get("settlement_currency", "USD"), bare_data_plus=bare)
+            raise ValueError(
+                "nothing would show that DataPlus is Epoch's; set source_networks, or have it sent with digests"
+            )
+        self._postbacks = Postbacks(
+            self._key, networks, settings.get("settlement_currency", "USD"), bare_data_plus=bare
+        )
 
     async def open_checkout(self, checkout: Checkout) -> HostedPage:
         """The join page of the product with this price. Nothing is asked of Epoch for it."""
@@ -77,11 +81,11 @@ class Epoch:
         }
         return HostedPage(f"{self._page}?{urlencode({**fields, FIELD: digest(self._key, fields)})}")
 
-    async def refund(self, refund: Refund) -> Outcome:  # noqa: ARG002  # it cannot be asked
+    async def refund(self, refund: Refund) -> Outcome:
         """Not by Epoch's interfaces."""
         return Declined("Epoch gives money back only in its own portal", retryable=False)
 
-    async def cancel(self, subscription_reference: str, key: str) -> Outcome:  # noqa: ARG002  # Epoch knows no keys; twice is once
+    async def cancel(self, subscription_reference: str, key: str) -> Outcome:
         """Ends renewals. The password stands in the query, because Epoch takes it nowhere else."""
         asked = {"api_action": "cancel", "member_id": subscription_reference, "cancel_reason": "wmapprvd"}
         try:
@@ -95,11 +99,11 @@ class Epoch:
             return Declined(words(error_text) or "error", retryable=False)
         return Approved(subscription_reference)
 
-    async def query(self, reference: str) -> Standing:  # noqa: ARG002  # it cannot be asked
+    async def query(self, reference: str) -> Standing:
         """Cannot be answered."""
         raise Unreachable("Epoch cannot be asked about a transaction; its postbacks tell")
 
-    async def charge(self, charge: Charge) -> Outcome:  # noqa: ARG002  # it renews by itself
+    async def charge(self, charge: Charge) -> Outcome:
         """Epoch renews by itself."""
         return Declined("Epoch renews by itself", retryable=False)
 
@@ -107,7 +111,7 @@ class Epoch:
         """See `postbacks`."""
         return self._postbacks.read(delivery)
 
-    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:  # noqa: ARG002  # always the same
+    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:
         """`OK`, or Epoch sends again."""
         return Acknowledgement(body=b"OK")
 

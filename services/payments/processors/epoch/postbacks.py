@@ -65,7 +65,9 @@ class Postbacks:
         node = payloads.of_form(NAME, delivery.query, delivery.body)
         data_plus = any(name.startswith(("ets_", "mcs_")) for name in node.fields)
         given = node.fields.get(FIELD, "")
-        if not (self._bare and data_plus and not given) and not proofs.same(digest(self._key, node.fields), given.lower()):
+        if not (self._bare and data_plus and not given) and not proofs.same(
+            digest(self._key, node.fields), given.lower()
+        ):
             raise refusals.webhook_not_authentic(NAME)
         if "ets_transaction_type" in node.fields:
             notice = self._data_plus(node, delivery.receive_time)

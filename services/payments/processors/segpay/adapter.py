@@ -69,7 +69,9 @@ class Segpay:
         if any(login) and not all(login):
             raise ValueError("postback_user and postback_password go together; set both or neither")
         if not all(login) and not networks:
-            raise ValueError("nothing would show that a postback is Segpay's; set postback_user and postback_password, or source_networks")
+            raise ValueError(
+                "nothing would show that a postback is Segpay's; set postback_user and postback_password, or source_networks"
+            )
         self._postbacks = Postbacks(networks, login if all(login) else None)
 
     async def open_checkout(self, checkout: Checkout) -> HostedPage:
@@ -84,7 +86,9 @@ class Segpay:
         price = tariffs.price_of(checkout)
         if price.renewal is not None:
             if price not in self._etickets:
-                raise refusals.processor_refused(NAME, "no e-ticket of the account has this price; add it to subscription_etickets")
+                raise refusals.processor_refused(
+                    NAME, "no e-ticket of the account has this price; add it to subscription_etickets"
+                )
             return HostedPage(f"{self._page}?{urlencode({'x-eticketid': self._etickets[price], **fields})}")
         amount = decimal(checkout.amount)
         priced = {"amount": amount, "dynamicpricingid": await self._price_id(amount), "dynamicdesc": checkout.title}
@@ -102,11 +106,11 @@ class Segpay:
         reason = {"PurchaseID": subscription_reference, "CancelReason": key}
         return await self._asked("CancelMembership", subscription_reference, reason)
 
-    async def query(self, reference: str) -> Standing:  # noqa: ARG002  # it cannot be asked
+    async def query(self, reference: str) -> Standing:
         """Cannot be answered."""
         raise Unreachable("Segpay cannot be asked about a transaction; its postbacks and daily reports tell")
 
-    async def charge(self, charge: Charge) -> Outcome:  # noqa: ARG002  # it renews by itself
+    async def charge(self, charge: Charge) -> Outcome:
         """Segpay renews by itself."""
         return Declined("Segpay renews by itself", retryable=False)
 
@@ -114,7 +118,7 @@ class Segpay:
         """See `postbacks`."""
         return self._postbacks.read(delivery)
 
-    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:  # noqa: ARG002  # always the same
+    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:
         """The text that the account was told to expect."""
         return Acknowledgement(body=self._answer.encode())
 

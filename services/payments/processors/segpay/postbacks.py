@@ -114,4 +114,6 @@ def _amount(node: payloads.Node, kind: NoticeKind) -> Amount | None:
     if kind not in _MONEY:
         return None
     text = node.text("price", least=1)
-    return amounts.of_decimal(NAME, text.removeprefix("-") if kind in _UNDOING else text, node.text("currencycode").upper())
+    return amounts.of_decimal(
+        NAME, text.removeprefix("-") if kind in _UNDOING else text, node.text("currencycode").upper()
+    )

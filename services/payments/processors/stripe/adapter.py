@@ -13,11 +13,9 @@ import stripe
 
 from services.kit.errors import Refusal
 from services.payments import refusals
-from services.payments.processors.amounts import of_minor_units
 from services.payments.processors.contract import (
     Account,
     Acknowledgement,
-    Amount,
     Approved,
     Charge,
     Checkout,
@@ -38,7 +36,7 @@ from services.payments.processors.outgoing import page, pause, segment
 from services.payments.processors.redaction import words
 from services.payments.processors.stripe import webhooks
 from services.payments.processors.stripe.shared_client import SharedClient
-from services.payments.processors.stripe.webhooks import CHECKOUT_FIELD, NAME, RENEWAL_FIELD
+from services.payments.processors.stripe.webhooks import CHECKOUT_FIELD, NAME, RENEWAL_FIELD, SCALE
 
 _SHORTEST, _LONGEST = timedelta(minutes=31), timedelta(hours=23, minutes=59)
 _FINAL: Final = frozenset(
@@ -91,11 +89,13 @@ class Stripe:
                 "setup_intent_data": {"metadata": metadata},
             }
         else:
-            asked |= {"mode": "payment", "line_items": [_line(checkout)], "payment_intent_data": {"metadata": metadata}}
+            asked |= {"mode": "payment", "payment_intent_data": {"metadata": metadata}}
             if checkout.keep_payment_method:
                 asked["payment_intent_data"]["setup_future_usage"] = "off_session"
                 asked["customer_creation"] = "always"
         try:
+            if checkout.amount.minor_units:
+                asked["line_items"] = [_line(checkout)]
             session = await self._client.v1.checkout.sessions.create_async(
                 asked,  # type: ignore[arg-type]  # put together above
                 {"idempotency_key": checkout.checkout_id},
@@ -105,18 +105,22 @@ class Stripe:
             raise refusals.processor_refused(NAME, message) from None
         except stripe.StripeError as error:
             raise _unreachable(error) from None
+        except ValueError as error:
+            raise refusals.processor_refused(NAME, str(error)) from None
         return HostedPage(page(session.url), reference=session.id)
 
     async def refund(self, refund: Refund) -> Outcome:
         """Sends money back."""
         kind = "charge" if refund.transaction_reference.startswith("ch_") else "payment_intent"
-        asked: Any = {kind: refund.transaction_reference, "amount": refund.amount.minor_units}
         try:
+            asked: Any = {kind: refund.transaction_reference, "amount": SCALE.written(refund.amount)}
             made = await self._client.v1.refunds.create_async(asked, {"idempotency_key": refund.idempotency_key})
         except stripe.StripeError as error:
             return _outcome(error)
+        except ValueError as error:
+            return Declined(str(error), retryable=False)
         if made.status in {"failed", "canceled"}:
-            return Declined(words(made.get("failure_reason") or made.status), retryable=False)
+            return Declined(words(getattr(made, "failure_reason", None) or made.status), retryable=False)
         return Approved(made.id)
 
     async def cancel(self, subscription_reference: str, key: str) -> Outcome:
@@ -147,7 +151,6 @@ class Stripe:
         asked: Any = {
             "customer": customer,
             "payment_method": method,
-            "amount": charge.amount.minor_units,
             "currency": charge.amount.currency.lower(),
             "confirm": True,
             "off_session": True,
@@ -156,27 +159,36 @@ class Stripe:
         if charge.description:
             asked["description"] = charge.description
         try:
-            made = await self._client.v1.payment_intents.create_async(asked, {"idempotency_key": charge.idempotency_key})
+            asked["amount"] = SCALE.written(charge.amount)
+            made = await self._client.v1.payment_intents.create_async(
+                asked, {"idempotency_key": charge.idempotency_key}
+            )
         except stripe.StripeError as error:
             return _outcome(error)
+        except ValueError as error:
+            return Declined(str(error), retryable=False)
         if made.status == "succeeded":
             return Approved(made.id)
         if made.status in {"requires_action", "requires_payment_method", "canceled"}:
-            return Declined("authentication_required" if made.status == "requires_action" else made.status, retryable=False)
+            return Declined(
+                "authentication_required" if made.status == "requires_action" else made.status, retryable=False
+            )
         return Unknown(f"payment intent {words(made.status)}")
 
     def read(self, delivery: Delivery) -> Reading:
         """See `webhooks`."""
         return webhooks.read(delivery, self._secret, live=self._live)
 
-    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:  # noqa: ARG002  # always the same
+    def acknowledgement(self, delivery: Delivery, reading: Reading) -> Acknowledgement:
         """Any 2xx will do."""
         return Acknowledgement()
 
     async def _session(self, reference: str) -> Standing:
         session = await self._client.v1.checkout.sessions.retrieve_async(reference)
         if isinstance(session.payment_intent, str):
-            found = await self._client.v1.payment_intents.retrieve_async(session.payment_intent, {"expand": ["latest_charge"]})
+            found = await self._client.v1.payment_intents.retrieve_async(
+                session.payment_intent, {"expand": ["latest_charge"]}
+            )
             return _standing(found)
         if isinstance(session.setup_intent, str) and session.status == "complete":
             return _set_up(await self._client.v1.setup_intents.retrieve_async(session.setup_intent))
@@ -186,7 +198,7 @@ class Stripe:
 def _line(checkout: Checkout) -> dict[str, object]:
     price = {
         "currency": checkout.amount.currency.lower(),
-        "unit_amount": checkout.amount.minor_units,
+        "unit_amount": SCALE.written(checkout.amount),
         "product_data": {"name": checkout.title},
     }
     return {"price_data": price, "quantity": 1}
@@ -200,14 +212,15 @@ def _set_up(setup: stripe.SetupIntent) -> Standing:
 def _standing(found: stripe.PaymentIntent) -> Standing:
     state = {"succeeded": State.PAID, "canceled": State.FAILED}.get(found.status, State.PENDING)
     amount, refunded = None, 0
-    charge = found.latest_charge
+    charge = found.latest_charge if isinstance(found.latest_charge, stripe.Charge) else None
     try:
         if state is State.PAID:
-            amount = of_minor_units(NAME, found.amount_received, found.currency.upper())
+            amount = SCALE.amount(found.amount_received, found.currency.upper())
+        if charge is not None and charge.amount_refunded:
+            refunded = SCALE.amount(charge.amount_refunded, charge.currency.upper()).minor_units
     except Refusal:
         raise Unreachable("the answer is no payment") from None
-    if isinstance(charge, stripe.Charge):
-        refunded = charge.amount_refunded
+    if charge is not None:
         state = State.CHARGED_BACK if charge.disputed else State.REFUNDED if refunded else state
     moment = datetime.fromtimestamp(found.created, UTC)
     return Standing(state, found.id, amount, refunded, moment, _method(found.customer, found.payment_method))
@@ -231,7 +244,9 @@ def _outcome(error: stripe.StripeError) -> Outcome:
 
 def _unreachable(error: stripe.StripeError) -> Unreachable:
     headers = error.headers or {}
-    return Unreachable(f"{type(error).__name__} {error.http_status or ''}".strip(), pause(str(headers.get("retry-after", ""))))
+    return Unreachable(
+        f"{type(error).__name__} {error.http_status or ''}".strip(), pause(str(headers.get("retry-after", "")))
+    )
 
 
 def _made(account: Account, means: Means) -> Stripe:
@@ -243,5 +258,8 @@ KIND: Final = ProcessorKind(
     "Stripe",
     _made,
     optional_settings={"url": "Where its API is."},
-    secrets={"api_key": "A secret or restricted key.", "webhook_secret": "The signing secret of the webhook endpoint, whsec_…."},
+    secrets={
+        "api_key": "A secret or restricted key.",
+        "webhook_secret": "The signing secret of the webhook endpoint, whsec_….",
+    },
 )

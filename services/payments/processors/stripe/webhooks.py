@@ -16,11 +16,14 @@ from services.payments import refusals
 from services.payments.processors import payloads, proofs
 from services.payments.processors.contract import Amount, Delivery, Notice, NoticeKind, Reading
 from services.payments.processors.redaction import kept
+from services.payments.processors.scales import Scale
 
 NAME: Final = "stripe"
 HEADER: Final = "stripe-signature"
 CHECKOUT_FIELD: Final = "checkout_id"
 RENEWAL_FIELD: Final = "renewal"
+SCALE: Final = Scale(NAME, {"ISK": 2, "UGX": 2, "MGA": 0})
+"""As https://docs.stripe.com/currencies says: no decimals where ISO has two, and two where ISO has none."""
 _MOST_SIGNATURES: Final = 20
 _SECONDS: Final = re.compile(r"[0-9]{1,11}", re.ASCII)
 _KINDS: Final = {
@@ -94,7 +97,7 @@ def _notice(node: payloads.Node, happened: datetime) -> Notice:
     if event.startswith("charge.dispute.") and kind is not NoticeKind.IGNORED:
         return _dispute(thing, kind, identity, happened)
     if kind in {NoticeKind.SALE, NoticeKind.RENEWAL} and not event.startswith("setup_intent"):
-        amount: Amount | None = thing.minor_units("amount_received", thing.text("currency"))
+        amount: Amount | None = SCALE.amount(thing.fields.get("amount_received"), thing.text("currency").upper())
     else:
         amount = None
     customer, method = _reference(thing, "customer"), _reference(thing, "payment_method")
@@ -120,14 +123,14 @@ def _refund(node: payloads.Node, refund: payloads.Node, happened: datetime) -> N
         occur_time=happened,
         transaction_reference=reference,
         original_reference=_reference(refund, "payment_intent") or _reference(refund, "charge"),
-        amount=refund.minor_units("amount", refund.text("currency")) if done else None,
+        amount=SCALE.amount(refund.fields.get("amount"), refund.text("currency").upper()) if done else None,
         reason="" if done else f"refund {refund.text('status')}",
     )
 
 
 def _dispute(dispute: payloads.Node, kind: NoticeKind, identity: str, happened: datetime) -> Notice:
     reference = dispute.text("id", least=1)
-    amount = dispute.minor_units("amount", dispute.text("currency"))
+    amount = SCALE.amount(dispute.fields.get("amount"), dispute.text("currency").upper())
     fee = sum(
         moved.fields["fee"]
         for moved in dispute.items("balance_transactions")
@@ -140,7 +143,7 @@ def _dispute(dispute: payloads.Node, kind: NoticeKind, identity: str, happened: 
         transaction_reference=reference if kind is NoticeKind.CHARGEBACK else f"{reference}:won",
         original_reference=_reference(dispute, "payment_intent") or _reference(dispute, "charge"),
         amount=amount,
-        fee=Amount(fee, amount.currency) if kind is NoticeKind.CHARGEBACK and 0 < fee < 10**15 else None,
+        fee=SCALE.amount(fee, amount.currency) if kind is NoticeKind.CHARGEBACK and fee > 0 else None,
         reason=dispute.text("reason"),
     )
 
