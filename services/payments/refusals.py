@@ -208,7 +208,9 @@ def checkout_not_found(checkout_id: str) -> Refusal:
 
 def checkout_not_paid(checkout_id: str) -> Refusal:
     """Nothing can go back."""
-    return _wrong_state("CHECKOUT_NOT_PAID", "this checkout was not paid, so nothing can go back", checkout_id=checkout_id)
+    return _wrong_state(
+        "CHECKOUT_NOT_PAID", "this checkout was not paid, so nothing can go back", checkout_id=checkout_id
+    )
 
 
 def no_processor_account() -> Refusal:
@@ -238,6 +240,9 @@ def webhook_event_not_found(event_id: str) -> Refusal:
     """There is no such event."""
     return _not_found(
         "WEBHOOK_EVENT_NOT_FOUND", "there is no such webhook event in your organisation", event_id=event_id
+    )
+
+
 def offer_not_found(offer_id: str) -> Refusal:
     """There is no such offer."""
     return _not_found("OFFER_NOT_FOUND", "there is no such offer in your organisation", offer_id=offer_id)
