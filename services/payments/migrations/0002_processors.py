@@ -81,6 +81,8 @@ def _checkouts() -> None:
         "checkouts",
         sa.Column("checkout_id", sa.Text, primary_key=True),
         sa.Column("organisation_id", sa.Text, nullable=False),
+        # Digest of the request that opened it, so that one that was cut off is taken up again.
+        sa.Column("request_key", sa.Text, nullable=False),
         sa.Column("viewer_id", sa.Text, nullable=False),
         sa.Column("offer_id", sa.Text, nullable=False),
         sa.Column("offer_version", sa.BigInteger, nullable=False),
@@ -107,6 +109,7 @@ def _checkouts() -> None:
         _time("pay_time", nullable=True),
     )
     op.create_index("checkouts_by_viewer", "checkouts", ["organisation_id", "viewer_id", sa.text("checkout_id DESC")])
+    op.create_index("checkouts_by_request", "checkouts", ["organisation_id", "request_key"], unique=True)
     op.create_index("checkouts_by_sale", "checkouts", ["sale_id"], postgresql_where=sa.text("sale_id <> ''"))
     op.create_index("checkouts_to_ask", "checkouts", ["ask_time"], postgresql_where=sa.text("ask_time IS NOT NULL"))
     op.create_table(

@@ -118,9 +118,7 @@ class OffersRpc(offers_service_pb2_grpc.OffersServiceServicer):
         return api.QuoteOfferResponse(quote=quote_message(offer.quoted(request.territory, self._clock.now())))
 
 
-async def _found(
-    tx: Tx, organisation_id: str, offer_id: str, version: int = 0, *, for_update: bool = False
-) -> Offer:
+async def _found(tx: Tx, organisation_id: str, offer_id: str, version: int = 0, *, for_update: bool = False) -> Offer:
     found = await store.find(tx, organisation_id, offer_id, version, for_update=for_update)
     if found is None:
         raise refusals.offer_not_found(offer_id)

@@ -33,7 +33,20 @@ log = structlog.stdlib.get_logger()
 
 WORKED: Final = Counter("reelmesh_webhook_events", "Events of payment processors that were worked on.", ["outcome"])
 MOST_ATTEMPTS: Final = 12
-"""Of an event that fails. With pauses of 1 s, 2 s, 4 s … up to an hour each, that is about an hour."""
+"""Of an event that fails. With pauses of 1 s, 2 s, 4 s and so on, that is about half an hour."""
+FINAL: Final = frozenset(
+    {
+        "AMOUNT_EXCEEDS_REMAINING",
+        "AMOUNT_INVALID",
+        "CURRENCY_MIXED",
+        "CURRENCY_UNKNOWN",
+        "NOT_A_CHARGEBACK",
+        "ALREADY_REVERSED",
+        "REFERENCE_REUSED",
+        "SPLIT_IMPOSSIBLE",
+    }
+)
+"""Reasons that time does not mend."""
 GIVEN_UP_AFTER: Final = timedelta(days=14)
 """How long an event waits for what it is about. Processors send again for three days at most."""
 KEPT_FOR: Final = timedelta(days=400)
@@ -120,7 +133,8 @@ class Queue:
             async with tx.begin_nested():
                 handled = await self._handled(tx, told)
         except Refusal as refusal:
-            await self._failed(tx, event, f"{refusal.reason}: {refusal.message}")
+            give_up = self._dead if refusal.reason in FINAL else self._failed
+            await give_up(tx, event, f"{refusal.reason}: {refusal.message}")
             return
         except Exception as error:
             if as_refusal(error) is not None:

@@ -107,6 +107,7 @@ class Checkout(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     PAY_TIME_FIELD_NUMBER: _builtins.int
+    RETURN_PATH_FIELD_NUMBER: _builtins.int
     checkout_id: _builtins.str
     """Id of the checkout, `chk_` and a TypeID suffix. The processor carries it through."""
     organisation_id: _builtins.str
@@ -129,6 +130,8 @@ class Checkout(_message.Message):
     """How far it is."""
     sale_id: _builtins.str
     """The sale, once it is paid."""
+    return_path: _builtins.str
+    """Path on this install to which the viewer returns."""
     @_builtins.property
     def price(self) -> _payments_pb2.Money:
         """What is paid, tax included."""
@@ -168,10 +171,11 @@ class Checkout(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         pay_time: _timestamp_pb2.Timestamp | None = ...,
+        return_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "page", b"page", "pay_time", b"pay_time", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset_id", b"asset_id", "checkout_id", b"checkout_id", "create_time", b"create_time", "expire_time", b"expire_time", "offer_id", b"offer_id", "offer_version", b"offer_version", "organisation_id", b"organisation_id", "page", b"page", "pay_time", b"pay_time", "price", b"price", "processor", b"processor", "sale_id", b"sale_id", "state", b"state", "title", b"title", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset_id", b"asset_id", "checkout_id", b"checkout_id", "create_time", b"create_time", "expire_time", b"expire_time", "offer_id", b"offer_id", "offer_version", b"offer_version", "organisation_id", b"organisation_id", "page", b"page", "pay_time", b"pay_time", "price", b"price", "processor", b"processor", "return_path", b"return_path", "sale_id", b"sale_id", "state", b"state", "title", b"title", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
