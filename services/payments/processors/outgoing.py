@@ -93,14 +93,19 @@ def object_of(response: httpx.Response) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text may be a processor's reference."""
+    return bool(_REFERENCE.fullmatch(text)) and text not in {".", ".."}
+
+
 def segment(reference: str) -> str:
     """A processor's reference as one segment of a path: it cannot leave its place.
 
     Raises:
-        Unreachable: no processor has such references.
+        ValueError: no processor has such references.
     """
-    if not _REFERENCE.fullmatch(reference) or reference in {".", ".."}:
-        raise Unreachable("a reference is none that this processor gives")
+    if not is_reference(reference):
+        raise ValueError("this reference is none that the processor gives")
     return quote(reference, safe="")
 
 

@@ -84,6 +84,14 @@ async def of_entry(tx: Tx, entry_id: str, *, for_update: bool = False) -> Sale |
     return await _one(tx, query.with_for_update() if for_update else query)
 
 
+async def of_reference(tx: Tx, organisation_id: str, processor: str, reference: str) -> Sale | None:
+    """The sale that a processor knows by a reference; None when there is none."""
+    query = sa.select(sales).where(
+        sales.c.organisation_id == organisation_id, sales.c.processor == processor, sales.c.reference == reference
+    )
+    return await _one(tx, query)
+
+
 async def page(tx: Tx, organisation_id: str, wanted: Wanted, part: Page) -> Sequence[Sale]:
     """One page of an organisation's sales, newest first, and one more to tell whether there is another page."""
     query = sa.select(sales).where(sales.c.organisation_id == organisation_id)

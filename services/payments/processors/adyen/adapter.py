@@ -7,6 +7,7 @@ our checkout. Adyen has no question for how a payment stands, only for how a lin
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, Final
@@ -38,17 +39,19 @@ from services.payments.processors.contract import (
     Unknown,
     Unreachable,
 )
-from services.payments.processors.outgoing import Caller, object_of, page, segment
+from services.payments.processors.outgoing import Caller, is_reference, object_of, page, segment
 from services.payments.processors.redaction import words
 
 _TEST: Final = "https://checkout-test.adyen.com/v71"
 _LINKS: Final = {
     "active": State.PENDING,
     "paymentPending": State.PENDING,
-    "completed": State.PAID,
-    "paid": State.PAID,
+    "completed": State.PENDING,
+    "paid": State.PENDING,
     "expired": State.FAILED,
 }
+"""A link that is paid counts as pending: what its payment is called, and so what it is known by, only the webhook tells."""
+_PREFIX: Final = re.compile(r"[A-Za-z0-9-]{1,80}", re.ASCII)
 _FINAL: Final = frozenset("5 6 8 14 20 22 24 25 26 31 38".split())
 """Refusal reasons that no other day changes: blocked, expired, invalid, fraud, restricted, revoked, authentication wanted
 (https://docs.adyen.com/development-resources/refusal-reasons)."""
@@ -62,12 +65,13 @@ class Adyen:
     Args:
         means: to call with.
         account: its settings and secrets.
+        url: where the Checkout API is, with its version; by default that of the account's environment.
     """
 
     name: Final = NAME
     renews_by_itself: Final = False
 
-    def __init__(self, means: Means, account: Account) -> None:
+    def __init__(self, means: Means, account: Account, *, url: str = "") -> None:
         settings, secrets = account.settings, account.secrets
         self._merchant = settings["merchant_account"]
         self._live = not account.test_mode
@@ -77,10 +81,9 @@ class Adyen:
             raise ValueError(
                 "hmac_key is not written in hexadecimal digits; copy it from the webhook's settings"
             ) from None
-        url = settings.get("url", "")
         if not url:
             prefix = settings.get("live_prefix", "")
-            if self._live and not prefix:
+            if self._live and not _PREFIX.fullmatch(prefix):
                 raise ValueError("a live account needs live_prefix, such as 1797a841fbb37ca7-AdyenDemo")
             url = f"https://{prefix}-checkout-live.adyenpayments.com/checkout/v71" if self._live else _TEST
         self._networks = proofs.networks_of(settings)
@@ -141,9 +144,14 @@ class Adyen:
         return Approved(subscription_reference or key)
 
     async def query(self, reference: str) -> Standing:
-        """How a payment link stands."""
-        if not reference.startswith("PL"):
-            raise Unreachable("Adyen cannot be asked about a payment; its webhooks tell")
+        """How a payment link stands.
+
+        Raises:
+            Unreachable: ask again.
+            Refusal: `PROCESSOR_REFUSED` for a payment, about which Adyen cannot be asked.
+        """
+        if not reference.startswith("PL") or not is_reference(reference):
+            raise refusals.processor_refused(NAME, "Adyen cannot be asked about a payment; its webhooks tell")
         response = await self._call("GET", f"/paymentLinks/{segment(reference)}")
         if response.status_code == 404:
             return Standing(State.ABSENT)
@@ -233,7 +241,6 @@ KIND: Final = ProcessorKind(
     settings={"merchant_account": "The merchant account's name, such as ExampleCOM."},
     optional_settings={
         "live_prefix": "The prefix of the live URLs; needed by live accounts.",
-        "url": "Where the Checkout API is, with its version.",
     },
     secrets={
         "api_key": "A key of a web service user with the Checkout role.",

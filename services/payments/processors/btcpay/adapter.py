@@ -6,7 +6,7 @@ payment): its page, `<server>/pull-payments/<id>`, asks the buyer where to. Nobo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ from services.payments.processors.contract import (
     Unknown,
     Unreachable,
 )
-from services.payments.processors.outgoing import Caller, lists_of, object_of, page, segment
+from services.payments.processors.outgoing import Caller, is_reference, lists_of, object_of, page, segment
 
 _STATES: Final = {
     "New": State.PENDING,
@@ -117,6 +117,8 @@ class BTCPay:
             made = await self._call("POST", f"/invoices/{segment(refund.transaction_reference)}/refund", json=asked)
         except Unreachable as error:
             return Unknown(str(error), error.retry_after)
+        except ValueError as error:
+            return Declined(str(error), retryable=False)
         claim_id = object_of(made).get("id")
         if made.status_code == 200 and isinstance(claim_id, str):
             return Approved(claim_id)
@@ -130,6 +132,8 @@ class BTCPay:
 
     async def query(self, reference: str) -> Standing:
         """How an invoice stands."""
+        if not is_reference(reference):
+            return Standing(State.ABSENT)
         response = await self._call("GET", f"/invoices/{segment(reference)}")
         if response.status_code == 404:
             return Standing(State.ABSENT)
@@ -166,18 +170,23 @@ def _page(invoice: Mapping[str, Any]) -> HostedPage:
     return HostedPage(page(invoice.get("checkoutLink")), reference=str(invoice.get("id", "")))
 
 
-def _made(account: Account, means: Means) -> BTCPay:
-    return BTCPay(means, account)
+def kind(servers: Sequence[str]) -> ProcessorKind:
+    """BTCPay at one of these servers. Which they are is the operator's to say: an organisation could name anything inside."""
+    known = frozenset(server.rstrip("/") for server in servers)
 
+    def made(account: Account, means: Means) -> BTCPay:
+        if account.settings["url"].rstrip("/") not in known:
+            raise ValueError("url is no server that the operator lets be asked; it is one of REELMESH_BTCPAY_SERVERS")
+        return BTCPay(means, account)
 
-KIND: Final = ProcessorKind(
-    NAME,
-    "BTCPay Server",
-    _made,
-    settings={"url": "Where the server is, such as https://btcpay.example.com.", "store_id": "The store's id."},
-    optional_settings={"payout_method": "How refunds are paid, such as BTC-CHAIN or BTC-LN; BTC-CHAIN if absent."},
-    secrets={
-        "api_key": "A key that may see, create and modify the store's invoices and create its pull payments.",
-        "webhook_secret": "Signs its webhooks.",
-    },
-)
+    return ProcessorKind(
+        NAME,
+        "BTCPay Server",
+        made,
+        settings={"url": "Where the server is, such as https://btcpay.example.com.", "store_id": "The store's id."},
+        optional_settings={"payout_method": "How refunds are paid, such as BTC-CHAIN or BTC-LN; BTC-CHAIN if absent."},
+        secrets={
+            "api_key": "A key that may see, create and modify the store's invoices and create its pull payments.",
+            "webhook_secret": "Signs its webhooks.",
+        },
+    )

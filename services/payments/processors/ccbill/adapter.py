@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_network
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -36,6 +37,7 @@ from services.payments.processors.contract import (
     ProcessorKind,
     Reading,
     Refund,
+    RetryPolicy,
     Standing,
     State,
     Unknown,
@@ -45,6 +47,8 @@ from services.payments.processors.outgoing import Caller
 
 NETWORKS: Final = tuple(ip_network(f"64.38.{third}.0/24") for third in (212, 215, 240, 241))
 _CURRENCIES: Final = frozenset({"USD", "EUR", "GBP", "CAD", "AUD", "JPY"})
+FORMS: Final = "https://api.ccbill.com/wap-frontflex/flexforms"
+DATALINK: Final = "https://datalink.ccbill.com"
 _ENDLESS: Final = "99"
 _ANSWER: Final = re.compile(r"<results>\s*(-?[0-9]+)\s*</results>")
 _FIELD: Final = re.compile(r"<([A-Za-z]+)>([^<]{0,200})</\1>")
@@ -56,19 +60,21 @@ class CCBill:
     Args:
         means: to call with.
         account: its settings and secrets.
+        forms_url: where the forms are.
+        datalink_url: where DataLink is.
     """
 
     name: Final = NAME
     renews_by_itself: Final = True
 
-    def __init__(self, means: Means, account: Account) -> None:
+    def __init__(self, means: Means, account: Account, *, forms_url: str = FORMS, datalink_url: str = DATALINK) -> None:
         settings, secrets = account.settings, account.secrets
         self._numbers = settings["client_accnum"], settings["client_subacc"].zfill(4)
-        self._form = f"{settings.get('forms_url', 'https://api.ccbill.com/wap-frontflex/flexforms').rstrip('/')}/{quote(settings['flex_id'], safe='')}"
+        self._form = f"{forms_url}/{quote(settings['flex_id'], safe='')}"
         self._salt = secrets["salt"]
         self._days = settings.get("period_days", "30")
         self._login = {"username": settings["datalink_username"], "password": secrets["datalink_password"]}
-        self._call = Caller(means.http, settings.get("datalink_url", "https://datalink.ccbill.com"))
+        self._call = Caller(means.http, datalink_url)
         self._webhooks = Webhooks(self._numbers, self._salt, proofs.networks_of(settings, NETWORKS))
 
     async def open_checkout(self, checkout: Checkout) -> HostedPage:
@@ -192,9 +198,8 @@ KIND: Final = ProcessorKind(
     },
     optional_settings={
         "period_days": "How many days a single payment is said to be good for, 2 to 365; 30 if absent.",
-        "forms_url": "Where the forms are.",
-        "datalink_url": "Where DataLink is.",
     },
     secrets={"salt": "The sub-account's encryption key.", "datalink_password": "The password of the DataLink user."},
     source_networks=NETWORKS,
+    retries=RetryPolicy(attempts=1, patience=timedelta(seconds=20)),
 )

@@ -8,7 +8,7 @@ again makes another charge: a buyer who pays both on purpose has paid twice, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from services.kit.errors import Refusal
@@ -30,6 +30,7 @@ from services.payments.processors.contract import (
     ProcessorKind,
     Reading,
     Refund,
+    RetryPolicy,
     Standing,
     State,
     Unreachable,
@@ -49,21 +50,25 @@ _STATES: Final = {
 }
 
 
+URL: Final = "https://api.commerce.coinbase.com"
+
+
 class Coinbase:
     """One merchant account.
 
     Args:
         means: to call with.
         account: its settings and secrets.
+        url: where its API is.
     """
 
     name: Final = NAME
     renews_by_itself: Final = False
 
-    def __init__(self, means: Means, account: Account) -> None:
+    def __init__(self, means: Means, account: Account, *, url: str = URL) -> None:
         self._secret = account.secrets["webhook_secret"]
         headers = {"x-cc-api-key": account.secrets["api_key"], "x-cc-version": "2018-03-22"}
-        self._call = Caller(means.http, account.settings.get("url", "https://api.commerce.coinbase.com"), headers)
+        self._call = Caller(means.http, url, headers)
 
     async def open_checkout(self, checkout: Checkout) -> HostedPage:
         """A charge with a fixed price."""
@@ -140,6 +145,6 @@ KIND: Final = ProcessorKind(
     NAME,
     "Coinbase Commerce",
     _made,
-    optional_settings={"url": "Where its API is."},
     secrets={"api_key": "The account's API key.", "webhook_secret": "The shared secret of its webhook subscription."},
+    retries=RetryPolicy(attempts=1, patience=timedelta(seconds=20)),
 )

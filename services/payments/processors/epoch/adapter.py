@@ -37,6 +37,9 @@ from services.payments.processors.epoch.postbacks import CHECKOUT_FIELD, NAME, P
 from services.payments.processors.outgoing import Caller, object_of
 from services.payments.processors.redaction import words
 
+PAGE: Final = "https://wnu.com/secure/services/"
+SEARCH: Final = "https://epoch.com/services/customer_search"
+
 
 class Epoch:
     """One company code.
@@ -44,18 +47,20 @@ class Epoch:
     Args:
         means: to call with.
         account: its settings and secrets.
+        page_url: where the pages are.
+        search_url: where the customer search is.
     """
 
     name: Final = NAME
     renews_by_itself: Final = True
 
-    def __init__(self, means: Means, account: Account) -> None:
+    def __init__(self, means: Means, account: Account, *, page_url: str = PAGE, search_url: str = SEARCH) -> None:
         settings, secrets = account.settings, account.secrets
-        self._page = settings.get("page_url", "https://wnu.com/secure/services/")
+        self._page = page_url
         self._products = tariffs.of_setting(settings["products"])
         self._key = secrets["digest_key"]
         self._login = {"auth_user": settings["search_user"], "auth_pass": secrets["search_password"]}
-        self._call = Caller(means.http, settings.get("search_url", "https://epoch.com/services/customer_search"))
+        self._call = Caller(means.http, search_url)
         networks = proofs.networks_of(settings)
         bare = settings.get("data_plus_digest", "yes") == "no"
         if bare and not networks:
@@ -100,8 +105,12 @@ class Epoch:
         return Approved(subscription_reference)
 
     async def query(self, reference: str) -> Standing:
-        """Cannot be answered."""
-        raise Unreachable("Epoch cannot be asked about a transaction; its postbacks tell")
+        """Cannot be answered, which is a clear answer and no failure of Epoch's.
+
+        Raises:
+            Refusal: `PROCESSOR_REFUSED`.
+        """
+        raise refusals.processor_refused(NAME, "Epoch cannot be asked about a transaction; its postbacks tell")
 
     async def charge(self, charge: Charge) -> Outcome:
         """Epoch renews by itself."""
@@ -131,8 +140,6 @@ KIND: Final = ProcessorKind(
     optional_settings={
         "data_plus_digest": "no, when DataPlus comes without digests; source_networks must then be set.",
         "settlement_currency": "Of amounts that come without a currency; USD if absent.",
-        "page_url": "Where the pages are.",
-        "search_url": "Where the customer search is.",
     },
     secrets={"digest_key": "The key of epoch_digest.", "search_password": "The password of the customer search."},
 )

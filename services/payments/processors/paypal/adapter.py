@@ -38,7 +38,7 @@ from services.payments.processors.contract import (
     Unknown,
     Unreachable,
 )
-from services.payments.processors.outgoing import Caller, object_of, page, segment
+from services.payments.processors.outgoing import Caller, is_reference, object_of, page, segment
 from services.payments.processors.paypal import webhooks
 from services.payments.processors.paypal.certificates import HOSTS, NAMES, Certificates, public_roots
 from services.payments.processors.paypal.webhooks import APPROVED, NAME, RENEWAL_MARK
@@ -67,18 +67,21 @@ class PayPal:
     Args:
         means: to call with.
         account: its settings and secrets.
+        url: where its API is; by default PayPal's live one, or its sandbox.
         certificates: of webhooks; by default PayPal's, from PayPal's hosts, under the roots that browsers trust.
     """
 
     name: Final = NAME
     renews_by_itself: Final = False
 
-    def __init__(self, means: Means, account: Account, certificates: Certificates | None = None) -> None:
+    def __init__(
+        self, means: Means, account: Account, *, url: str = "", certificates: Certificates | None = None
+    ) -> None:
         settings, secrets, live = account.settings, account.secrets, not account.test_mode
         self._webhook_id = settings["webhook_id"]
         self._login = settings["client_id"], secrets["client_secret"]
         self._clock = means.clock
-        self._call = Caller(means.http, settings.get("url", _URLS[live]))
+        self._call = Caller(means.http, url or _URLS[live])
         fetching = Caller(means.http, "")
 
         async def fetch(url: str) -> bytes:
@@ -88,6 +91,8 @@ class PayPal:
             return response.content
 
         name = settings.get("certificate_name", NAMES[live])
+        if not name.endswith(".paypal.com"):
+            raise ValueError("certificate_name is not one of PayPal's; it ends with .paypal.com")
         self._certificates = certificates or Certificates(fetch, means.clock, HOSTS[live], name, public_roots)
         self._token: tuple[str, datetime] | None = None
 
@@ -144,6 +149,8 @@ class PayPal:
 
     async def query(self, reference: str) -> Standing:
         """How a capture or an order stands. An order that its buyer has approved is captured by this."""
+        if not is_reference(reference):
+            return Standing(State.ABSENT)
         response = await self._get(f"/v2/payments/captures/{segment(reference)}")
         if response.status_code == 200:
             return await self._capture(object_of(response))
@@ -350,7 +357,6 @@ KIND: Final = ProcessorKind(
     _made,
     settings={"client_id": "The REST app's client id.", "webhook_id": "The id of the app's webhook."},
     optional_settings={
-        "url": "Where its API is.",
         "certificate_name": "The name in the certificates that webhooks are signed with, should PayPal change it.",
     },
     secrets={"client_secret": "The REST app's secret."},

@@ -10,6 +10,7 @@ its reports answer when asked about one transaction was not found: `query` canno
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode
 
@@ -30,6 +31,7 @@ from services.payments.processors.contract import (
     ProcessorKind,
     Reading,
     Refund,
+    RetryPolicy,
     Standing,
     Unknown,
     Unreachable,
@@ -40,6 +42,8 @@ from services.payments.processors.segpay.postbacks import CHECKOUT_FIELD, NAME, 
 
 _XML: Final = re.compile(r"<string[^>]*>([^<]*)</string>")
 _PRICE_ID: Final = re.compile(r"[A-Za-z0-9+/=_-]{8,200}", re.ASCII)
+PAGE: Final = "https://secure2.segpay.com/billing/poset.cgi"
+SRS: Final = "https://srs.segpay.com"
 _DONE: Final = "successful"
 _CANCELLED: Final = "subscription not active"
 
@@ -50,19 +54,21 @@ class Segpay:
     Args:
         means: to call with.
         account: its settings and secrets.
+        page_url: where the pages are.
+        srs_url: where SRS is.
     """
 
     name: Final = NAME
     renews_by_itself: Final = True
 
-    def __init__(self, means: Means, account: Account) -> None:
+    def __init__(self, means: Means, account: Account, *, page_url: str = PAGE, srs_url: str = SRS) -> None:
         settings, secrets = account.settings, account.secrets
-        self._page = settings.get("page_url", "https://secure2.segpay.com/billing/poset.cgi")
+        self._page = page_url
         self._merchant = settings["merchant_id"]
         self._eticket = settings["eticket_id"]
         self._etickets = tariffs.of_setting(settings.get("subscription_etickets", ""))
         self._login = settings["srs_user"], secrets["srs_access_key"]
-        self._call = Caller(means.http, settings.get("srs_url", "https://srs.segpay.com"))
+        self._call = Caller(means.http, srs_url)
         self._answer = settings.get("acknowledgement", "GOOD")
         login = settings.get("postback_user", ""), secrets.get("postback_password", "")
         networks = proofs.networks_of(settings)
@@ -107,8 +113,14 @@ class Segpay:
         return await self._asked("CancelMembership", subscription_reference, reason)
 
     async def query(self, reference: str) -> Standing:
-        """Cannot be answered."""
-        raise Unreachable("Segpay cannot be asked about a transaction; its postbacks and daily reports tell")
+        """Cannot be answered, which is a clear answer and no failure of Segpay's.
+
+        Raises:
+            Refusal: `PROCESSOR_REFUSED`.
+        """
+        raise refusals.processor_refused(
+            NAME, "Segpay cannot be asked about a transaction; its postbacks and reports tell"
+        )
 
     async def charge(self, charge: Charge) -> Outcome:
         """Segpay renews by itself."""
@@ -174,9 +186,8 @@ KIND: Final = ProcessorKind(
         "subscription_etickets": "E-tickets of subscriptions by price: USD 1.99/3 9.99/30 = 199225:26944; one for each.",
         "postback_user": "The user that postbacks come with.",
         "acknowledgement": "What Segpay expects to hear; GOOD if absent.",
-        "page_url": "Where the pages are.",
-        "srs_url": "Where SRS is.",
     },
     secrets={"srs_access_key": "The access key of the reporting service."},
     optional_secrets={"postback_password": "The password that postbacks come with."},
+    retries=RetryPolicy(attempts=1, patience=timedelta(seconds=20)),
 )

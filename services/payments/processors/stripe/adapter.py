@@ -32,7 +32,7 @@ from services.payments.processors.contract import (
     Unknown,
     Unreachable,
 )
-from services.payments.processors.outgoing import page, pause, segment
+from services.payments.processors.outgoing import is_reference, page, pause
 from services.payments.processors.redaction import words
 from services.payments.processors.stripe import webhooks
 from services.payments.processors.stripe.shared_client import SharedClient
@@ -53,18 +53,19 @@ class Stripe:
     Args:
         means: to call with.
         account: its settings and secrets.
+        url: where its API is.
     """
 
     name: Final = NAME
     renews_by_itself: Final = False
 
-    def __init__(self, means: Means, account: Account) -> None:
+    def __init__(self, means: Means, account: Account, *, url: str = stripe.DEFAULT_API_BASE) -> None:
         self._clock = means.clock
         self._live = not account.test_mode
         self._secret = account.secrets["webhook_secret"]
         self._client = stripe.StripeClient(
             account.secrets["api_key"],
-            base_addresses={"api": account.settings.get("url", "https://api.stripe.com").rstrip("/")},
+            base_addresses={"api": url},
             http_client=SharedClient(means.http),
             max_network_retries=0,
         )
@@ -129,7 +130,8 @@ class Stripe:
 
     async def query(self, reference: str) -> Standing:
         """How a session, a payment intent or a setup intent stands."""
-        segment(reference)
+        if not is_reference(reference):
+            return Standing(State.ABSENT)
         try:
             if reference.startswith("cs_"):
                 return await self._session(reference)
@@ -257,7 +259,6 @@ KIND: Final = ProcessorKind(
     NAME,
     "Stripe",
     _made,
-    optional_settings={"url": "Where its API is."},
     secrets={
         "api_key": "A secret or restricted key.",
         "webhook_secret": "The signing secret of the webhook endpoint, whsec_….",
