@@ -238,11 +238,8 @@ class PayPal:
     async def _order_of(self, capture: Mapping[str, Any]) -> Mapping[str, Any]:
         related = capture.get("supplementary_data")
         ids = related.get("related_ids") if isinstance(related, dict) else None
-        response = (
-            await self._get(f"/v2/checkout/orders/{segment(str(ids.get('order_id')))}")
-            if isinstance(ids, dict)
-            else None
-        )
+        order_id = str(ids.get("order_id")) if isinstance(ids, dict) else ""
+        response = await self._get(f"/v2/checkout/orders/{segment(order_id)}") if is_reference(order_id) else None
         if response is None or response.status_code != 200:
             raise Unreachable("PayPal does not say how much was refunded")
         return object_of(response)

@@ -40,8 +40,11 @@ _PER: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
+    """A certificate's key; None when it is no good. It is good until `end`, and looked at again after `look_time`."""
+
     key: RSAPublicKey | None
-    until: datetime
+    end: datetime
+    look_time: datetime
 
 
 class Certificates:
@@ -74,21 +77,23 @@ class Certificates:
     def found(self, url: str, now: datetime) -> RSAPublicKey | None:
         """The key of the certificate at a URL; None when it is not here, or is not good."""
         kept = self._kept.get(url)
-        return kept.key if kept is not None and now <= kept.until else None
+        return kept.key if kept is not None and now <= kept.end else None
 
     async def prepare(self, url: str) -> None:
-        """Fetches the certificate at a URL, if it may be asked and has not been lately. What is no good is remembered as that for a while."""
+        """Fetches the certificate at a URL, if it may be asked and has not been lately. What is no good is remembered as that for a while; what
+        is good stays good when PayPal is away."""
         now = self._clock.now()
         kept = self._kept.get(url)
-        if not self._permitted(url) or (kept is not None and now <= kept.until) or self._too_often(now):
+        if not self._permitted(url) or (kept is not None and now <= kept.look_time) or self._too_often(now):
             return
         try:
-            key, until = self._checked(await self._fetch(url), now)
+            found = self._checked(await self._fetch(url), now)
         except (Unreachable, ValueError, VerificationError):
-            key, until = None, now + _NOT_AGAIN_FOR
+            key, end = (kept.key, kept.end) if kept is not None else (None, now)
+            found = _Found(key, end, now + _NOT_AGAIN_FOR)
         if len(self._kept) >= _MOST:
-            del self._kept[min(self._kept, key=lambda one: self._kept[one].until)]
-        self._kept[url] = _Found(key, until)
+            del self._kept[min(self._kept, key=lambda one: self._kept[one].look_time)]
+        self._kept[url] = found
 
     def _permitted(self, url: str) -> bool:
         try:
@@ -113,8 +118,8 @@ class Certificates:
         self._fetched.append(now)
         return False
 
-    def _checked(self, content: bytes, now: datetime) -> tuple[RSAPublicKey | None, datetime]:
-        """The key of the first certificate, if a chain leads from it to a root, and until when it is kept.
+    def _checked(self, content: bytes, now: datetime) -> _Found:
+        """The first certificate, if a chain leads from it to a root.
 
         Raises:
             ValueError: there is no certificate, or its key is no RSA key.
@@ -128,7 +133,7 @@ class Certificates:
         key = leaf.public_key()
         if not isinstance(key, RSAPublicKey):
             raise ValueError("the certificate has no RSA key")  # noqa: TRY004  # it is what was sent that is wrong
-        return key, min(now + _KEPT_FOR, *(certificate.not_valid_after_utc for certificate in chain))
+        return _Found(key, min(certificate.not_valid_after_utc for certificate in chain), now + _KEPT_FOR)
 
 
 @cache
