@@ -6,10 +6,10 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from cryptography import x509
@@ -57,7 +57,7 @@ class Scribe:
     """
 
     name = ""
-    bad_prices: Mapping[str, Any] = {
+    bad_prices: ClassVar[Mapping[str, Any]] = {
         "negative": "-9.99",
         "zero": "0.00",
         "overflow": "99999999999999999.00",
@@ -101,7 +101,9 @@ class Scribe:
         raise NotImplementedError
 
 
-def delivered(body: bytes, headers: Mapping[str, str], *, received: datetime = NOW, query: str = "", source: str = "198.51.100.7") -> Delivery:
+def delivered(
+    body: bytes, headers: Mapping[str, str], *, received: datetime = NOW, query: str = "", source: str = "198.51.100.7"
+) -> Delivery:
     return Delivery(headers, query, body, source, received)
 
 
@@ -173,7 +175,16 @@ class CCBillScribe(Scribe):
         return self._posted("NewSaleSuccess", fields, received)
 
     def refund(self, *, transaction: str = "7001", refund: str = "8001") -> Delivery:
-        return self._posted("Refund", {**self._fields(transaction, NOW), "amount": "9.99", "currency": "USD", "currencyCode": "840", "reason": "asked by jane.doe@example.com"})
+        return self._posted(
+            "Refund",
+            {
+                **self._fields(transaction, NOW),
+                "amount": "9.99",
+                "currency": "USD",
+                "currencyCode": "840",
+                "reason": "asked by jane.doe@example.com",
+            },
+        )
 
     def unknown(self) -> Delivery:
         return self._posted("SomethingNew", self._fields("7001", NOW))
@@ -313,7 +324,16 @@ class EpochScribe(Scribe):
 
 class StripeScribe(Scribe):
     name = "stripe"
-    bad_prices = {"negative": -999, "zero": 0, "overflow": 10**16, "endless": 10**200, "not finite": float("nan"), "text": "999", "fraction": 9.5, "missing": None}
+    bad_prices: ClassVar[Mapping[str, Any]] = {
+        "negative": -999,
+        "zero": 0,
+        "overflow": 10**16,
+        "endless": 10**200,
+        "not finite": float("nan"),
+        "text": "999",
+        "fraction": 9.5,
+        "missing": None,
+    }
     stale = future = timedelta(seconds=301)
 
     def signed(self, event: Any, at: datetime, received: datetime = NOW) -> Delivery:
@@ -322,7 +342,9 @@ class StripeScribe(Scribe):
         header = f"t={seconds},v1={stripe_signature(SECRETS['stripe']['webhook_secret'], body, seconds)},v0=ffff"
         return delivered(body, {"stripe-signature": header}, received=received)
 
-    def event(self, kind: str, thing: Mapping[str, Any], moment: datetime = NOW, identity: str = "evt_1") -> dict[str, Any]:
+    def event(
+        self, kind: str, thing: Mapping[str, Any], moment: datetime = NOW, identity: str = "evt_1"
+    ) -> dict[str, Any]:
         return {
             "id": identity,
             "object": "event",
@@ -352,14 +374,25 @@ class StripeScribe(Scribe):
             "payment_method": "pm_1",
             "metadata": {"checkout_id": CHECKOUT},
             "receipt_email": PERSONAL["email"],
-            "shipping": {"name": PERSONAL["name"], "address": {"line1": PERSONAL["address"]}, "phone": PERSONAL["phone"]},
+            "shipping": {
+                "name": PERSONAL["name"],
+                "address": {"line1": PERSONAL["address"]},
+                "phone": PERSONAL["phone"],
+            },
             "charges": {"data": [{"payment_method_details": {"card": {"last4": "1111", "number": PERSONAL["card"]}}}]},
             **(extra or {}),
         }
         return self.signed(self.event("payment_intent.succeeded", thing), moment, received)
 
     def refund(self, *, transaction: str = "7001", refund: str = "8001") -> Delivery:
-        thing = {"id": f"re_{refund}", "object": "refund", "amount": 999, "currency": "usd", "payment_intent": f"pi_{transaction}", "status": "succeeded"}
+        thing = {
+            "id": f"re_{refund}",
+            "object": "refund",
+            "amount": 999,
+            "currency": "usd",
+            "payment_intent": f"pi_{transaction}",
+            "status": "succeeded",
+        }
         return self.signed(self.event("refund.created", thing, identity="evt_2"), NOW)
 
     def unknown(self) -> Delivery:
@@ -384,7 +417,9 @@ class BTCPayScribe(Scribe):
 
     def _signed(self, event: Mapping[str, Any], received: datetime = NOW) -> Delivery:
         body = dumped(event)
-        return delivered(body, {"btcpay-sig": btcpay_signature(SECRETS["btcpay"]["webhook_secret"], body)}, received=received)
+        return delivered(
+            body, {"btcpay-sig": btcpay_signature(SECRETS["btcpay"]["webhook_secret"], body)}, received=received
+        )
 
     def event(self, kind: str, transaction: str = "7001", moment: datetime = NOW) -> dict[str, Any]:
         return {
@@ -470,9 +505,26 @@ class CoinbaseScribe(Scribe):
 
 class AdyenScribe(Scribe):
     name = "adyen"
-    bad_prices = {"negative": -999, "overflow": 10**16, "endless": 10**200, "not finite": float("inf"), "text": "999", "fraction": 9.5, "missing": None}
+    bad_prices: ClassVar[Mapping[str, Any]] = {
+        "negative": -999,
+        "overflow": 10**16,
+        "endless": 10**200,
+        "not finite": float("inf"),
+        "text": "999",
+        "fraction": 9.5,
+        "missing": None,
+    }
 
-    def item(self, event: str, reference: str, *, value: Any = 999, currency: str = "USD", moment: datetime = NOW, **more: Any) -> dict[str, Any]:
+    def item(
+        self,
+        event: str,
+        reference: str,
+        *,
+        value: Any = 999,
+        currency: str = "USD",
+        moment: datetime = NOW,
+        **more: Any,
+    ) -> dict[str, Any]:
         item: dict[str, Any] = {
             "pspReference": reference,
             "originalReference": "",
@@ -511,7 +563,10 @@ class AdyenScribe(Scribe):
         extra: Mapping[str, Any] | None = None,
     ) -> Delivery:
         value = 999 if price == "9.99" else price
-        return self.sent(self.item("AUTHORISATION", transaction, value=value, currency=currency, moment=moment, **(extra or {})), received=received)
+        return self.sent(
+            self.item("AUTHORISATION", transaction, value=value, currency=currency, moment=moment, **(extra or {})),
+            received=received,
+        )
 
     def refund(self, *, transaction: str = "7001", refund: str = "8001") -> Delivery:
         return self.sent(self.item("REFUND", refund, originalReference=transaction))
@@ -540,13 +595,25 @@ def authority(name: str = NAMES[False]) -> tuple[x509.Certificate, bytes, rsa.RS
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Root of these tests")])
     start, end = NOW - timedelta(days=30), NOW + timedelta(days=300)
     builder = x509.CertificateBuilder().not_valid_before(start).not_valid_after(end).issuer_name(root_name)
-    usage = {name: False for name in ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only")}
+    usage = dict.fromkeys(
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
     root = (
         builder.subject_name(root_name)
         .public_key(root_key.public_key())
         .serial_number(1)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(digital_signature=False, key_cert_sign=True, crl_sign=True, **usage), critical=True)
+        .add_extension(
+            x509.KeyUsage(digital_signature=False, key_cert_sign=True, crl_sign=True, **usage), critical=True
+        )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(root_key.public_key()), critical=False)
         .sign(root_key, hashes.SHA256())
     )
@@ -581,7 +648,9 @@ class PayPalScribe(Scribe):
         await self.processor.prepare(self.sale())
         return self
 
-    def signed(self, event: Mapping[str, Any], transmission: str, moment: datetime = NOW, received: datetime = NOW) -> Delivery:
+    def signed(
+        self, event: Mapping[str, Any], transmission: str, moment: datetime = NOW, received: datetime = NOW
+    ) -> Delivery:
         body, written = dumped(event), moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         text = message(transmission, written, "8PT597110X687430LKGECATA", body)
         headers = {
@@ -594,7 +663,13 @@ class PayPalScribe(Scribe):
         return delivered(body, headers, received=received)
 
     def event(self, kind: str, resource: Mapping[str, Any]) -> dict[str, Any]:
-        return {"id": "WH-1", "event_type": kind, "create_time": NOW.isoformat(), "resource_type": "capture", "resource": resource}
+        return {
+            "id": "WH-1",
+            "event_type": kind,
+            "create_time": NOW.isoformat(),
+            "resource_type": "capture",
+            "resource": resource,
+        }
 
     def sale(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -15,9 +14,9 @@ from tests.payments.processors.scribes import PERSONAL, SCRIBES, Scribe, scribe_
 
 
 @pytest.fixture(params=SCRIBES, ids=lambda made: made.name)
-async def scribe(request: pytest.FixtureRequest) -> AsyncIterator[Scribe]:
+async def scribe(request: pytest.FixtureRequest) -> Scribe:
     """Each in turn."""
-    yield await scribe_of(request.param)
+    return await scribe_of(request.param)
 
 
 def refused(scribe: Scribe, delivery: Delivery) -> str:
