@@ -72,7 +72,7 @@ def read(delivery: Delivery, key: bytes, merchant_account: str, *, live: bool, n
     authentic = [_is_authentic(item, key) for item in items]  # each is looked at, so that time says nothing of which
     if not all(authentic):
         raise refusals.webhook_not_authentic(NAME)
-    if node.fields.get("live") not in ({"true", True} if live else {"false", False}):
+    if not _is(live, node.fields.get("live")):
         raise refusals.webhook_not_authentic(NAME, "is not of the environment that the account is in")
     notices = tuple(_notice(item, delivery, merchant_account) for item in items)
     return Reading(notices, kept(node.fields, ("live", *_KEPT)))
@@ -89,7 +89,7 @@ def _notice(item: payloads.Node, delivery: Delivery, merchant_account: str) -> N
     moment = item.moment("eventDate")
     proofs.check_moment(NAME, moment, delivery.receive_time, proofs.UNSIGNED_PAST, proofs.UNSIGNED_FUTURE)
     event, reference = item.text("eventCode", least=1), item.text("pspReference", least=1)
-    success = item.fields.get("success") in {"true", True}
+    success = _is(True, item.fields.get("success"))
     checkout_id, mark, _ = item.text("merchantReference").partition(RENEWAL_MARK)
     if event == "AUTHORISATION":
         kinds = (NoticeKind.RENEWAL, NoticeKind.RENEWAL_FAILED) if mark else (NoticeKind.SALE, NoticeKind.SALE_FAILED)
@@ -108,6 +108,11 @@ def _notice(item: payloads.Node, delivery: Delivery, merchant_account: str) -> N
         payment_method_reference=_payment_method(item, checkout_id) if kind is NoticeKind.SALE else "",
         reason="" if success else event,
     )
+
+
+def _is(expected: bool, value: object) -> bool:
+    """Adyen writes booleans as texts, and in places as booleans."""
+    return value is expected or value == ("true" if expected else "false")
 
 
 def _amount(item: payloads.Node, kind: NoticeKind) -> Amount | None:

@@ -1,0 +1,108 @@
+"""Servers of ours that answer in processors' forms, and the processors that call them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from services.payments.processors.adyen.adapter import Adyen
+from services.payments.processors.btcpay.adapter import BTCPay
+from services.payments.processors.ccbill.adapter import CCBill
+from services.payments.processors.coinbase.adapter import Coinbase
+from services.payments.processors.contract import Processor
+from services.payments.processors.epoch.adapter import Epoch
+from services.payments.processors.paypal.adapter import PayPal
+from services.payments.processors.segpay.adapter import Segpay
+from services.payments.processors.stripe.adapter import Stripe
+from tests.payments.processors.accounts import account, means
+from tests.support.http_server import serving
+
+SHORT = httpx.Timeout(0.4)
+"""How long a processor of these tests is waited for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call as it came in."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def form(self) -> dict[str, str]:
+        return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
+
+
+Answering = Callable[[Asked], Response] | Response
+
+
+def says(content: Any, status: int = 200, **headers: str) -> Response:
+    """An answer: JSON, or a text as it is."""
+    text = content if isinstance(content, str) else json.dumps(content)
+    return Response(text, status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@dataclass
+class Counterpart:
+    """A server that says what it is told to say.
+
+    Attributes:
+        answers: by method and path; PayPal's token is always there.
+        asked: what it was asked, without tokens.
+        hangs: whether it takes a call and says nothing.
+    """
+
+    answers: dict[str, Answering] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    hangs: bool = False
+    everything: Answering | None = None
+    tokens: int = 0
+
+    async def __call__(self, request: Request) -> Response:
+        asked = Asked(request.method, request.url.path, request.headers, request.query_params, await request.body())
+        if asked.path == "/v1/oauth2/token":
+            self.tokens += 1
+            return says({"access_token": f"token-{self.tokens}", "expires_in": 3600, "token_type": "Bearer"})
+        self.asked.append(asked)
+        if self.hangs:
+            await asyncio.sleep(1.5)
+        answer = self.everything or self.answers.get(f"{asked.method} {asked.path}") or says("no such thing", 404)
+        return answer(asked) if not isinstance(answer, Response) else answer
+
+
+MAKERS: dict[str, Callable[[str, httpx.AsyncClient], Processor]] = {
+    "adyen": lambda url, http: Adyen(means(http), account("adyen"), url=url),
+    "btcpay": lambda url, http: BTCPay(means(http), account("btcpay", url=url)),
+    "ccbill": lambda url, http: CCBill(means(http), account("ccbill"), datalink_url=url),
+    "coinbase": lambda url, http: Coinbase(means(http), account("coinbase"), url=url),
+    "epoch": lambda url, http: Epoch(means(http), account("epoch"), search_url=url),
+    "paypal": lambda url, http: PayPal(means(http), account("paypal"), url=url),
+    "segpay": lambda url, http: Segpay(means(http), account("segpay"), srs_url=url),
+    "stripe": lambda url, http: Stripe(means(http), account("stripe"), url=url),
+}
+
+
+@contextlib.asynccontextmanager
+async def calling(name: str, counterpart: Counterpart) -> AsyncIterator[Processor]:
+    """A processor that calls a counterpart."""
+    app = Starlette(routes=[Route("/{path:path}", counterpart, methods=["GET", "POST", "DELETE", "PUT"])])
+    async with serving(app) as url, httpx.AsyncClient(timeout=SHORT) as http:
+        yield MAKERS[name](url, http)
