@@ -28,8 +28,8 @@ from services.payments.processors.stripe.adapter import Stripe
 from tests.payments.processors.accounts import account, means
 from tests.support.http_server import serving
 
-SHORT = httpx.Timeout(0.4)
-"""How long a processor of these tests is waited for."""
+LONG = 20.0
+"""Seconds for which a processor of these tests is waited for, where it is not about waiting."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Counterpart:
     Attributes:
         answers: by method and path; PayPal's token is always there.
         asked: what it was asked, without tokens.
-        hangs: whether it takes a call and says nothing.
+        hangs: whether it takes a call and says nothing, until the test is over.
     """
 
     answers: dict[str, Answering] = field(default_factory=dict)
@@ -75,15 +75,16 @@ class Counterpart:
     hangs: bool = False
     everything: Answering | None = None
     tokens: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         asked = Asked(request.method, request.url.path, request.headers, request.query_params, await request.body())
         if asked.path == "/v1/oauth2/token":
             self.tokens += 1
             return says({"access_token": f"token-{self.tokens}", "expires_in": 3600, "token_type": "Bearer"})
         self.asked.append(asked)
         if self.hangs:
-            await asyncio.sleep(1.5)
+            await self.over.wait()
         answer = self.everything or self.answers.get(f"{asked.method} {asked.path}") or says("no such thing", 404)
         return answer(asked) if not isinstance(answer, Response) else answer
 
@@ -101,8 +102,11 @@ MAKERS: dict[str, Callable[[str, httpx.AsyncClient], Processor]] = {
 
 
 @contextlib.asynccontextmanager
-async def calling(name: str, counterpart: Counterpart) -> AsyncIterator[Processor]:
+async def calling(name: str, counterpart: Counterpart, patience: float = LONG) -> AsyncIterator[Processor]:
     """A processor that calls a counterpart."""
-    app = Starlette(routes=[Route("/{path:path}", counterpart, methods=["GET", "POST", "DELETE", "PUT"])])
-    async with serving(app) as url, httpx.AsyncClient(timeout=SHORT) as http:
-        yield MAKERS[name](url, http)
+    app = Starlette(routes=[Route("/{path:path}", counterpart.answer, methods=["GET", "POST", "DELETE", "PUT"])])
+    async with serving(app) as url, httpx.AsyncClient(timeout=patience) as http:
+        try:
+            yield MAKERS[name](url, http)
+        finally:
+            counterpart.over.set()

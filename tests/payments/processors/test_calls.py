@@ -63,7 +63,6 @@ class Case:
     reason: str
     retryable: bool = False
     key: tuple[str, str] = ("", "")
-    idem: str = ""
 
 
 def card_error(code: str) -> Response:
@@ -165,7 +164,7 @@ async def test_what_is_refused_is_declined(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_what_nobody_knows_is_unknown(case: Case) -> None:
-    """A failure of the processor's own, a pause that it asks for, an account that may not, no answer in time, none at all."""
+    """A failure of the processor's own, a pause that it asks for, an account that may not, no processor at all."""
     counterpart = Counterpart()
     async with calling(case.processor, counterpart) as processor:
         for status in (500, 502, 503):
@@ -177,9 +176,15 @@ async def test_what_nobody_knows_is_unknown(case: Case) -> None:
         assert outcome.retry_after == timedelta(seconds=7)
         counterpart.everything = says({"error": {"type": "authentication", "message": "no"}}, 401)
         assert isinstance(await case.act(processor), Unknown)
-        counterpart.everything, counterpart.hangs = None, True
-        assert isinstance(await case.act(processor), Unknown)
     assert isinstance(await case.act(MAKERS[case.processor]("http://127.0.0.1:9", httpx.AsyncClient())), Unknown)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_what_is_not_answered_in_time_is_unknown(case: Case) -> None:
+    """It may have been done, and it may be done yet."""
+    counterpart = Counterpart(hangs=True)
+    async with calling(case.processor, counterpart, patience=0.3) as processor:
+        assert isinstance(await case.act(processor), Unknown)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -35,7 +35,7 @@ from services.payments.processors.contract import (
     State,
     Unreachable,
 )
-from services.payments.processors.outgoing import Caller, object_of, page, segment
+from services.payments.processors.outgoing import Caller, is_reference, object_of, page, segment
 
 _STATES: Final = {
     "NEW": State.PENDING,
@@ -103,6 +103,8 @@ class Coinbase:
 
     async def query(self, reference: str) -> Standing:
         """How a charge stands, by the last word of its timeline."""
+        if not is_reference(reference):
+            return Standing(State.ABSENT)
         response = await self._call("GET", f"/charges/{segment(reference)}")
         if response.status_code == 404:
             return Standing(State.ABSENT)

@@ -32,7 +32,7 @@ from services.payments.processors.contract import (
     Unknown,
     Unreachable,
 )
-from services.payments.processors.outgoing import is_reference, page, pause
+from services.payments.processors.outgoing import is_reference, page
 from services.payments.processors.redaction import words
 from services.payments.processors.stripe import webhooks
 from services.payments.processors.stripe.shared_client import SharedClient
@@ -108,7 +108,7 @@ class Stripe:
             raise _unreachable(error) from None
         except ValueError as error:
             raise refusals.processor_refused(NAME, str(error)) from None
-        return HostedPage(page(session.url), reference=session.id)
+        return HostedPage(page(_said(session, "url")), reference=str(_said(session, "id") or ""))
 
     async def refund(self, refund: Refund) -> Outcome:
         """Sends money back."""
@@ -116,13 +116,16 @@ class Stripe:
         try:
             asked: Any = {kind: refund.transaction_reference, "amount": SCALE.written(refund.amount)}
             made = await self._client.v1.refunds.create_async(asked, {"idempotency_key": refund.idempotency_key})
-        except stripe.StripeError as error:
+        except (stripe.StripeError, Unreachable) as error:
             return _outcome(error)
         except ValueError as error:
             return Declined(str(error), retryable=False)
-        if made.status in {"failed", "canceled"}:
-            return Declined(words(getattr(made, "failure_reason", None) or made.status), retryable=False)
-        return Approved(made.id)
+        status, reference = _said(made, "status"), _said(made, "id")
+        if status in {"failed", "canceled"}:
+            return Declined(words(_said(made, "failure_reason") or status), retryable=False)
+        if not status or not reference:
+            return Unknown("the answer is no refund")
+        return Approved(reference)
 
     async def cancel(self, subscription_reference: str, key: str) -> Outcome:
         """Nothing goes on at Stripe by itself, so that nothing need be ended."""
@@ -146,6 +149,8 @@ class Stripe:
             raise _unreachable(error) from None
         except stripe.StripeError as error:
             raise _unreachable(error) from None
+        except (AttributeError, KeyError, TypeError):  # the library raises these for what is missing
+            raise Unreachable("the answer is none of Stripe's") from None
 
     async def charge(self, charge: Charge) -> Outcome:
         """Takes money by a saved payment method, whose owner is not there."""
@@ -165,17 +170,18 @@ class Stripe:
             made = await self._client.v1.payment_intents.create_async(
                 asked, {"idempotency_key": charge.idempotency_key}
             )
-        except stripe.StripeError as error:
+        except (stripe.StripeError, Unreachable) as error:
             return _outcome(error)
         except ValueError as error:
             return Declined(str(error), retryable=False)
-        if made.status == "succeeded":
-            return Approved(made.id)
-        if made.status in {"requires_action", "requires_payment_method", "canceled"}:
-            return Declined(
-                "authentication_required" if made.status == "requires_action" else made.status, retryable=False
-            )
-        return Unknown(f"payment intent {words(made.status)}")
+        status, reference = _said(made, "status"), _said(made, "id")
+        if status == "succeeded" and reference:
+            return Approved(reference)
+        if status == "requires_action":
+            return Declined("authentication_required", retryable=False)
+        if status in {"requires_payment_method", "canceled"}:
+            return Declined(status, retryable=False)
+        return Unknown(f"payment intent {words(status)}")
 
     def read(self, delivery: Delivery) -> Reading:
         """See `webhooks`."""
@@ -195,6 +201,12 @@ class Stripe:
         if isinstance(session.setup_intent, str) and session.status == "complete":
             return _set_up(await self._client.v1.setup_intents.retrieve_async(session.setup_intent))
         return Standing(State.FAILED if session.status == "expired" else State.PENDING, reference)
+
+
+def _said(answer: object, name: str) -> str:
+    """A text of an answer; empty where there is none. The library raises for what is missing."""
+    value = getattr(answer, name, None)
+    return value if isinstance(value, str) else ""
 
 
 def _line(checkout: Checkout) -> dict[str, object]:
@@ -232,7 +244,7 @@ def _method(customer: object, method: object) -> str:
     return f"{customer}:{method}" if isinstance(customer, str) and isinstance(method, str) else ""
 
 
-def _outcome(error: stripe.StripeError) -> Outcome:
+def _outcome(error: stripe.StripeError | Unreachable) -> Outcome:
     """A card's decline, or what is wrong with the request, is a no. A key that is in use or was used for something else, an account that may
     not, a network that failed: nobody knows."""
     if isinstance(error, stripe.CardError):
@@ -240,15 +252,12 @@ def _outcome(error: stripe.StripeError) -> Outcome:
         return Declined(words(code), retryable=code not in _FINAL)
     if isinstance(error, stripe.InvalidRequestError) and error.http_status in {400, 402, 404}:
         return Declined(words(error.code or error.param or "invalid_request"), retryable=False)
-    failure = _unreachable(error)
+    failure = error if isinstance(error, Unreachable) else _unreachable(error)
     return Unknown(str(failure), failure.retry_after)
 
 
 def _unreachable(error: stripe.StripeError) -> Unreachable:
-    headers = error.headers or {}
-    return Unreachable(
-        f"{type(error).__name__} {error.http_status or ''}".strip(), pause(str(headers.get("retry-after", "")))
-    )
+    return Unreachable(f"{type(error).__name__} {error.http_status or ''}".strip())
 
 
 def _made(account: Account, means: Means) -> Stripe:

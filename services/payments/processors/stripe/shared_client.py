@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import httpx
 import stripe
 
-from services.payments.processors.outgoing import MOST_BYTES, SECONDS
+from services.payments.processors.contract import Unreachable
+from services.payments.processors.outgoing import Caller, object_of
 
 
 class SharedClient(stripe.HTTPClient):
-    """Carries the library's requests; they are not repeated here, and end after `SECONDS`.
+    """Carries the library's requests. They are not repeated here, and what is no answer of Stripe's does not reach the library, which makes of
+    it whatever it can.
 
     Args:
         http: shared; neither closed nor changed here.
@@ -23,7 +25,7 @@ class SharedClient(stripe.HTTPClient):
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         super().__init__()
-        self._http = http
+        self._call = Caller(http, "")
 
     async def sleep_async(self, secs: float) -> None:
         await asyncio.sleep(secs)
@@ -34,30 +36,15 @@ class SharedClient(stripe.HTTPClient):
         """One request.
 
         Raises:
-            stripe.APIConnectionError: there was no answer in time, or too long a one.
+            Unreachable: no answer came in time, or one that says to ask again, or that is no object of JSON.
         """
-        request = self._http.build_request(method, url, headers=headers, content=post_data or None)
-        try:
-            async with asyncio.timeout(SECONDS):
-                response = await self._http.send(request, stream=True, follow_redirects=False)
-                try:
-                    body = b""
-                    async for part in response.aiter_bytes():
-                        body += part
-                        if len(body) > MOST_BYTES:
-                            _failed("the answer is too long")
-                finally:
-                    await response.aclose()
-        except (httpx.HTTPError, TimeoutError) as error:
-            _failed(type(error).__name__)
-        return body, response.status_code, dict(response.headers)
+        response = await self._call(method, url, headers, content=post_data or None)
+        if not object_of(response):
+            raise Unreachable(f"HTTP {response.status_code} without an answer of Stripe's")
+        return response.content, response.status_code, {}
 
     async def close_async(self) -> None:
         """Nothing: the client is somebody else's."""
 
     def close(self) -> None:
         """Nothing: the client is somebody else's."""
-
-
-def _failed(what: str) -> NoReturn:
-    raise stripe.APIConnectionError(what, should_retry=False)  # type: ignore[no-untyped-call]  # as the library has it
