@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
 
 import httpx
 
@@ -64,9 +65,21 @@ def account(name: str, **settings: str) -> Account:
     )
 
 
-def means(http: Any = None) -> Means:
+@cache
+def tls() -> ssl.SSLContext:
+    """One for all clients: to make one takes longer than a test."""
+    return ssl.create_default_context()
+
+
+@cache
+def unused() -> httpx.AsyncClient:
+    """A client that nobody calls with."""
+    return httpx.AsyncClient(verify=tls())
+
+
+def means(http: httpx.AsyncClient | None = None) -> Means:
     """What adapters are given."""
-    return Means(http or httpx.AsyncClient(), FixedClock(NOW))
+    return Means(http or unused(), FixedClock(NOW))
 
 
 def processor(name: str, **settings: str) -> Processor:

@@ -25,7 +25,7 @@ from services.payments.processors.epoch.adapter import Epoch
 from services.payments.processors.paypal.adapter import PayPal
 from services.payments.processors.segpay.adapter import Segpay
 from services.payments.processors.stripe.adapter import Stripe
-from tests.payments.processors.accounts import account, means
+from tests.payments.processors.accounts import account, means, tls
 from tests.support.http_server import serving
 
 LONG = 20.0
@@ -77,8 +77,9 @@ class Counterpart:
     tokens: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def answer(self, request: Request) -> Response:
-        asked = Asked(request.method, request.url.path, request.headers, request.query_params, await request.body())
+    async def answer(self, request: Request, path: str) -> Response:
+        """Says it."""
+        asked = Asked(request.method, f"/{path}", request.headers, request.query_params, await request.body())
         if asked.path == "/v1/oauth2/token":
             self.tokens += 1
             return says({"access_token": f"token-{self.tokens}", "expires_in": 3600, "token_type": "Bearer"})
@@ -101,12 +102,33 @@ MAKERS: dict[str, Callable[[str, httpx.AsyncClient], Processor]] = {
 }
 
 
-@contextlib.asynccontextmanager
-async def calling(name: str, counterpart: Counterpart, patience: float = LONG) -> AsyncIterator[Processor]:
-    """A processor that calls a counterpart."""
-    app = Starlette(routes=[Route("/{path:path}", counterpart.answer, methods=["GET", "POST", "DELETE", "PUT"])])
-    async with serving(app) as url, httpx.AsyncClient(timeout=patience) as http:
-        try:
-            yield MAKERS[name](url, http)
-        finally:
-            counterpart.over.set()
+class House:
+    """One server for all counterparts of a run, each under a number of its own: to start one for each takes longer than what they are for."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.counterparts: dict[str, Counterpart] = {}
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls) -> AsyncIterator[House]:
+        """Serves until it is left."""
+        house = cls("")
+
+        async def answer(request: Request) -> Response:
+            return await house.counterparts[request.path_params["number"]].answer(request, request.path_params["path"])
+
+        app = Starlette(routes=[Route("/{number}/{path:path}", answer, methods=["GET", "POST", "DELETE", "PUT"])])
+        async with serving(app) as house.url:
+            yield house
+
+    @contextlib.asynccontextmanager
+    async def calling(self, name: str, counterpart: Counterpart, patience: float = LONG) -> AsyncIterator[Processor]:
+        """A processor that calls a counterpart."""
+        number = str(len(self.counterparts))
+        self.counterparts[number] = counterpart
+        async with httpx.AsyncClient(timeout=patience, verify=tls()) as http:
+            try:
+                yield MAKERS[name](f"{self.url}/{number}", http)
+            finally:
+                counterpart.over.set()

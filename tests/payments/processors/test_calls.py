@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,10 +27,19 @@ from services.payments.processors.contract import (
     Unknown,
     Unreachable,
 )
-from tests.payments.processors.accounts import CHECKOUT, processor
-from tests.payments.processors.counterparts import MAKERS, Asked, Counterpart, calling, says
+from tests.payments.processors.accounts import CHECKOUT, processor, unused
+from tests.payments.processors.counterparts import MAKERS, Asked, Counterpart, House, says
 
 USD = Amount(999, "USD")
+
+
+@pytest.fixture(scope="module")
+async def house() -> AsyncIterator[House]:
+    """Where all counterparts are."""
+    async with House.open() as served:
+        yield served
+
+
 PAYPAL_ORDERS = "/v2/checkout/orders"
 
 
@@ -145,28 +154,28 @@ def _ccbill(code: str) -> Callable[[Asked], Response]:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_what_is_done_is_approved(case: Case) -> None:
+async def test_what_is_done_is_approved(house: House, case: Case) -> None:
     """With the processor's own reference; and the key goes along."""
     counterpart = Counterpart({case.asked: case.done})
-    async with calling(case.processor, counterpart) as processor:
+    async with house.calling(case.processor, counterpart) as processor:
         assert await case.act(processor) == Approved(case.reference)
     header, key = case.key
     assert counterpart.asked[-1].headers.get(header, "") == key
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_what_is_refused_is_declined(case: Case) -> None:
+async def test_what_is_refused_is_declined(house: House, case: Case) -> None:
     """In the processor's words, and with whether it may work another day."""
     answer = _ccbill("-3") if case.reason.endswith("-3") else case.refused
-    async with calling(case.processor, Counterpart({case.asked: answer})) as processor:
+    async with house.calling(case.processor, Counterpart({case.asked: answer})) as processor:
         assert await case.act(processor) == Declined(case.reason, case.retryable)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_what_nobody_knows_is_unknown(case: Case) -> None:
+async def test_what_nobody_knows_is_unknown(house: House, case: Case) -> None:
     """A failure of the processor's own, a pause that it asks for, an account that may not, no processor at all."""
     counterpart = Counterpart()
-    async with calling(case.processor, counterpart) as processor:
+    async with house.calling(case.processor, counterpart) as processor:
         for status in (500, 502, 503):
             counterpart.everything = says("sorry", status)
             assert isinstance(await case.act(processor), Unknown), status
@@ -176,22 +185,22 @@ async def test_what_nobody_knows_is_unknown(case: Case) -> None:
         assert outcome.retry_after == timedelta(seconds=7)
         counterpart.everything = says({"error": {"type": "authentication", "message": "no"}}, 401)
         assert isinstance(await case.act(processor), Unknown)
-    assert isinstance(await case.act(MAKERS[case.processor]("http://127.0.0.1:9", httpx.AsyncClient())), Unknown)
+    assert isinstance(await case.act(MAKERS[case.processor]("http://127.0.0.1:9", unused())), Unknown)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_what_is_not_answered_in_time_is_unknown(case: Case) -> None:
+async def test_what_is_not_answered_in_time_is_unknown(house: House, case: Case) -> None:
     """It may have been done, and it may be done yet."""
     counterpart = Counterpart(hangs=True)
-    async with calling(case.processor, counterpart, patience=0.3) as processor:
+    async with house.calling(case.processor, counterpart, patience=0.3) as processor:
         assert isinstance(await case.act(processor), Unknown)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_no_answer_is_taken_for_another(case: Case) -> None:
+async def test_no_answer_is_taken_for_another(house: House, case: Case) -> None:
     """What is not in the processor's form approves nothing, is followed nowhere, and is not read without end."""
     counterpart = Counterpart()
-    async with calling(case.processor, counterpart) as processor:
+    async with house.calling(case.processor, counterpart) as processor:
         for answer in (
             says(""),
             says("<html>Maintenance</html>"),
@@ -206,10 +215,10 @@ async def test_no_answer_is_taken_for_another(case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-async def test_references_lead_nowhere_else(name: str) -> None:
+async def test_references_lead_nowhere_else(house: House, name: str) -> None:
     """One that is none of the processor's makes no other call than it should."""
     counterpart = Counterpart(everything=says({}))
-    async with calling(name, counterpart) as processor:
+    async with house.calling(name, counterpart) as processor:
         for reference in ("../../v1/accounts", "a b", "a?b=c", "..", "", "\u0661", "x" * 300):
             outcome = await processor.refund(Refund(reference, USD, True, "key"))
             assert not isinstance(outcome, Approved)
@@ -225,10 +234,10 @@ async def test_references_lead_nowhere_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ccbill", "segpay"])
-async def test_a_part_goes_back_only_where_it_can(name: str) -> None:
+async def test_a_part_goes_back_only_where_it_can(house: House, name: str) -> None:
     """Who knows no keys and no parts is not asked."""
     counterpart = Counterpart()
-    async with calling(name, counterpart) as processor:
+    async with house.calling(name, counterpart) as processor:
         assert isinstance(await refund("1:2", whole=False)(processor), Declined)
     assert not counterpart.asked
 
@@ -249,9 +258,9 @@ async def test_who_cannot_be_made_to_charge_says_so(name: str) -> None:
 @pytest.mark.parametrize(
     ("code", "retryable"), [("do_not_honor", True), ("stolen_card", False), ("authentication_required", False)]
 )
-async def test_declines_at_stripe(code: str, retryable: bool) -> None:
+async def test_declines_at_stripe(house: House, code: str, retryable: bool) -> None:
     """Some never work again."""
-    async with calling("stripe", Counterpart({"POST /v1/payment_intents": card_error(code)})) as processor:
+    async with house.calling("stripe", Counterpart({"POST /v1/payment_intents": card_error(code)})) as processor:
         assert await charge("cus_1:pm_1")(processor) == Declined(code, retryable)
 
 
@@ -264,16 +273,16 @@ async def test_declines_at_stripe(code: str, retryable: bool) -> None:
         ({"resultCode": "Authorised"}, Unknown("resultCode Authorised")),
     ],
 )
-async def test_results_at_adyen(answer: dict[str, str], outcome: Outcome) -> None:
+async def test_results_at_adyen(house: House, answer: dict[str, str], outcome: Outcome) -> None:
     """Final, or not yet."""
-    async with calling("adyen", Counterpart({"POST /payments": says(answer)})) as processor:
+    async with house.calling("adyen", Counterpart({"POST /payments": says(answer)})) as processor:
         assert await charge(f"{CHECKOUT}:841")(processor) == outcome
 
 
-async def test_what_adyen_is_asked_for_a_renewal() -> None:
+async def test_what_adyen_is_asked_for_a_renewal(house: House) -> None:
     """The mark of a renewal stands where Adyen signs it, and is short enough."""
     counterpart = Counterpart({"POST /payments": says({"resultCode": "Authorised", "pspReference": "1"})})
-    async with calling("adyen", counterpart) as processor:
+    async with house.calling("adyen", counterpart) as processor:
         await charge(f"{CHECKOUT}:841")(processor)
     asked = counterpart.asked[0].json
     assert asked["reference"].startswith(f"{CHECKOUT}/")
@@ -282,7 +291,7 @@ async def test_what_adyen_is_asked_for_a_renewal() -> None:
     assert asked["shopperInteraction"] == "ContAuth"
 
 
-async def test_pending_at_paypal_is_unknown() -> None:
+async def test_pending_at_paypal_is_unknown(house: House) -> None:
     """It is asked again with the same key, until it is one or the other."""
     counterpart = Counterpart(
         {
@@ -290,24 +299,24 @@ async def test_pending_at_paypal_is_unknown() -> None:
             "POST /v2/payments/captures/cap1/refund": says({"id": "1", "status": "PENDING"}, 201),
         }
     )
-    async with calling("paypal", counterpart) as processor:
+    async with house.calling("paypal", counterpart) as processor:
         assert isinstance(await charge("vault1")(processor), Unknown)
         assert isinstance(await refund("cap1")(processor), Unknown)
     assert counterpart.tokens == 1
     assert {asked.headers["authorization"] for asked in counterpart.asked} == {"Bearer token-1"}
 
 
-async def test_a_token_that_paypal_takes_back_is_fetched_anew() -> None:
+async def test_a_token_that_paypal_takes_back_is_fetched_anew(house: House) -> None:
     """With the next call."""
     counterpart = Counterpart(everything=says({}, 401))
-    async with calling("paypal", counterpart) as processor:
+    async with house.calling("paypal", counterpart) as processor:
         assert isinstance(await refund("cap1")(processor), Unknown)
         counterpart.everything = says({"id": "ref1", "status": "COMPLETED"}, 201)
         assert await refund("cap1")(processor) == Approved("ref1")
     assert counterpart.tokens == 2
 
 
-async def test_cancelling_twice_is_cancelling() -> None:
+async def test_cancelling_twice_is_cancelling(house: House) -> None:
     """CCBill and Segpay refuse the second time; it is done all the same."""
 
     def answer(asked: Asked) -> Response:
@@ -316,9 +325,9 @@ async def test_cancelling_twice_is_cancelling() -> None:
             "<results><subscriptionStatus>1</subscriptionStatus></results>" if viewed else "<results>0</results>"
         )
 
-    async with calling("ccbill", Counterpart(everything=answer)) as ccbill:
+    async with house.calling("ccbill", Counterpart(everything=answer)) as ccbill:
         assert await cancel("1000")(ccbill) == Approved("1000")
-    async with calling(
+    async with house.calling(
         "segpay", Counterpart(everything=says("<string>Subscription not active, cancel failed</string>"))
     ) as segpay:
         assert await cancel("55")(segpay) == Approved("55")
@@ -326,10 +335,10 @@ async def test_cancelling_twice_is_cancelling() -> None:
         assert isinstance(await cancel("")(processor(name)), Approved)
 
 
-async def test_ccbills_password_stands_in_no_url() -> None:
+async def test_ccbills_password_stands_in_no_url(house: House) -> None:
     """URLs are in logs."""
     counterpart = Counterpart(everything=says("<results>1</results>"))
-    async with calling("ccbill", counterpart) as processor:
+    async with house.calling("ccbill", counterpart) as processor:
         await cancel("1000")(processor)
     (asked,) = counterpart.asked
     assert not asked.query
@@ -337,7 +346,7 @@ async def test_ccbills_password_stands_in_no_url() -> None:
     assert asked.form["usingSubacc"] == "0000"
 
 
-async def test_a_refund_at_btcpay_is_one_claim() -> None:
+async def test_a_refund_at_btcpay_is_one_claim(house: House) -> None:
     """It is looked for by its key before it is made."""
     claims: list[dict[str, Any]] = []
 
@@ -351,7 +360,7 @@ async def test_a_refund_at_btcpay_is_one_claim() -> None:
             "GET /api/v1/stores/s/pull-payments": lambda _: says(claims),
         }
     )
-    async with calling("btcpay", counterpart) as processor:
+    async with house.calling("btcpay", counterpart) as processor:
         assert [await refund("inv1")(processor) for _ in range(2)] == [Approved("pp1")] * 2
     assert len(claims) == 1
     posted = next(asked for asked in counterpart.asked if asked.method == "POST").json
@@ -395,11 +404,11 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_a_page_is_opened(name: str) -> None:
+async def test_a_page_is_opened(house: House, name: str) -> None:
     """At the processor, with our checkout in what it is asked."""
     asked, answer, reference = PAGES[name]
     counterpart = Counterpart({asked: says(answer), "GET /api/v1/stores/s/invoices": says([])})
-    async with calling(name, counterpart) as processor:
+    async with house.calling(name, counterpart) as processor:
         opened = await processor.open_checkout(replace(CHECK_OUT, expire_time=datetime(2026, 11, 28, 13, tzinfo=UTC)))
     assert opened.reference == reference
     assert opened.url.startswith("https://")
@@ -407,11 +416,11 @@ async def test_a_page_is_opened(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_a_page_that_is_not_to_be_had(name: str) -> None:
+async def test_a_page_that_is_not_to_be_had(house: House, name: str) -> None:
     """Refused by the processor; away; answering nonsense; naming a page that is none."""
     counterpart = Counterpart({"GET /api/v1/stores/s/invoices": says([])})
     asked, answer, _ = PAGES[name]
-    async with calling(name, counterpart) as processor:
+    async with house.calling(name, counterpart) as processor:
         counterpart.answers[asked] = says(
             {"error": {"type": "invalid_request_error", "code": "amount_too_small", "message": "no"}}, 400
         )
@@ -429,10 +438,10 @@ async def test_a_page_that_is_not_to_be_had(name: str) -> None:
                 await processor.open_checkout(CHECK_OUT)
 
 
-async def test_a_page_at_stripe_that_keeps_the_payment_method() -> None:
+async def test_a_page_at_stripe_that_keeps_the_payment_method(house: House) -> None:
     """And one of a trial, which takes nothing."""
     counterpart = Counterpart({PAGES["stripe"][0]: says(PAGES["stripe"][1])})
-    async with calling("stripe", counterpart) as processor:
+    async with house.calling("stripe", counterpart) as processor:
         await processor.open_checkout(replace(CHECK_OUT, keep_payment_method=True))
         await processor.open_checkout(replace(CHECK_OUT, amount=Amount(0, "USD"), keep_payment_method=True))
     paid, trial = (asked.form for asked in counterpart.asked)
@@ -446,7 +455,7 @@ async def test_a_page_at_stripe_that_keeps_the_payment_method() -> None:
     assert counterpart.asked[0].headers["idempotency-key"] == CHECKOUT
 
 
-async def test_one_invoice_for_one_checkout_at_btcpay() -> None:
+async def test_one_invoice_for_one_checkout_at_btcpay(house: House) -> None:
     """The one that can still be paid is given again."""
     there = [
         {
@@ -457,7 +466,7 @@ async def test_one_invoice_for_one_checkout_at_btcpay() -> None:
         }
     ]
     counterpart = Counterpart({"GET /api/v1/stores/s/invoices": says(there)})
-    async with calling("btcpay", counterpart) as processor:
+    async with house.calling("btcpay", counterpart) as processor:
         assert (await processor.open_checkout(CHECK_OUT)).reference == "inv9"
     assert [asked.method for asked in counterpart.asked] == ["GET"]
 
@@ -504,10 +513,10 @@ async def test_ccbills_form() -> None:
         '<string xmlns="x">gX35hP2NARVWRDtv95vWWymKqcY=</string>',
     ],
 )
-async def test_segpays_page(answer: str) -> None:
+async def test_segpays_page(house: House, answer: str) -> None:
     """A single price by an id that Segpay gives, a subscription by its e-ticket; no e-ticket, no page."""
     counterpart = Counterpart({"GET /MerchantServices/DynamicPricing/": says(answer)})
-    async with calling("segpay", counterpart) as segpay:
+    async with house.calling("segpay", counterpart) as segpay:
         single = httpx.URL((await segpay.open_checkout(CHECK_OUT)).url).params
         recurring = httpx.URL((await segpay.open_checkout(RECURRING)).url).params
         with pytest.raises(Refusal, match="PROCESSOR_REFUSED"):
@@ -568,11 +577,11 @@ QUERIES: dict[str, tuple[str, str, dict[str, Response], Standing]] = {
 
 
 @pytest.mark.parametrize("what", QUERIES)
-async def test_how_things_stand(what: str) -> None:
+async def test_how_things_stand(house: House, what: str) -> None:
     """By a page or by a transaction."""
     name, reference, answers, standing = QUERIES[what]
     counterpart = Counterpart(dict(answers))
-    async with calling(name, counterpart) as processor:
+    async with house.calling(name, counterpart) as processor:
         assert await processor.query(reference) == standing
         counterpart.everything = says("sorry", 500)
         with pytest.raises(Unreachable):
@@ -586,7 +595,7 @@ async def test_what_cannot_be_asked_is_no_failure(name: str) -> None:
         await processor(name).query("7001")
 
 
-async def test_asking_for_an_approved_order_at_paypal_takes_it() -> None:
+async def test_asking_for_an_approved_order_at_paypal_takes_it(house: House) -> None:
     """Once, under a key of the order's own; and it tells the vaulted wallet."""
     vaulted = {**captured("COMPLETED"), "payment_source": {"paypal": {"attributes": {"vault": {"id": "vault1"}}}}}
     counterpart = Counterpart(
@@ -595,7 +604,7 @@ async def test_asking_for_an_approved_order_at_paypal_takes_it() -> None:
             f"POST {PAYPAL_ORDERS}/ord1/capture": says(vaulted, 201),
         }
     )
-    async with calling("paypal", counterpart) as processor:
+    async with house.calling("paypal", counterpart) as processor:
         assert await processor.query("ord1") == Standing(State.PAID, "cap1", USD, 0, PAID, "vault1")
         assert counterpart.asked[-1].headers["paypal-request-id"] == "capture-ord1"
         counterpart.answers[f"POST {PAYPAL_ORDERS}/ord1/capture"] = says(
