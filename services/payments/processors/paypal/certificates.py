@@ -7,7 +7,9 @@ names that name; it is as PayPal's own libraries check it, and can be set.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +21,7 @@ from urllib.parse import urlsplit
 import certifi
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from services.kit.clock import Clock
@@ -31,6 +34,7 @@ HOSTS: Final = {
 """By whether an account is live."""
 NAMES: Final = {True: "messageverificationcerts.paypal.com", False: "messageverificationcerts.sandbox.paypal.com"}
 _PATH: Final = re.compile(r"/v1/notifications/certs/[A-Za-z0-9_-]{1,120}", re.ASCII)
+_END: Final = b"-----END CERTIFICATE-----"
 _KEPT_FOR: Final = timedelta(days=1)
 _NOT_AGAIN_FOR: Final = timedelta(minutes=5)
 _MOST: Final = 32
@@ -138,5 +142,11 @@ class Certificates:
 
 @cache
 def public_roots() -> Sequence[x509.Certificate]:
-    """The roots that browsers trust, as `certifi` has them."""
-    return x509.load_pem_x509_certificates(Path(certifi.where()).read_bytes())
+    """The roots that browsers trust, as `certifi` has them, but for any that breaks the rules of RFC 5280."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)  # such as for a serial number of zero
+        for part in Path(certifi.where()).read_bytes().split(_END)[:-1]:
+            with contextlib.suppress(ValueError, CryptographyDeprecationWarning):
+                found.append(x509.load_pem_x509_certificate(part + _END))
+    return found
