@@ -1,4 +1,4 @@
-"""`python -m services.payments`: serves the ledger, sales, and the rules by which prices are divided."""
+"""`python -m services.payments`: serves the ledger, sales, the rules by which prices are divided, checkouts, and what processors tell."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from reelmesh.payments.v1 import (
 
 from services.kit.events import Relay
 from services.kit.process import Process, run
-from services.kit.settings import ProcessSettings
 from services.payments.ledger.rpc import LedgerRpc
 from services.payments.sales.recording import Recording
 from services.payments.sales.rpc import SalesRpc
 from services.payments.splits.rpc import SplitRulesRpc
+from services.payments.wiring import CONTRACTS as SELLING_CONTRACTS
+from services.payments.wiring import PaymentsSettings, selling
 
 CONTRACTS: Final[list[ServiceDescriptor]] = [
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],
     sales_service_pb2.DESCRIPTOR.services_by_name["SalesService"],
     split_rules_service_pb2.DESCRIPTOR.services_by_name["SplitRulesService"],
+    *SELLING_CONTRACTS,
 ]
 
 
-async def wire(process: Process, settings: ProcessSettings) -> None:
+async def wire(process: Process, settings: PaymentsSettings) -> None:
     """Puts the service together and starts it."""
     database = process.database()
     bus = await process.bus()
@@ -38,19 +40,22 @@ async def wire(process: Process, settings: ProcessSettings) -> None:
     sales = SalesRpc(database, recording, writers=settings.database_pool)
     ledger = LedgerRpc(database, recording.reverse)
     split_rules = SplitRulesRpc(database, process.clock)
+    sold = selling(process, settings, database, recording)
 
     def add(server: grpc.aio.Server) -> None:
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, server)
         sales_service_pb2_grpc.add_SalesServiceServicer_to_server(sales, server)
         split_rules_service_pb2_grpc.add_SplitRulesServiceServicer_to_server(split_rules, server)
+        sold.add(server)
 
     await process.serve(CONTRACTS, add)
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
+    sold.start(process)
 
 
 def main() -> None:
     """Runs the service."""
-    run("payments", ProcessSettings, wire)
+    run("payments", PaymentsSettings, wire)
 
 
 if __name__ == "__main__":

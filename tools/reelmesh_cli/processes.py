@@ -60,6 +60,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="tls"),
     ProcessSpec("oauth", "python", "gateway.oauth", needs=_STORES, health="tls"),
     ProcessSpec("speke", "python", "gateway.speke", needs=_STORES, health="tls"),
+    ProcessSpec("webhooks", "python", "gateway.webhooks", needs=_STORES, health="tls"),
     ProcessSpec("envoy", "envoy"),
 )
 """The mesh. Stopping goes through this list backwards: the edge first, the stores last."""
