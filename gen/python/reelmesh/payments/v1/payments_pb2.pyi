@@ -289,7 +289,7 @@ class Sale(_message.Message):
     entitlement_id: _builtins.str
     """What the buyer may watch by it. Empty when nothing was granted."""
     entitled: _builtins.bool
-    """Whether the entitlement stands."""
+    """Whether the money for the entitlement stands. Somebody may have revoked it all the same: GetEntitlement tells."""
     @_builtins.property
     def gross(self) -> Global___Money:
         """What the buyer paid, tax included."""

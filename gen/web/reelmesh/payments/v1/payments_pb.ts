@@ -145,7 +145,7 @@ export type Sale = Message<"reelmesh.payments.v1.Sale"> & {
   entitlementId: string;
 
   /**
-   * Whether the entitlement stands.
+   * Whether the money for the entitlement stands. Somebody may have revoked it all the same: GetEntitlement tells.
    *
    * @generated from field: bool entitled = 14;
    */
