@@ -173,9 +173,10 @@ def entitlement_required(asset_id: str, tiers: Sequence[str]) -> Refusal:
 
 def entitlement_used_up(entitlement_id: str, max_plays: int) -> Refusal:
     """All plays of what the viewer has were used."""
+    plays = "the one play" if max_plays == 1 else f"all {max_plays} plays"
     return _denied(
         "ENTITLEMENT_USED_UP",
-        f"all {max_plays} plays that you had of this are used; buy or rent it again to watch it once more",
+        f"{plays} that you had of this {'is' if max_plays == 1 else 'are'} used; buy or rent it again to watch it once more",
         entitlement_id=entitlement_id,
         max_plays=str(max_plays),
     )

@@ -19,11 +19,10 @@ from services.kit.ids import new_id
 from services.kit.pagination import page_of
 from services.kit.server import current_call
 from services.payments import refusals
-from services.payments.entitlements import granting
-from services.payments.entitlements.domain import Entitlement
 from services.payments.entitlements.messages import own_entitlement
 from services.payments.promotions import store
 from services.payments.promotions.domain import Promotion, guess_of, new_code
+from services.payments.promotions.redeeming import redeem
 from services.payments.requests import moment, storable
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -110,22 +109,11 @@ class PromotionsRpc(promotions_service_pb2_grpc.PromotionsServiceServicer):
                 if earlier := await first_answer(tx, f"{call.organisation_id} {viewer_id}", request, _ANSWER):
                     await attempts.forget(tx, guess)
                     return earlier
-                entitlement = await self._redeemed(tx, viewer_id, request.code.upper())
+                entitlement = await redeem(tx, call.organisation_id, viewer_id, request.code.upper(), now)
                 answer = api.RedeemPromotionResponse(entitlement=own_entitlement(entitlement, now))
                 await remember(tx, f"{call.organisation_id} {viewer_id}", request, answer)
                 await attempts.forget(tx, guess)
                 return answer
-
-    async def _redeemed(self, tx: Tx, viewer_id: str, code: str) -> Entitlement:
-        organisation_id, now = current_call().organisation_id, self._clock.now()
-        promotion = await store.by_code(tx, organisation_id, code)
-        if promotion is None:
-            raise refusals.promotion_code_unknown()
-        promotion.redeemable(now, await store.redeemed(tx, promotion.promotion_id, viewer_id))
-        source = granting.Source(organisation_id, viewer_id, promotion_id=promotion.promotion_id)
-        entitlement = await granting.grant(tx, promotion.grant(now), source, now)
-        await store.redeem(tx, promotion.promotion_id, viewer_id, entitlement.entitlement_id, now)
-        return entitlement
 
 
 _ANSWER = api.RedeemPromotionResponse
