@@ -13,8 +13,8 @@ from reelmesh.payments.v1 import offers_service_pb2_grpc, payments_pb2, sales_se
 from services.kit.clock import Clock, duration, timestamp
 from services.kit.database import Database, Tx
 from services.kit.errors import RPC_DOMAIN, Refusal
-from services.kit.ids import new_id
 from services.kit.idempotency import first_answer, remember
+from services.kit.ids import new_id
 from services.kit.pagination import page_of
 from services.kit.server import current_call
 from services.payments import refusals
@@ -107,7 +107,7 @@ class OffersRpc(offers_service_pb2_grpc.OffersServiceServicer):
             found = await store.page(tx, current_call().organisation_id, part, assets=["", request.asset_id])
         shown = found[: part.size]
         return api.ListOffersForAssetResponse(
-            quotes=[shown for offer in shown if (shown := _quoted(offer, request.territory, now))],
+            quotes=[quote for offer in shown if (quote := _quoted(offer, request.territory, now))],
             next_page_token=part.next_token(shown[-1].offer_id) if len(found) > part.size else "",
         )
 
@@ -145,9 +145,9 @@ def _changed_meanwhile(version: int) -> Refusal:
 
 def _read(wanted: api.Offer, organisation_id: str, now: datetime, kind: OfferKind | None = None) -> Offer:
     """An offer as somebody wants it: new, in its first version."""
-    for field in ("rental.begin_within", "rental.watch_duration"):
-        if wanted.HasField("rental") and not wanted.rental.HasField(field.removeprefix("rental.")):
-            raise refusals.offer_invalid(field, "a rental has both windows")
+    rental = wanted.rental if wanted.HasField("rental") else None
+    if rental is not None and not (rental.HasField("begin_within") and rental.HasField("watch_duration")):
+        raise refusals.offer_invalid("rental", "a rental has both windows")
     return Offer(
         offer_id=new_id("off"),
         organisation_id=organisation_id,
@@ -159,11 +159,7 @@ def _read(wanted: api.Offer, organisation_id: str, now: datetime, kind: OfferKin
             OfferPrice(tuple(one.territories), one.price.minor_units, one.price.currency, one.here_only)
             for one in wanted.prices
         ),
-        rental=(
-            Rental(wanted.rental.begin_within.ToTimedelta(), wanted.rental.watch_duration.ToTimedelta())
-            if wanted.HasField("rental")
-            else None
-        ),
+        rental=Rental(rental.begin_within.ToTimedelta(), rental.watch_duration.ToTimedelta()) if rental else None,
         max_plays=wanted.max_plays,
         territories=tuple(dict.fromkeys(wanted.territories)),
         start_time=moment(wanted, "start_time"),

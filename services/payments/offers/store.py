@@ -99,12 +99,8 @@ async def find(
 async def page(
     tx: Tx, organisation_id: str, part: Page, *, assets: Sequence[str] = (), retired: bool = False
 ) -> Sequence[Offer]:
-    """One page of an organisation's offers, newest first, and one more to tell whether there is another page.
-
-    Args:
-        assets: only offers of these; an empty id stands for the whole catalogue. None of them: all.
-        retired: whether those that are retired are among them.
-    """
+    """One page of an organisation's offers, newest first, and one more to tell whether there is another page. With `assets`, only
+    offers of these, where an empty id stands for the whole catalogue; those that are retired only when `retired` says so."""
     query = _JOINED.where(
         offers.c.organisation_id == organisation_id,
         versions.c.offer_id == offers.c.offer_id,

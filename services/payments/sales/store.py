@@ -34,9 +34,7 @@ sales: Final = sa.Table(
     sa.Column("charged_back", sa.BigInteger),
     sa.Column("reversed", sa.Boolean),
     sa.Column("entitlement_id", sa.Text),
-    sa.Column("granted", sa.LargeBinary),
     sa.Column("entitled", sa.Boolean),
-    sa.Column("entitle_time", sa.DateTime(timezone=True)),
     sa.Column("sell_time", sa.DateTime(timezone=True)),
     sa.Column("create_time", sa.DateTime(timezone=True)),
 )

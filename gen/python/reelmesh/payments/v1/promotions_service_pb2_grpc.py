@@ -83,7 +83,7 @@ class PromotionsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RedeemPromotion(self, request, context):
-        """Redeems a code for the caller. Five wrong codes cost nothing; the next ones cost time.
+        """Redeems a code for the caller. Five attempts that are refused cost nothing; the next ones cost time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class PromotionsServiceStub:
     ListPromotions: _grpc.UnaryUnaryMultiCallable[_promotions_service_pb2.ListPromotionsRequest, _promotions_service_pb2.ListPromotionsResponse]
     """Lists the organisation's promotions, newest first, with how often each was used."""
     RedeemPromotion: _grpc.UnaryUnaryMultiCallable[_promotions_service_pb2.RedeemPromotionRequest, _promotions_service_pb2.RedeemPromotionResponse]
-    """Redeems a code for the caller. Five wrong codes cost nothing; the next ones cost time."""
+    """Redeems a code for the caller. Five attempts that are refused cost nothing; the next ones cost time."""
 
 @_typing.type_check_only
 class PromotionsServiceAsyncStub(PromotionsServiceStub):
@@ -54,7 +54,7 @@ class PromotionsServiceAsyncStub(PromotionsServiceStub):
     ListPromotions: _aio.UnaryUnaryMultiCallable[_promotions_service_pb2.ListPromotionsRequest, _promotions_service_pb2.ListPromotionsResponse]  # type: ignore[assignment]
     """Lists the organisation's promotions, newest first, with how often each was used."""
     RedeemPromotion: _aio.UnaryUnaryMultiCallable[_promotions_service_pb2.RedeemPromotionRequest, _promotions_service_pb2.RedeemPromotionResponse]  # type: ignore[assignment]
-    """Redeems a code for the caller. Five wrong codes cost nothing; the next ones cost time."""
+    """Redeems a code for the caller. Five attempts that are refused cost nothing; the next ones cost time."""
 
 class PromotionsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps promotions. A promotion has a code; whoever redeems it gets an entitlement."""
@@ -89,6 +89,6 @@ class PromotionsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _promotions_service_pb2.RedeemPromotionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_promotions_service_pb2.RedeemPromotionResponse, _abc.Awaitable[_promotions_service_pb2.RedeemPromotionResponse]]:
-        """Redeems a code for the caller. Five wrong codes cost nothing; the next ones cost time."""
+        """Redeems a code for the caller. Five attempts that are refused cost nothing; the next ones cost time."""
 
 def add_PromotionsServiceServicer_to_server(servicer: PromotionsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -377,7 +377,7 @@ export const PromotionsService: GenService<{
     output: typeof ListPromotionsResponseSchema;
   },
   /**
-   * Redeems a code for the caller. Five wrong codes cost nothing; the next ones cost time.
+   * Redeems a code for the caller. Five attempts that are refused cost nothing; the next ones cost time.
    *
    * @generated from rpc reelmesh.payments.v1.PromotionsService.RedeemPromotion
    */
