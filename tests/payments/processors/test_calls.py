@@ -375,7 +375,7 @@ CHECK_OUT = Checkout(
     "https://video.example.com/no",
     "https://video.example.com/webhooks",
 )
-PAGES = {
+PAGES: dict[str, tuple[str, dict[str, Any], str]] = {
     "stripe": (
         "POST /v1/checkout/sessions",
         {"id": "cs_1", "object": "checkout.session", "url": "https://checkout.stripe.com/c/pay/cs_1"},

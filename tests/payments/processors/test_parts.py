@@ -164,7 +164,8 @@ def test_scales_there_and_back() -> None:
         assert scale.amount(units, amount.currency) == amount
     with pytest.raises(ValueError, match="fractions"):
         scale.written(Amount(501, "IDR"))
-    for units, code in ((501, "ISK"), (10**15, "IDR"), (1, "ZZZ"), (1.0, "USD"), (True, "USD")):
+    wrong: tuple[tuple[object, str], ...] = ((501, "ISK"), (10**15, "IDR"), (1, "ZZZ"), (1.0, "USD"), (True, "USD"))
+    for units, code in wrong:
         with pytest.raises(Refusal, match="MALFORMED"):
             scale.amount(units, code)
 

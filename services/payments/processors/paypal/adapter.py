@@ -7,6 +7,8 @@ told by `query`, not by the webhook of the sale.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -59,6 +61,8 @@ _RETRYABLE: Final = frozenset(
     "INSTRUMENT_DECLINED PAYER_ACTION_REQUIRED TRANSACTION_REFUSED TRANSACTION_LIMIT_EXCEEDED MAX_NUMBER_OF_PAYMENT_ATTEMPTS_EXCEEDED".split()
 )
 _SPARE: Final = timedelta(minutes=1)
+_PATIENCE: Final = 3.0
+"""Seconds that a delivery waits for its certificate, and what came with it; PayPal sends it again."""
 
 
 class PayPal:
@@ -206,7 +210,9 @@ class PayPal:
 
     async def prepare(self, delivery: Delivery) -> None:
         """Fetches the certificate that a delivery says it is signed with, if that is PayPal's to give."""
-        await self._certificates.prepare(delivery.headers.get("paypal-cert-url", ""))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._certificates.prepare(delivery.headers.get("paypal-cert-url", ""))
 
     def read(self, delivery: Delivery) -> Reading:
         """See `webhooks`. The certificate must have been prepared."""
