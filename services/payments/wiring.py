@@ -55,6 +55,10 @@ class PaymentsSettings(ProcessSettings):
         default="",
         description="Where the stand-in processor's API is, such as `http://127.0.0.1:8095`. Empty: there is none, as befits whoever takes real money.",
     )
+    payments_btcpay_servers: str = Field(
+        default="",
+        description="BTCPay servers that organisations may have accounts with, such as `https://btcpay.example.com`, comma-separated. Empty: none.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,11 @@ class Selling:
         process.in_background(self.asking.run(), "open checkouts")
 
 
+def servers_of(text: str) -> list[str]:
+    """URLs that are separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def selling(
     process: Process,
     settings: PaymentsSettings,
@@ -114,12 +123,13 @@ def selling(
         clock,
         seal=Seal(settings.secret(PAYMENTS_KEY_FILE), "payments"),
         means=Means(http, clock),
-        kinds=kinds(settings.payments_stand_in_url),
+        kinds=kinds(settings.payments_stand_in_url, servers_of(settings.payments_btcpay_servers)),
         public_url=settings.public_url,
     )
     calling = Calling(clock)
     queue = Queue(database, clock, [*handlers, CheckoutNotices(clock, recording), SaleNotices(recording)])
-    receiving = Receiving(database, clock, accounts, queue.wake)
+    asking = Asking(database, clock, accounts, calling, queue.wake)
+    receiving = Receiving(database, clock, accounts, queue.wake, asking)
     refunding = Refunding(database, clock, accounts, calling, recording)
     opening = Opening(database, clock, accounts, calling, public_url=settings.public_url)
     return Selling(
@@ -130,5 +140,5 @@ def selling(
         accounts_rpc=ProcessorAccountsRpc(database, accounts),
         webhooks_rpc=WebhooksRpc(database, clock, receiving, queue),
         refunding=refunding,
-        asking=Asking(database, clock, accounts, calling, queue.wake),
+        asking=asking,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -11,7 +12,7 @@ import structlog
 
 from services.kit import telemetry
 from services.kit.clock import Clock
-from services.kit.database import Database
+from services.kit.database import Database, Tx
 from services.kit.ids import new_id
 from services.payments.checkouts import store
 from services.payments.checkouts.domain import Checkout
@@ -42,6 +43,15 @@ class Asking:
         self._accounts = accounts
         self._calling = calling
         self._wake = wake
+        self._due = asyncio.Event()
+
+    async def approved(self, tx: Tx, account_id: str, page_reference: str) -> None:
+        """Has the checkout of a page asked about at once: its buyer has approved a payment that is taken by asking."""
+        await store.ask_at(tx, account_id, page_reference, self._clock.now())
+
+    def wake(self) -> None:
+        """Has it looked at once what is to be asked about."""
+        self._due.set()
 
     async def once(self) -> bool:
         """Asks about one checkout, if one is due. What is heard of it goes the way of what is told. Returns whether there was one."""
@@ -93,4 +103,6 @@ class Asking:
                     pass
             except Exception as error:
                 log.warning("asking is waiting", error=telemetry.masked(f"{type(error).__name__}: {error}")[:300])
-            await asyncio.sleep(_LOOK_EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), _LOOK_EVERY)
+            self._due.clear()

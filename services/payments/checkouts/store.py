@@ -100,6 +100,19 @@ async def claim_to_ask(tx: Tx, now: datetime) -> Checkout | None:
     return await _checkout(tx, query)
 
 
+async def ask_at(tx: Tx, account_id: str, page_reference: str, moment: datetime) -> None:
+    """Has the processor asked about a page at a moment, if what became of it is not known."""
+    await tx.execute(
+        sa.update(checkouts)
+        .where(
+            checkouts.c.ask_time.is_not(None),
+            checkouts.c.account_id == account_id,
+            checkouts.c.page_reference == page_reference,
+        )
+        .values(ask_time=moment)
+    )
+
+
 async def add_refund(tx: Tx, refund: Refund) -> None:
     """Keeps a new refund."""
     await tx.execute(sa.insert(refunds).values(**_refund_values(refund)))

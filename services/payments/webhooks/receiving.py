@@ -6,20 +6,21 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
 import structlog
 from prometheus_client import Counter
 
 from services.kit.clock import Clock
-from services.kit.database import Database
+from services.kit.database import Database, Tx
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.payments import refusals
 from services.payments.processors.accounts import Accounts, Working
 from services.payments.processors.amounts import MOST
 from services.payments.processors.contract import Acknowledgement, Delivery, Notice, NoticeKind, Reading
+from services.payments.processors.preparing import Completes, Prepares
 from services.payments.webhooks import store
 from services.payments.webhooks.redaction import card_like, without_cards
 from services.payments.webhooks.store import EventState, NewEvent
@@ -65,18 +66,39 @@ class Answer:
     reason: str = ""
 
 
+class Approvals(Protocol):
+    """Whoever takes what buyers have approved."""
+
+    async def approved(self, tx: Tx, account_id: str, page_reference: str) -> None:
+        """Has the page's checkout asked about at once."""
+        ...
+
+    def wake(self) -> None:
+        """Tells that something is to be asked about, now that it is kept."""
+        ...
+
+
 class Receiving:
     """Takes deliveries.
 
     Args:
         wake: called when there is something new to work on.
+        approvals: told of payments that are approved and not yet taken.
     """
 
-    def __init__(self, database: Database, clock: Clock, accounts: Accounts, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        accounts: Accounts,
+        wake: Callable[[], None],
+        approvals: Approvals | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._accounts = accounts
         self._wake = wake
+        self._approvals = approvals
 
     async def received(self, posted: Sequence[Posted]) -> list[Answer]:
         """Takes deliveries. Whatever is answered as taken is kept, whatever happens next.
@@ -84,11 +106,12 @@ class Receiving:
         Raises:
             Exception: the database is away. Nothing is kept then that matters, and each is to be sent again.
         """
-        answers, new = [], list[NewEvent]()
+        answers, new, approved = [], list[NewEvent](), list[tuple[str, str]]()
         for one in posted:
             try:
                 working, reading = await self._read(one)
                 new += _events(working, reading, one.delivery.receive_time)
+                approved += _approved(working, reading)
                 answers.append(Answer(working.processor.acknowledgement(one.delivery, reading)))
             except Refusal as refusal:
                 log.info("webhook refused", account=one.account_id[:40], reason=refusal.reason, why=refusal.message)
@@ -97,8 +120,12 @@ class Receiving:
         if new:
             async with self._database.transaction() as tx:
                 fresh = await store.add(tx, new)
+                for account_id, page_reference in approved if self._approvals else ():
+                    await self._approvals.approved(tx, account_id, page_reference)
             if fresh:
                 self._wake()
+            if approved and self._approvals:
+                self._approvals.wake()
         return answers
 
     async def _read(self, one: Posted) -> tuple[Working, Reading]:
@@ -109,6 +136,8 @@ class Receiving:
             raise refusals.webhook_not_authentic(one.processor, "comes from where this processor never sends from")
         if len(one.delivery.body) > working.kind.body_bytes:
             raise refusals.webhook_malformed(one.processor, f"the body is longer than {working.kind.body_bytes} bytes")
+        if isinstance(working.processor, Prepares):
+            await working.processor.prepare(one.delivery)
         reading = working.processor.read(one.delivery)
         return working, replace(reading, notices=tuple(_sound(one.processor, notice) for notice in reading.notices))
 
@@ -157,6 +186,15 @@ def _events(working: Working, reading: Reading, receive_time: datetime) -> list[
         )
         for number, notice in enumerate(reading.notices)
     ]
+
+
+def _approved(working: Working, reading: Reading) -> list[tuple[str, str]]:
+    """Account and page of every payment that its buyer has approved, and that is ours to take."""
+    processor = working.processor
+    if not isinstance(processor, Completes):
+        return []
+    references = [processor.to_complete(notice) for notice in reading.notices]
+    return [(working.account.account_id, reference) for reference in references if reference]
 
 
 def _refused(refusal: Refusal) -> Answer:

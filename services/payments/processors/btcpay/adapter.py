@@ -176,7 +176,9 @@ def kind(servers: Sequence[str]) -> ProcessorKind:
 
     def made(account: Account, means: Means) -> BTCPay:
         if account.settings["url"].rstrip("/") not in known:
-            raise ValueError("url is no server that the operator lets be asked; it is one of REELMESH_BTCPAY_SERVERS")
+            raise ValueError(
+                "url is no server that the operator lets be asked; it is one of REELMESH_PAYMENTS_BTCPAY_SERVERS"
+            )
         return BTCPay(means, account)
 
     return ProcessorKind(
