@@ -335,6 +335,7 @@ class Processor(Protocol):
 
         Raises:
             Unreachable: ask again.
+            Refusal: FAILED_PRECONDITION `PROCESSOR_REFUSED` when the processor has no answer to such a question, which is no failure of its.
         """
         ...
 

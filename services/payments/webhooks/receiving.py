@@ -120,11 +120,12 @@ class Receiving:
         if new:
             async with self._database.transaction() as tx:
                 fresh = await store.add(tx, new)
-                for account_id, page_reference in approved if self._approvals else ():
-                    await self._approvals.approved(tx, account_id, page_reference)
+                if self._approvals is not None:
+                    for account_id, page_reference in approved:
+                        await self._approvals.approved(tx, account_id, page_reference)
             if fresh:
                 self._wake()
-            if approved and self._approvals:
+            if approved and self._approvals is not None:
                 self._approvals.wake()
         return answers
 

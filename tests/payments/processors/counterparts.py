@@ -132,3 +132,14 @@ class House:
                 yield MAKERS[name](f"{self.url}/{number}", http)
             finally:
                 counterpart.over.set()
+
+
+def captured(status: str, **more: Any) -> dict[str, Any]:
+    capture = {
+        "id": "cap1",
+        "status": status,
+        "amount": {"value": "9.99", "currency_code": "USD"},
+        "create_time": "2026-11-28T12:00:00Z",
+        **more,
+    }
+    return {"id": "ord1", "status": "COMPLETED", "purchase_units": [{"payments": {"captures": [capture]}}]}

@@ -25,7 +25,7 @@ from services.payments.webhooks.receiving import Posted, Receiving
 from services.payments.webhooks.store import events
 from tests.payments.processors.accounts import CHECKOUT, NOW, SECRETS, SETTINGS, account, tls
 from tests.payments.processors.counterparts import Counterpart, House, says
-from tests.payments.processors.scribes import PayPalScribe
+from tests.payments.processors.paypal_scribe import PayPalScribe
 from tests.payments.scene import Books
 
 ORDER = "/v2/checkout/orders/ord1"
@@ -73,9 +73,7 @@ async def till(here: Books) -> AsyncIterator[Till]:
             await accounts.set(
                 tx,
                 "org_1",
-                Wanted(
-                    account("paypal").account_id, "paypal", SETTINGS["paypal"], SECRETS["paypal"], test_mode=True
-                ),
+                Wanted(account("paypal").account_id, "paypal", SETTINGS["paypal"], SECRETS["paypal"], test_mode=True),
             )
             await store.add(tx, _open())
         yield Till(here, scribe, paypal, receiving, asking)

@@ -14,7 +14,7 @@ from services.payments.processors.contract import Unreachable
 from services.payments.processors.paypal.adapter import PayPal
 from services.payments.processors.paypal.certificates import HOSTS, NAMES, Certificates, public_roots
 from tests.payments.processors.accounts import NOW, account, means, processor
-from tests.payments.processors.scribes import CERT_URL, PayPalScribe, authority
+from tests.payments.processors.paypal_scribe import CERT_URL, PayPalScribe, authority
 
 
 class Source:

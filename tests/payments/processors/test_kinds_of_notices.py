@@ -15,17 +15,10 @@ from services.payments.processors import segpay
 from services.payments.processors.ccbill.digests import approval_digest
 from services.payments.processors.contract import Amount, Notice, NoticeKind
 from tests.payments.processors.accounts import CHECKOUT, NOW, account, means, processor
-from tests.payments.processors.scribes import (
-    AdyenScribe,
-    BTCPayScribe,
-    CCBillScribe,
-    EpochScribe,
-    PayPalScribe,
-    SegpayScribe,
-    StripeScribe,
-    delivered,
-    dumped,
-)
+from tests.payments.processors.form_scribes import CCBillScribe, EpochScribe, SegpayScribe
+from tests.payments.processors.json_scribes import AdyenScribe, BTCPayScribe, StripeScribe
+from tests.payments.processors.paypal_scribe import PayPalScribe
+from tests.payments.processors.scribe import delivered, dumped
 
 K = NoticeKind
 

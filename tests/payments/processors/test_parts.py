@@ -165,9 +165,9 @@ def test_scales_there_and_back() -> None:
     with pytest.raises(ValueError, match="fractions"):
         scale.written(Amount(501, "IDR"))
     wrong: tuple[tuple[object, str], ...] = ((501, "ISK"), (10**15, "IDR"), (1, "ZZZ"), (1.0, "USD"), (True, "USD"))
-    for units, code in wrong:
+    for told, code in wrong:
         with pytest.raises(Refusal, match="MALFORMED"):
-            scale.amount(units, code)
+            scale.amount(told, code)
 
 
 def test_references_pages_and_pauses() -> None:

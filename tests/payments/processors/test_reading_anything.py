@@ -14,20 +14,11 @@ from hypothesis import strategies as st
 from services.kit.errors import Refusal
 from services.payments.processors.contract import Delivery, Reading
 from tests.payments.processors.accounts import NOW
-from tests.payments.processors.scribes import (
-    SCRIBES,
-    AdyenScribe,
-    BTCPayScribe,
-    CCBillScribe,
-    CoinbaseScribe,
-    EpochScribe,
-    PayPalScribe,
-    Scribe,
-    SegpayScribe,
-    StripeScribe,
-    delivered,
-    scribe_of,
-)
+from tests.payments.processors.form_scribes import CCBillScribe, EpochScribe, SegpayScribe
+from tests.payments.processors.json_scribes import AdyenScribe, BTCPayScribe, CoinbaseScribe, StripeScribe
+from tests.payments.processors.paypal_scribe import PayPalScribe
+from tests.payments.processors.scribe import Scribe, delivered
+from tests.payments.processors.scribes import SCRIBES, scribe_of
 
 LETTERS = st.sampled_from("aZ09 .,-:/+=&%\x00\x7f\u0661ü€😀")
 """Few enough to be quick, and odd enough."""

@@ -17,7 +17,8 @@ from services.payments.processors.contract import Delivery
 from services.payments.processors.epoch.digests import digest as epoch_digest
 from services.payments.processors.stripe import webhooks as stripe_webhooks
 from tests.payments.processors.accounts import NOW, SECRETS
-from tests.payments.processors.scribes import StripeScribe, delivered
+from tests.payments.processors.json_scribes import StripeScribe
+from tests.payments.processors.scribe import delivered
 
 VECTORS = Path(__file__).resolve().parents[4] / "shared/vectors/payments/signature_vectors.json"
 

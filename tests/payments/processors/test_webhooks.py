@@ -10,7 +10,8 @@ import pytest
 from services.kit.errors import Refusal
 from services.payments.processors.contract import Amount, Delivery, NoticeKind
 from tests.payments.processors.accounts import CHECKOUT, NOW
-from tests.payments.processors.scribes import PERSONAL, SCRIBES, Scribe, scribe_of
+from tests.payments.processors.scribe import PERSONAL, Scribe
+from tests.payments.processors.scribes import SCRIBES, scribe_of
 
 
 @pytest.fixture(params=SCRIBES, ids=lambda made: made.name)
