@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from services.kit.errors import Refusal
+from services.kit.telemetry import hush
 from services.payments.processors.contract import (
     Amount,
     Approved,
@@ -23,7 +25,7 @@ from services.payments.processors.contract import (
     Unknown,
     Unreachable,
 )
-from tests.payments.processors.accounts import CHECKOUT, processor, unused
+from tests.payments.processors.accounts import CHECKOUT, SECRETS, processor, unused
 from tests.payments.processors.counterparts import MAKERS, Asked, Counterpart, House, captured, says
 
 USD = Amount(999, "USD")
@@ -190,6 +192,22 @@ async def test_no_answer_is_taken_for_another(house: House, case: Case) -> None:
         ):
             counterpart.everything = answer
             assert not isinstance(await case.act(processor), Approved)
+
+
+async def test_no_log_has_a_secret_in_it(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG, of every call, whatever becomes of it; Segpay and Epoch take their keys in the URL."""
+    hush()
+    with caplog.at_level(logging.DEBUG):
+        for case in CASES.values():
+            for answer in (case.done, case.refused, says("sorry", 500)):
+                async with house.calling(case.processor, Counterpart(everything=answer)) as processor:
+                    await case.act(processor)
+    # Of ours and our libraries': the counterpart's own server writes down what it is asked.
+    said = [record.getMessage() for record in caplog.records if not record.name.startswith("uvicorn")]
+    assert said
+    for secrets in SECRETS.values():
+        for name, secret in secrets.items():
+            assert not [line for line in said if secret in line], name
 
 
 @pytest.mark.parametrize("name", MAKERS)
