@@ -48,13 +48,13 @@ class Unfit(Exception):
 
 
 class WebhooksGateway:
-    """Serves processors."""
+    """Serves processors, as an ASGI application."""
 
     def __init__(self, grouping: Grouping) -> None:
         self._grouping = grouping
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request (ASGI)."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
         started = time.monotonic()
         answer = await self._answer(scope, receive)
         headers = [(b"content-type", answer.content_type.encode("latin-1", "replace")), (b"cache-control", b"no-store")]

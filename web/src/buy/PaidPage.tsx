@@ -9,14 +9,17 @@ import { safeNext } from "../session/next";
 import { RefusalPanel } from "../ui/RefusalPanel";
 
 const ASK_AGAIN_MS = 700;
+/** How long a payment that was declined before may take to be told of as paid: until then nobody is told that it was not. */
+const SETTLED_MS = 5_000;
 /** How long the processor's word is waited for before people are told that it takes longer. */
 const LONG_MS = 30_000;
+const UNDECIDED = new Set([CheckoutState.OPEN, CheckoutState.DECLINED]);
 
 /** Where people come back to from paying. They go on as soon as the processor has said that it is paid. */
 export function PaidPage({ checkoutId }: { checkoutId: string }): ReactElement {
   const [checkout, setCheckout] = useState<Checkout>();
   const [refused, setRefused] = useState<Refusal | null>(null);
-  const [long, setLong] = useState(false);
+  const [waitedMs, setWaitedMs] = useState(0);
   useEffect(() => {
     let timer = 0;
     let here = true;
@@ -27,8 +30,9 @@ export function PaidPage({ checkoutId }: { checkoutId: string }): ReactElement {
         if (!here) return;
         setCheckout(found);
         if (found?.state === CheckoutState.PAID) navigate(safeNext(found.returnPath), { replace: true });
-        else if (found?.state === CheckoutState.OPEN) timer = window.setTimeout(() => void ask(), ASK_AGAIN_MS);
-        setLong(Date.now() - since > LONG_MS);
+        else if (found !== undefined && UNDECIDED.has(found.state))
+          timer = window.setTimeout(() => void ask(), ASK_AGAIN_MS);
+        setWaitedMs(Date.now() - since);
       } catch (error) {
         if (!here) return;
         const found = refusalOfCall(error);
@@ -42,10 +46,16 @@ export function PaidPage({ checkoutId }: { checkoutId: string }): ReactElement {
       window.clearTimeout(timer);
     };
   }, [checkoutId]);
+  const early = checkout?.state === CheckoutState.DECLINED && waitedMs < SETTLED_MS;
+  const state = early ? CheckoutState.OPEN : checkout?.state;
   return (
     <div className="narrow" data-testid="paid">
-      <PageHead title={titleOf(checkout?.state)} />
-      {refused === null ? <p role="status">{wordsFor(checkout?.state, long)}</p> : <RefusalPanel refusal={refused} />}
+      <PageHead title={titleOf(state)} />
+      {refused === null ? (
+        <p role="status">{wordsFor(state, waitedMs > LONG_MS)}</p>
+      ) : (
+        <RefusalPanel refusal={refused} />
+      )}
       {checkout === undefined ? null : (
         <p>
           <Link href={safeNext(checkout.returnPath)}>Back to where you came from</Link>
