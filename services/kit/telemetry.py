@@ -127,7 +127,7 @@ def set_up_logging(service: str, level: str) -> None:
 
 def hush() -> None:
     """Has those libraries say nothing below a warning that write whole URLs and bodies down: some services take their keys in a URL."""
-    for name in ("httpx", "stripe"):
+    for name in ("httpx", "httpcore", "stripe"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -204,7 +204,6 @@ async def test_no_log_has_a_secret_in_it(house: House, caplog: pytest.LogCapture
                     await case.act(processor)
     # Of ours and our libraries': the counterpart's own server writes down what it is asked.
     said = [record.getMessage() for record in caplog.records if not record.name.startswith("uvicorn")]
-    assert said
     for secrets in SECRETS.values():
         for name, secret in secrets.items():
             assert not [line for line in said if secret in line], name
