@@ -27,6 +27,7 @@ from services.payments.processors.contract import (
 )
 from tests.payments.processors.accounts import CHECKOUT, SECRETS, processor, unused
 from tests.payments.processors.counterparts import MAKERS, Asked, Counterpart, House, captured, says
+from tests.payments.processors.form_scribes import CCBillScribe, SegpayScribe
 
 USD = Amount(999, "USD")
 
@@ -108,7 +109,7 @@ CASES = {
         Response(), "CCBill's answer to cancelSubscription is -3",
     ),
     "segpay refund": Case(
-        "segpay", refund("7001"), "GET /adm.asmx/RefundTransaction", says('<string xmlns="x">Successful</string>'), "7001:refund",
+        "segpay", refund("7001"), "GET /adm.asmx/RefundTransaction", says('<string xmlns="x">Successful</string>'), "7001:refund:999",
         says("<string>Invalid Merchant</string>"), "Invalid Merchant",
     ),
     "segpay cancel": Case(
@@ -192,6 +193,15 @@ async def test_no_answer_is_taken_for_another(house: House, case: Case) -> None:
         ):
             counterpart.everything = answer
             assert not isinstance(await case.act(processor), Approved)
+
+
+@pytest.mark.parametrize(
+    ("scribe", "case"), [(SegpayScribe(), "segpay refund"), (CCBillScribe(), "ccbill refund")], ids=["segpay", "ccbill"]
+)
+def test_a_refund_is_known_by_one_name(scribe: SegpayScribe | CCBillScribe, case: str) -> None:
+    """Where the answer does not say what the notice of it will: it must not be booked twice."""
+    (notice,) = scribe.processor.read(scribe.refund()).notices
+    assert notice.transaction_reference == CASES[case].reference.replace("1000:", "1000000000:")
 
 
 async def test_no_log_has_a_secret_in_it(house: House, caplog: pytest.LogCaptureFixture) -> None:

@@ -38,7 +38,7 @@ from services.payments.processors.contract import (
 )
 from services.payments.processors.outgoing import Caller, object_of
 from services.payments.processors.redaction import words
-from services.payments.processors.segpay.postbacks import CHECKOUT_FIELD, NAME, Postbacks
+from services.payments.processors.segpay.postbacks import CHECKOUT_FIELD, NAME, Postbacks, refund_reference
 
 _XML: Final = re.compile(r"<string[^>]*>([^<]*)</string>")
 _PRICE_ID: Final = re.compile(r"[A-Za-z0-9+/=_-]{8,200}", re.ASCII)
@@ -105,7 +105,8 @@ class Segpay:
         if not refund.whole:
             return Declined("Segpay gives back a part only in its own portal", retryable=False)
         reason = {"TransID": refund.transaction_reference, "RefundReason": refund.idempotency_key}
-        return await self._asked("RefundTransaction", f"{refund.transaction_reference}:refund", reason)
+        reference = refund_reference(refund.transaction_reference, refund.amount)
+        return await self._asked("RefundTransaction", reference, reason)
 
     async def cancel(self, subscription_reference: str, key: str) -> Outcome:
         """Ends renewals; access lasts as long as what is paid."""

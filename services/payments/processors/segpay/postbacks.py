@@ -58,17 +58,26 @@ class Postbacks:
         original = node.text("relatedtranid")
         # Postbacks about members have no transaction; told twice, they say the same.
         known_by = transaction or hashlib.sha256(repr(sorted(node.fields.items())).encode()).hexdigest()
+        amount = _amount(node, kind)
+        reference = f"{transaction}:{kind.name.lower()}" if transaction == original else transaction
+        if kind is NoticeKind.REFUND and original and amount is not None:
+            reference = refund_reference(original, amount)
         notice = Notice(
             dedupe_key=f"{kind.name.lower()}:{known_by}"[:200],
             kind=kind,
             occur_time=min(moment or delivery.receive_time, delivery.receive_time),
-            transaction_reference=f"{transaction}:{kind.name.lower()}" if transaction == original else transaction,
+            transaction_reference=reference,
             original_reference=original if kind in _UNDOING else "",
             subscription_reference=node.text("purchaseid"),
             checkout_id=node.text(CHECKOUT_FIELD),
-            amount=_amount(node, kind),
+            amount=amount,
         )
         return Reading((notice,), kept(node.fields, _KEPT))
+
+
+def refund_reference(original: str, amount: Amount) -> str:
+    """What a refund is known by: Segpay's answer to one does not say what the postback of it will call it."""
+    return f"{original}:refund:{amount.minor_units}"
 
 
 def _small(node: payloads.Node) -> payloads.Node:
