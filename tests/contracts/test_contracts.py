@@ -26,6 +26,8 @@ PREFIXES = {
     "kek_id": "kek",
     "keyed_content_id": "kct",
     "licence_id": "lic",
+    "offer_id": "off",
+    "promotion_id": "prm",
     "organisation_id": "org",
     "message_id": "msg",
     "new_package_id": "pkg",
@@ -52,6 +54,7 @@ PREFIXES = {
 PREFIXES_OF = {"identity": {"session_id": "ses"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; those of roles, of which some are words; and many at once.
 OTHER_IDS = {
+    "buyer_id",
     "client_id",
     "content_id",
     "correlation_id",

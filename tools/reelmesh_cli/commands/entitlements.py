@@ -106,6 +106,7 @@ def grant(
 
 @app.command("list")
 def list_entitlements(
+    *,
     viewer: Annotated[str, typer.Option("--viewer", help="Only those of this viewer.")] = "",
     asset: Annotated[str, typer.Option("--asset", help="Only those for this asset alone.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the newest.")] = 200,

@@ -154,7 +154,7 @@ def _read(output: Output, text: str) -> OfferPrice:
     if found is None:
         output.fail(f"{text!r} is no price: write it like 4.99EUR, or 3.99USD@US,CA.", EXIT_USAGE)
     try:
-        units = Decimal(found["amount"]).scaleb(currency(found["currency"]).decimals)
+        units = Decimal(found["amount"]).scaleb(currency(found["currency"]).exponent)
     except Refusal as refusal:
         output.fail(refusal.message, EXIT_USAGE)
     if units != int(units):
@@ -185,4 +185,4 @@ def _price(price: OfferPrice) -> str:
 def _money(money: Money) -> str:
     from services.payments.ledger.currencies import currency
 
-    return f"{Decimal(money.minor_units).scaleb(-currency(money.currency).decimals)} {money.currency}"
+    return f"{Decimal(money.minor_units).scaleb(-currency(money.currency).exponent)} {money.currency}"
