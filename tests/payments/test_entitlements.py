@@ -15,7 +15,6 @@ from reelmesh.policy.v1 import decisions_service_pb2 as policy
 from services.kit.clock import timestamp
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from services.payments.entitlements.domain import State
 from tests.payments.scene import T0, Books, books, money, once, rental
 from tests.payments.scene import refused as refusing
 from tests.policy.scene import Scene, a_scene, eventually, refused
@@ -95,7 +94,7 @@ async def test_what_an_operator_gives_plays_until_it_is_taken_back(mesh: Process
         assert (shown.plays, shown.plays_left, shown.begin_time) == (1, 1, timestamp(begun))
         assert shown.window_end_time == timestamp(begun + 2 * HOUR)
         ended = await taken(till, made.entitlement_id, "by mistake")
-        assert (ended.state, ended.revoke_comment) == (State.REVOKED, "by mistake")
+        assert (ended.state, ended.revoke_comment) == (api.ENTITLEMENT_STATE_REVOKED, "by mistake")
         await eventually(scene.edge, playback.dash_url, "SESSION_REVOKED")
         assert (await refused(scene.play(film.asset_id, viewer_id="ada"))).reason == "ENTITLEMENT_REQUIRED"
 
@@ -135,7 +134,7 @@ async def test_what_somebody_revoked_stays_revoked_whatever_becomes_of_the_money
     await taken(here, sale.entitlement_id)
     lost = await here.charge_back(sale)
     assert (await here.win(sale, lost.entry_id)).sale.entitled, "the money stands"
-    assert (await found(here, sale.entitlement_id)).state == State.REVOKED
+    assert (await found(here, sale.entitlement_id)).state == api.ENTITLEMENT_STATE_REVOKED
     assert (await taken(here, sale.entitlement_id, "again")).revoke_comment == "", "the first time counts"
     await here.bus.hears(events_pb2.EntitlementRevoked)
     assert len(here.bus.heard(events_pb2.EntitlementGranted)) == 1
@@ -166,7 +165,8 @@ async def test_entitlements_are_found_by_viewer_and_by_asset_and_say_where_they_
     here.clock.advance(HOUR)
 
     async def listed(**filters: str) -> list[tuple[str, int]]:
-        seen, token = [], ""
+        seen: list[tuple[str, int]] = []
+        token = ""
         while True:
             request = api.ListEntitlementsRequest(page_size=1, page_token=token, **filters)
             answer = await here.entitlements.ListEntitlements(request)
@@ -175,9 +175,12 @@ async def test_entitlements_are_found_by_viewer_and_by_asset_and_say_where_they_
             if not token:
                 return seen
 
-    assert later.state == State.PENDING
-    assert await listed(viewer_id="ada") == [(over.entitlement_id, State.ENDED), (later.entitlement_id, State.ACTIVE)]
+    assert later.state == api.ENTITLEMENT_STATE_PENDING
+    assert await listed(viewer_id="ada") == [
+        (over.entitlement_id, api.ENTITLEMENT_STATE_ENDED),
+        (later.entitlement_id, api.ENTITLEMENT_STATE_ACTIVE),
+    ]
     assert await listed(asset_id=asset_id) == [
-        (other.entitlement_id, State.ACTIVE),
-        (later.entitlement_id, State.ACTIVE),
+        (other.entitlement_id, api.ENTITLEMENT_STATE_ACTIVE),
+        (later.entitlement_id, api.ENTITLEMENT_STATE_ACTIVE),
     ]

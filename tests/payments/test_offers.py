@@ -209,7 +209,13 @@ async def test_another_organisation_knows_nothing_of_an_offer(here: Books) -> No
 
 
 async def test_what_the_contract_cannot_say_is_refused_all_the_same(here: Books) -> None:
-    for change in ({"kind": 0}, {"title": " "}, {"prices": []}, {"prices": [api.OfferPrice(price=money(-1))]}):
+    changes: list[dict[str, Any]] = [
+        {"kind": 0},
+        {"title": " "},
+        {"prices": []},
+        {"prices": [api.OfferPrice(price=money(-1))]},
+    ]
+    for change in changes:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await made(here, **change)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -17,7 +17,6 @@ from services.kit.clock import timestamp
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from services.payments.entitlements.domain import State
 from services.payments.promotions.domain import new_code
 from services.payments.promotions.redeeming import redeem
 from tests.identity.organisation import Home, Shown
@@ -117,7 +116,7 @@ async def test_people_redeem_claim_and_see_what_is_theirs(here: Books, home: Hom
     assert (got.max_plays, got.plays_left, got.state, got.kind) == (
         3,
         3,
-        State.ACTIVE,
+        entitlements.ENTITLEMENT_STATE_ACTIVE,
         events_pb2.ENTITLEMENT_KIND_PROMOTION,
     )
     assert got.end_time == timestamp(here.clock.now() + 7 * DAY)
