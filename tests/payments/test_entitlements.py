@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.payments.v1 import entitlements_service_pb2 as api
 from reelmesh.payments.v1 import events_pb2, payments_pb2
@@ -184,3 +189,32 @@ async def test_entitlements_are_found_by_viewer_and_by_asset_and_say_where_they_
         (other.entitlement_id, api.ENTITLEMENT_STATE_ACTIVE),
         (later.entitlement_id, api.ENTITLEMENT_STATE_ACTIVE),
     ]
+
+
+MIGRATION = Path(__file__).resolve().parents[2] / "services/payments/migrations/0003_offers.py"
+
+
+async def test_what_sales_granted_before_entitlements_stood_by_themselves_is_kept(here: Books) -> None:
+    """As the migration copies it: with its sale, whether its money stands, and when it was announced last."""
+    end = timestamp(T0 + HOUR)
+    sale = await here.sell(1000, viewer_id="ada", grant=rental(end_time=end, territories=["DE"]))
+    before = await found(here, sale.entitlement_id)
+    as_it_was = {
+        "granted": rental(end_time=end, territories=["DE"]).SerializeToString(),
+        "entitle_time": T0 + HOUR,
+        "sale_id": sale.sale_id,
+    }
+
+    def copied(connection: sa.Connection) -> None:
+        with Operations.context(MigrationContext.configure(connection)):
+            runpy.run_path(str(MIGRATION))["copy_from_sales"]()
+
+    async with here.database.transaction() as tx:
+        await tx.execute(sa.text("DELETE FROM entitlements"))
+        query = "UPDATE sales SET granted = :granted, entitle_time = :entitle_time WHERE sale_id = :sale_id"
+        await tx.execute(sa.text(query), as_it_was)
+        await tx.run_sync(copied)
+    assert await found(here, sale.entitlement_id) == before
+    assert not (await here.refund(sale)).sale.entitled
+    revoked = await here.bus.hears(events_pb2.EntitlementRevoked)
+    assert revoked.change_time.ToDatetime(tzinfo=T0.tzinfo) > T0 + HOUR, "later than what was announced last"
