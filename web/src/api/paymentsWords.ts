@@ -58,7 +58,10 @@ export const payments: Readonly<Record<Exclude<keyof typeof PaymentsReason, "UNS
     title: "Nobody could watch what is granted",
     advice: "Say who may watch, and let it end after it begins.",
   },
-  OFFER_NOT_FOUND: { title: "There is no such offer", advice: "Check the link, or choose one from the list of offers." },
+  OFFER_NOT_FOUND: {
+    title: "There is no such offer",
+    advice: "Check the link, or choose one from the list of offers.",
+  },
   OFFER_INVALID: {
     title: "Nobody could buy this offer",
     advice: "Give every territory one price, a rental both of its windows, and let the offer end after it begins.",
