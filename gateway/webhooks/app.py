@@ -100,7 +100,7 @@ def _delivery(scope: Scope) -> api.WebhookDelivery:
         raise Unfit(431, "REQUEST_INVALID", f"a webhook has up to {_MOST_HEADERS} header fields")
     return api.WebhookDelivery(
         processor=found[1],
-        account_id=found[2],
+        processor_account_id=found[2],
         headers=headers,
         query=query.decode("latin-1"),
         # Only the last address is the edge's own word; those before came with the request.
