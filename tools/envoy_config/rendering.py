@@ -311,7 +311,12 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
     secured = mutual_tls(settings, "policy", "http/1.1")
     clusters["policy.authorizer"] = _cluster("policy.authorizer", settings.authorizer, tcp_health, http1, secured)
-    for name, address in (("tus", settings.tus), ("oauth", settings.oauth), ("speke", settings.speke)):
+    for name, address in (
+        ("tus", settings.tus),
+        ("oauth", settings.oauth),
+        ("speke", settings.speke),
+        ("webhooks", settings.webhooks),
+    ):
         secured = mutual_tls(settings, name, "http/1.1")
         clusters[f"gateway-{name}"] = _cluster(f"gateway-{name}", address, tcp_health, http1, secured)
     return clusters

@@ -34,9 +34,7 @@ sales: Final = sa.Table(
     sa.Column("charged_back", sa.BigInteger),
     sa.Column("reversed", sa.Boolean),
     sa.Column("entitlement_id", sa.Text),
-    sa.Column("granted", sa.LargeBinary),
     sa.Column("entitled", sa.Boolean),
-    sa.Column("entitle_time", sa.DateTime(timezone=True)),
     sa.Column("sell_time", sa.DateTime(timezone=True)),
     sa.Column("create_time", sa.DateTime(timezone=True)),
 )
@@ -82,6 +80,14 @@ async def of_entry(tx: Tx, entry_id: str, *, for_update: bool = False) -> Sale |
     """The sale that was made by an entry; None when there is none."""
     query = sa.select(sales).where(sales.c.entry_id == entry_id)
     return await _one(tx, query.with_for_update() if for_update else query)
+
+
+async def of_reference(tx: Tx, organisation_id: str, processor: str, reference: str) -> Sale | None:
+    """The sale that a processor knows by a reference; None when there is none."""
+    query = sa.select(sales).where(
+        sales.c.organisation_id == organisation_id, sales.c.processor == processor, sales.c.reference == reference
+    )
+    return await _one(tx, query)
 
 
 async def page(tx: Tx, organisation_id: str, wanted: Wanted, part: Page) -> Sequence[Sale]:

@@ -113,6 +113,7 @@ class Found:
             viewer=self._viewer(subject, now),
             device=self._device(subject),
             place=place,
+            counted_on=session.entitlement_id if session else "",
         )
 
     def _viewer(self, subject: Subject, now: datetime) -> Viewer:

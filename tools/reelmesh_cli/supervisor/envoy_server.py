@@ -71,6 +71,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
             "tus",
             "oauth",
             "speke",
+            "webhooks",
         )
     }
     return EdgeSettings(
@@ -87,6 +88,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         tus=at["tus"],
         oauth=at["oauth"],
         speke=at["speke"],
+        webhooks=at["webhooks"],
         objects=layout.objects,
         tls=certificate_folder(layout.secrets, SERVICE_NAME),
         trust_domain=trust_domain(layout.secrets),

@@ -7,15 +7,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/payments/v1/events.proto.
  */
 export const file_reelmesh_payments_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiFyZWVsbWVzaC9wYXltZW50cy92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLnBheW1lbnRzLnYxIsMCChJFbnRpdGxlbWVudEdyYW50ZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIQCghhc3NldF9pZBgEIAEoCRIzCgRraW5kGAUgASgOMiUucmVlbG1lc2gucGF5bWVudHMudjEuRW50aXRsZW1lbnRLaW5kEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt0ZXJyaXRvcmllcxgIIAMoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiQEKEkVudGl0bGVtZW50UmV2b2tlZBIWCg5lbnRpdGxlbWVudF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdmlld2VyX2lkGAMgASgJEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLMAQoMU2FsZVJlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXByb2Nlc3NvchgEIAEoCRIRCgl2aWV3ZXJfaWQYBSABKAkSGQoRZ3Jvc3NfbWlub3JfdW5pdHMYBiABKAMSEAoIY3VycmVuY3kYByABKAkSLQoJc2VsbF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoOUmVmdW5kUmVjb3JkZWQSDwoHc2FsZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSEwoLbWlub3JfdW5pdHMYBCABKAMSHQoVcmVtYWluaW5nX21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLzAQoSQ2hhcmdlYmFja1JlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXZpZXdlcl9pZBgEIAEoCRITCgttaW5vcl91bml0cxgFIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBiABKAMSFwoPZmVlX21pbm9yX3VuaXRzGAcgASgDEhAKCGN1cnJlbmN5GAggASgJEi8KC3JlY29yZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoSQ2hhcmdlYmFja1JldmVyc2VkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhkKEXJldmVyc2VzX2VudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKXAQoNRW50cnlSZXZlcnNlZBIPCgdzYWxlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRIZChFyZXZlcnNlc19lbnRyeV9pZBgEIAEoCRIvCgtyZWNvcmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicgoTU3BsaXRSdWxlc0FjdGl2YXRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIxCg1hY3RpdmF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCroAQoPRW50aXRsZW1lbnRLaW5kEiAKHEVOVElUTEVNRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIhCh1FTlRJVExFTUVOVF9LSU5EX1NVQlNDUklQVElPThABEh0KGUVOVElUTEVNRU5UX0tJTkRfUFVSQ0hBU0UQAhIbChdFTlRJVExFTUVOVF9LSU5EX1JFTlRBTBADEhkKFUVOVElUTEVNRU5UX0tJTkRfRlJFRRAEEhkKFUVOVElUTEVNRU5UX0tJTkRfR0lGVBAFEh4KGkVOVElUTEVNRU5UX0tJTkRfUFJPTU9USU9OEAZiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiFyZWVsbWVzaC9wYXltZW50cy92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLnBheW1lbnRzLnYxIs4DChJFbnRpdGxlbWVudEdyYW50ZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIQCghhc3NldF9pZBgEIAEoCRIzCgRraW5kGAUgASgOMiUucmVlbG1lc2gucGF5bWVudHMudjEuRW50aXRsZW1lbnRLaW5kEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt0ZXJyaXRvcmllcxgIIAMoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJbWF4X3BsYXlzGAogASgFEjEKDWJlZ2luX2J5X3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDndhdGNoX2R1cmF0aW9uGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGJ1eWVyX2lkGA0gASgJItABChJFbnRpdGxlbWVudFJldm9rZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXNzZXRfaWQYBSABKAkSMwoEa2luZBgGIAEoDjIlLnJlZWxtZXNoLnBheW1lbnRzLnYxLkVudGl0bGVtZW50S2luZCLMAQoMU2FsZVJlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXByb2Nlc3NvchgEIAEoCRIRCgl2aWV3ZXJfaWQYBSABKAkSGQoRZ3Jvc3NfbWlub3JfdW5pdHMYBiABKAMSEAoIY3VycmVuY3kYByABKAkSLQoJc2VsbF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoOUmVmdW5kUmVjb3JkZWQSDwoHc2FsZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSEwoLbWlub3JfdW5pdHMYBCABKAMSHQoVcmVtYWluaW5nX21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLzAQoSQ2hhcmdlYmFja1JlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXZpZXdlcl9pZBgEIAEoCRITCgttaW5vcl91bml0cxgFIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBiABKAMSFwoPZmVlX21pbm9yX3VuaXRzGAcgASgDEhAKCGN1cnJlbmN5GAggASgJEi8KC3JlY29yZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoSQ2hhcmdlYmFja1JldmVyc2VkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhkKEXJldmVyc2VzX2VudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKXAQoNRW50cnlSZXZlcnNlZBIPCgdzYWxlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRIZChFyZXZlcnNlc19lbnRyeV9pZBgEIAEoCRIvCgtyZWNvcmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicgoTU3BsaXRSdWxlc0FjdGl2YXRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIxCg1hY3RpdmF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCroAQoPRW50aXRsZW1lbnRLaW5kEiAKHEVOVElUTEVNRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIhCh1FTlRJVExFTUVOVF9LSU5EX1NVQlNDUklQVElPThABEh0KGUVOVElUTEVNRU5UX0tJTkRfUFVSQ0hBU0UQAhIbChdFTlRJVExFTUVOVF9LSU5EX1JFTlRBTBADEhkKFUVOVElUTEVNRU5UX0tJTkRfRlJFRRAEEhkKFUVOVElUTEVNRU5UX0tJTkRfR0lGVBAFEh4KGkVOVElUTEVNRU5UX0tJTkRfUFJPTU9USU9OEAZiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A viewer may watch something. Announced again with the same id when it changes: the later `change_time` counts.
@@ -86,6 +86,34 @@ export type EntitlementGranted = Message<"reelmesh.payments.v1.EntitlementGrante
    * @generated from field: google.protobuf.Timestamp change_time = 9;
    */
   changeTime?: Timestamp | undefined;
+
+  /**
+   * How many plays it lets, each of a playback of its own. 0: any number.
+   *
+   * @generated from field: int32 max_plays = 10;
+   */
+  maxPlays: number;
+
+  /**
+   * Until when the first play must begin. Absent: whenever.
+   *
+   * @generated from field: google.protobuf.Timestamp begin_by_time = 11;
+   */
+  beginByTime?: Timestamp | undefined;
+
+  /**
+   * How long it plays once the first play has begun. Absent: as long as it lasts.
+   *
+   * @generated from field: google.protobuf.Duration watch_duration = 12;
+   */
+  watchDuration?: Duration | undefined;
+
+  /**
+   * Who paid for it. Empty when nobody did, or when it was the viewer.
+   *
+   * @generated from field: string buyer_id = 13;
+   */
+  buyerId: string;
 };
 
 /**
@@ -129,6 +157,20 @@ export type EntitlementRevoked = Message<"reelmesh.payments.v1.EntitlementRevoke
    * @generated from field: google.protobuf.Timestamp change_time = 4;
    */
   changeTime?: Timestamp | undefined;
+
+  /**
+   * The one asset that it was for. Empty: every asset of the organisation.
+   *
+   * @generated from field: string asset_id = 5;
+   */
+  assetId: string;
+
+  /**
+   * What it was.
+   *
+   * @generated from field: reelmesh.payments.v1.EntitlementKind kind = 6;
+   */
+  kind: EntitlementKind;
 };
 
 /**
