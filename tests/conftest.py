@@ -24,11 +24,18 @@ def session_stores() -> Iterator[ProcessSettings]:
         yield settings
 
 
+@pytest.fixture(scope="session")
+async def emptied(session_stores: ProcessSettings) -> AsyncIterator[stores.Emptying]:
+    """Empties the session's stores when it is called."""
+    async with stores.emptying(session_stores) as emptying:
+        yield emptying
+
+
 @pytest.fixture
-async def mesh(session_stores: ProcessSettings) -> AsyncIterator[ProcessSettings]:
+async def mesh(session_stores: ProcessSettings, emptied: stores.Emptying) -> AsyncIterator[ProcessSettings]:
     """Settings that lead to empty stores."""
     yield session_stores
-    await stores.emptied(session_stores)
+    await emptied()
 
 
 @pytest.fixture
