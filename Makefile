@@ -11,8 +11,8 @@ BIN := .venv/bin
 PY := $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 PYTEST_ARGS ?=
-# Tests that start whole meshes and browsers run one after the other: they have the machine to themselves, as an install has.
-WHOLE_MESH := tests/cli tests/journeys tests/faults
+# Two for each core of a small machine: tests often wait for something. Who runs what and when is in tests/support/together.py.
+TESTS_AT_ONCE ?= 4
 ONLY ?=
 
 .PHONY: help setup run test check breaking gen bench soak fuzz lock clean
@@ -27,10 +27,12 @@ setup:  ## Installs everything into .venv and web/node_modules, and builds the w
 run: setup  ## Starts everything; Ctrl-C stops it.
 	@$(BIN)/reelmesh up
 
+# Each process would compile all modules anew.
+test fuzz soak: export PYTHONDONTWRITEBYTECODE :=
+
 test: setup  ## Runs every test.
 	@$(PYTHON) tools/setup --for-tests
-	$(PY) -m pytest --numprocesses 3 --dist loadfile $(foreach one,$(WHOLE_MESH),--ignore $(one)) $(PYTEST_ARGS)
-	$(PY) -m pytest $(WHOLE_MESH) $(PYTEST_ARGS)
+	$(PY) -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: setup breaking  ## Everything that can be found without running it.
 	$(BIN)/ruff format --check .

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
@@ -11,9 +13,30 @@ from hypothesis import settings
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import s3, stores
+from tests.support import s3, stores, together
 
 settings.register_profile("long", max_examples=2000)  # see tests/support/examples.py
+_GARBAGE: Final = 10_000
+"""As in services; see services/kit/process.py."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first."""
+    items.sort(key=lambda item: together.turn(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """All modules and tests are there and stay: nobody need look through them again and again for what is not used any more."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> together.Together:
+    """Several processes share the tests out by what they set up."""
+    return together.Together(config, log)
 
 
 @pytest.fixture(scope="session")

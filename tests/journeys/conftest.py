@@ -12,14 +12,14 @@ from tests.support.counted_films import film
 from tests.support.mesh import Mesh, running_mesh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole_mesh() -> Iterator[Mesh]:
     """The mesh as `reelmesh up` starts it."""
     with running_mesh() as mesh:
         yield mesh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium. A page on a busy machine may take longer than Playwright's five seconds."""
     expect.set_options(timeout=20_000)
@@ -27,7 +27,7 @@ async def browser() -> AsyncIterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def asset_id(whole_mesh: Mesh) -> str:
     """A film that is ready to be played, brought in by the client library over gRPC."""
     async with whole_mesh.client() as client:
