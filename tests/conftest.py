@@ -14,8 +14,9 @@ from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.support import s3, stores, together
+from tests.support.examples import LONG
 
-settings.register_profile("long", max_examples=2000)  # see tests/support/examples.py
+settings.register_profile(LONG, max_examples=2000)
 _GARBAGE: Final = 10_000
 """As in services; see services/kit/process.py."""
 

@@ -161,7 +161,7 @@ async def outcome(call: Any) -> grpc.aio.AioRpcError | None:
 
 
 @pytest.mark.parametrize("path", paths(client_streaming=False, server_streaming=False))
-@fuzzed(30)
+@fuzzed(10)
 @given(data=st.data())
 async def test_any_request_gets_an_answer_or_a_typed_refusal(scene: Scene, path: str, data: st.DataObject) -> None:
     request = data.draw(encoded_requests(scene.method.input_type, MEMORY))
@@ -173,7 +173,7 @@ async def test_any_request_gets_an_answer_or_a_typed_refusal(scene: Scene, path:
 
 
 @pytest.mark.parametrize("path", paths(client_streaming=False, server_streaming=True))
-@fuzzed(30)
+@fuzzed(10)
 @given(data=st.data())
 async def test_any_request_for_a_stream_gets_one_or_a_typed_refusal(
     scene: Scene, path: str, data: st.DataObject
@@ -192,7 +192,7 @@ async def test_any_request_for_a_stream_gets_one_or_a_typed_refusal(
 
 
 @pytest.mark.parametrize("path", paths(client_streaming=True, server_streaming=False))
-@fuzzed(60)
+@fuzzed(20)
 @given(data=st.data())
 async def test_any_stream_of_requests_gets_an_answer_or_a_typed_refusal(
     scene: Scene, path: str, data: st.DataObject
