@@ -13,6 +13,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 PYTEST_ARGS ?=
 # Two for each core of a small machine: tests often wait for something. Who runs what and when is in tests/support/together.py.
 TESTS_AT_ONCE ?= 4
+# Says what is so within a second, and so has the machine to itself, as an install has.
+ALONE := tests/faults/test_simulation.py
 ONLY ?=
 
 .PHONY: help setup run test check breaking gen bench soak fuzz lock clean
@@ -32,7 +34,8 @@ test fuzz soak: export PYTHONDONTWRITEBYTECODE :=
 
 test: setup  ## Runs every test.
 	@$(PYTHON) tools/setup --for-tests
-	$(PY) -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(PY) -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(foreach one,$(ALONE),--ignore $(one)) $(PYTEST_ARGS)
+	$(PY) -m pytest $(ALONE) $(PYTEST_ARGS)
 
 check: setup breaking  ## Everything that can be found without running it.
 	$(BIN)/ruff format --check .
