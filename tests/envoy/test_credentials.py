@@ -22,14 +22,17 @@ from tests.envoy.lanes import SEGMENT, Lanes, nobody_asks, some_lanes
 from tests.policy.scene import HD
 from tests.policy.test_doors import call, token_for
 from tests.support.keys import with_api_key
+from tests.support.stores import Emptying
 
 NAME = "CTA-Common-Access-Token"
 
 
-@pytest.fixture
-async def lanes(mesh: ProcessSettings) -> AsyncIterator[Lanes]:
-    async with some_lanes(mesh) as found:
+@pytest.fixture(scope="module")
+async def lanes(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIterator[Lanes]:
+    """For all tests of this module: each has films of its own."""
+    async with some_lanes(session_stores) as found:
         yield found
+    await emptied()
 
 
 async def film(lanes: Lanes, **fields: Any) -> tuple[policy_service_pb2.CreatePlaybackResponse, str]:
