@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 ONE_MESH: Final[Mapping[str, str]] = {
     "tests/journeys/": "the mesh and the browser of the journeys",
@@ -45,7 +45,7 @@ def group(nodeid: str) -> str:
     return next((name for start, name in ONE_MESH.items() if nodeid.startswith(start)), nodeid.split("::", 1)[0])
 
 
-class Together(LoadFileScheduling):
+class Together(LoadFileScheduling):  # type: ignore[misc]  # untyped
     """Gives whole groups to processes that are free, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
