@@ -11,8 +11,10 @@ BIN := .venv/bin
 PY := $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 PYTEST_ARGS ?=
-# Tests that start whole meshes and browsers run one after the other: they have the machine to themselves, as an install has.
-WHOLE_MESH := tests/cli tests/journeys tests/faults
+# Two for each core of a small machine: tests often wait for something. Who runs what and when is in tests/support/together.py.
+TESTS_AT_ONCE ?= 4
+# Says what is so within a second, and so has the machine to itself, as an install has.
+ALONE := tests/faults/test_simulation.py
 ONLY ?=
 
 .PHONY: help setup run test check breaking gen bench soak fuzz lock clean
@@ -27,10 +29,13 @@ setup:  ## Installs everything into .venv and web/node_modules, and builds the w
 run: setup  ## Starts everything; Ctrl-C stops it.
 	@$(BIN)/reelmesh up
 
+# Each process would compile all modules anew.
+test fuzz soak: export PYTHONDONTWRITEBYTECODE :=
+
 test: setup  ## Runs every test.
 	@$(PYTHON) tools/setup --for-tests
-	$(PY) -m pytest --numprocesses 3 --dist loadfile $(foreach one,$(WHOLE_MESH),--ignore $(one)) $(PYTEST_ARGS)
-	$(PY) -m pytest $(WHOLE_MESH) $(PYTEST_ARGS)
+	$(PY) -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(foreach one,$(ALONE),--ignore $(one)) $(PYTEST_ARGS)
+	$(PY) -m pytest $(ALONE) $(PYTEST_ARGS)
 
 check: setup breaking  ## Everything that can be found without running it.
 	$(BIN)/ruff format --check .
@@ -53,12 +58,13 @@ gen: setup  ## Writes gen/ and docs/permissions.md from proto/.
 bench: setup  ## Measures, and writes bench/results.json. ONLY=group for a part.
 	@$(PY) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
-soak: setup  ## Uploads, plays and kills for a long while, watching memory and descriptors; then 10,000 viewers before an oracle.
+soak: setup  ## Uploads, plays and kills for a long while, watching memory and descriptors; then 10,000 viewers before an oracle; then money in full numbers.
 	@$(PY) -m tests.bench.soak
 	@$(PY) -m tests.bench.simulation
+	$(PY) -m pytest tests/payments tests/drm/test_recording.py --hypothesis-profile long --timeout 0 $(PYTEST_ARGS)
 
 fuzz: setup  ## Tries every method and every REST operation with made-up requests for a long while.
-	$(PY) -m pytest tests/contracts/test_fuzz_rpcs.py tests/envoy/test_described_interface.py --hypothesis-profile long --timeout 0 $(PYTEST_ARGS)
+	$(PY) -m pytest tests/contracts/test_fuzz_rpcs.py tests/envoy/test_described_interface.py tests/policy/test_authoriser_fuzz.py tests/payments/test_machines.py --hypothesis-profile long --timeout 0 $(PYTEST_ARGS)
 
 lock: setup  ## Renews the locks from pyproject.toml and web/package.json.
 	@$(COMPILE) --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt

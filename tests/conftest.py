@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
@@ -11,9 +13,31 @@ from hypothesis import settings
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import s3, stores
+from tests.support import s3, stores, together
+from tests.support.examples import LONG
 
-settings.register_profile("long", max_examples=2000)  # see tests/support/examples.py
+settings.register_profile(LONG, max_examples=2000)
+_GARBAGE: Final = 10_000
+"""As in services; see services/kit/process.py."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first."""
+    items.sort(key=lambda item: together.turn(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """All modules and tests are there and stay: nobody need look through them again and again for what is not used any more."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> together.Together:
+    """Several processes share the tests out by what they set up."""
+    return together.Together(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -24,11 +48,18 @@ def session_stores() -> Iterator[ProcessSettings]:
         yield settings
 
 
+@pytest.fixture(scope="session")
+async def emptied(session_stores: ProcessSettings) -> AsyncIterator[stores.Emptying]:
+    """Empties the session's stores when it is called."""
+    async with stores.emptying(session_stores) as emptying:
+        yield emptying
+
+
 @pytest.fixture
-async def mesh(session_stores: ProcessSettings) -> AsyncIterator[ProcessSettings]:
+async def mesh(session_stores: ProcessSettings, emptied: stores.Emptying) -> AsyncIterator[ProcessSettings]:
     """Settings that lead to empty stores."""
     yield session_stores
-    await stores.emptied(session_stores)
+    await emptied()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from tests.drm.scene import Film, Keys, keys_over, with_keys
 from tests.drm.test_logs import ROOT, environment
 from tests.policy.scene import Scene, a_scene, refused
 from tests.support.bus import Bus
+from tests.support.examples import so_many
 from tests.support.running import connected
 from tests.support.stores import Stores, mortal_stores, without_environment
 
@@ -156,7 +157,7 @@ async def test_kill_9_loses_nothing_that_was_answered_and_announces_nothing_twic
         async with with_keys(scene) as keys:
             film = await keys.film()
         answered: set[str] = set()
-        for _ in range(3):
+        for _ in range(so_many(2, long=10)):
             async with a_process(settings, tmp_path / "log") as process, players(scene, settings) as keys:
                 answered |= await licences(keys, film, 30)
                 asking = [asyncio.create_task(keys.licence(film)) for _ in range(60)]

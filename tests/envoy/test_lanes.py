@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import itertools
 import json
-import shutil
 import string
-import tempfile
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +20,16 @@ from services.kit.settings import ProcessSettings
 from services.policy.tickets import TICKET_KEY_FILE
 from tests.envoy.edge import running_edge
 from tests.envoy.lanes import FILES, Lanes, asked, eventually, nobody_asks, some_lanes, warmed_up
-from tests.policy.scene import a_scene
 from tests.support import certificates
+from tests.support.stores import Emptying
 
 
-@pytest.fixture
-async def lanes(mesh: ProcessSettings) -> AsyncIterator[Lanes]:
-    async with some_lanes(mesh) as found:
+@pytest.fixture(scope="module")
+async def lanes(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIterator[Lanes]:
+    """For all tests of this module: each has films of its own."""
+    async with some_lanes(session_stores) as found:
         yield found
+    await emptied()
 
 
 async def test_a_segment_passes_without_anybody_being_asked(lanes: Lanes) -> None:
@@ -205,14 +202,12 @@ async def test_both_lanes_agree_on_every_path(lanes: Lanes) -> None:
             assert warm == strict, (start, below)
 
 
-@pytest.mark.parametrize(
-    "method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "FETCH"]
-)
-async def test_both_lanes_agree_on_every_method(lanes: Lanes, method: str) -> None:
+async def test_both_lanes_agree_on_every_method(lanes: Lanes) -> None:
     _, base = await lanes.film()
-    for file in ("video/1.m4s", "manifest.mpd"):
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "FETCH")
+    for method, file in itertools.product(methods, ("video/1.m4s", "manifest.mpd")):
         warm, strict = await lanes.both(f"{base}/{file}", method, content_length="0")
-        assert warm == strict, file
+        assert warm == strict, (method, file)
 
 
 async def test_what_a_client_says_of_itself_opens_nothing(lanes: Lanes) -> None:
@@ -286,50 +281,3 @@ async def test_an_edge_without_a_control_plane_asks_about_everything(lanes: Lane
         secrets, policy=lanes.scene.settings.peer("policy"), objects=lanes.objects, **changes
     ) as stranger:
         assert (await lanes.at(stranger, f"{base}/video/1.m4s")).startswith("HTTP/1.1 503")
-
-
-async def test_with_more_barred_than_fit_the_warm_lane_closes(mesh: ProcessSettings) -> None:
-    async with some_lanes(mesh, policy_most_barred=1) as lanes:
-        _, base = await lanes.film()
-        for count in (1, 2):
-            with nobody_asks():
-                assert " 200 " in await lanes.at(lanes.warm, f"{base}/video/1.m4s")
-            answer, other = await lanes.film(lifetime=timedelta(hours=1))
-            await lanes.scene.revoke(answer.session.session_id)
-            await eventually(lanes, f"{other}/video/{count}.m4s", "SESSION_REVOKED")
-        async with asyncio.timeout(5):
-            while True:
-                before = asked()
-                assert " 200 " in await lanes.at(lanes.warm, f"{base}/video/1.m4s")
-                if asked() > before:
-                    break
-                await asyncio.sleep(0.02)
-
-
-async def test_an_edge_that_hears_nothing_any_more_asks_about_everything(mesh: ProcessSettings) -> None:
-    """Without `policy` that means: nobody gets in, for somebody may have been barred meanwhile. Once it is back, all is as before."""
-    objects = Path(tempfile.mkdtemp(prefix="lanes-"))
-    try:
-        async with contextlib.AsyncExitStack() as until_policy_ends, contextlib.AsyncExitStack() as until_the_end:
-            scene = await until_policy_ends.enter_async_context(a_scene(mesh, policy_edge_lease_seconds=1))
-            edge = running_edge(
-                scene.settings.secrets_dir,
-                policy=scene.settings.peer("policy"),
-                objects=objects,
-                strict=False,
-            )
-            warm = await until_the_end.enter_async_context(edge)
-            lanes = Lanes(scene, warm, warm, objects)
-            await warmed_up(lanes)
-            _, base = await lanes.film()
-            await until_policy_ends.aclose()
-            await eventually(lanes, f"{base}/video/1.m4s", "HTTP/1.1 503")
-            async with a_scene(mesh, policy_edge_lease_seconds=1) as again:
-                await warmed_up(Lanes(again, warm, warm, objects))
-                assert " 200 " in await lanes.at(warm, f"{base}/video/1.m4s")
-                # And it stays so, beyond the first lease.
-                await asyncio.sleep(2.5)
-                with nobody_asks():
-                    assert " 200 " in await lanes.at(warm, f"{base}/video/1.m4s")
-    finally:
-        shutil.rmtree(objects)

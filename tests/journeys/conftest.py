@@ -13,14 +13,14 @@ from tests.support.counted_films import film
 from tests.support.mesh import Mesh, running_mesh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole_mesh() -> Iterator[Mesh]:
     """The mesh as `reelmesh up` starts it, with the stand-in for a payment processor beside it."""
     with running_mesh(REELMESH_PAYMENTS_STAND_IN_URL=f"http://127.0.0.1:{free_port()}") as mesh:
         yield mesh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium. A page on a busy machine may take longer than Playwright's five seconds."""
     expect.set_options(timeout=20_000)
@@ -28,7 +28,7 @@ async def browser() -> AsyncIterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def asset_id(whole_mesh: Mesh) -> str:
     """A film that is ready to be played, brought in by the client library over gRPC."""
     async with whole_mesh.client() as client:

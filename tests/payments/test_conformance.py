@@ -14,6 +14,7 @@ import uvicorn
 
 from services.kit.settings import ProcessSettings
 from tests.payments.conformance import Adapter, NotScratch
+from tests.support.examples import so_many
 
 
 class Kit:
@@ -122,16 +123,19 @@ async def test_duplicates_are_no_ops_one_after_the_other_and_64_at_once(kit: Kit
     assert (await kit.balance("b"), await kit.balance("c")) == (2500, 2500)
 
 
-async def test_no_credit_of_500_on_a_hot_account_is_lost(kit: Kit) -> None:
-    credits_ = (kit.transfer("external:funding", "hot", 100, f"hot-{turn}", overdraft=True) for turn in range(500))
+async def test_no_credit_of_many_on_a_hot_account_is_lost(kit: Kit) -> None:
+    """500, as the kit asks for, in `make soak`; the ordinary run has that many in test_ledger.py."""
+    count = so_many(100, long=500)
+    credits_ = (kit.transfer("external:funding", "hot", 100, f"hot-{turn}", overdraft=True) for turn in range(count))
     assert set(await asyncio.gather(*credits_)) == {"APPLIED"}
-    assert await kit.balance("hot") == await kit.replayed("hot") == 50_000
+    assert await kit.balance("hot") == await kit.replayed("hot") == count * 100
 
 
 async def test_value_is_conserved_and_rebuilt_from_the_journal(kit: Kit) -> None:
     for number in range(8):
         await kit.seed(f"{number}", 10_000)
-    moves = (kit.transfer(f"{turn % 8}", f"{(turn + 3) % 8}", 100, f"mv-{turn}", overdraft=True) for turn in range(400))
+    turns = range(so_many(120, long=400))
+    moves = (kit.transfer(f"{turn % 8}", f"{(turn + 3) % 8}", 100, f"mv-{turn}", overdraft=True) for turn in turns)
     await asyncio.gather(*moves)
     held = [await kit.balance(f"{number}") for number in range(8)]
     assert sum(held) == 80_000

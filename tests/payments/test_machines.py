@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -40,16 +40,10 @@ from services.payments.sales.recording import Order, Recording, Return
 from services.payments.splits import store as splits
 from services.payments.splits.domain import Price, Rules
 from tests.payments.scene import T0
+from tests.support.examples import fuzzed, so_many
 
 Result = TypeVar("Result")
-SMALL = settings(
-    max_examples=12,
-    stateful_step_count=20,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+TRIED = settings(fuzzed(5, long=200), stateful_step_count=20)
 
 
 class Machine(RuleBasedStateMachine):
@@ -360,9 +354,9 @@ class SalesMachine(Machine):
         assert owed == sum(self.left(sale_id) for sale_id in self.gross)
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(so_many(170, long=7200))
 @pytest.mark.parametrize("machine", [LedgerMachine, SalesMachine])
 async def test_nothing_that_is_done_puts_the_books_out_of_order(mesh: ProcessSettings, machine: type[Machine]) -> None:
     here = mesh.model_copy(update={"database_pool": 8})
     made = type(machine.__name__, (machine,), {"here": here})
-    await asyncio.to_thread(run_state_machine_as_test, made, settings=SMALL)
+    await asyncio.to_thread(run_state_machine_as_test, made, settings=TRIED)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from envoy.service.auth.v3 import attribute_context_pb2, external_auth_pb2
 from google.protobuf.message import DecodeError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from reelmesh.policy.v1 import policy_service_pb2 as api
 
@@ -29,8 +29,9 @@ from services.policy.edge import CHECK
 from services.policy.refusals import DOMAIN
 from services.policy.tickets import TICKET_KEY_FILE
 from tests.policy.scene import HD, Scene, Verdict, a_scene
+from tests.support.examples import fuzzed
 from tests.support.running import connected
-from tests.support.stores import emptied
+from tests.support.stores import Emptying
 
 Seen = TypeVar("Seen")
 Ask = Callable[[bytes], Awaitable[bytes]]
@@ -44,7 +45,7 @@ REFORGED: Final = {"TICKET_INVALID", "PATH_INVALID", "ACCESS_TOKEN_INVALID"}
 _BASE64URL: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _MEDIA: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 # Found wanting means found with what it takes to find it again; time is no property of these.
-FUZZED = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZED = fuzzed(120)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def ticket_of(answer: api.CreatePlaybackResponse) -> str:
 
 
 @pytest.fixture(scope="module")
-async def stage(session_stores: ProcessSettings) -> AsyncIterator[Stage]:
+async def stage(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIterator[Stage]:
     async with a_scene(session_stores) as scene, connected(scene.settings, "policy", key="") as channel:
         expired = await scene.play(lifetime=timedelta(seconds=60))
         scene.clock.advance(timedelta(seconds=61))
@@ -94,7 +95,7 @@ async def stage(session_stores: ProcessSettings) -> AsyncIterator[Stage]:
         await scene.revoke(revoked.session.session_id)
         ask = channel.unary_unary(CHECK, None, None)
         yield Stage(scene, ask, good, other, revoked, expired, asyncio.get_running_loop())
-    await emptied(session_stores)
+    await emptied()
 
 
 async def holds(check: Callable[[], None]) -> None:
@@ -345,7 +346,7 @@ async def test_nobody_but_envoy_is_answered_whatever_is_asked(stage: Stage, call
     async with connected(stage.scene.settings, "policy", key="", caller=caller) as channel:
         ask: Ask = channel.unary_unary(CHECK, None, None)
 
-        @settings(FUZZED, max_examples=50)
+        @fuzzed(30)
         @given(st.just(good) | st.binary(max_size=100))
         def check(raw: bytes) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:

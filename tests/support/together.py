@@ -1,0 +1,52 @@
+"""Which tests run in one process one after the other when several processes run them (pytest-xdist), and which begin first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+ONE_MESH: Final[Mapping[str, str]] = {
+    "tests/journeys/": "the mesh and the browser of the journeys",
+    **dict.fromkeys(
+        ("tests/faults/test_kill.py", "tests/faults/test_messages.py", "tests/faults/test_hostile_input.py"),
+        "the mesh that is hurt",
+    ),
+}
+"""Tests that share a whole mesh, by the beginning of their paths. Others share what their file sets up, at most."""
+FIRST: Final = (
+    "tests/journeys/",
+    "tests/faults/test_kill.py",
+    "tests/faults/test_messages.py",
+    "tests/faults/test_hostile_input.py",
+    "tests/contracts/test_fuzz_rpcs.py",
+    "tests/faults/",
+    "tests/cli/test_supervisor.py",
+    "tests/envoy/test_described_interface.py",
+    "tests/drm/test_recording.py",
+    "tests/payments/",
+    "tests/transcode/",
+    "tests/gateway/",
+    "tests/envoy/",
+    "tests/drm/",
+    "tests/policy/",
+)
+"""What takes longest begins first: what begins last is short, and no process waits for another at the end."""
+
+
+def turn(nodeid: str) -> int:
+    """When a test has its turn; many have the same."""
+    return next((number for number, start in enumerate(FIRST) if nodeid.startswith(start)), len(FIRST))
+
+
+def group(nodeid: str) -> str:
+    """Tests of one group run in one process, in their order."""
+    return next((name for start, name in ONE_MESH.items() if nodeid.startswith(start)), nodeid.split("::", 1)[0])
+
+
+class Together(LoadFileScheduling):  # type: ignore[misc]  # untyped
+    """Gives whole groups to processes that are free, in the order in which they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
