@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import sqlalchemy as sa
+from reelmesh.payments.v1 import payments_pb2
 from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit.database import Tx
@@ -50,6 +51,14 @@ takebacks: Final = sa.Table(
     sa.Column("revoked", sa.Boolean),
     sa.Column("reversed", sa.Boolean),
 )
+_written: Final = sa.Table(
+    "sales",
+    sa.MetaData(),
+    *(sa.Column(column.name, column.type) for column in sales.columns),
+    sa.Column("asset_id", sa.Text),
+    sa.Column("grant_kind", sa.SmallInteger),
+)
+"""The same with what was sold, which `granted` tells too, in a form that reports can sum up by."""
 _KINDS: Final = {int(takeback.value): takeback for takeback in Takeback}
 
 
@@ -64,7 +73,8 @@ class Wanted:
 
 async def add(tx: Tx, sale: Sale) -> None:
     """Keeps a new sale."""
-    await tx.execute(sa.insert(sales).values(**_values(sale)))
+    grant = payments_pb2.Grant.FromString(sale.granted or b"")
+    await tx.execute(sa.insert(_written).values(**_values(sale), asset_id=grant.asset_id, grant_kind=grant.kind))
 
 
 async def put(tx: Tx, sale: Sale) -> None:
