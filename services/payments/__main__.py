@@ -1,4 +1,4 @@
-"""`python -m services.payments`: serves the ledger, sales, and the rules by which prices are divided."""
+"""`python -m services.payments`: serves the ledger, sales, the rules by which prices are divided, and what follows from the books."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from reelmesh.payments.v1 import (
 from services.kit.events import Relay
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
+from services.payments.accounting import ACCOUNTING_CONTRACTS, Accounting
 from services.payments.ledger.rpc import LedgerRpc
 from services.payments.sales.recording import Recording
 from services.payments.sales.rpc import SalesRpc
@@ -27,6 +28,7 @@ CONTRACTS: Final[list[ServiceDescriptor]] = [
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],
     sales_service_pb2.DESCRIPTOR.services_by_name["SalesService"],
     split_rules_service_pb2.DESCRIPTOR.services_by_name["SplitRulesService"],
+    *ACCOUNTING_CONTRACTS,
 ]
 
 
@@ -38,14 +40,17 @@ async def wire(process: Process, settings: ProcessSettings) -> None:
     sales = SalesRpc(database, recording, writers=settings.database_pool)
     ledger = LedgerRpc(database, recording.reverse)
     split_rules = SplitRulesRpc(database, process.clock)
+    accounting = Accounting(process, database)
 
     def add(server: grpc.aio.Server) -> None:
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, server)
         sales_service_pb2_grpc.add_SalesServiceServicer_to_server(sales, server)
         split_rules_service_pb2_grpc.add_SplitRulesServiceServicer_to_server(split_rules, server)
+        accounting.add(server)
 
     await process.serve(CONTRACTS, add)
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
+    accounting.start(bus)
 
 
 def main() -> None:

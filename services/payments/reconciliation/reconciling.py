@@ -19,7 +19,7 @@ from services.kit.events import announce
 from services.payments import refusals
 from services.payments.ledger import store as ledger
 from services.payments.reconciliation import store
-from services.payments.reconciliation.domain import Case, CaseState, ReportSource, Transaction, compared
+from services.payments.reconciliation.domain import Case, CaseState, Finding, ReportSource, Transaction, compared
 
 log = structlog.stdlib.get_logger()
 _DAY: Final = timedelta(days=1)
@@ -61,18 +61,7 @@ class Reconciling:
         told = await store.told_elsewhere(tx, organisation_id, [one.reference for one in booked], report_date)
         result = compared(theirs, ours, booked, told)
         for finding in result.findings:
-            case = await store.open_case(tx, organisation_id, processor, report_date, finding, now)
-            if case is not None:
-                await announce(
-                    tx,
-                    events_pb2.ReconciliationCaseOpened(
-                        case_id=case.case_id,
-                        organisation_id=organisation_id,
-                        processor=processor,
-                        reference=finding.reference,
-                        open_time=timestamp(now),
-                    ),
-                )
+            await self._found(tx, organisation_id, processor, report_date, finding)
         found = set(result.findings)
         still = 0
         for case in await store.open_cases(tx, organisation_id, processor, report_date, report_date):
@@ -82,6 +71,25 @@ class Reconciling:
                 await self._mark(tx, case, CaseState.RESOLVED, "the reports and the ledger agree by now", "", _REPORT)
         await self._told_late(tx, organisation_id, processor, report_date, theirs)
         return Result(len(theirs), result.matched, still)
+
+    async def _found(
+        self, tx: Tx, organisation_id: str, processor: str, report_date: date, finding: Finding
+    ) -> None:
+        now = self._clock.now()
+        case = await store.open_case(tx, organisation_id, processor, report_date, finding, now)
+        if case is None:
+            case = await store.of_finding(tx, organisation_id, report_date, finding)
+            if case is None or (case.state, case.actor) != (CaseState.RESOLVED, _REPORT):
+                return  # it is open, or a person has spoken
+            await store.mark(tx, case, CaseState.OPEN, "", "", _REPORT, now)
+        event = events_pb2.ReconciliationCaseOpened(
+            case_id=case.case_id,
+            organisation_id=organisation_id,
+            processor=processor,
+            reference=finding.reference,
+            open_time=timestamp(now),
+        )
+        await announce(tx, event)
 
     async def _told_late(
         self, tx: Tx, organisation_id: str, processor: str, report_date: date, theirs: Sequence[Transaction]

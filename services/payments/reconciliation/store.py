@@ -213,6 +213,20 @@ async def open_case(
     return case if (await tx.execute(row)).one_or_none() else None
 
 
+async def of_finding(tx: Tx, organisation_id: str, report_date: date, finding: Finding) -> Case | None:
+    """The case of a finding; None when there is none."""
+    query = _CASE.where(
+        cases.c.organisation_id == organisation_id,
+        cases.c.report_date == report_date,
+        cases.c.difference == finding.difference,
+        cases.c.reference == finding.reference,
+        cases.c.ours == finding.ours,
+        cases.c.theirs == finding.theirs,
+    )
+    row = (await tx.execute(query)).one_or_none()
+    return None if row is None else _case(row)
+
+
 async def find_case(tx: Tx, organisation_id: str, case_id: str) -> Case | None:
     """One case; None when there is none."""
     query = _CASE.where(cases.c.organisation_id == organisation_id, cases.c.case_id == case_id)
@@ -226,7 +240,7 @@ async def open_cases(tx: Tx, organisation_id: str, processor: str, start: date, 
         cases.c.organisation_id == organisation_id,
         cases.c.processor == processor,
         cases.c.report_date.between(start, end),
-        _last.c.state.is_(None),
+        sa.func.coalesce(_last.c.state, int(CaseState.OPEN)) == int(CaseState.OPEN),
     ).order_by(cases.c.case_id)
     return [_case(row) for row in await tx.execute(query)]
 
