@@ -17,9 +17,10 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph, Spacer, Table, TableStyle
 
-from services.payments.invoices.domain import WHOLE, Content, Party, TaxLine
+from services.payments.invoices.domain import Content, Party, TaxLine
 from services.payments.invoices.lettering import BOLD, FONT, markup
 from services.payments.payouts.files import decimal
+from services.payments.taxes.domain import WHOLE
 
 _INK: Final = HexColor("#1c2430")
 _FAINT: Final = HexColor("#6b7686")
@@ -37,7 +38,9 @@ _WHAT: Final = {
 }
 
 
-def _style(name: str, *, size: float = 9.5, bold: bool = False, faint: bool = False, right: bool = False) -> ParagraphStyle:
+def _style(
+    name: str, *, size: float = 9.5, bold: bool = False, faint: bool = False, right: bool = False
+) -> ParagraphStyle:
     return ParagraphStyle(
         name,
         fontName=BOLD if bold else FONT,
@@ -106,7 +109,11 @@ def _story(content: Content, title: str) -> Iterable[Flowable]:
     yield Spacer(0, 5 * mm)
     yield _sums(content)
     yield Spacer(0, 12 * mm)
-    said = f"Refunded by {content.paid_by}." if content.credit_note else f"Paid by {content.paid_by}. Nothing is left to pay."
+    said = (
+        f"Refunded by {content.paid_by}."
+        if content.credit_note
+        else f"Paid by {content.paid_by}. Nothing is left to pay."
+    )
     yield Paragraph(markup(said), _SMALL)
 
 

@@ -107,10 +107,10 @@ class Issuing:
 
     async def _taken(self, tx: Tx, entry_id: str, *, credit_note: bool) -> _Told | None:
         taken = await sales.find_takeback(tx, entry_id)
-        entry = taken and await self._sale_of(tx, taken.sale_id)
-        if taken is None or taken.kind is not Takeback.REFUND or entry is None:
+        if taken is None or taken.kind is not Takeback.REFUND:
             return None
-        return _Told(entry, taken.amounts, credit_note)
+        sale = await self._sale_of(tx, taken.sale_id)
+        return _Told(sale, taken.amounts, credit_note) if sale else None
 
     async def _sale_of(self, tx: Tx, sale_id: str) -> Sale | None:
         entry_id = (
@@ -133,7 +133,8 @@ class Issuing:
             corrects=corrects.content.number if corrects else "",
             seller=seller[0],
             footer=seller[1],
-            buyer=await store.buyer(tx, sale.organisation_id, sale.viewer_id) or Party(sale.viewer_id or "Cash customer"),
+            buyer=await store.buyer(tx, sale.organisation_id, sale.viewer_id)
+            or Party(sale.viewer_id or "Cash customer"),
             issue_date=now.date(),
             supply_date=entry.occur_time.date(),
             currency=sale.currency,

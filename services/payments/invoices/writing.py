@@ -34,7 +34,7 @@ def _shapes() -> dict[str, dict[str, str]]:
         if not decomposed or not decomposed[0].startswith("<"):
             continue
         letters = "".join(chr(int(part, 16)) for part in decomposed[1:])
-        if len(letters) == 1 or (len(letters) == 2 and letters[0] == _LAM and 0xFEF5 <= code):
+        if len(letters) == 1 or (len(letters) == 2 and letters[0] == _LAM and code >= 0xFEF5):
             shapes.setdefault(letters, {})[decomposed[0].strip("<>")] = chr(code)
     return shapes
 
@@ -54,7 +54,9 @@ def _joined(text: str) -> str:
         after = _neighbour(units, place, 1)
         to_right = bool(forms.get("final")) and "initial" in shapes.get(before, {})
         to_left = "initial" in forms and bool(shapes.get(after, {}).get("final"))
-        form = {(True, True): "medial", (True, False): "final", (False, True): "initial"}.get((to_right, to_left), "isolated")
+        form = {(True, True): "medial", (True, False): "final", (False, True): "initial"}.get(
+            (to_right, to_left), "isolated"
+        )
         seen.append(forms.get(form, unit))
     return "".join(seen)
 

@@ -64,7 +64,10 @@ def _subjects() -> None:
     op.create_index("entries_by_time", "entries", ["organisation_id", "occur_time"])
     # A payout ends once: it is settled, or void.
     op.create_index(
-        "entries_of_payouts", "entries", ["organisation_id", "kind"], postgresql_where=sa.text("kind IN (10, 11, 12, 13)")
+        "entries_of_payouts",
+        "entries",
+        ["organisation_id", "kind"],
+        postgresql_where=sa.text("kind IN (10, 11, 12, 13)"),
     )
 
 

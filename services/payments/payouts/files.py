@@ -36,7 +36,9 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def decimal(minor_units: int, code: str) -> str:
     """An amount with as many decimals as its currency has: `19.99`."""
-    return str(Decimal(minor_units).scaleb(-CURRENCIES[code].exponent).quantize(Decimal(1).scaleb(-CURRENCIES[code].exponent)))
+    return str(
+        Decimal(minor_units).scaleb(-CURRENCIES[code].exponent).quantize(Decimal(1).scaleb(-CURRENCIES[code].exponent))
+    )
 
 
 def harmless(text: str) -> str:
@@ -79,7 +81,7 @@ def as_pain(
     due = [payout for payout in payouts if payout.state in (PayoutState.PENDING, PayoutState.SENT)]
     code = batch.currency
     total = decimal(sum(payout.minor_units for payout in due), code)
-    root = etree.Element(_name("Document"), nsmap={None: NAMESPACE})
+    root = etree.Element(_name("Document"), nsmap={None: NAMESPACE})  # type: ignore[dict-item]  # the stubs know of no default namespace
     message = _add(root, "CstmrCdtTrfInitn")
     head = _add(message, "GrpHdr")
     _add(head, "MsgId", batch.payout_batch_id)

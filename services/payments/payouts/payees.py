@@ -110,7 +110,7 @@ async def page(tx: Tx, organisation_id: str, part: Page) -> list[Payee]:
 
 
 async def add_bank_account(
-    tx: Tx, seal: Seal, organisation_id: str, creator_id: str, account: BankAccount, changer: str, now: datetime
+    tx: Tx, seal: Seal, organisation_id: str, creator_id: str, account: BankAccount, *, changer: str, now: datetime
 ) -> str:
     """Keeps a bank account, sealed; of the organisation itself where `creator_id` is empty. Returns its id."""
     bank_account_id = new_id("bnk")

@@ -62,7 +62,9 @@ class PayoutsRpc(payouts_service_pb2_grpc.PayoutsServiceServicer):
                 return earlier
             await payees.lock(tx, whose, request.creator_id)
             before = await _payee(tx, whose, request.creator_id)
-            account_id = await payees.add_bank_account(tx, self._seal, whose, request.creator_id, account, who, now)
+            account_id = await payees.add_bank_account(
+                tx, self._seal, whose, request.creator_id, account, changer=who, now=now
+            )
             wanted = replace(before, bank_account_id=account_id, destination_hint=account.hint)
             kept = await payees.put(tx, whose, wanted, who, now)
             answer = api.SetPayeeDestinationResponse(payee=resources.payee(kept))
@@ -76,7 +78,7 @@ class PayoutsRpc(payouts_service_pb2_grpc.PayoutsServiceServicer):
         async with self._database.transaction() as tx:
             if earlier := await first_answer(tx, whose, request, api.SetPayerResponse):
                 return earlier
-            await payees.add_bank_account(tx, self._seal, whose, "", account, who, self._clock.now())
+            await payees.add_bank_account(tx, self._seal, whose, "", account, changer=who, now=self._clock.now())
             answer = api.SetPayerResponse(account_hint=account.hint)
             await remember(tx, whose, request, answer)
             return answer

@@ -130,9 +130,7 @@ async def add(tx: Tx, batch: Batch, made: Sequence[Payout]) -> None:
     await tx.execute(sa.insert(payouts).values([{name: getattr(payout, name) for name in names} for payout in made]))
 
 
-async def step_batch(
-    tx: Tx, batch: Batch, state: BatchState, actor: str, now: datetime, *, entry_id: str = ""
-) -> None:
+async def step_batch(tx: Tx, batch: Batch, state: BatchState, actor: str, now: datetime, *, entry_id: str = "") -> None:
     """Keeps that a batch is in another state."""
     await tx.execute(
         sa.insert(batch_steps).values(
@@ -168,9 +166,7 @@ async def step_payout(
 
 async def find_batch(tx: Tx, organisation_id: str, payout_batch_id: str) -> Batch | None:
     """One batch; None when there is none."""
-    query = _BATCH.where(
-        batches.c.organisation_id == organisation_id, batches.c.payout_batch_id == payout_batch_id
-    )
+    query = _BATCH.where(batches.c.organisation_id == organisation_id, batches.c.payout_batch_id == payout_batch_id)
     row = (await tx.execute(query)).one_or_none()
     return None if row is None else _batch(row)
 
@@ -216,9 +212,7 @@ async def ended(tx: Tx, payout_batch_id: str) -> int:
     return int((await tx.execute(query)).scalar_one())
 
 
-async def payouts_page(
-    tx: Tx, organisation_id: str, payout_batch_id: str, creator_id: str, part: Page
-) -> list[Payout]:
+async def payouts_page(tx: Tx, organisation_id: str, payout_batch_id: str, creator_id: str, part: Page) -> list[Payout]:
     """One page of payouts, newest first, and one more to tell whether there is another page."""
     query = _PAYOUT.where(payouts.c.organisation_id == organisation_id)
     if payout_batch_id:

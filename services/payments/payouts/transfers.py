@@ -122,9 +122,7 @@ class Transferring:
             if payout.state is not PayoutState.SENT:
                 return False
         account = accounts[payout.bank_account_id]
-        outcome = await self._adapter.transfer(
-            Transfer(payout.payout_id, payout.minor_units, payout.currency, account)
-        )
+        outcome = await self._adapter.transfer(Transfer(payout.payout_id, payout.minor_units, payout.currency, account))
         return await self._ended(payout, outcome, actor)
 
     async def _ended(self, payout: Payout, outcome: Outcome, actor: str) -> bool:

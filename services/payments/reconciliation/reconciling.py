@@ -54,7 +54,7 @@ class Reconciling:
         digest = _digest(theirs)
         known = await store.last_run(tx, organisation_id, processor, report_date)
         if known is None or known[0] != digest:
-            await store.add_run(tx, organisation_id, processor, report_date, digest, theirs, now)
+            await store.add_run(tx, organisation_id, processor, report_date, digest=digest, theirs=theirs, now=now)
         start = datetime.combine(report_date, time(), UTC)
         booked = await store.ours_of_day(tx, organisation_id, processor, start, start + _DAY)
         ours = await store.ours_by_reference(tx, organisation_id, [one.reference for one in theirs])
@@ -68,20 +68,18 @@ class Reconciling:
             if case.finding in found:
                 still += 1
             else:
-                await self._mark(tx, case, CaseState.RESOLVED, "the reports and the ledger agree by now", "", _REPORT)
+                await self._mark(tx, case, CaseState.RESOLVED, "the reports and the ledger agree by now")
         await self._told_late(tx, organisation_id, processor, report_date, theirs)
         return Result(len(theirs), result.matched, still)
 
-    async def _found(
-        self, tx: Tx, organisation_id: str, processor: str, report_date: date, finding: Finding
-    ) -> None:
+    async def _found(self, tx: Tx, organisation_id: str, processor: str, report_date: date, finding: Finding) -> None:
         now = self._clock.now()
-        case = await store.open_case(tx, organisation_id, processor, report_date, finding, now)
+        case = await store.open_case(tx, organisation_id, processor, report_date, finding, now=now)
         if case is None:
             case = await store.of_finding(tx, organisation_id, report_date, finding)
             if case is None or (case.state, case.actor) != (CaseState.RESOLVED, _REPORT):
                 return  # it is open, or a person has spoken
-            await store.mark(tx, case, CaseState.OPEN, "", "", _REPORT, now)
+            await store.mark(tx, case, CaseState.OPEN, actor=_REPORT, now=now)
         event = events_pb2.ReconciliationCaseOpened(
             case_id=case.case_id,
             organisation_id=organisation_id,
@@ -100,7 +98,7 @@ class Reconciling:
         for case in around:
             if case.report_date != report_date and not case.finding.theirs and case.finding.reference in references:
                 note = f"the report of {report_date.isoformat()} has it"
-                await self._mark(tx, case, CaseState.RESOLVED, note, "", _REPORT)
+                await self._mark(tx, case, CaseState.RESOLVED, note)
 
     async def resolve(
         self, tx: Tx, organisation_id: str, case_id: str, *, note: str, entry_id: str, actor: str
@@ -122,11 +120,13 @@ class Reconciling:
         # What was explained can still turn out to have to be mended; nothing else is said twice.
         if case.state is CaseState.RESOLVED or (case.state, state) == (CaseState.EXPLAINED, CaseState.EXPLAINED):
             raise refusals.case_wrong_state(case_id, case.state.name)
-        return await self._mark(tx, case, state, note, entry_id, actor)
+        return await self._mark(tx, case, state, note, entry_id=entry_id, actor=actor)
 
-    async def _mark(self, tx: Tx, case: Case, state: CaseState, note: str, entry_id: str, actor: str) -> Case:
+    async def _mark(
+        self, tx: Tx, case: Case, state: CaseState, note: str, *, entry_id: str = "", actor: str = _REPORT
+    ) -> Case:
         now = self._clock.now()
-        await store.mark(tx, case, state, note, entry_id, actor, now)
+        await store.mark(tx, case, state, note=note, entry_id=entry_id, actor=actor, now=now)
         event = events_pb2.ReconciliationCaseResolved(
             case_id=case.case_id,
             organisation_id=case.organisation_id,

@@ -50,9 +50,7 @@ class ReconciliationRpc(reconciliation_service_pb2_grpc.ReconciliationServiceSer
         """Cases, newest first."""
         part = page_of(request)
         async with self._database.transaction() as tx:
-            found = await store.cases_page(
-                tx, current_call().organisation_id, request.state, request.processor, part
-            )
+            found = await store.cases_page(tx, current_call().organisation_id, request.state, request.processor, part)
         shown = found[: part.size]
         return api.ListReconciliationCasesResponse(
             cases=[_resource(case) for case in shown],

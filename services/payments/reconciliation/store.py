@@ -134,6 +134,7 @@ async def add_run(
     organisation_id: str,
     processor: str,
     report_date: date,
+    *,
     digest: bytes,
     theirs: Sequence[Transaction],
     now: datetime,
@@ -181,16 +182,14 @@ async def ours_of_day(
     return [_transaction(row) for row in await tx.execute(_OF_DAY, values)]
 
 
-async def told_elsewhere(
-    tx: Tx, organisation_id: str, references: Sequence[str], report_date: date
-) -> frozenset[str]:
+async def told_elsewhere(tx: Tx, organisation_id: str, references: Sequence[str], report_date: date) -> frozenset[str]:
     """Those of the references that stand in the report of another day."""
     values = {"organisation_id": organisation_id, "references": list(references), "report_date": report_date}
     return frozenset(row.reference for row in await tx.execute(_TOLD, values))
 
 
 async def open_case(
-    tx: Tx, organisation_id: str, processor: str, report_date: date, finding: Finding, now: datetime
+    tx: Tx, organisation_id: str, processor: str, report_date: date, finding: Finding, *, now: datetime
 ) -> Case | None:
     """Keeps a new case; None when the same is known already, however it stands."""
     case = Case(new_id("rcs"), organisation_id, processor, report_date, finding, now)
@@ -257,7 +256,9 @@ async def cases_page(tx: Tx, organisation_id: str, state: int, processor: str, p
     return [_case(row) for row in await tx.execute(query.order_by(cases.c.case_id.desc()).limit(part.size + 1))]
 
 
-async def mark(tx: Tx, case: Case, state: CaseState, note: str, entry_id: str, actor: str, now: datetime) -> None:
+async def mark(
+    tx: Tx, case: Case, state: CaseState, *, note: str = "", entry_id: str = "", actor: str, now: datetime
+) -> None:
     """Keeps what was said of a case; the organisation is locked."""
     number = sa.select(sa.func.coalesce(sa.func.max(marks.c.number), 0) + 1).where(marks.c.case_id == case.case_id)
     await tx.execute(
@@ -280,9 +281,9 @@ _last = (
     .limit(1)
     .lateral("last_mark")
 )
-_CASE: Final = sa.select(
-    cases, _last.c.state, _last.c.note, _last.c.entry_id, _last.c.actor, _last.c.mark_time
-).join(_last, sa.true(), isouter=True)
+_CASE: Final = sa.select(cases, _last.c.state, _last.c.note, _last.c.entry_id, _last.c.actor, _last.c.mark_time).join(
+    _last, sa.true(), isouter=True
+)
 
 
 def _transaction(row: sa.Row[Any]) -> Transaction:

@@ -77,7 +77,9 @@ class ReportsRpc(reports_service_pb2_grpc.ReportsServiceServicer):
             asked = Asked(current_call().organisation_id, start, end, as_of, divisions, creator_id)
             rows = await store.rows(tx, asked)
         if len(rows) > store.MOST_ROWS:
-            raise refusals.period_invalid("end_time", f"this is more than {store.MOST_ROWS} rows; ask for less at a time")
+            raise refusals.period_invalid(
+                "end_time", f"this is more than {store.MOST_ROWS} rows; ask for less at a time"
+            )
         return asked, rows
 
     def _period(self, request: Request) -> tuple[datetime, datetime, datetime]:

@@ -226,7 +226,8 @@ class Recording:
             raise refusals.entry_not_found(entry_id)
         if wrong.kind not in (EntryKind.SALE, EntryKind.REFUND, EntryKind.CHARGEBACK):
             raise refusals.not_reversible(
-                entry_id, "this entry is a reversal itself, or of a payout; record what it undid anew, or void the payout"
+                entry_id,
+                "this entry is a reversal itself, or of a payout; record what it undid anew, or void the payout",
             )
         sold_by = wrong.entry_id if wrong.kind is EntryKind.SALE else wrong.reverses_entry_id
         sale = await store.of_entry(tx, sold_by, for_update=True)
