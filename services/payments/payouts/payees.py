@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
 from services.kit.database import Tx
 from services.kit.ids import new_id
@@ -152,7 +152,7 @@ async def payer(tx: Tx, seal: Seal, organisation_id: str) -> BankAccount | None:
 def _newest(organisation_id: str) -> sa.Select[Any]:
     return (
         sa.select(payee_versions)
-        .distinct(payee_versions.c.creator_id)
+        .ext(distinct_on(payee_versions.c.creator_id))
         .where(payee_versions.c.organisation_id == organisation_id)
         .order_by(payee_versions.c.creator_id, payee_versions.c.version.desc())
     )

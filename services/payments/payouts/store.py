@@ -76,6 +76,7 @@ _BATCH: Final = (
         _approval.c.actor.label("approver"),
         _approval.c.entry_id.label("entry_id"),
     )
+    .select_from(batches)
     .join(_last, sa.true(), isouter=True)
     .join(
         _approval,
@@ -110,6 +111,7 @@ _PAYOUT: Final = (
         _step.c.entry_id,
         _step.c.step_time,
     )
+    .select_from(payouts)
     .join(_batch_state, sa.true(), isouter=True)
     .join(_step, sa.true(), isouter=True)
 )

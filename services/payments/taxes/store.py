@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from services.kit.database import Tx
 from services.kit.ids import new_id
@@ -57,7 +58,7 @@ async def in_force(tx: Tx, organisation_id: str, jurisdictions: Sequence[str], a
     """The rates of jurisdictions at a moment, in their order; of two that start together the one that was said later."""
     query = (
         sa.select(tax_rates)
-        .distinct(tax_rates.c.jurisdiction)
+        .ext(distinct_on(tax_rates.c.jurisdiction))
         .where(
             tax_rates.c.organisation_id == organisation_id,
             tax_rates.c.jurisdiction.in_(jurisdictions),
