@@ -30,6 +30,8 @@ from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from services.payments.__main__ import CONTRACTS, wire
 from services.payments.payouts.bank_accounts import PAYMENTS_KEY_FILE
+from services.payments.payouts.paying import Paying
+from services.payments.payouts.transfers import TransferAdapter, Transferring
 from tests.payments.scene import T0, Books, money, once
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import with_api_key
@@ -58,6 +60,9 @@ class Office:
     @property
     def seal(self) -> Seal:
         return Seal(self.settings.secret(PAYMENTS_KEY_FILE), "payments")
+
+    def transferring(self, adapter: TransferAdapter) -> Transferring:
+        return Transferring(self.database, Paying(self.clock), self.seal, adapter)
 
 
 @dataclass

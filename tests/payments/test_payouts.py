@@ -12,6 +12,7 @@ from reelmesh.payments.v1 import payouts_service_pb2 as api
 
 from services.kit.clock import timestamp
 from services.payments.payouts.releasing import Releasing
+from services.payments.payouts.transfers import Manual
 from tests.payments.desk import IBAN, Desk, Office, desk
 from tests.payments.scene import CREATOR, RESERVE, money, once, refused
 
@@ -107,8 +108,8 @@ async def test_money_goes_by_clearing_to_settled(own_desk: Desk) -> None:
     with refused("PAYOUT_WRONG_STATE"):
         await own_desk.payouts.ConfirmPayout(confirm)
     await own_desk.send(batch)
-    while (await own_desk.paid(batch))[0].state != api.PAYOUT_STATE_SENT:
-        await asyncio.sleep(0.1)
+    await own_desk.office.transferring(Manual()).once()
+    assert (await own_desk.paid(batch))[0].state == api.PAYOUT_STATE_SENT
     posted = (await own_desk.payouts.ConfirmPayout(confirm)).payout
     assert (posted.state, posted.bank_reference) == (api.PAYOUT_STATE_POSTED, "BANK 1")
     assert (await own_desk.payouts.ConfirmPayout(confirm)).payout == posted

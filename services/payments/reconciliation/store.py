@@ -281,8 +281,10 @@ _last = (
     .limit(1)
     .lateral("last_mark")
 )
-_CASE: Final = sa.select(cases, _last.c.state, _last.c.note, _last.c.entry_id, _last.c.actor, _last.c.mark_time).join(
-    _last, sa.true(), isouter=True
+_CASE: Final = (
+    sa.select(cases, _last.c.state, _last.c.note, _last.c.entry_id, _last.c.actor, _last.c.mark_time)
+    .select_from(cases)
+    .join(_last, sa.true(), isouter=True)
 )
 
 
