@@ -32,7 +32,7 @@ from services.payments.__main__ import CONTRACTS, wire
 from services.payments.payouts.bank_accounts import PAYMENTS_KEY_FILE
 from services.payments.payouts.paying import Paying
 from services.payments.payouts.transfers import TransferAdapter, Transferring
-from tests.payments.scene import T0, Books, money, once
+from tests.payments.scene import T0, Books, once
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import with_api_key
 from tests.support.running import connected, running
@@ -202,6 +202,3 @@ async def desk(where: Office, **rules: int) -> AsyncIterator[Desk]:
             reconciliation_service_pb2_grpc.ReconciliationServiceStub(ann),
             tax_rates_service_pb2_grpc.TaxRatesServiceStub(ann),
         )
-
-
-__all__ = ["IBAN", "PAYER_IBAN", "Desk", "Office", "desk", "money", "office"]
