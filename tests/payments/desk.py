@@ -152,9 +152,9 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def office(settings: ProcessSettings) -> AsyncIterator[Office]:
+async def office(settings: ProcessSettings, clock: FixedClock | None = None) -> AsyncIterator[Office]:
     """Runs the service for the length of the block, on stores that are empty afterwards."""
-    clock = FixedClock(T0)
+    clock = clock or FixedClock(T0)
     database = Database.of("payments", settings)
     async with on_the_bus(settings) as bus, running("payments", settings, wire, clock=clock):
         yield Office(settings, clock, database, bus)
@@ -163,9 +163,9 @@ async def office(settings: ProcessSettings) -> AsyncIterator[Office]:
 
 
 @contextlib.asynccontextmanager
-async def desk(where: Office, **rules: int) -> AsyncIterator[Desk]:
-    """A desk of a new organisation. Creators have everything, unless rules are given."""
-    organisation_id = new_id("org")
+async def desk(where: Office, organisation_id: str = "", **rules: int) -> AsyncIterator[Desk]:
+    """A desk of an organisation, or of a new one. Creators have everything, unless rules are given."""
+    organisation_id = organisation_id or new_id("org")
     nothing = {
         "platform_basis_points": 0,
         "tax_basis_points": 0,
