@@ -208,6 +208,11 @@ def payer_missing() -> Refusal:
     return _wrong_state("PAYER_MISSING", "nobody said from which account payouts are made; say it by SetPayer first")
 
 
+def no_bank_currency(currency: str) -> Refusal:
+    """It is none of ISO 4217."""
+    return _wrong_state("NO_BANK_CURRENCY", f"no bank transfers {currency}; ask for the file as CSV", currency=currency)
+
+
 def period_invalid(field: str, message: str) -> Refusal:
     """This is no period."""
     return _invalid("PERIOD_INVALID", f"{field}: {message}", field=field)

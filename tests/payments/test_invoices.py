@@ -19,7 +19,7 @@ from services.payments.invoices.writing import as_seen
 from tests.payments.desk import Desk
 from tests.payments.scene import money, once, refused, rental
 
-SELLER = api.Party(name="Kinowerk GmbH", address_lines=["Torstraße 140", "10119 Berlin"], tax_id="DE 123456789")
+SELLER = api.Party(name="Kinowerk GmbH", address_lines=["Torstraße 140", "10119 Berlin"], tax_number="DE 123456789")
 
 
 async def begin(own: Desk) -> None:

@@ -165,6 +165,18 @@ async def test_what_is_void_is_not_in_the_banks_file(own_desk: Desk) -> None:
     assert [one.text for one in root.iterfind(f".//{{{NAMESPACE}}}CtrlSum")] == ["10.00", "10.00"]
 
 
+async def test_no_bank_is_asked_for_crypto_assets(own_desk: Desk) -> None:
+    await own_desk.payee()
+    await own_desk.earn(1000, currency="USDC")
+    await own_desk.wait(8)
+    batch = await own_desk.approved("USDC")
+    await own_desk.payer()
+    with refused("NO_BANK_CURRENCY"):
+        await file_of(own_desk, batch, api.PAYOUT_FILE_FORMAT_PAIN_001)
+    file = (await file_of(own_desk, batch, api.PAYOUT_FILE_FORMAT_CSV)).file
+    assert ",0.001000,USDC," in file.data.decode()
+
+
 async def test_a_batch_that_nobody_approved_has_no_file(own_desk: Desk) -> None:
     await own_desk.payee()
     await own_desk.earn(1000)

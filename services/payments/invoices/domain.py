@@ -22,7 +22,7 @@ class Party:
 
     name: str
     address_lines: tuple[str, ...] = ()
-    tax_id: str = ""
+    tax_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def number_of(series: str, year: int, serial: int) -> str:
 
 def party(values: dict[str, Any]) -> Party:
     """A party that was kept."""
-    return Party(values["name"], tuple(values["address_lines"]), values["tax_id"])
+    return Party(values["name"], tuple(values["address_lines"]), values["tax_number"])
 
 
 def printable(text: str) -> str:

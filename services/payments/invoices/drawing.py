@@ -120,16 +120,16 @@ def _story(content: Content, title: str) -> Iterable[Flowable]:
 def _seller(seller: Party) -> list[Flowable]:
     parts: list[Flowable] = [Paragraph(markup(seller.name), _style("seller", size=12, bold=True))]
     parts += [Paragraph(markup(line), _SMALL) for line in seller.address_lines]
-    if seller.tax_id:
-        parts.append(Paragraph(markup(f"Tax ID {seller.tax_id}"), _SMALL))
+    if seller.tax_number:
+        parts.append(Paragraph(markup(f"Tax ID {seller.tax_number}"), _SMALL))
     return parts
 
 
 def _party(label: str, party: Party) -> list[Flowable]:
     parts: list[Flowable] = [Paragraph(label.upper(), _LABEL), Paragraph(markup(party.name), _STRONG)]
     parts += [Paragraph(markup(line), _PLAIN) for line in party.address_lines]
-    if party.tax_id:
-        parts.append(Paragraph(markup(f"Tax ID {party.tax_id}"), _PLAIN))
+    if party.tax_number:
+        parts.append(Paragraph(markup(f"Tax ID {party.tax_number}"), _PLAIN))
     return parts
 
 

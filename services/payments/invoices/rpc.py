@@ -127,7 +127,7 @@ def _party(wanted: api.Party, field: str) -> Party:
             fields=[(f"{field}.name", message)],
         )
     lines = tuple(line for line in map(printable, wanted.address_lines) if line)
-    return Party(name, lines, printable(wanted.tax_id))
+    return Party(name, lines, printable(wanted.tax_number))
 
 
 def _resource(invoice: Invoice) -> api.Invoice:

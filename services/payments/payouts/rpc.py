@@ -18,6 +18,7 @@ from services.kit.pagination import page_of
 from services.kit.sealing import Seal
 from services.kit.server import current_call
 from services.payments import refusals
+from services.payments.ledger.currencies import currency
 from services.payments.payouts import files, payees, resources, store
 from services.payments.payouts.bank_accounts import BankAccount, bank_account
 from services.payments.payouts.domain import Batch, BatchState, Payee
@@ -181,6 +182,8 @@ class PayoutsRpc(payouts_service_pb2_grpc.PayoutsServiceServicer):
                 return api.GetPayoutBatchFileResponse(file=body)
             if batch.state is BatchState.COMPLETED:  # there is nothing left to transfer
                 raise refusals.payout_batch_wrong_state(batch.payout_batch_id, batch.state.name)
+            if not currency(batch.currency).number:
+                raise refusals.no_bank_currency(batch.currency)
             payer = await payees.payer(tx, self._seal, whose)
         if payer is None:
             raise refusals.payer_missing()

@@ -20,7 +20,7 @@ from services.payments import refusals
 from services.payments.payouts import payees
 from services.payments.payouts.files import decimal
 from services.payments.reports import store
-from services.payments.reports.store import Asked, Division, Row
+from services.payments.reports.domain import Asked, Division, Row
 from services.payments.requests import moment
 
 Context = grpc.aio.ServicerContext[Any, Any]

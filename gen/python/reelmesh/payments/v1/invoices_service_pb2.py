@@ -31,7 +31,7 @@ from reelmesh.payments.v1 import payments_pb2 as reelmesh_dot_payments_dot_v1_do
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+reelmesh/payments/v1/invoices_service.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!reelmesh/payments/v1/events.proto\x1a#reelmesh/payments/v1/payments.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x97\x01\n\x05Party\x12 \n\x04name\x18\x01 \x01(\tB\x0c\x80\x01\x01\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12\x36\n\raddress_lines\x18\x02 \x03(\tB\x11\x80\x01\x01\xbaH\x0b\x92\x01\x08\x10\x06\"\x04r\x02\x18xR\x0c\x61\x64\x64ressLines\x12\x34\n\x06tax_id\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9 .-]{0,40}$R\x05taxId\"\xce\x03\n\x07Invoice\x12\x1d\n\ninvoice_id\x18\x01 \x01(\tR\tinvoiceId\x12\x16\n\x06number\x18\x02 \x01(\tR\x06number\x12\x1f\n\x0b\x63redit_note\x18\x03 \x01(\x08R\ncreditNote\x12\x17\n\x07sale_id\x18\x04 \x01(\tR\x06saleId\x12\x19\n\x08\x65ntry_id\x18\x05 \x01(\tR\x07\x65ntryId\x12.\n\x13\x63orrects_invoice_id\x18\x06 \x01(\tR\x11\x63orrectsInvoiceId\x12\x1b\n\tviewer_id\x18\x07 \x01(\tR\x08viewerId\x12\x31\n\x05gross\x18\x08 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyR\x05gross\x12&\n\x0ftax_minor_units\x18\t \x01(\x03R\rtaxMinorUnits\x12\x39\n\x04kind\x18\n \x01(\x0e\x32%.reelmesh.payments.v1.EntitlementKindR\x04kind\x12\x19\n\x08\x61sset_id\x18\x0b \x01(\tR\x07\x61ssetId\x12\x39\n\nissue_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTime\"\xa3\x01\n\x17SetInvoiceIssuerRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12;\n\x06seller\x18\x02 \x01(\x0b\x32\x1b.reelmesh.payments.v1.PartyB\x06\xbaH\x03\xc8\x01\x01R\x06seller\x12 \n\x06\x66ooter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02R\x06\x66ooter\"W\n\x18SetInvoiceIssuerResponse\x12;\n\x0b\x63hange_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"X\n\x13IssueInvoiceRequest\x12\x41\n\x07sale_id\x18\x01 \x01(\tB(\xbaH%r#2!^sal_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06saleId\"O\n\x14IssueInvoiceResponse\x12\x37\n\x07invoice\x18\x01 \x01(\x0b\x32\x1d.reelmesh.payments.v1.InvoiceR\x07invoice\"\x9b\x01\n\x13ListInvoicesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12\x32\n\tviewer_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$R\x08viewerId\"y\n\x14ListInvoicesResponse\x12\x39\n\x08invoices\x18\x01 \x03(\x0b\x32\x1d.reelmesh.payments.v1.InvoiceR\x08invoices\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"`\n\x15GetInvoiceFileRequest\x12G\n\ninvoice_id\x18\x01 \x01(\tB(\xbaH%r#2!^inv_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tinvoiceId\"G\n\x16GetInvoiceFileResponse\x12-\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x04\x66ile\"X\n\x1bSetOwnBillingDetailsRequest\x12\x39\n\x05\x62uyer\x18\x01 \x01(\x0b\x32\x1b.reelmesh.payments.v1.PartyB\x06\xbaH\x03\xc8\x01\x01R\x05\x62uyer\"[\n\x1cSetOwnBillingDetailsResponse\x12;\n\x0b\x63hange_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"j\n\x16ListOwnInvoicesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"|\n\x17ListOwnInvoicesResponse\x12\x39\n\x08invoices\x18\x01 \x03(\x0b\x32\x1d.reelmesh.payments.v1.InvoiceR\x08invoices\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"c\n\x18GetOwnInvoiceFileRequest\x12G\n\ninvoice_id\x18\x01 \x01(\tB(\xbaH%r#2!^inv_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tinvoiceId\"J\n\x19GetOwnInvoiceFileResponse\x12-\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x04\x66ile2\x86\t\n\x0fInvoicesService\x12\xa4\x01\n\x10SetInvoiceIssuer\x12-.reelmesh.payments.v1.SetInvoiceIssuerRequest\x1a..reelmesh.payments.v1.SetInvoiceIssuerResponse\"1\xca\xa3\"\x11\n\x0fpayments.manage\x82\xd3\xe4\x93\x02\x16\"\x11/v1/invoiceIssuer:\x01*\x12\x96\x01\n\x0cIssueInvoice\x12).reelmesh.payments.v1.IssueInvoiceRequest\x1a*.reelmesh.payments.v1.IssueInvoiceResponse\"/\x90\x02\x02\xca\xa3\"\x11\n\x0fpayments.manage\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/invoices:\x01*\x12\x91\x01\n\x0cListInvoices\x12).reelmesh.payments.v1.ListInvoicesRequest\x1a*.reelmesh.payments.v1.ListInvoicesResponse\"*\x90\x02\x01\xca\xa3\"\x0f\n\rpayments.read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/invoices\x12\xaf\x01\n\x0eGetInvoiceFile\x12+.reelmesh.payments.v1.GetInvoiceFileRequest\x1a,.reelmesh.payments.v1.GetInvoiceFileResponse\"B\x90\x02\x01\xca\xa3\"\x0f\n\rpayments.read\x82\xd3\xe4\x93\x02&\x12\x1e/v1/invoices/{invoice_id}/fileb\x04\x66ile\x12\xa8\x01\n\x14SetOwnBillingDetails\x12\x31.reelmesh.payments.v1.SetOwnBillingDetailsRequest\x1a\x32.reelmesh.payments.v1.SetOwnBillingDetailsResponse\")\x90\x02\x02\xca\xa3\"\x02(\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/ownBillingDetails:\x01*\x12\x90\x01\n\x0fListOwnInvoices\x12,.reelmesh.payments.v1.ListOwnInvoicesRequest\x1a-.reelmesh.payments.v1.ListOwnInvoicesResponse\" \x90\x02\x01\xca\xa3\"\x02(\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/ownInvoices\x12\xae\x01\n\x11GetOwnInvoiceFile\x12..reelmesh.payments.v1.GetOwnInvoiceFileRequest\x1a/.reelmesh.payments.v1.GetOwnInvoiceFileResponse\"8\x90\x02\x01\xca\xa3\"\x02(\x01\x82\xd3\xe4\x93\x02)\x12!/v1/ownInvoices/{invoice_id}/fileb\x04\x66ileb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+reelmesh/payments/v1/invoices_service.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!reelmesh/payments/v1/events.proto\x1a#reelmesh/payments/v1/payments.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x9f\x01\n\x05Party\x12 \n\x04name\x18\x01 \x01(\tB\x0c\x80\x01\x01\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12\x36\n\raddress_lines\x18\x02 \x03(\tB\x11\x80\x01\x01\xbaH\x0b\x92\x01\x08\x10\x06\"\x04r\x02\x18xR\x0c\x61\x64\x64ressLines\x12<\n\ntax_number\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9 .-]{0,40}$R\ttaxNumber\"\xce\x03\n\x07Invoice\x12\x1d\n\ninvoice_id\x18\x01 \x01(\tR\tinvoiceId\x12\x16\n\x06number\x18\x02 \x01(\tR\x06number\x12\x1f\n\x0b\x63redit_note\x18\x03 \x01(\x08R\ncreditNote\x12\x17\n\x07sale_id\x18\x04 \x01(\tR\x06saleId\x12\x19\n\x08\x65ntry_id\x18\x05 \x01(\tR\x07\x65ntryId\x12.\n\x13\x63orrects_invoice_id\x18\x06 \x01(\tR\x11\x63orrectsInvoiceId\x12\x1b\n\tviewer_id\x18\x07 \x01(\tR\x08viewerId\x12\x31\n\x05gross\x18\x08 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyR\x05gross\x12&\n\x0ftax_minor_units\x18\t \x01(\x03R\rtaxMinorUnits\x12\x39\n\x04kind\x18\n \x01(\x0e\x32%.reelmesh.payments.v1.EntitlementKindR\x04kind\x12\x19\n\x08\x61sset_id\x18\x0b \x01(\tR\x07\x61ssetId\x12\x39\n\nissue_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTime\"\xa3\x01\n\x17SetInvoiceIssuerRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12;\n\x06seller\x18\x02 \x01(\x0b\x32\x1b.reelmesh.payments.v1.PartyB\x06\xbaH\x03\xc8\x01\x01R\x06seller\x12 \n\x06\x66ooter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02R\x06\x66ooter\"W\n\x18SetInvoiceIssuerResponse\x12;\n\x0b\x63hange_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"X\n\x13IssueInvoiceRequest\x12\x41\n\x07sale_id\x18\x01 \x01(\tB(\xbaH%r#2!^sal_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06saleId\"O\n\x14IssueInvoiceResponse\x12\x37\n\x07invoice\x18\x01 \x01(\x0b\x32\x1d.reelmesh.payments.v1.InvoiceR\x07invoice\"\x9b\x01\n\x13ListInvoicesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12\x32\n\tviewer_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$R\x08viewerId\"y\n\x14ListInvoicesResponse\x12\x39\n\x08invoices\x18\x01 \x03(\x0b\x32\x1d.reelmesh.payments.v1.InvoiceR\x08invoices\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"`\n\x15GetInvoiceFileRequest\x12G\n\ninvoice_id\x18\x01 \x01(\tB(\xbaH%r#2!^inv_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tinvoiceId\"G\n\x16GetInvoiceFileResponse\x12-\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x04\x66ile\"X\n\x1bSetOwnBillingDetailsRequest\x12\x39\n\x05\x62uyer\x18\x01 \x01(\x0b\x32\x1b.reelmesh.payments.v1.PartyB\x06\xbaH\x03\xc8\x01\x01R\x05\x62uyer\"[\n\x1cSetOwnBillingDetailsResponse\x12;\n\x0b\x63hange_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"j\n\x16ListOwnInvoicesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"|\n\x17ListOwnInvoicesResponse\x12\x39\n\x08invoices\x18\x01 \x03(\x0b\x32\x1d.reelmesh.payments.v1.InvoiceR\x08invoices\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"c\n\x18GetOwnInvoiceFileRequest\x12G\n\ninvoice_id\x18\x01 \x01(\tB(\xbaH%r#2!^inv_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tinvoiceId\"J\n\x19GetOwnInvoiceFileResponse\x12-\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x03\x80\x01\x01R\x04\x66ile2\x86\t\n\x0fInvoicesService\x12\xa4\x01\n\x10SetInvoiceIssuer\x12-.reelmesh.payments.v1.SetInvoiceIssuerRequest\x1a..reelmesh.payments.v1.SetInvoiceIssuerResponse\"1\xca\xa3\"\x11\n\x0fpayments.manage\x82\xd3\xe4\x93\x02\x16\"\x11/v1/invoiceIssuer:\x01*\x12\x96\x01\n\x0cIssueInvoice\x12).reelmesh.payments.v1.IssueInvoiceRequest\x1a*.reelmesh.payments.v1.IssueInvoiceResponse\"/\x90\x02\x02\xca\xa3\"\x11\n\x0fpayments.manage\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/invoices:\x01*\x12\x91\x01\n\x0cListInvoices\x12).reelmesh.payments.v1.ListInvoicesRequest\x1a*.reelmesh.payments.v1.ListInvoicesResponse\"*\x90\x02\x01\xca\xa3\"\x0f\n\rpayments.read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/invoices\x12\xaf\x01\n\x0eGetInvoiceFile\x12+.reelmesh.payments.v1.GetInvoiceFileRequest\x1a,.reelmesh.payments.v1.GetInvoiceFileResponse\"B\x90\x02\x01\xca\xa3\"\x0f\n\rpayments.read\x82\xd3\xe4\x93\x02&\x12\x1e/v1/invoices/{invoice_id}/fileb\x04\x66ile\x12\xa8\x01\n\x14SetOwnBillingDetails\x12\x31.reelmesh.payments.v1.SetOwnBillingDetailsRequest\x1a\x32.reelmesh.payments.v1.SetOwnBillingDetailsResponse\")\x90\x02\x02\xca\xa3\"\x02(\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/ownBillingDetails:\x01*\x12\x90\x01\n\x0fListOwnInvoices\x12,.reelmesh.payments.v1.ListOwnInvoicesRequest\x1a-.reelmesh.payments.v1.ListOwnInvoicesResponse\" \x90\x02\x01\xca\xa3\"\x02(\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/ownInvoices\x12\xae\x01\n\x11GetOwnInvoiceFile\x12..reelmesh.payments.v1.GetOwnInvoiceFileRequest\x1a/.reelmesh.payments.v1.GetOwnInvoiceFileResponse\"8\x90\x02\x01\xca\xa3\"\x02(\x01\x82\xd3\xe4\x93\x02)\x12!/v1/ownInvoices/{invoice_id}/fileb\x04\x66ileb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTY'].fields_by_name['name']._serialized_options = b'\200\001\001\272H\006r\004\020\001\030x'
   _globals['_PARTY'].fields_by_name['address_lines']._loaded_options = None
   _globals['_PARTY'].fields_by_name['address_lines']._serialized_options = b'\200\001\001\272H\013\222\001\010\020\006\"\004r\002\030x'
-  _globals['_PARTY'].fields_by_name['tax_id']._loaded_options = None
-  _globals['_PARTY'].fields_by_name['tax_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9 .-]{0,40}$'
+  _globals['_PARTY'].fields_by_name['tax_number']._loaded_options = None
+  _globals['_PARTY'].fields_by_name['tax_number']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9 .-]{0,40}$'
   _globals['_SETINVOICEISSUERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETINVOICEISSUERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
   _globals['_SETINVOICEISSUERREQUEST'].fields_by_name['seller']._loaded_options = None
@@ -87,37 +87,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOICESSERVICE'].methods_by_name['GetOwnInvoiceFile']._loaded_options = None
   _globals['_INVOICESSERVICE'].methods_by_name['GetOwnInvoiceFile']._serialized_options = b'\220\002\001\312\243\"\002(\001\202\323\344\223\002)\022!/v1/ownInvoices/{invoice_id}/fileb\004file'
   _globals['_PARTY']._serialized_start=291
-  _globals['_PARTY']._serialized_end=442
-  _globals['_INVOICE']._serialized_start=445
-  _globals['_INVOICE']._serialized_end=907
-  _globals['_SETINVOICEISSUERREQUEST']._serialized_start=910
-  _globals['_SETINVOICEISSUERREQUEST']._serialized_end=1073
-  _globals['_SETINVOICEISSUERRESPONSE']._serialized_start=1075
-  _globals['_SETINVOICEISSUERRESPONSE']._serialized_end=1162
-  _globals['_ISSUEINVOICEREQUEST']._serialized_start=1164
-  _globals['_ISSUEINVOICEREQUEST']._serialized_end=1252
-  _globals['_ISSUEINVOICERESPONSE']._serialized_start=1254
-  _globals['_ISSUEINVOICERESPONSE']._serialized_end=1333
-  _globals['_LISTINVOICESREQUEST']._serialized_start=1336
-  _globals['_LISTINVOICESREQUEST']._serialized_end=1491
-  _globals['_LISTINVOICESRESPONSE']._serialized_start=1493
-  _globals['_LISTINVOICESRESPONSE']._serialized_end=1614
-  _globals['_GETINVOICEFILEREQUEST']._serialized_start=1616
-  _globals['_GETINVOICEFILEREQUEST']._serialized_end=1712
-  _globals['_GETINVOICEFILERESPONSE']._serialized_start=1714
-  _globals['_GETINVOICEFILERESPONSE']._serialized_end=1785
-  _globals['_SETOWNBILLINGDETAILSREQUEST']._serialized_start=1787
-  _globals['_SETOWNBILLINGDETAILSREQUEST']._serialized_end=1875
-  _globals['_SETOWNBILLINGDETAILSRESPONSE']._serialized_start=1877
-  _globals['_SETOWNBILLINGDETAILSRESPONSE']._serialized_end=1968
-  _globals['_LISTOWNINVOICESREQUEST']._serialized_start=1970
-  _globals['_LISTOWNINVOICESREQUEST']._serialized_end=2076
-  _globals['_LISTOWNINVOICESRESPONSE']._serialized_start=2078
-  _globals['_LISTOWNINVOICESRESPONSE']._serialized_end=2202
-  _globals['_GETOWNINVOICEFILEREQUEST']._serialized_start=2204
-  _globals['_GETOWNINVOICEFILEREQUEST']._serialized_end=2303
-  _globals['_GETOWNINVOICEFILERESPONSE']._serialized_start=2305
-  _globals['_GETOWNINVOICEFILERESPONSE']._serialized_end=2379
-  _globals['_INVOICESSERVICE']._serialized_start=2382
-  _globals['_INVOICESSERVICE']._serialized_end=3540
+  _globals['_PARTY']._serialized_end=450
+  _globals['_INVOICE']._serialized_start=453
+  _globals['_INVOICE']._serialized_end=915
+  _globals['_SETINVOICEISSUERREQUEST']._serialized_start=918
+  _globals['_SETINVOICEISSUERREQUEST']._serialized_end=1081
+  _globals['_SETINVOICEISSUERRESPONSE']._serialized_start=1083
+  _globals['_SETINVOICEISSUERRESPONSE']._serialized_end=1170
+  _globals['_ISSUEINVOICEREQUEST']._serialized_start=1172
+  _globals['_ISSUEINVOICEREQUEST']._serialized_end=1260
+  _globals['_ISSUEINVOICERESPONSE']._serialized_start=1262
+  _globals['_ISSUEINVOICERESPONSE']._serialized_end=1341
+  _globals['_LISTINVOICESREQUEST']._serialized_start=1344
+  _globals['_LISTINVOICESREQUEST']._serialized_end=1499
+  _globals['_LISTINVOICESRESPONSE']._serialized_start=1501
+  _globals['_LISTINVOICESRESPONSE']._serialized_end=1622
+  _globals['_GETINVOICEFILEREQUEST']._serialized_start=1624
+  _globals['_GETINVOICEFILEREQUEST']._serialized_end=1720
+  _globals['_GETINVOICEFILERESPONSE']._serialized_start=1722
+  _globals['_GETINVOICEFILERESPONSE']._serialized_end=1793
+  _globals['_SETOWNBILLINGDETAILSREQUEST']._serialized_start=1795
+  _globals['_SETOWNBILLINGDETAILSREQUEST']._serialized_end=1883
+  _globals['_SETOWNBILLINGDETAILSRESPONSE']._serialized_start=1885
+  _globals['_SETOWNBILLINGDETAILSRESPONSE']._serialized_end=1976
+  _globals['_LISTOWNINVOICESREQUEST']._serialized_start=1978
+  _globals['_LISTOWNINVOICESREQUEST']._serialized_end=2084
+  _globals['_LISTOWNINVOICESRESPONSE']._serialized_start=2086
+  _globals['_LISTOWNINVOICESRESPONSE']._serialized_end=2210
+  _globals['_GETOWNINVOICEFILEREQUEST']._serialized_start=2212
+  _globals['_GETOWNINVOICEFILEREQUEST']._serialized_end=2311
+  _globals['_GETOWNINVOICEFILERESPONSE']._serialized_start=2313
+  _globals['_GETOWNINVOICEFILERESPONSE']._serialized_end=2387
+  _globals['_INVOICESSERVICE']._serialized_start=2390
+  _globals['_INVOICESSERVICE']._serialized_end=3548
 # @@protoc_insertion_point(module_scope)

@@ -30,10 +30,10 @@ class Party(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ADDRESS_LINES_FIELD_NUMBER: _builtins.int
-    TAX_ID_FIELD_NUMBER: _builtins.int
+    TAX_NUMBER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Whose name stands there, of a person or a company."""
-    tax_id: _builtins.str
+    tax_number: _builtins.str
     """Number by which the tax office knows them, such as a VAT id. Empty when there is none."""
     @_builtins.property
     def address_lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -44,11 +44,11 @@ class Party(_message.Message):
         *,
         name: _builtins.str = ...,
         address_lines: _abc.Iterable[_builtins.str] | None = ...,
-        tax_id: _builtins.str = ...,
+        tax_number: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_lines", b"address_lines", "name", b"name", "tax_id", b"tax_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_lines", b"address_lines", "name", b"name", "tax_number", b"tax_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -155,6 +155,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such case in the caller's organisation. Status NOT_FOUND. Metadata: `case_id`."""
     ERROR_REASON_CASE_WRONG_STATE: _ErrorReason.ValueType  # 106
     """The case was resolved before, otherwise. Status FAILED_PRECONDITION. Metadata: `case_id`, `state`."""
+    ERROR_REASON_NO_BANK_CURRENCY: _ErrorReason.ValueType  # 107
+    """Banks transfer no such currency: it is a crypto asset. Status FAILED_PRECONDITION. Ask for CSV. Metadata: `currency`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the payments service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -241,6 +243,8 @@ ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 105
 """There is no such case in the caller's organisation. Status NOT_FOUND. Metadata: `case_id`."""
 ERROR_REASON_CASE_WRONG_STATE: ErrorReason.ValueType  # 106
 """The case was resolved before, otherwise. Status FAILED_PRECONDITION. Metadata: `case_id`, `state`."""
+ERROR_REASON_NO_BANK_CURRENCY: ErrorReason.ValueType  # 107
+"""Banks transfer no such currency: it is a crypto asset. Status FAILED_PRECONDITION. Ask for CSV. Metadata: `currency`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
