@@ -56,6 +56,11 @@ class Office:
     clock: FixedClock
     database: Database
     bus: Bus
+    service: contextlib.AsyncExitStack
+
+    async def stop(self) -> None:
+        """Ends the service; whoever wants it goes on with another process."""
+        await self.service.aclose()
 
     @property
     def seal(self) -> Seal:
@@ -156,8 +161,9 @@ async def office(settings: ProcessSettings, clock: FixedClock | None = None) -> 
     """Runs the service for the length of the block, on stores that are empty afterwards."""
     clock = clock or FixedClock(T0)
     database = Database.of("payments", settings)
-    async with on_the_bus(settings) as bus, running("payments", settings, wire, clock=clock):
-        yield Office(settings, clock, database, bus)
+    async with on_the_bus(settings) as bus, contextlib.AsyncExitStack() as service:
+        await service.enter_async_context(running("payments", settings, wire, clock=clock))
+        yield Office(settings, clock, database, bus, service)
     await database.close()
     await emptied(settings)
 
