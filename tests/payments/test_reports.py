@@ -51,7 +51,7 @@ USUAL = {
 
 
 async def test_a_report_tells_what_is_in_the_books(shared_office: Office) -> None:
-    async with desk(shared_office, **USUAL) as own:
+    async with desk(shared_office, "", **USUAL) as own:
         sale = await own.books.sell(1999)
         (row,) = await rows(own)
         assert amounts(row) == {

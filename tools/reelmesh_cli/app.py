@@ -19,6 +19,7 @@ from tools.reelmesh_cli.commands import (
     mesh,
     messages,
     organisations,
+    payouts,
     playback,
     status,
     upload,
@@ -54,6 +55,7 @@ keys.app.command("escrow")(keys_escrow.escrow)
 keys.app.command("recover")(keys_escrow.recover)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(payouts.app, name="payouts")
 
 
 def main() -> None:
