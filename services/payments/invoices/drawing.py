@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Iterable
 from decimal import Decimal
@@ -62,12 +61,8 @@ _TOTAL: Final = _style("total", size=12, bold=True, right=True)
 _TITLE: Final = _style("title", size=22, bold=True, right=True)
 
 
-async def drawn(content: Content) -> bytes:
+def drawn(content: Content) -> bytes:
     """The invoice as PDF, on A4."""
-    return await asyncio.to_thread(_drawn, content)
-
-
-def _drawn(content: Content) -> bytes:
     out = io.BytesIO()
     markup("")  # has the fonts ready
     title = "Credit note" if content.credit_note else "Invoice"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -17,8 +18,7 @@ from services.kit.pagination import page_of
 from services.kit.server import current_call
 from services.payments import refusals
 from services.payments.invoices import store
-from services.payments.invoices.domain import CREDIT_NOTES, Invoice, Party, printable
-from services.payments.invoices.drawing import drawn
+from services.payments.invoices.domain import CREDIT_NOTES, Content, Invoice, Party, printable
 from services.payments.invoices.issuing import Issuing
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -104,7 +104,14 @@ class InvoicesRpc(invoices_service_pb2_grpc.InvoicesServiceServicer):
             invoice = await store.find(tx, current_call().organisation_id, invoice_id)
         if invoice is None or (viewer_id is not None and invoice.viewer_id != viewer_id):
             raise refusals.invoice_not_found(invoice_id)
-        return HttpBody(content_type="application/pdf", data=await drawn(invoice.content))
+        return HttpBody(content_type="application/pdf", data=await asyncio.to_thread(_drawn, invoice.content))
+
+
+def _drawn(content: Content) -> bytes:
+    # What draws is large, and most processes never do.
+    from services.payments.invoices.drawing import drawn
+
+    return drawn(content)
 
 
 def _account_id() -> str:
