@@ -7,16 +7,23 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from reelmesh.payments.v1 import events_pb2
 from reelmesh.payments.v1 import reconciliation_service_pb2 as api
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from services.kit.clock import timestamp
 from services.kit.ids import new_id
 from services.payments.reconciliation.domain import Difference, Transaction, compared
 from services.payments.reconciliation.reconciling import DailyReconciliation, Reconciling
+from services.payments.reconciliation.stand_in_reports import StandInReports
 from tests.payments.desk import Desk
 from tests.payments.scene import money, refused
+from tests.support.http_server import serving
 
 HEAD = "kind,reference,minor_units,currency,fee_minor_units"
 
@@ -202,6 +209,34 @@ async def test_every_day_that_has_ended_is_compared_once(own_desk: Desk) -> None
     await own_desk.wait(30)
     source.days = {first + timedelta(days=days): [] for days in range(60)}
     assert await daily.once() == 7, "no more than a week is caught up on"
+
+
+async def test_the_stand_in_is_asked_for_its_report_of_a_day() -> None:
+    asked = []
+    made = [
+        {"id": "tx_1", "kind": "sale", "minor_units": 500, "currency": "EUR"},
+        {"id": "tx_2", "kind": "charge", "minor_units": 600, "currency": "EUR"},
+        {"id": "tx_3", "kind": "refund", "minor_units": 100, "currency": "EUR"},
+    ]
+
+    async def report(request: Request) -> JSONResponse:
+        asked.append((request.path_params["day"], request.headers["authorization"]))
+        return JSONResponse({"date": request.path_params["day"], "transactions": made})
+
+    async with serving(Starlette(routes=[Route("/v1/reports/{day}", report)])) as url, httpx.AsyncClient() as http:
+
+        async def account_of(organisation_id: str) -> tuple[str, str] | None:
+            return (url, "key") if organisation_id == "org_1" else None
+
+        source = StandInReports(http, account_of, "stand_in")
+        found = await source.transactions("org_1", date(2026, 11, 27))
+        assert found == [
+            Transaction("sale/stand_in/tx_1", 500, "EUR"),
+            Transaction("sale/stand_in/tx_2", 600, "EUR"),
+            Transaction("refund/stand_in/tx_3", 100, "EUR"),
+        ]
+        assert await source.transactions("org_2", date(2026, 11, 27)) is None
+    assert asked == [("2026-11-27", "Bearer key")]
 
 
 def test_nothing_is_reported_missing_that_another_days_report_has() -> None:
