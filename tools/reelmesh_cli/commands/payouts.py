@@ -207,7 +207,9 @@ def void(
 
 def _on_batch(output: Output, data: Path | None, url: str | None, method: str, request: Any) -> None:
     async def talk(reelmesh: Client) -> PayoutBatch:
-        return (await reelmesh.call(getattr(reelmesh.payouts, method), request())).batch
+        answer = await reelmesh.call(getattr(reelmesh.payouts, method), request())
+        batch: PayoutBatch = answer.batch
+        return batch
 
     batch = conversation(output, data, url, talk)
     output.result(batch=as_json(batch))
@@ -216,7 +218,9 @@ def _on_batch(output: Output, data: Path | None, url: str | None, method: str, r
 
 def _on_payout(output: Output, data: Path | None, url: str | None, method: str, request: Any) -> None:
     async def talk(reelmesh: Client) -> Payout:
-        return (await reelmesh.call(getattr(reelmesh.payouts, method), request())).payout
+        answer = await reelmesh.call(getattr(reelmesh.payouts, method), request())
+        payout: Payout = answer.payout
+        return payout
 
     payout = conversation(output, data, url, talk)
     output.result(payout=as_json(payout))
