@@ -121,7 +121,14 @@ def set_up_logging(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    hush()
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def hush() -> None:
+    """Has those libraries say nothing below a warning that write whole URLs and bodies down: some services take their keys in a URL."""
+    for name in ("httpx", "httpcore", "stripe"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def set_up_tracing(service: str, endpoint: str) -> None:

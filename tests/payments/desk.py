@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from reelmesh.payments.v1 import (
+    entitlements_service_pb2_grpc,
     invoices_service_pb2_grpc,
     ledger_service_pb2_grpc,
+    offers_service_pb2_grpc,
     payouts_service_pb2,
     payouts_service_pb2_grpc,
+    promotions_service_pb2_grpc,
     reconciliation_service_pb2_grpc,
     reports_service_pb2_grpc,
     sales_service_pb2,
@@ -32,6 +35,7 @@ from services.payments.__main__ import CONTRACTS, wire
 from services.payments.payouts.bank_accounts import PAYMENTS_KEY_FILE
 from services.payments.payouts.paying import Paying
 from services.payments.payouts.transfers import TransferAdapter, Transferring
+from services.payments.wiring import PaymentsSettings
 from tests.payments.scene import T0, Books, once
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import with_api_key
@@ -162,7 +166,9 @@ async def office(settings: ProcessSettings, clock: FixedClock | None = None) -> 
     clock = clock or FixedClock(T0)
     database = Database.of("payments", settings)
     async with on_the_bus(settings) as bus, contextlib.AsyncExitStack() as service:
-        await service.enter_async_context(running("payments", settings, wire, clock=clock))
+        await service.enter_async_context(
+            running("payments", PaymentsSettings(**settings.model_dump()), wire, clock=clock)
+        )
         yield Office(settings, clock, database, bus, service)
     await database.close()
     await emptied(settings)
@@ -195,6 +201,9 @@ async def desk(where: Office, organisation_id: str = "", **rules: int) -> AsyncI
             sales_service_pb2_grpc.SalesServiceStub(ann),
             ledger_service_pb2_grpc.LedgerServiceStub(ann),
             split_rules_service_pb2_grpc.SplitRulesServiceStub(ann),
+            offers_service_pb2_grpc.OffersServiceStub(ann),
+            entitlements_service_pb2_grpc.EntitlementsServiceStub(ann),
+            promotions_service_pb2_grpc.PromotionsServiceStub(ann),
         )
         await books.divide_by(**(nothing | rules))
         yield Desk(

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from reelmesh.payments.v1 import (
+    entitlements_service_pb2_grpc,
     events_pb2,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    offers_service_pb2_grpc,
     payments_pb2,
+    promotions_service_pb2_grpc,
     sales_service_pb2,
     sales_service_pb2_grpc,
     split_rules_service_pb2,
@@ -28,6 +31,7 @@ from services.kit.errors import Refusal
 from services.kit.settings import ProcessSettings
 from services.payments.__main__ import CONTRACTS, wire
 from services.payments.ledger.verification import Report, verified
+from services.payments.wiring import PaymentsSettings
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected, running
@@ -49,6 +53,9 @@ if TYPE_CHECKING:
     Sales = sales_service_pb2_grpc.SalesServiceAsyncStub
     Ledger = ledger_service_pb2_grpc.LedgerServiceAsyncStub
     Rules = split_rules_service_pb2_grpc.SplitRulesServiceAsyncStub
+    Offers = offers_service_pb2_grpc.OffersServiceAsyncStub
+    Entitlements = entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
+    Promotions = promotions_service_pb2_grpc.PromotionsServiceAsyncStub
 
 
 def once() -> str:
@@ -84,6 +91,9 @@ class Books:
     sales: Sales
     ledger: Ledger
     rules: Rules
+    offers: Offers
+    entitlements: Entitlements
+    promotions: Promotions
 
     @property
     def organisation_id(self) -> str:
@@ -158,11 +168,12 @@ class Books:
 @contextlib.asynccontextmanager
 async def books(settings: ProcessSettings) -> AsyncIterator[Books]:
     """Runs the service for the length of the block. No split rules are active yet."""
+    ours = settings if isinstance(settings, PaymentsSettings) else PaymentsSettings(**settings.model_dump())
     clock = FixedClock(T0)
     database = Database.of("payments", settings)
     async with (
         on_the_bus(settings) as bus,
-        running("payments", settings, wire, clock=clock),
+        running("payments", ours, wire, clock=clock),
         connected(settings, "payments", *CONTRACTS) as channel,
     ):
         yield Books(
@@ -173,5 +184,8 @@ async def books(settings: ProcessSettings) -> AsyncIterator[Books]:
             sales_service_pb2_grpc.SalesServiceStub(channel),
             ledger_service_pb2_grpc.LedgerServiceStub(channel),
             split_rules_service_pb2_grpc.SplitRulesServiceStub(channel),
+            offers_service_pb2_grpc.OffersServiceStub(channel),
+            entitlements_service_pb2_grpc.EntitlementsServiceStub(channel),
+            promotions_service_pb2_grpc.PromotionsServiceStub(channel),
         )
     await database.close()

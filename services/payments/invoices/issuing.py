@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 from nats.aio.client import Client as NatsClient
-from reelmesh.payments.v1 import events_pb2, payments_pb2
+from reelmesh.payments.v1 import events_pb2
 
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
@@ -124,7 +124,7 @@ class Issuing:
         now, sale = self._clock.now(), told.sale
         series = CREDIT_NOTES if told.credit_note else INVOICES
         serial = await store.next_serial(tx, sale.organisation_id, series, now.year)
-        grant = payments_pb2.Grant.FromString(sale.granted or b"")
+        asset_id, kind = await sales.subject(tx, sale.sale_id)
         places = sorted({part.owner_id for part in sale.parts if part.owner_id})
         rates = await taxes.in_force(tx, sale.organisation_id, places, sale.sell_time)
         content = Content(
@@ -140,8 +140,8 @@ class Issuing:
             currency=sale.currency,
             gross=sum(told.amounts),
             taxes=tax_lines(sale, told.amounts, rates),
-            kind=grant.kind,
-            asset_id=grant.asset_id,
+            kind=kind,
+            asset_id=asset_id,
             paid_by=f"{sale.processor} {sale.reference}",
         )
         invoice = Invoice(

@@ -35,9 +35,7 @@ sales: Final = sa.Table(
     sa.Column("charged_back", sa.BigInteger),
     sa.Column("reversed", sa.Boolean),
     sa.Column("entitlement_id", sa.Text),
-    sa.Column("granted", sa.LargeBinary),
     sa.Column("entitled", sa.Boolean),
-    sa.Column("entitle_time", sa.DateTime(timezone=True)),
     sa.Column("sell_time", sa.DateTime(timezone=True)),
     sa.Column("create_time", sa.DateTime(timezone=True)),
 )
@@ -58,7 +56,7 @@ _written: Final = sa.Table(
     sa.Column("asset_id", sa.Text),
     sa.Column("grant_kind", sa.SmallInteger),
 )
-"""The same with what was sold, which `granted` tells too, in a form that reports can sum up by."""
+"""The same with what was sold, by which reports sum up."""
 _KINDS: Final = {int(takeback.value): takeback for takeback in Takeback}
 
 
@@ -71,10 +69,17 @@ class Wanted:
     reference: str = ""
 
 
-async def add(tx: Tx, sale: Sale) -> None:
-    """Keeps a new sale."""
-    grant = payments_pb2.Grant.FromString(sale.granted or b"")
-    await tx.execute(sa.insert(_written).values(**_values(sale), asset_id=grant.asset_id, grant_kind=grant.kind))
+async def add(tx: Tx, sale: Sale, grant: payments_pb2.Grant | None) -> None:
+    """Keeps a new sale, and what was sold."""
+    asset_id, kind = (grant.asset_id, grant.kind) if grant else ("", 0)
+    await tx.execute(sa.insert(_written).values(**_values(sale), asset_id=asset_id, grant_kind=kind))
+
+
+async def subject(tx: Tx, sale_id: str) -> tuple[str, int]:
+    """What was sold: the asset, empty when it was no single one, and as what, as the contract's `EntitlementKind`; 0 when nothing was granted."""
+    query = sa.select(_written.c.asset_id, _written.c.grant_kind).where(_written.c.sale_id == sale_id)
+    row = (await tx.execute(query)).one()
+    return row.asset_id, row.grant_kind
 
 
 async def put(tx: Tx, sale: Sale) -> None:
@@ -92,6 +97,14 @@ async def of_entry(tx: Tx, entry_id: str, *, for_update: bool = False) -> Sale |
     """The sale that was made by an entry; None when there is none."""
     query = sa.select(sales).where(sales.c.entry_id == entry_id)
     return await _one(tx, query.with_for_update() if for_update else query)
+
+
+async def of_reference(tx: Tx, organisation_id: str, processor: str, reference: str) -> Sale | None:
+    """The sale that a processor knows by a reference; None when there is none."""
+    query = sa.select(sales).where(
+        sales.c.organisation_id == organisation_id, sales.c.processor == processor, sales.c.reference == reference
+    )
+    return await _one(tx, query)
 
 
 async def page(tx: Tx, organisation_id: str, wanted: Wanted, part: Page) -> Sequence[Sale]:
