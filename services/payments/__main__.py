@@ -1,4 +1,5 @@
-"""`python -m services.payments`: serves the ledger, sales, how prices are divided, offers, what people may watch, checkouts and webhooks."""
+"""`python -m services.payments`: serves the ledger, sales, how prices are divided, offers, what people may watch, checkouts and webhooks, and
+what follows from the books."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from reelmesh.payments.v1 import (
 
 from services.kit.events import Consumer, Relay
 from services.kit.process import Process, run
+from services.payments.accounting import ACCOUNTING_CONTRACTS, Accounting
 from services.payments.entitlements.consumers import HANDLERS
 from services.payments.entitlements.rpc import EntitlementsRpc
 from services.payments.ledger.rpc import LedgerRpc
@@ -42,6 +44,7 @@ CONTRACTS: Final[list[ServiceDescriptor]] = [
     promotions_service_pb2.DESCRIPTOR.services_by_name["PromotionsService"],
     sales_service_pb2.DESCRIPTOR.services_by_name["SalesService"],
     split_rules_service_pb2.DESCRIPTOR.services_by_name["SplitRulesService"],
+    *ACCOUNTING_CONTRACTS,
     *SELLING_CONTRACTS,
 ]
 
@@ -54,6 +57,7 @@ async def wire(process: Process, settings: PaymentsSettings) -> None:
     sales = SalesRpc(database, recording, writers=settings.database_pool)
     ledger = LedgerRpc(database, recording.reverse)
     split_rules = SplitRulesRpc(database, process.clock)
+    accounting = Accounting(process, database)
     sold = selling(process, settings, database, recording)
     offers = OffersRpc(database, process.clock)
     entitlements = EntitlementsRpc(database, process.clock)
@@ -67,12 +71,14 @@ async def wire(process: Process, settings: PaymentsSettings) -> None:
         entitlements_service_pb2_grpc.add_EntitlementsServiceServicer_to_server(entitlements, server)
         promotions_service_pb2_grpc.add_PromotionsServiceServicer_to_server(promotions, server)
         sold.add(server)
+        accounting.add(server)
 
     await process.serve(CONTRACTS, add)
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
     process.in_background(Consumer("payments", database, bus, HANDLERS).run(), "consumer")
     process.in_background(Upkeep(database, process.clock).run(), "upkeep")
     sold.start(process)
+    accounting.start(bus)
 
 
 def main() -> None:

@@ -349,6 +349,139 @@ def too_many_attempts(wait: timedelta) -> Refusal:
     )
 
 
+def payee_not_found(creator_id: str) -> Refusal:
+    """Nobody said how they are paid."""
+    return _not_found(
+        "PAYEE_NOT_FOUND", "nobody said how this creator is paid; say it by PutPayee first", creator_id=creator_id
+    )
+
+
+def bank_account_invalid(field: str, message: str) -> Refusal:
+    """There can be no such account."""
+    return _invalid("BANK_ACCOUNT_INVALID", message, field=field)
+
+
+def payout_batch_not_found(payout_batch_id: str) -> Refusal:
+    """There is no such batch."""
+    return _not_found(
+        "PAYOUT_BATCH_NOT_FOUND", "there is no such batch in your organisation", payout_batch_id=payout_batch_id
+    )
+
+
+def payout_batch_wrong_state(payout_batch_id: str, state: str) -> Refusal:
+    """The batch is further, or not so far."""
+    return _wrong_state(
+        "PAYOUT_BATCH_WRONG_STATE",
+        f"the batch is {state.lower()}, where this cannot be done any more, or not yet; look at it again",
+        payout_batch_id=payout_batch_id,
+        state=state,
+    )
+
+
+def second_person_needed(payout_batch_id: str) -> Refusal:
+    """Who prepares does not approve."""
+    return Refusal(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "SECOND_PERSON_NEEDED",
+        "you prepared this batch; somebody else has to approve it",
+        domain=DOMAIN,
+        metadata={"payout_batch_id": payout_batch_id},
+    )
+
+
+def payout_not_payable(creator_id: str, withheld: str) -> Refusal:
+    """Something happened since the batch was prepared."""
+    return _wrong_state(
+        "PAYOUT_NOT_PAYABLE",
+        f"what the batch pays to {creator_id} is not payable any more, or goes elsewhere by now; cancel it and prepare another",
+        creator_id=creator_id,
+        withheld=withheld,
+    )
+
+
+def nothing_payable(currency: str) -> Refusal:
+    """Nobody is to be paid."""
+    return _wrong_state(
+        "NOTHING_PAYABLE",
+        f"nothing is payable in {currency}; ListPayablePayees says why for each creator",
+        currency=currency,
+    )
+
+
+def payout_not_found(payout_id: str) -> Refusal:
+    """There is no such payout."""
+    return _not_found("PAYOUT_NOT_FOUND", "there is no such payout in your organisation", payout_id=payout_id)
+
+
+def payout_wrong_state(payout_id: str, state: str) -> Refusal:
+    """The payout is further, or not so far."""
+    return _wrong_state(
+        "PAYOUT_WRONG_STATE",
+        f"the payout is {state.lower()}, where this cannot be done any more, or not yet; look at it again",
+        payout_id=payout_id,
+        state=state,
+    )
+
+
+def payer_missing() -> Refusal:
+    """Nobody said from where."""
+    return _wrong_state("PAYER_MISSING", "nobody said from which account payouts are made; say it by SetPayer first")
+
+
+def no_bank_currency(currency: str) -> Refusal:
+    """It is none of ISO 4217."""
+    return _wrong_state("NO_BANK_CURRENCY", f"no bank transfers {currency}; ask for the file as CSV", currency=currency)
+
+
+def period_invalid(field: str, message: str) -> Refusal:
+    """This is no period."""
+    return _invalid("PERIOD_INVALID", f"{field}: {message}", field=field)
+
+
+def not_own_revenue(creator_id: str) -> Refusal:
+    """It is somebody else's."""
+    return Refusal(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "NOT_OWN_REVENUE",
+        "your account does not stand for this creator, or for more than one and you did not say which; ask your organisation to name your"
+        " account in the payee",
+        domain=DOMAIN,
+        metadata={"creator_id": creator_id},
+    )
+
+
+def invoice_not_found(invoice_id: str) -> Refusal:
+    """There is no such invoice, or none of theirs."""
+    return _not_found("INVOICE_NOT_FOUND", "there is no such invoice, or it is not yours", invoice_id=invoice_id)
+
+
+def invoice_issuer_missing() -> Refusal:
+    """Nobody said who sells."""
+    return _wrong_state(
+        "INVOICE_ISSUER_MISSING", "nobody said who stands on invoices as the seller; say it by SetInvoiceIssuer first"
+    )
+
+
+def processor_report_invalid(line: int, message: str) -> Refusal:
+    """The report cannot be read."""
+    return _invalid("PROCESSOR_REPORT_INVALID", f"line {line}: {message}", line=str(line))
+
+
+def case_not_found(case_id: str) -> Refusal:
+    """There is no such case."""
+    return _not_found("CASE_NOT_FOUND", "there is no such case in your organisation", case_id=case_id)
+
+
+def case_wrong_state(case_id: str, state: str) -> Refusal:
+    """Somebody said something else about it before."""
+    return _wrong_state(
+        "CASE_WRONG_STATE",
+        f"the case is {state.lower()} already; look at what was said of it",
+        case_id=case_id,
+        state=state,
+    )
+
+
 def _invalid(reason: str, message: str, **metadata: str) -> Refusal:
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, reason, message, domain=DOMAIN, metadata=metadata)
 

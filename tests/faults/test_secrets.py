@@ -202,6 +202,25 @@ class Life:
         for found in keys_of(json.loads(base64.b64decode(told.json()["response"]))).values():
             self.keep("packager's key", found.key)
 
+    async def is_paid_out(self) -> None:
+        """A creator's bank account is said, with slips."""
+        payee = {"creator_id": "ada", "tax_form": "TAX_FORM_STATUS_VERIFIED"}
+        said = {"credential": self.mesh.key, "request_id": new_id("req")}
+        kept = await self.http.put(
+            "/v1/payees",
+            json={"request_id": new_id("req"), "payee": payee},
+            headers={"authorization": f"Bearer {self.mesh.key}"},
+        )
+        assert kept.json()["payee"]["version"] == "1"
+        number = f"{secrets.randbelow(10**18):018}"
+        right = f"DE{98 - int(number + '131400') % 97:02}{number}"
+        wrong = f"{right[:-1]}{(int(right[-1]) + 1) % 10}"
+        account = {"holder_name": self.keep("holder", f"Ada {secrets.token_hex(8)}")}
+        for iban in (self.keep("IBAN", wrong), f"{wrong}!", self.keep("IBAN", right)):
+            answer = await self.post("/v1/payees/ada:setDestination", **said, account=account | {"iban": iban})
+        assert answer["payee"]["destination_hint"] == f"{right[:4]} …{right[-4:]}"
+        await self.http.get("/v1/payees", params={"iban": right}, headers={"authorization": f"Bearer {self.mesh.key}"})
+
     async def changes_keys(self, folder: Path) -> None:
         """Everything that can be done to keys: an escrow, a rotation, an emergency, a recovery. What is opened on the way is kept."""
         made = await asyncio.to_thread(self.mesh.command, "keys", "escrow")
@@ -309,6 +328,7 @@ async def lived(
             await life.makes_an_api_key()
             await life.plays()
             await life.packages_elsewhere()
+            await life.is_paid_out()
             await life.changes_keys(tmp_path_factory.mktemp("shares"))
             await life.meets_a_database_that_refuses(password)
             await asyncio.sleep(2)  # what is written late: traces, and the edge's log

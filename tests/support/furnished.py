@@ -12,7 +12,10 @@ from google.protobuf.message import Message
 from reelmesh.assets.v1 import assets_service_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
+from reelmesh.payments.v1 import invoices_service_pb2 as invoices
 from reelmesh.payments.v1 import payments_pb2, split_rules_service_pb2
+from reelmesh.payments.v1 import payouts_service_pb2 as payouts
+from reelmesh.payments.v1 import reconciliation_service_pb2 as reconciliation
 from reelmesh.payments.v1 import sales_service_pb2 as sales
 from reelmesh.policy.v1 import policy_service_pb2 as policy
 from reelmesh.transcode.v1 import transcode_service_pb2 as transcode
@@ -70,6 +73,7 @@ async def furnish(whole: Whole, memory: Memory) -> None:
         while not await _played(whole, memory, play):
             await asyncio.sleep(0.05)
     await _sell(whole, memory)
+    await _account(whole, memory)
     memory.learn(await whole.registered())
 
 
@@ -89,6 +93,30 @@ async def _sell(whole: Whole, memory: Memory) -> None:
         creators=[sales.CreatorShare(creator_id="ada", weight=1)],
     )
     await _called(whole, memory, sale, "payments.v1.SalesService/RecordSale")
+
+
+async def _account(whole: Whole, memory: Memory) -> None:
+    """A payee, who sells by invoice."""
+    payee = payouts.Payee(creator_id="ada", tax_form=payouts.TAX_FORM_STATUS_VERIFIED)
+    put = payouts.PutPayeeRequest(request_id=new_id("req"), payee=payee)
+    await _called(whole, memory, put, "payments.v1.PayoutsService/PutPayee")
+    account = payouts.BankAccount(holder_name="Ada", iban="DE89370400440532013000")
+    destination = payouts.SetPayeeDestinationRequest(request_id=new_id("req"), creator_id="ada", account=account)
+    await _called(whole, memory, destination, "payments.v1.PayoutsService/SetPayeeDestination")
+    prepare = payouts.PreparePayoutBatchRequest(request_id=new_id("req"), currency="EUR")
+    made: Any = await _called(whole, memory, prepare, "payments.v1.PayoutsService/PreparePayoutBatch")
+    paid = payouts.ListPayoutsRequest(payout_batch_id=made.batch.payout_batch_id)
+    await _called(whole, memory, paid, "payments.v1.PayoutsService/ListPayouts")
+    issuer = invoices.SetInvoiceIssuerRequest(request_id=new_id("req"), seller=invoices.Party(name="Kinowerk"))
+    await _called(whole, memory, issuer, "payments.v1.InvoicesService/SetInvoiceIssuer")
+    report = reconciliation.ImportProcessorReportRequest(
+        processor="ccbill",
+        report_date=SystemClock().now().date().isoformat(),
+        csv=b"kind,reference,minor_units,currency,fee_minor_units\nsale,unknown,100,EUR,\n",
+    )
+    await _called(whole, memory, report, "payments.v1.ReconciliationService/ImportProcessorReport")
+    cases = reconciliation.ListReconciliationCasesRequest()
+    await _called(whole, memory, cases, "payments.v1.ReconciliationService/ListReconciliationCases")
 
 
 async def _upload(whole: Whole, memory: Memory) -> str:

@@ -18,12 +18,14 @@ def organisation_of_operator(settings: ProcessSettings) -> str:
 
 
 @contextmanager
-def with_api_key(settings: ProcessSettings, *, organisation_id: str, permissions: Sequence[str]) -> Iterator[str]:
+def with_api_key(
+    settings: ProcessSettings, *, organisation_id: str, permissions: Sequence[str], name: str = "test"
+) -> Iterator[str]:
     """Adds a key for the length of the block and yields it."""
     file, key = settings.secrets_dir / API_KEYS_FILE, new_api_key()
     before = file.read_text(encoding="utf-8")
     entry = api_key_entry(
-        key, key_id=new_id("key"), name="test", organisation_id=organisation_id, permissions=permissions
+        key, key_id=new_id("key"), name=name, organisation_id=organisation_id, permissions=permissions
     )
     file.write_text(json.dumps([*json.loads(before), entry]), encoding="utf-8")
     try:

@@ -23,6 +23,7 @@ from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2
 from reelmesh.payments.v1 import (
     entitlements_service_pb2_grpc,
     offers_service_pb2_grpc,
+    payouts_service_pb2_grpc,
     promotions_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
@@ -92,6 +93,7 @@ class Client:
     organisations: organisations_service_pb2_grpc.OrganisationsServiceAsyncStub
     api_keys: api_keys_service_pb2_grpc.ApiKeysServiceAsyncStub
     keys: keys_service_pb2_grpc.KeysServiceAsyncStub
+    payouts: payouts_service_pb2_grpc.PayoutsServiceAsyncStub
     offers: offers_service_pb2_grpc.OffersServiceAsyncStub
     entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
     promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
@@ -122,6 +124,7 @@ class Client:
         self.organisations = organisations_service_pb2_grpc.OrganisationsServiceStub(self._channel)
         self.api_keys = api_keys_service_pb2_grpc.ApiKeysServiceStub(self._channel)
         self.keys = keys_service_pb2_grpc.KeysServiceStub(self._channel)
+        self.payouts = payouts_service_pb2_grpc.PayoutsServiceStub(self._channel)
         self.offers = offers_service_pb2_grpc.OffersServiceStub(self._channel)
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)

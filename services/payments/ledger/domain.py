@@ -22,6 +22,8 @@ class AccountKind(IntEnum):
     TAX_PAYABLE = 4
     PROCESSOR_FEE = 5
     RESERVE = 6
+    PAYOUT_CLEARING = 10
+    PAYOUT_SETTLED = 11
 
 
 DEBIT_NORMAL: Final = frozenset({AccountKind.PROCESSOR_RECEIVABLE})
@@ -48,6 +50,10 @@ class EntryKind(IntEnum):
     CHARGEBACK = 3
     CHARGEBACK_REVERSAL = 4
     REVERSAL = 5
+    PAYOUT = 10
+    PAYOUT_SETTLED = 11
+    PAYOUT_VOID = 12
+    RESERVE_RELEASED = 13
 
 
 UNDOING: Final = frozenset({EntryKind.CHARGEBACK_REVERSAL, EntryKind.REVERSAL})

@@ -66,6 +66,25 @@ _CHECKS: Final = {
         ) t USING (sale_id)
         WHERE coalesce(t.taken, 0) <> s.refunded + s.charged_back
           OR s.left_over <> CASE WHEN s.reversed THEN 0 ELSE s.gross - s.refunded - s.charged_back END""",
+    "payout": """
+        SELECT coalesce(k.creator, h.creator) AS subject,
+          format('%s on its way, %s settled', coalesce(k.clearing, 0), coalesce(k.settled, 0)) AS rebuilt,
+          format('%s on its way, %s settled', coalesce(h.clearing, 0), coalesce(h.settled, 0)) AS kept
+        FROM (
+          SELECT a.organisation_id || ' ' || a.owner_id || ' ' || a.currency AS creator,
+            sum(b.credits - b.debits) FILTER (WHERE a.kind = 10) AS clearing,
+            sum(b.credits - b.debits) FILTER (WHERE a.kind = 11) AS settled
+          FROM accounts a JOIN balances b USING (account_id) WHERE a.kind IN (10, 11) GROUP BY 1
+        ) h FULL JOIN (
+          SELECT p.organisation_id || ' ' || p.creator_id || ' ' || p.currency AS creator,
+            sum(p.minor_units) FILTER (WHERE e.state IS NULL) AS clearing,
+            sum(p.minor_units) FILTER (WHERE e.state = 4) AS settled
+          FROM payouts p
+          JOIN payout_batch_steps s ON s.payout_batch_id = p.payout_batch_id AND s.state = 2
+          LEFT JOIN payout_steps e ON e.payout_id = p.payout_id AND e.state IN (4, 5)
+          GROUP BY 1
+        ) k USING (creator)
+        WHERE (coalesce(k.clearing, 0), coalesce(k.settled, 0)) <> (coalesce(h.clearing, 0), coalesce(h.settled, 0))""",
 }
 _MOST: Final = 1000
 
@@ -75,8 +94,8 @@ class Difference:
     """Something that is not as its postings say.
 
     Attributes:
-        what: `balance`, `posting`, `entry` or `sale`.
-        subject: account, account and number, entry, or sale.
+        what: `balance`, `posting`, `entry`, `sale` or `payout`.
+        subject: account, account and number, entry, sale, or organisation, creator and currency.
         rebuilt: what the postings make of it.
         kept: what is kept.
     """

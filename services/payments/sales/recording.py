@@ -28,6 +28,8 @@ from services.payments.sales.domain import (
 )
 from services.payments.splits import store as splits
 from services.payments.splits.domain import Price, Rules, divided
+from services.payments.taxes.domain import TaxableOrder, TaxProvider
+from services.payments.taxes.store import TableTaxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Order:
         content: SHA-256 of what was asked for; the same order again has the same.
         granted: what the viewer may watch by it; None for nothing.
         sell_time: None for now.
+        tax_territory: where the buyer is, by which taxes are worked out that the price does not name; empty when it was not said.
     """
 
     organisation_id: str
@@ -49,6 +52,7 @@ class Order:
     viewer_id: str
     granted: payments_pb2.Grant | None
     sell_time: datetime | None
+    tax_territory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,9 @@ class Return:
 class Recording:
     """Everything that is written about sales goes through here. Each method is one transaction's work, and posts last but for a few rows."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, taxes: TaxProvider | None = None) -> None:
         self._clock = clock
+        self._taxes: TaxProvider = taxes or TableTaxes()
 
     async def sell(self, tx: Tx, order: Order) -> Sale:
         """Records a sale; the one that is known by this reference, if it is the same.
@@ -105,7 +110,7 @@ class Recording:
             gross=order.price.gross,
             currency=order.currency,
             split_rules_version=rules.version,
-            parts=divided(rules.rules, order.price),
+            parts=divided(rules.rules, await self._taxed(tx, order)),
             refunded=0,
             charged_back=0,
             reversed=False,
@@ -119,9 +124,20 @@ class Recording:
         if not posted.fresh:  # another call recorded it while this one was on its way
             return await _made(tx, posted.entry_id)
         sale = await _granted(tx, replace(sale, entry_id=posted.entry_id), order.granted, now)
-        await store.add(tx, sale)
+        await store.add(tx, sale, order.granted)
         await announce(tx, sold(sale))
         return sale
+
+    async def _taxed(self, tx: Tx, order: Order) -> Price:
+        """The price with its taxes, where they are known."""
+        if order.price.taxes or not order.tax_territory:
+            return order.price
+        sell_time = order.sell_time or self._clock.now()
+        asked = TaxableOrder(
+            order.organisation_id, order.tax_territory, order.price.gross, order.currency, sell_time, paid=True
+        )
+        lines = await self._taxes.lines(tx, asked)
+        return replace(order.price, taxes=tuple((line.jurisdiction, line.minor_units) for line in lines))
 
     async def give_back(self, tx: Tx, wanted: Return) -> tuple[Sale, str]:
         """Records a refund or a chargeback. Returns the sale as it is now, and the entry.
@@ -207,7 +223,10 @@ class Recording:
         if wrong is None:
             raise refusals.entry_not_found(entry_id)
         if wrong.kind not in (EntryKind.SALE, EntryKind.REFUND, EntryKind.CHARGEBACK):
-            raise refusals.not_reversible(entry_id, "this entry is a reversal itself; record what it undid anew")
+            raise refusals.not_reversible(
+                entry_id,
+                "this entry is a reversal itself, or of a payout; record what it undid anew, or void the payout",
+            )
         sold_by = wrong.entry_id if wrong.kind is EntryKind.SALE else wrong.reverses_entry_id
         sale = await store.of_entry(tx, sold_by, for_update=True)
         if sale is None:

@@ -171,6 +171,7 @@ def _order(request: api.RecordSaleRequest, organisation_id: str) -> Order:
         viewer_id=request.viewer_id,
         granted=_granted(request) if request.HasField("grant") else None,
         sell_time=moment(request, "sell_time"),
+        tax_territory=request.tax_territory,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import sqlalchemy as sa
+from reelmesh.payments.v1 import payments_pb2
 from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit.database import Tx
@@ -48,6 +49,14 @@ takebacks: Final = sa.Table(
     sa.Column("revoked", sa.Boolean),
     sa.Column("reversed", sa.Boolean),
 )
+_written: Final = sa.Table(
+    "sales",
+    sa.MetaData(),
+    *(sa.Column(column.name, column.type) for column in sales.columns),
+    sa.Column("asset_id", sa.Text),
+    sa.Column("grant_kind", sa.SmallInteger),
+)
+"""The same with what was sold, by which reports sum up."""
 _KINDS: Final = {int(takeback.value): takeback for takeback in Takeback}
 
 
@@ -60,9 +69,17 @@ class Wanted:
     reference: str = ""
 
 
-async def add(tx: Tx, sale: Sale) -> None:
-    """Keeps a new sale."""
-    await tx.execute(sa.insert(sales).values(**_values(sale)))
+async def add(tx: Tx, sale: Sale, grant: payments_pb2.Grant | None) -> None:
+    """Keeps a new sale, and what was sold."""
+    asset_id, kind = (grant.asset_id, grant.kind) if grant else ("", 0)
+    await tx.execute(sa.insert(_written).values(**_values(sale), asset_id=asset_id, grant_kind=kind))
+
+
+async def subject(tx: Tx, sale_id: str) -> tuple[str, int]:
+    """What was sold: the asset, empty when it was no single one, and as what, as the contract's `EntitlementKind`; 0 when nothing was granted."""
+    query = sa.select(_written.c.asset_id, _written.c.grant_kind).where(_written.c.sale_id == sale_id)
+    row = (await tx.execute(query)).one()
+    return row.asset_id, row.grant_kind
 
 
 async def put(tx: Tx, sale: Sale) -> None:

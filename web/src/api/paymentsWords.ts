@@ -132,4 +132,49 @@ export const payments: Readonly<Record<Exclude<keyof typeof PaymentsReason, "UNS
     advice: "What you got by it is among what you may watch.",
   },
   TOO_MANY_ATTEMPTS: { title: "Too many attempts", advice: "Wait a moment before you try another code." },
+  PAYEE_NOT_FOUND: { title: "Nobody has said how this creator is paid", advice: "Enter how they are paid first." },
+  BANK_ACCOUNT_INVALID: { title: "This is no bank account", advice: "Look for a slip in the IBAN or the number." },
+  PAYOUT_BATCH_NOT_FOUND: { title: "There is no such batch", advice: "Choose one from the list of batches." },
+  PAYOUT_BATCH_WRONG_STATE: {
+    title: "The batch is further than that, or not so far",
+    advice: "Look at the batch again, and go on from there.",
+  },
+  SECOND_PERSON_NEEDED: {
+    title: "You prepared this batch yourself",
+    advice: "Ask somebody else who may approve payouts.",
+  },
+  PAYOUT_NOT_PAYABLE: {
+    title: "Something changed since the batch was prepared",
+    advice: "Cancel the batch, and prepare another.",
+  },
+  NOTHING_PAYABLE: {
+    title: "Nothing is payable",
+    advice: "The list of payable amounts says why, for each creator.",
+  },
+  PAYOUT_NOT_FOUND: { title: "There is no such payout", advice: "Choose one from the list of payouts." },
+  PAYOUT_WRONG_STATE: {
+    title: "The payout is further than that, or not so far",
+    advice: "Look at the payout again, and go on from there.",
+  },
+  PAYER_MISSING: {
+    title: "Nobody has said from which account payouts are made",
+    advice: "Enter the bank account of your organisation first.",
+  },
+  PERIOD_INVALID: { title: "This is no period", advice: "Let it end after it begins, and not later than now." },
+  NOT_OWN_REVENUE: {
+    title: "This is not your own revenue",
+    advice: "Say for which creator you ask, or ask your organisation to name your account there.",
+  },
+  INVOICE_NOT_FOUND: { title: "There is no such invoice", advice: "Choose one from your list of invoices." },
+  INVOICE_ISSUER_MISSING: {
+    title: "Nobody has said who sells",
+    advice: "Enter the name and address that stand on invoices first.",
+  },
+  PROCESSOR_REPORT_INVALID: {
+    title: "The report cannot be read",
+    advice: "Mend the line that is named, and send the report again.",
+  },
+  CASE_NOT_FOUND: { title: "There is no such case", advice: "Choose one from the list of cases." },
+  CASE_WRONG_STATE: { title: "The case is closed already", advice: "Look at what was said of it." },
+  NO_BANK_CURRENCY: { title: "No bank transfers this currency", advice: "Take the file as a table instead." },
 };

@@ -468,3 +468,323 @@ class SplitRulesActivated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SplitRulesActivated: _TypeAlias = SplitRulesActivated  # noqa: Y015
+
+@_typing.final
+class PayoutBatchApproved(_message.Message):
+    """Somebody approved a batch of payouts. Subject `reelmesh.payments.v1.PayoutBatchApproved`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYOUT_BATCH_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    MINOR_UNITS_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    PAYOUT_COUNT_FIELD_NUMBER: _builtins.int
+    PREPARER_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    APPROVE_TIME_FIELD_NUMBER: _builtins.int
+    payout_batch_id: _builtins.str
+    """The batch."""
+    organisation_id: _builtins.str
+    """Organisation that pays."""
+    entry_id: _builtins.str
+    """The journal entry by which its money left the creators' accounts."""
+    minor_units: _builtins.int
+    """What it pays in all, in minor units of the currency."""
+    currency: _builtins.str
+    """Its currency."""
+    payout_count: _builtins.int
+    """How many payouts it has."""
+    preparer: _builtins.str
+    """Who prepared it."""
+    approver: _builtins.str
+    """Who approved it."""
+    @_builtins.property
+    def approve_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        payout_batch_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        minor_units: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        payout_count: _builtins.int = ...,
+        preparer: _builtins.str = ...,
+        approver: _builtins.str = ...,
+        approve_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve_time", b"approve_time", "approver", b"approver", "currency", b"currency", "entry_id", b"entry_id", "minor_units", b"minor_units", "organisation_id", b"organisation_id", "payout_batch_id", b"payout_batch_id", "payout_count", b"payout_count", "preparer", b"preparer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayoutBatchApproved: _TypeAlias = PayoutBatchApproved  # noqa: Y015
+
+@_typing.final
+class PayoutPosted(_message.Message):
+    """A payout arrived. Subject `reelmesh.payments.v1.PayoutPosted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYOUT_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    CREATOR_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    MINOR_UNITS_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    POST_TIME_FIELD_NUMBER: _builtins.int
+    payout_id: _builtins.str
+    """The payout."""
+    organisation_id: _builtins.str
+    """Organisation that paid."""
+    creator_id: _builtins.str
+    """Who was paid."""
+    entry_id: _builtins.str
+    """The journal entry by which it was settled."""
+    minor_units: _builtins.int
+    """How much, in minor units of the currency."""
+    currency: _builtins.str
+    """Its currency."""
+    @_builtins.property
+    def post_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        payout_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        creator_id: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        minor_units: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        post_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["post_time", b"post_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["creator_id", b"creator_id", "currency", b"currency", "entry_id", b"entry_id", "minor_units", b"minor_units", "organisation_id", b"organisation_id", "payout_id", b"payout_id", "post_time", b"post_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayoutPosted: _TypeAlias = PayoutPosted  # noqa: Y015
+
+@_typing.final
+class PayoutVoided(_message.Message):
+    """A payout did not arrive, and its money is the creator's again. Subject `reelmesh.payments.v1.PayoutVoided`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYOUT_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    CREATOR_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    MINOR_UNITS_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    VOID_TIME_FIELD_NUMBER: _builtins.int
+    payout_id: _builtins.str
+    """The payout."""
+    organisation_id: _builtins.str
+    """Organisation that would have paid."""
+    creator_id: _builtins.str
+    """Who was not paid."""
+    entry_id: _builtins.str
+    """The journal entry by which its money was given back."""
+    minor_units: _builtins.int
+    """How much, in minor units of the currency."""
+    currency: _builtins.str
+    """Its currency."""
+    reason: _builtins.str
+    """Why, for people."""
+    @_builtins.property
+    def void_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        payout_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        creator_id: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        minor_units: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        void_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["void_time", b"void_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["creator_id", b"creator_id", "currency", b"currency", "entry_id", b"entry_id", "minor_units", b"minor_units", "organisation_id", b"organisation_id", "payout_id", b"payout_id", "reason", b"reason", "void_time", b"void_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayoutVoided: _TypeAlias = PayoutVoided  # noqa: Y015
+
+@_typing.final
+class ReserveReleased(_message.Message):
+    """A reserve was held for long enough. Subject `reelmesh.payments.v1.ReserveReleased`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    CREATOR_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    MINOR_UNITS_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    RELEASE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation whose books they are."""
+    creator_id: _builtins.str
+    """Whose reserve it was."""
+    entry_id: _builtins.str
+    """The journal entry."""
+    minor_units: _builtins.int
+    """How much, in minor units of the currency."""
+    currency: _builtins.str
+    """Its currency."""
+    @_builtins.property
+    def release_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        creator_id: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        minor_units: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        release_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release_time", b"release_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["creator_id", b"creator_id", "currency", b"currency", "entry_id", b"entry_id", "minor_units", b"minor_units", "organisation_id", b"organisation_id", "release_time", b"release_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveReleased: _TypeAlias = ReserveReleased  # noqa: Y015
+
+@_typing.final
+class InvoiceIssued(_message.Message):
+    """An invoice or a credit note was issued. Subject `reelmesh.payments.v1.InvoiceIssued`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    SALE_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    ISSUE_TIME_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """The invoice."""
+    organisation_id: _builtins.str
+    """Organisation that sold."""
+    number: _builtins.str
+    """Its number."""
+    sale_id: _builtins.str
+    """The sale."""
+    viewer_id: _builtins.str
+    """Who bought. Empty when it was not said."""
+    @_builtins.property
+    def issue_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        number: _builtins.str = ...,
+        sale_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        issue_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["issue_time", b"issue_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "issue_time", b"issue_time", "number", b"number", "organisation_id", b"organisation_id", "sale_id", b"sale_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvoiceIssued: _TypeAlias = InvoiceIssued  # noqa: Y015
+
+@_typing.final
+class ReconciliationCaseOpened(_message.Message):
+    """A processor has something otherwise than the ledger. Subject `reelmesh.payments.v1.ReconciliationCaseOpened`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    PROCESSOR_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    case_id: _builtins.str
+    """The case."""
+    organisation_id: _builtins.str
+    """Organisation whose books they are."""
+    processor: _builtins.str
+    """The processor."""
+    reference: _builtins.str
+    """The transaction, as the ledger would name it."""
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        case_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        processor: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "open_time", b"open_time", "organisation_id", b"organisation_id", "processor", b"processor", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconciliationCaseOpened: _TypeAlias = ReconciliationCaseOpened  # noqa: Y015
+
+@_typing.final
+class ReconciliationCaseResolved(_message.Message):
+    """Somebody, or a later report, settled a case. Subject `reelmesh.payments.v1.ReconciliationCaseResolved`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    RESOLVE_TIME_FIELD_NUMBER: _builtins.int
+    case_id: _builtins.str
+    """The case."""
+    organisation_id: _builtins.str
+    """Organisation whose books they are."""
+    entry_id: _builtins.str
+    """The journal entry that mended it. Empty when none did."""
+    @_builtins.property
+    def resolve_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        case_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        resolve_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolve_time", b"resolve_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "entry_id", b"entry_id", "organisation_id", b"organisation_id", "resolve_time", b"resolve_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconciliationCaseResolved: _TypeAlias = ReconciliationCaseResolved  # noqa: Y015

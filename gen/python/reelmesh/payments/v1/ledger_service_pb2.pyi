@@ -39,6 +39,14 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """A chargeback that was won."""
     ENTRY_KIND_REVERSAL: _EntryKind.ValueType  # 5
     """The opposite of an entry that was made by mistake."""
+    ENTRY_KIND_PAYOUT: _EntryKind.ValueType  # 10
+    """A batch of payouts that was approved: its money is on its way."""
+    ENTRY_KIND_PAYOUT_SETTLED: _EntryKind.ValueType  # 11
+    """A payout that arrived."""
+    ENTRY_KIND_PAYOUT_VOID: _EntryKind.ValueType  # 12
+    """A payout that did not arrive: its money is the creator's again."""
+    ENTRY_KIND_RESERVE_RELEASED: _EntryKind.ValueType  # 13
+    """A reserve that was held for long enough, and is the creator's to draw."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """What an entry tells of."""
@@ -55,6 +63,14 @@ ENTRY_KIND_CHARGEBACK_REVERSAL: EntryKind.ValueType  # 4
 """A chargeback that was won."""
 ENTRY_KIND_REVERSAL: EntryKind.ValueType  # 5
 """The opposite of an entry that was made by mistake."""
+ENTRY_KIND_PAYOUT: EntryKind.ValueType  # 10
+"""A batch of payouts that was approved: its money is on its way."""
+ENTRY_KIND_PAYOUT_SETTLED: EntryKind.ValueType  # 11
+"""A payout that arrived."""
+ENTRY_KIND_PAYOUT_VOID: EntryKind.ValueType  # 12
+"""A payout that did not arrive: its money is the creator's again."""
+ENTRY_KIND_RESERVE_RELEASED: EntryKind.ValueType  # 13
+"""A reserve that was held for long enough, and is the creator's to draw."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
 class _Direction:

@@ -42,6 +42,10 @@ class _AccountKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountKi
     """What a processor charges, which it keeps of what it owes us; of one processor. A liability."""
     ACCOUNT_KIND_RESERVE: _AccountKind.ValueType  # 6
     """What is held back of a creator's earnings against chargebacks; of one creator. A liability."""
+    ACCOUNT_KIND_PAYOUT_CLEARING: _AccountKind.ValueType  # 10
+    """What is on its way to a creator: it left their account and has not arrived; of one creator. A liability."""
+    ACCOUNT_KIND_PAYOUT_SETTLED: _AccountKind.ValueType  # 11
+    """What was paid out and arrived, ever; of one creator. It stands against the bank account, which is not kept here."""
 
 class AccountKind(_AccountKind, metaclass=_AccountKindEnumTypeWrapper):
     """What an account is for. All belong to one organisation; assets and expenses grow by debits, everything else by credits."""
@@ -60,6 +64,10 @@ ACCOUNT_KIND_PROCESSOR_FEE: AccountKind.ValueType  # 5
 """What a processor charges, which it keeps of what it owes us; of one processor. A liability."""
 ACCOUNT_KIND_RESERVE: AccountKind.ValueType  # 6
 """What is held back of a creator's earnings against chargebacks; of one creator. A liability."""
+ACCOUNT_KIND_PAYOUT_CLEARING: AccountKind.ValueType  # 10
+"""What is on its way to a creator: it left their account and has not arrived; of one creator. A liability."""
+ACCOUNT_KIND_PAYOUT_SETTLED: AccountKind.ValueType  # 11
+"""What was paid out and arrived, ever; of one creator. It stands against the bank account, which is not kept here."""
 Global___AccountKind: _TypeAlias = AccountKind  # noqa: Y015
 
 class _ErrorReason:
@@ -168,6 +176,48 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`."""
     ERROR_REASON_TOO_MANY_ATTEMPTS: _ErrorReason.ValueType  # 64
     """Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata."""
+    ERROR_REASON_PAYEE_NOT_FOUND: _ErrorReason.ValueType  # 90
+    """Nobody said how this creator is paid. Status NOT_FOUND. Lifted by: PutPayee. Metadata: `creator_id`."""
+    ERROR_REASON_BANK_ACCOUNT_INVALID: _ErrorReason.ValueType  # 91
+    """This is no bank account: an IBAN with wrong check digits, neither IBAN nor number, or both. Status INVALID_ARGUMENT. Metadata: `field`."""
+    ERROR_REASON_PAYOUT_BATCH_NOT_FOUND: _ErrorReason.ValueType  # 92
+    """There is no such batch in the caller's organisation. Status NOT_FOUND. Metadata: `payout_batch_id`."""
+    ERROR_REASON_PAYOUT_BATCH_WRONG_STATE: _ErrorReason.ValueType  # 93
+    """The batch is not in a state in which this can be done. Status FAILED_PRECONDITION. Metadata: `payout_batch_id`, `state`."""
+    ERROR_REASON_SECOND_PERSON_NEEDED: _ErrorReason.ValueType  # 94
+    """Who prepared a batch cannot approve it. Status PERMISSION_DENIED. Lifted by: somebody else's ApprovePayoutBatch. Metadata:
+    `payout_batch_id`.
+    """
+    ERROR_REASON_PAYOUT_NOT_PAYABLE: _ErrorReason.ValueType  # 95
+    """A payout of the batch is not payable any more, or goes elsewhere by now. Status FAILED_PRECONDITION. Lifted by: CancelPayoutBatch, and
+    preparing anew. Metadata: `creator_id`; `withheld`, why.
+    """
+    ERROR_REASON_NOTHING_PAYABLE: _ErrorReason.ValueType  # 96
+    """Nothing is payable. Status FAILED_PRECONDITION. ListPayablePayees says why. Metadata: `currency`."""
+    ERROR_REASON_PAYOUT_NOT_FOUND: _ErrorReason.ValueType  # 97
+    """There is no such payout in the caller's organisation. Status NOT_FOUND. Metadata: `payout_id`."""
+    ERROR_REASON_PAYOUT_WRONG_STATE: _ErrorReason.ValueType  # 98
+    """The payout is not in a state in which this can be done. Status FAILED_PRECONDITION. Metadata: `payout_id`, `state`."""
+    ERROR_REASON_PAYER_MISSING: _ErrorReason.ValueType  # 99
+    """Nobody said from which account payouts are made. Status FAILED_PRECONDITION. Lifted by: SetPayer. No metadata."""
+    ERROR_REASON_PERIOD_INVALID: _ErrorReason.ValueType  # 100
+    """A period ends before it begins, is too long, or lies later than now. Status INVALID_ARGUMENT. Metadata: `field`."""
+    ERROR_REASON_NOT_OWN_REVENUE: _ErrorReason.ValueType  # 101
+    """The caller's account stands for no creator, not for this one, or for more than one without saying which. Status PERMISSION_DENIED. Lifted
+    by: PutPayee with their `account_id`. Metadata: `creator_id`.
+    """
+    ERROR_REASON_INVOICE_NOT_FOUND: _ErrorReason.ValueType  # 102
+    """There is no such invoice, or it is somebody else's. Status NOT_FOUND. Metadata: `invoice_id`."""
+    ERROR_REASON_INVOICE_ISSUER_MISSING: _ErrorReason.ValueType  # 103
+    """Nobody said who stands on invoices as the seller. Status FAILED_PRECONDITION. Lifted by: SetInvoiceIssuer. No metadata."""
+    ERROR_REASON_PROCESSOR_REPORT_INVALID: _ErrorReason.ValueType  # 104
+    """A processor's report cannot be read. Status INVALID_ARGUMENT. Metadata: `line`, counted from 1."""
+    ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 105
+    """There is no such case in the caller's organisation. Status NOT_FOUND. Metadata: `case_id`."""
+    ERROR_REASON_CASE_WRONG_STATE: _ErrorReason.ValueType  # 106
+    """The case was resolved before, otherwise. Status FAILED_PRECONDITION. Metadata: `case_id`, `state`."""
+    ERROR_REASON_NO_BANK_CURRENCY: _ErrorReason.ValueType  # 107
+    """Banks transfer no such currency: it is a crypto asset. Status FAILED_PRECONDITION. Ask for CSV. Metadata: `currency`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the payments service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -274,6 +324,48 @@ ERROR_REASON_PROMOTION_REDEEMED: ErrorReason.ValueType  # 63
 """The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`."""
 ERROR_REASON_TOO_MANY_ATTEMPTS: ErrorReason.ValueType  # 64
 """Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata."""
+ERROR_REASON_PAYEE_NOT_FOUND: ErrorReason.ValueType  # 90
+"""Nobody said how this creator is paid. Status NOT_FOUND. Lifted by: PutPayee. Metadata: `creator_id`."""
+ERROR_REASON_BANK_ACCOUNT_INVALID: ErrorReason.ValueType  # 91
+"""This is no bank account: an IBAN with wrong check digits, neither IBAN nor number, or both. Status INVALID_ARGUMENT. Metadata: `field`."""
+ERROR_REASON_PAYOUT_BATCH_NOT_FOUND: ErrorReason.ValueType  # 92
+"""There is no such batch in the caller's organisation. Status NOT_FOUND. Metadata: `payout_batch_id`."""
+ERROR_REASON_PAYOUT_BATCH_WRONG_STATE: ErrorReason.ValueType  # 93
+"""The batch is not in a state in which this can be done. Status FAILED_PRECONDITION. Metadata: `payout_batch_id`, `state`."""
+ERROR_REASON_SECOND_PERSON_NEEDED: ErrorReason.ValueType  # 94
+"""Who prepared a batch cannot approve it. Status PERMISSION_DENIED. Lifted by: somebody else's ApprovePayoutBatch. Metadata:
+`payout_batch_id`.
+"""
+ERROR_REASON_PAYOUT_NOT_PAYABLE: ErrorReason.ValueType  # 95
+"""A payout of the batch is not payable any more, or goes elsewhere by now. Status FAILED_PRECONDITION. Lifted by: CancelPayoutBatch, and
+preparing anew. Metadata: `creator_id`; `withheld`, why.
+"""
+ERROR_REASON_NOTHING_PAYABLE: ErrorReason.ValueType  # 96
+"""Nothing is payable. Status FAILED_PRECONDITION. ListPayablePayees says why. Metadata: `currency`."""
+ERROR_REASON_PAYOUT_NOT_FOUND: ErrorReason.ValueType  # 97
+"""There is no such payout in the caller's organisation. Status NOT_FOUND. Metadata: `payout_id`."""
+ERROR_REASON_PAYOUT_WRONG_STATE: ErrorReason.ValueType  # 98
+"""The payout is not in a state in which this can be done. Status FAILED_PRECONDITION. Metadata: `payout_id`, `state`."""
+ERROR_REASON_PAYER_MISSING: ErrorReason.ValueType  # 99
+"""Nobody said from which account payouts are made. Status FAILED_PRECONDITION. Lifted by: SetPayer. No metadata."""
+ERROR_REASON_PERIOD_INVALID: ErrorReason.ValueType  # 100
+"""A period ends before it begins, is too long, or lies later than now. Status INVALID_ARGUMENT. Metadata: `field`."""
+ERROR_REASON_NOT_OWN_REVENUE: ErrorReason.ValueType  # 101
+"""The caller's account stands for no creator, not for this one, or for more than one without saying which. Status PERMISSION_DENIED. Lifted
+by: PutPayee with their `account_id`. Metadata: `creator_id`.
+"""
+ERROR_REASON_INVOICE_NOT_FOUND: ErrorReason.ValueType  # 102
+"""There is no such invoice, or it is somebody else's. Status NOT_FOUND. Metadata: `invoice_id`."""
+ERROR_REASON_INVOICE_ISSUER_MISSING: ErrorReason.ValueType  # 103
+"""Nobody said who stands on invoices as the seller. Status FAILED_PRECONDITION. Lifted by: SetInvoiceIssuer. No metadata."""
+ERROR_REASON_PROCESSOR_REPORT_INVALID: ErrorReason.ValueType  # 104
+"""A processor's report cannot be read. Status INVALID_ARGUMENT. Metadata: `line`, counted from 1."""
+ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 105
+"""There is no such case in the caller's organisation. Status NOT_FOUND. Metadata: `case_id`."""
+ERROR_REASON_CASE_WRONG_STATE: ErrorReason.ValueType  # 106
+"""The case was resolved before, otherwise. Status FAILED_PRECONDITION. Metadata: `case_id`, `state`."""
+ERROR_REASON_NO_BANK_CURRENCY: ErrorReason.ValueType  # 107
+"""Banks transfer no such currency: it is a crypto asset. Status FAILED_PRECONDITION. Ask for CSV. Metadata: `currency`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

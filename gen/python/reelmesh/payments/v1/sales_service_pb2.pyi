@@ -36,6 +36,7 @@ class RecordSaleRequest(_message.Message):
     FEE_FIELD_NUMBER: _builtins.int
     GRANT_FIELD_NUMBER: _builtins.int
     SELL_TIME_FIELD_NUMBER: _builtins.int
+    TAX_TERRITORY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
     processor: _builtins.str
@@ -44,6 +45,10 @@ class RecordSaleRequest(_message.Message):
     """The processor's own id of the transaction, by which the sale is known for ever."""
     viewer_id: _builtins.str
     """Who bought, as `CreatePlayback` names viewers; empty when nobody is granted anything."""
+    tax_territory: _builtins.str
+    """Where the buyer is, such as `DE` or `US-TX`: the tax that the price includes is then worked out by the rates in force there, if there are any
+    and `taxes` names none.
+    """
     @_builtins.property
     def gross(self) -> _payments_pb2.Money:
         """What the buyer paid, tax included; above zero."""
@@ -81,10 +86,11 @@ class RecordSaleRequest(_message.Message):
         fee: _payments_pb2.Money | None = ...,
         grant: _payments_pb2.Grant | None = ...,
         sell_time: _timestamp_pb2.Timestamp | None = ...,
+        tax_territory: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fee", b"fee", "grant", b"grant", "gross", b"gross", "sell_time", b"sell_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["creators", b"creators", "fee", b"fee", "grant", b"grant", "gross", b"gross", "processor", b"processor", "reference", b"reference", "request_id", b"request_id", "sell_time", b"sell_time", "taxes", b"taxes", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["creators", b"creators", "fee", b"fee", "grant", b"grant", "gross", b"gross", "processor", b"processor", "reference", b"reference", "request_id", b"request_id", "sell_time", b"sell_time", "tax_territory", b"tax_territory", "taxes", b"taxes", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

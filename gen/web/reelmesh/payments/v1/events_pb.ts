@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/payments/v1/events.proto.
  */
 export const file_reelmesh_payments_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiFyZWVsbWVzaC9wYXltZW50cy92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLnBheW1lbnRzLnYxIs4DChJFbnRpdGxlbWVudEdyYW50ZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIQCghhc3NldF9pZBgEIAEoCRIzCgRraW5kGAUgASgOMiUucmVlbG1lc2gucGF5bWVudHMudjEuRW50aXRsZW1lbnRLaW5kEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt0ZXJyaXRvcmllcxgIIAMoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJbWF4X3BsYXlzGAogASgFEjEKDWJlZ2luX2J5X3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDndhdGNoX2R1cmF0aW9uGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGJ1eWVyX2lkGA0gASgJItABChJFbnRpdGxlbWVudFJldm9rZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXNzZXRfaWQYBSABKAkSMwoEa2luZBgGIAEoDjIlLnJlZWxtZXNoLnBheW1lbnRzLnYxLkVudGl0bGVtZW50S2luZCLMAQoMU2FsZVJlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXByb2Nlc3NvchgEIAEoCRIRCgl2aWV3ZXJfaWQYBSABKAkSGQoRZ3Jvc3NfbWlub3JfdW5pdHMYBiABKAMSEAoIY3VycmVuY3kYByABKAkSLQoJc2VsbF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoOUmVmdW5kUmVjb3JkZWQSDwoHc2FsZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSEwoLbWlub3JfdW5pdHMYBCABKAMSHQoVcmVtYWluaW5nX21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLzAQoSQ2hhcmdlYmFja1JlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXZpZXdlcl9pZBgEIAEoCRITCgttaW5vcl91bml0cxgFIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBiABKAMSFwoPZmVlX21pbm9yX3VuaXRzGAcgASgDEhAKCGN1cnJlbmN5GAggASgJEi8KC3JlY29yZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoSQ2hhcmdlYmFja1JldmVyc2VkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhkKEXJldmVyc2VzX2VudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKXAQoNRW50cnlSZXZlcnNlZBIPCgdzYWxlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRIZChFyZXZlcnNlc19lbnRyeV9pZBgEIAEoCRIvCgtyZWNvcmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicgoTU3BsaXRSdWxlc0FjdGl2YXRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIxCg1hY3RpdmF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCroAQoPRW50aXRsZW1lbnRLaW5kEiAKHEVOVElUTEVNRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIhCh1FTlRJVExFTUVOVF9LSU5EX1NVQlNDUklQVElPThABEh0KGUVOVElUTEVNRU5UX0tJTkRfUFVSQ0hBU0UQAhIbChdFTlRJVExFTUVOVF9LSU5EX1JFTlRBTBADEhkKFUVOVElUTEVNRU5UX0tJTkRfRlJFRRAEEhkKFUVOVElUTEVNRU5UX0tJTkRfR0lGVBAFEh4KGkVOVElUTEVNRU5UX0tJTkRfUFJPTU9USU9OEAZiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiFyZWVsbWVzaC9wYXltZW50cy92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLnBheW1lbnRzLnYxIs4DChJFbnRpdGxlbWVudEdyYW50ZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIQCghhc3NldF9pZBgEIAEoCRIzCgRraW5kGAUgASgOMiUucmVlbG1lc2gucGF5bWVudHMudjEuRW50aXRsZW1lbnRLaW5kEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt0ZXJyaXRvcmllcxgIIAMoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJbWF4X3BsYXlzGAogASgFEjEKDWJlZ2luX2J5X3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDndhdGNoX2R1cmF0aW9uGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGJ1eWVyX2lkGA0gASgJItABChJFbnRpdGxlbWVudFJldm9rZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXNzZXRfaWQYBSABKAkSMwoEa2luZBgGIAEoDjIlLnJlZWxtZXNoLnBheW1lbnRzLnYxLkVudGl0bGVtZW50S2luZCLMAQoMU2FsZVJlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXByb2Nlc3NvchgEIAEoCRIRCgl2aWV3ZXJfaWQYBSABKAkSGQoRZ3Jvc3NfbWlub3JfdW5pdHMYBiABKAMSEAoIY3VycmVuY3kYByABKAkSLQoJc2VsbF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoOUmVmdW5kUmVjb3JkZWQSDwoHc2FsZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSEwoLbWlub3JfdW5pdHMYBCABKAMSHQoVcmVtYWluaW5nX21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLzAQoSQ2hhcmdlYmFja1JlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXZpZXdlcl9pZBgEIAEoCRITCgttaW5vcl91bml0cxgFIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBiABKAMSFwoPZmVlX21pbm9yX3VuaXRzGAcgASgDEhAKCGN1cnJlbmN5GAggASgJEi8KC3JlY29yZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoSQ2hhcmdlYmFja1JldmVyc2VkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhkKEXJldmVyc2VzX2VudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKXAQoNRW50cnlSZXZlcnNlZBIPCgdzYWxlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRIZChFyZXZlcnNlc19lbnRyeV9pZBgEIAEoCRIvCgtyZWNvcmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicgoTU3BsaXRSdWxlc0FjdGl2YXRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIxCg1hY3RpdmF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLsAQoTUGF5b3V0QmF0Y2hBcHByb3ZlZBIXCg9wYXlvdXRfYmF0Y2hfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhMKC21pbm9yX3VuaXRzGAQgASgDEhAKCGN1cnJlbmN5GAUgASgJEhQKDHBheW91dF9jb3VudBgGIAEoBRIQCghwcmVwYXJlchgHIAEoCRIQCghhcHByb3ZlchgIIAEoCRIwCgxhcHByb3ZlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrYBCgxQYXlvdXRQb3N0ZWQSEQoJcGF5b3V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRISCgpjcmVhdG9yX2lkGAMgASgJEhAKCGVudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi0KCXBvc3RfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixgEKDFBheW91dFZvaWRlZBIRCglwYXlvdXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhIKCmNyZWF0b3JfaWQYAyABKAkSEAoIZW50cnlfaWQYBCABKAkSEwoLbWlub3JfdW5pdHMYBSABKAMSEAoIY3VycmVuY3kYBiABKAkSDgoGcmVhc29uGAcgASgJEi0KCXZvaWRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqQEKD1Jlc2VydmVSZWxlYXNlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKY3JlYXRvcl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRITCgttaW5vcl91bml0cxgEIAEoAxIQCghjdXJyZW5jeRgFIAEoCRIwCgxyZWxlYXNlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqABCg1JbnZvaWNlSXNzdWVkEhIKCmludm9pY2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBm51bWJlchgDIAEoCRIPCgdzYWxlX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIuCgppc3N1ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKZAQoYUmVjb25jaWxpYXRpb25DYXNlT3BlbmVkEg8KB2Nhc2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXByb2Nlc3NvchgDIAEoCRIRCglyZWZlcmVuY2UYBCABKAkSLQoJb3Blbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKKAQoaUmVjb25jaWxpYXRpb25DYXNlUmVzb2x2ZWQSDwoHY2FzZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSMAoMcmVzb2x2ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCroAQoPRW50aXRsZW1lbnRLaW5kEiAKHEVOVElUTEVNRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIhCh1FTlRJVExFTUVOVF9LSU5EX1NVQlNDUklQVElPThABEh0KGUVOVElUTEVNRU5UX0tJTkRfUFVSQ0hBU0UQAhIbChdFTlRJVExFTUVOVF9LSU5EX1JFTlRBTBADEhkKFUVOVElUTEVNRU5UX0tJTkRfRlJFRRAEEhkKFUVOVElUTEVNRU5UX0tJTkRfR0lGVBAFEh4KGkVOVElUTEVNRU5UX0tJTkRfUFJPTU9USU9OEAZiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A viewer may watch something. Announced again with the same id when it changes: the later `change_time` counts.
@@ -536,6 +536,419 @@ export type SplitRulesActivated = Message<"reelmesh.payments.v1.SplitRulesActiva
  */
 export const SplitRulesActivatedSchema: GenMessage<SplitRulesActivated> = /*@__PURE__*/
   messageDesc(file_reelmesh_payments_v1_events, 7);
+
+/**
+ * Somebody approved a batch of payouts. Subject `reelmesh.payments.v1.PayoutBatchApproved`.
+ *
+ * @generated from message reelmesh.payments.v1.PayoutBatchApproved
+ */
+export type PayoutBatchApproved = Message<"reelmesh.payments.v1.PayoutBatchApproved"> & {
+  /**
+   * The batch.
+   *
+   * @generated from field: string payout_batch_id = 1;
+   */
+  payoutBatchId: string;
+
+  /**
+   * Organisation that pays.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The journal entry by which its money left the creators' accounts.
+   *
+   * @generated from field: string entry_id = 3;
+   */
+  entryId: string;
+
+  /**
+   * What it pays in all, in minor units of the currency.
+   *
+   * @generated from field: int64 minor_units = 4;
+   */
+  minorUnits: bigint;
+
+  /**
+   * Its currency.
+   *
+   * @generated from field: string currency = 5;
+   */
+  currency: string;
+
+  /**
+   * How many payouts it has.
+   *
+   * @generated from field: int32 payout_count = 6;
+   */
+  payoutCount: number;
+
+  /**
+   * Who prepared it.
+   *
+   * @generated from field: string preparer = 7;
+   */
+  preparer: string;
+
+  /**
+   * Who approved it.
+   *
+   * @generated from field: string approver = 8;
+   */
+  approver: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp approve_time = 9;
+   */
+  approveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.PayoutBatchApproved.
+ * Use `create(PayoutBatchApprovedSchema)` to create a new message.
+ */
+export const PayoutBatchApprovedSchema: GenMessage<PayoutBatchApproved> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 8);
+
+/**
+ * A payout arrived. Subject `reelmesh.payments.v1.PayoutPosted`.
+ *
+ * @generated from message reelmesh.payments.v1.PayoutPosted
+ */
+export type PayoutPosted = Message<"reelmesh.payments.v1.PayoutPosted"> & {
+  /**
+   * The payout.
+   *
+   * @generated from field: string payout_id = 1;
+   */
+  payoutId: string;
+
+  /**
+   * Organisation that paid.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Who was paid.
+   *
+   * @generated from field: string creator_id = 3;
+   */
+  creatorId: string;
+
+  /**
+   * The journal entry by which it was settled.
+   *
+   * @generated from field: string entry_id = 4;
+   */
+  entryId: string;
+
+  /**
+   * How much, in minor units of the currency.
+   *
+   * @generated from field: int64 minor_units = 5;
+   */
+  minorUnits: bigint;
+
+  /**
+   * Its currency.
+   *
+   * @generated from field: string currency = 6;
+   */
+  currency: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp post_time = 7;
+   */
+  postTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.PayoutPosted.
+ * Use `create(PayoutPostedSchema)` to create a new message.
+ */
+export const PayoutPostedSchema: GenMessage<PayoutPosted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 9);
+
+/**
+ * A payout did not arrive, and its money is the creator's again. Subject `reelmesh.payments.v1.PayoutVoided`.
+ *
+ * @generated from message reelmesh.payments.v1.PayoutVoided
+ */
+export type PayoutVoided = Message<"reelmesh.payments.v1.PayoutVoided"> & {
+  /**
+   * The payout.
+   *
+   * @generated from field: string payout_id = 1;
+   */
+  payoutId: string;
+
+  /**
+   * Organisation that would have paid.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Who was not paid.
+   *
+   * @generated from field: string creator_id = 3;
+   */
+  creatorId: string;
+
+  /**
+   * The journal entry by which its money was given back.
+   *
+   * @generated from field: string entry_id = 4;
+   */
+  entryId: string;
+
+  /**
+   * How much, in minor units of the currency.
+   *
+   * @generated from field: int64 minor_units = 5;
+   */
+  minorUnits: bigint;
+
+  /**
+   * Its currency.
+   *
+   * @generated from field: string currency = 6;
+   */
+  currency: string;
+
+  /**
+   * Why, for people.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp void_time = 8;
+   */
+  voidTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.PayoutVoided.
+ * Use `create(PayoutVoidedSchema)` to create a new message.
+ */
+export const PayoutVoidedSchema: GenMessage<PayoutVoided> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 10);
+
+/**
+ * A reserve was held for long enough. Subject `reelmesh.payments.v1.ReserveReleased`.
+ *
+ * @generated from message reelmesh.payments.v1.ReserveReleased
+ */
+export type ReserveReleased = Message<"reelmesh.payments.v1.ReserveReleased"> & {
+  /**
+   * Organisation whose books they are.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * Whose reserve it was.
+   *
+   * @generated from field: string creator_id = 2;
+   */
+  creatorId: string;
+
+  /**
+   * The journal entry.
+   *
+   * @generated from field: string entry_id = 3;
+   */
+  entryId: string;
+
+  /**
+   * How much, in minor units of the currency.
+   *
+   * @generated from field: int64 minor_units = 4;
+   */
+  minorUnits: bigint;
+
+  /**
+   * Its currency.
+   *
+   * @generated from field: string currency = 5;
+   */
+  currency: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp release_time = 6;
+   */
+  releaseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.ReserveReleased.
+ * Use `create(ReserveReleasedSchema)` to create a new message.
+ */
+export const ReserveReleasedSchema: GenMessage<ReserveReleased> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 11);
+
+/**
+ * An invoice or a credit note was issued. Subject `reelmesh.payments.v1.InvoiceIssued`.
+ *
+ * @generated from message reelmesh.payments.v1.InvoiceIssued
+ */
+export type InvoiceIssued = Message<"reelmesh.payments.v1.InvoiceIssued"> & {
+  /**
+   * The invoice.
+   *
+   * @generated from field: string invoice_id = 1;
+   */
+  invoiceId: string;
+
+  /**
+   * Organisation that sold.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Its number.
+   *
+   * @generated from field: string number = 3;
+   */
+  number: string;
+
+  /**
+   * The sale.
+   *
+   * @generated from field: string sale_id = 4;
+   */
+  saleId: string;
+
+  /**
+   * Who bought. Empty when it was not said.
+   *
+   * @generated from field: string viewer_id = 5;
+   */
+  viewerId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp issue_time = 6;
+   */
+  issueTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.InvoiceIssued.
+ * Use `create(InvoiceIssuedSchema)` to create a new message.
+ */
+export const InvoiceIssuedSchema: GenMessage<InvoiceIssued> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 12);
+
+/**
+ * A processor has something otherwise than the ledger. Subject `reelmesh.payments.v1.ReconciliationCaseOpened`.
+ *
+ * @generated from message reelmesh.payments.v1.ReconciliationCaseOpened
+ */
+export type ReconciliationCaseOpened = Message<"reelmesh.payments.v1.ReconciliationCaseOpened"> & {
+  /**
+   * The case.
+   *
+   * @generated from field: string case_id = 1;
+   */
+  caseId: string;
+
+  /**
+   * Organisation whose books they are.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The processor.
+   *
+   * @generated from field: string processor = 3;
+   */
+  processor: string;
+
+  /**
+   * The transaction, as the ledger would name it.
+   *
+   * @generated from field: string reference = 4;
+   */
+  reference: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp open_time = 5;
+   */
+  openTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.ReconciliationCaseOpened.
+ * Use `create(ReconciliationCaseOpenedSchema)` to create a new message.
+ */
+export const ReconciliationCaseOpenedSchema: GenMessage<ReconciliationCaseOpened> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 13);
+
+/**
+ * Somebody, or a later report, settled a case. Subject `reelmesh.payments.v1.ReconciliationCaseResolved`.
+ *
+ * @generated from message reelmesh.payments.v1.ReconciliationCaseResolved
+ */
+export type ReconciliationCaseResolved = Message<"reelmesh.payments.v1.ReconciliationCaseResolved"> & {
+  /**
+   * The case.
+   *
+   * @generated from field: string case_id = 1;
+   */
+  caseId: string;
+
+  /**
+   * Organisation whose books they are.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The journal entry that mended it. Empty when none did.
+   *
+   * @generated from field: string entry_id = 3;
+   */
+  entryId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp resolve_time = 4;
+   */
+  resolveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.ReconciliationCaseResolved.
+ * Use `create(ReconciliationCaseResolvedSchema)` to create a new message.
+ */
+export const ReconciliationCaseResolvedSchema: GenMessage<ReconciliationCaseResolved> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 14);
 
 /**
  * Why somebody may watch.

@@ -1,0 +1,1 @@
+"""What creators are paid: payees, batches that two people make, transfers, and reserves that are released."""

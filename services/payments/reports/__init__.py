@@ -1,0 +1,1 @@
+"""Revenue: what came in, and what became of it, summed up from the ledger."""
