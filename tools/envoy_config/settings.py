@@ -15,12 +15,12 @@ class EdgeSettings:
     """Settings of one Envoy. An address is `unix:/path/of.sock` or `host:port`, as services take it too.
 
     Attributes:
-        identity, upload, assets, transcode, packaging, drm, payments, policy: addresses of the services (gRPC).
+        identity, upload, assets, transcode, packaging, drm, payments, policy, compliance: addresses of the services (gRPC).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
         speke: address of the gateway for packagers of other makers (HTTP/1.1).
-        objects: root of the local object store; published packages lie in `published/` below it.
+        objects: root of the local object store; published packages lie in `published/` below it, the audit log in `audit/`.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
         trust_domain: the install's name in the certificates of its services.
         certificate_sources: folder of files that lead Envoy to `tls`, as `write_certificate_sources` writes them. They hold no secret.
@@ -52,6 +52,7 @@ class EdgeSettings:
     drm: str
     payments: str
     policy: str
+    compliance: str
     limits: str
     tus: str
     oauth: str
@@ -86,4 +87,5 @@ class EdgeSettings:
             "drm": self.drm,
             "payments": self.payments,
             "policy": self.policy,
+            "compliance": self.compliance,
         }

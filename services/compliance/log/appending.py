@@ -132,7 +132,9 @@ class Writer:
             record = record_of(event, "", salt, (), None)
             return store.Leaf(leaf_index, event.event_id, event.event_type, "", leaf_hash(record), record), None
         theirs = [keys[subject] for subject in found.subjects]
-        salts = [contents.salt_of(key, subject, event.event_id) for key, subject in zip(theirs, found.subjects, strict=True)]
+        salts = [
+            contents.salt_of(key, subject, event.event_id) for key, subject in zip(theirs, found.subjects, strict=True)
+        ]
         slot = slots.taken(found.message, leaf_index, event.time)
         record = record_of(event, found.organisation_id, salt, salts, slot)
         sealed = contents.sealed(self._install, theirs, event.event_id, salt, event.payload)

@@ -52,14 +52,13 @@ def sealed(install: Seal, keys: Sequence[SubjectKey], event_id: str, salt: bytes
     return content
 
 
-def opened(install: Seal, key_ids: Sequence[int], keys: Mapping[int, Seal], event_id: str, content: bytes) -> tuple[bytes, bytes]:
-    """Opens what `sealed` made: the salt and the payload.
+def opened(install: Seal, keys: Mapping[int, Seal], event_id: str, content: bytes) -> tuple[bytes, bytes]:
+    """Opens what `sealed` made, with the keys of the same persons: the salt and the payload.
 
     Raises:
-        KeyError: a person's key is not there any more.
         Unreadable: it was changed, or belongs to another event.
     """
-    for key_id in sorted(key_ids, reverse=True):
+    for key_id in sorted(keys, reverse=True):
         content = keys[key_id].open(content, event_id)
     plain = install.open(content, event_id)
     return plain[:SALT_BYTES], plain[SALT_BYTES:]

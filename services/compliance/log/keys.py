@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from services.compliance.log.contents import SubjectKey, new_key, seal_of
 from services.compliance.log.subjects import Subject
 from services.kit.database import Tx
-from services.kit.sealing import Seal
+from services.kit.sealing import Seal, Unreadable
 
 _TABLE: Final = sa.Table(
     "log_subject_keys",
@@ -42,18 +42,28 @@ class SubjectKeys:
         found = await self._found(tx, wanted)
         if missing := [digest for digest in wanted if digest not in found]:
             rows = [
-                {"subject_digest": digest, "sealed_key": self._install.seal(new_key(), digest.hex()), "create_time": now}
+                {
+                    "subject_digest": digest,
+                    "sealed_key": self._install.seal(new_key(), digest.hex()),
+                    "create_time": now,
+                }
                 for digest in missing
             ]
             await tx.execute(insert(_TABLE).values(rows).on_conflict_do_nothing())
             found = await self._found(tx, wanted)
         return {wanted[digest]: key for digest, key in found.items()}
 
-    async def by_id(self, tx: Tx, key_ids: Collection[int]) -> dict[int, Seal]:
-        """Those of some keys that are still there."""
+    async def by_id(self, tx: Tx, key_ids: Collection[int]) -> dict[int, Seal | None]:
+        """Those of some keys that are still there; None for one that somebody changed."""
         asked = sa.bindparam("ids", sorted(key_ids), type_=ARRAY(sa.BigInteger))
         rows = await tx.execute(sa.select(_TABLE).where(_TABLE.c.key_id == sa.any_(asked)))
-        return {row.key_id: self._opened(row.subject_digest, row.sealed_key) for row in rows}
+        found = dict[int, Seal | None]()
+        for row in rows:
+            try:
+                found[row.key_id] = self._opened(row.subject_digest, row.sealed_key)
+            except Unreadable:
+                found[row.key_id] = None
+        return found
 
     async def _found(self, tx: Tx, digests: Collection[bytes]) -> dict[bytes, SubjectKey]:
         asked = sa.bindparam("digests", list(digests), type_=ARRAY(sa.LargeBinary))

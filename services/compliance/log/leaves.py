@@ -93,9 +93,12 @@ def record_of(
     return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def event_time_of(record: bytes) -> datetime:
-    """When the event of a record was written to the bus."""
-    return datetime.fromisoformat(json.loads(record)["event_time"])
+def event_time_of(record: bytes) -> datetime | None:
+    """When the event of a record was written to the bus; None for a record that somebody changed beyond recognition."""
+    try:
+        return datetime.fromisoformat(json.loads(record)["event_time"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def disclosed(salt: bytes, payload: bytes, subjects: Sequence[SubjectSalt]) -> dict[str, object]:
@@ -103,9 +106,7 @@ def disclosed(salt: bytes, payload: bytes, subjects: Sequence[SubjectSalt]) -> d
     return {
         "payload": base64.b64encode(payload).decode(),
         "salt": base64.b64encode(salt).decode(),
-        "subjects": [
-            {"salt": base64.b64encode(one.salt).decode(), "subject": one.subject.name} for one in subjects
-        ],
+        "subjects": [{"salt": base64.b64encode(one.salt).decode(), "subject": one.subject.name} for one in subjects],
     }
 
 

@@ -114,7 +114,7 @@ class Cosignature:
 
 def good_cosignatures(text: str, lines: str, witnesses: tuple[VerifierKey, ...]) -> list[Cosignature]:
     """Those of some lines that are good cosignatures of known witnesses on a checkpoint's text. Whatever else stands there is ignored."""
-    found = []
+    found = list[Cosignature]()
     for line in lines.splitlines():
         parts = line.removeprefix(_DASH).split(" ")
         if not line.startswith(_DASH) or len(parts) != 2:
@@ -123,9 +123,11 @@ def good_cosignatures(text: str, lines: str, witnesses: tuple[VerifierKey, ...])
             signature = base64.b64decode(parts[1], validate=True)
         except binascii.Error:
             continue
-        for witness in witnesses:
-            if witness.name == parts[0] and (moment := _cosigned(text, signature, witness)) is not None:
-                found.append(Cosignature(witness.name, line + "\n", moment))
+        found += [
+            Cosignature(witness.name, line + "\n", moment)
+            for witness in witnesses
+            if witness.name == parts[0] and (moment := _cosigned(text, signature, witness)) is not None
+        ]
     return found
 
 

@@ -115,5 +115,3 @@ async def find(tx: Tx, organisation_id: str, asset_id: str) -> Slot | None:
     query = sa.select(_TABLE).where(_TABLE.c.asset_id == asset_id, _TABLE.c.organisation_id == organisation_id)
     row = (await tx.execute(query)).one_or_none()
     return None if row is None else Slot(*row)
-
-

@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 
 from services.compliance.log.merkle import HASH_BYTES, Frontier, Node
 from services.compliance.log.notes import Cosignature
-from services.compliance.log.tiles import WIDTH
 from services.kit.database import Tx
 from services.kit.pagination import Page
 
@@ -67,6 +66,10 @@ contents: Final = sa.Table(
     sa.Column("leaf_index", sa.BigInteger, primary_key=True),
     sa.Column("key_ids", ARRAY(sa.BigInteger)),
     sa.Column("sealed", sa.LargeBinary),
+)
+
+_LINES: Final = sa.func.string_agg(
+    cosignatures.c.line, aggregate_order_by(sa.literal_column("''"), cosignatures.c.witness)
 )
 
 
@@ -160,7 +163,10 @@ async def add_leaves(tx: Tx, rows: Sequence[Leaf], full: Iterable[tuple[Node, by
         tx,
         "log_leaves",
         ("leaf_index", "event_id", "event_type", "organisation_id", "leaf_hash", "record"),
-        [(row.leaf_index, row.event_id, row.event_type, row.organisation_id, row.leaf_hash, row.record) for row in rows],
+        [
+            (row.leaf_index, row.event_id, row.event_type, row.organisation_id, row.leaf_hash, row.record)
+            for row in rows
+        ],
     )
     filled = [(node.level // height - 1, node.index, root) for node, root in full]
     await copied(tx, "log_tiles", ("level", "tile_index", "root"), filled)
@@ -169,7 +175,10 @@ async def add_leaves(tx: Tx, rows: Sequence[Leaf], full: Iterable[tuple[Node, by
 async def add_contents(tx: Tx, rows: Sequence[Content]) -> None:
     """Adds what events said, and notes whom it is about."""
     await copied(
-        tx, "log_contents", ("leaf_index", "key_ids", "sealed"), [(row.leaf_index, list(row.key_ids), row.sealed) for row in rows]
+        tx,
+        "log_contents",
+        ("leaf_index", "key_ids", "sealed"),
+        [(row.leaf_index, list(row.key_ids), row.sealed) for row in rows],
     )
     about = [(key_id, row.leaf_index) for row in rows for key_id in row.key_ids]
     await copied(tx, "log_content_subjects", ("key_id", "leaf_index"), about)
@@ -193,21 +202,23 @@ async def find_checkpoint(tx: Tx, tree_size: int = 0, least_cosignatures: int = 
         sa.select(
             cosignatures.c.tree_size,
             sa.func.count().label("count"),
-            sa.func.string_agg(sa.text("line"), sa.text("'' ORDER BY witness")).label("lines"),
+            _LINES.label("lines"),
         )
         .group_by(cosignatures.c.tree_size)
         .subquery()
     )
     count = sa.func.coalesce(signed.c.count, 0)
-    query = sa.select(checkpoints, count.label("count"), sa.func.coalesce(signed.c.lines, "").label("lines")).outerjoin(
-        signed, signed.c.tree_size == checkpoints.c.tree_size
-    )
+    query = sa.select(
+        checkpoints, count.label("cosigned"), sa.func.coalesce(signed.c.lines, "").label("lines")
+    ).outerjoin(signed, signed.c.tree_size == checkpoints.c.tree_size)
     if tree_size:
         query = query.where(checkpoints.c.tree_size == tree_size)
     if least_cosignatures:
         query = query.where(count >= least_cosignatures)
     row = (await tx.execute(query.order_by(checkpoints.c.tree_size.desc()).limit(1))).one_or_none()
-    return None if row is None else Checkpoint(row.tree_size, row.root, row.note + row.lines, row.sign_time, row.count)
+    return (
+        None if row is None else Checkpoint(row.tree_size, row.root, row.note + row.lines, row.sign_time, row.cosigned)
+    )
 
 
 async def add_cosignatures(tx: Tx, tree_size: int, good: Iterable[Cosignature]) -> None:
@@ -266,12 +277,16 @@ async def contents_of(tx: Tx, leaf_indexes: Collection[int]) -> dict[int, Conten
 async def all_checkpoints(tx: Tx, largest: int) -> AsyncIterator[str]:
     """The notes of all checkpoints up to a size that are kept, with their cosignatures, smallest first."""
     lines = (
-        sa.select(sa.func.coalesce(sa.func.string_agg(sa.text("line"), sa.text("'' ORDER BY witness")), ""))
+        sa.select(sa.func.coalesce(_LINES, ""))
         .select_from(cosignatures)
         .where(cosignatures.c.tree_size == checkpoints.c.tree_size)
         .scalar_subquery()
     )
-    query = sa.select(checkpoints.c.note + lines).where(checkpoints.c.tree_size <= largest).order_by(checkpoints.c.tree_size)
+    query = (
+        sa.select(checkpoints.c.note + lines)
+        .where(checkpoints.c.tree_size <= largest)
+        .order_by(checkpoints.c.tree_size)
+    )
     async with tx.stream_scalars(query) as notes:
         async for note in notes:
             yield note
@@ -289,8 +304,3 @@ DELETE FROM log_checkpoints old WHERE sign_time < :before
 async def thin_checkpoints(tx: Tx, before: datetime, span: str) -> int:
     """Of the checkpoints that were signed before a moment and by no witness, keeps the last of each `minute` or `day`. Returns how many went."""
     return (await tx.execute(_FORGET, {"before": before, "span": span})).rowcount
-
-
-def tile_hashes(size: int, level: int, index: int) -> tuple[int, int]:
-    """Places of the hashes of one tile in a tree of a size: first, and the one after the last."""
-    return index * WIDTH, min((index + 1) * WIDTH, size >> (8 * level))

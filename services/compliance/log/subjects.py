@@ -17,7 +17,9 @@ from google.protobuf.message import DecodeError, Message
 
 from services.kit.ids import is_id
 
-PERSONS: Final = frozenset({"account_id", "viewer_id", "creator_id", "performer_id", "depicted_person_id", "recipient_id", "payee_id"})
+PERSONS: Final = frozenset(
+    {"account_id", "viewer_id", "creator_id", "performer_id", "depicted_person_id", "recipient_id", "payee_id"}
+)
 """Fields that name a person."""
 ACTORS: Final = frozenset({"actor", "author", "reviewer", "approver"})
 """Fields that say who did something: a person by `user/<account>`, and otherwise a key or a service."""

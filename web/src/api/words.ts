@@ -9,6 +9,7 @@ import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
 import type { ErrorReason as TranscodeReason } from "@gen/reelmesh/transcode/v1/transcode_pb";
 import type { ErrorReason as UploadReason } from "@gen/reelmesh/upload/v1/upload_pb";
 
+import { compliance } from "./complianceWords";
 import { identity } from "./identityWords";
 import { notifications } from "./notificationsWords";
 import { payments } from "./paymentsWords";
@@ -484,6 +485,7 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "identity.reelmesh": identity,
   "notifications.reelmesh": notifications,
   "payments.reelmesh": payments,
+  "compliance.reelmesh": compliance,
   "tus.reelmesh": tus,
   here,
 };
