@@ -7,6 +7,7 @@ import typer
 from tools.reelmesh_cli.commands import (
     accounts,
     api_keys,
+    audit,
     certificates,
     demo,
     doctor,
@@ -54,6 +55,7 @@ keys.app.command("escrow")(keys_escrow.escrow)
 keys.app.command("recover")(keys_escrow.recover)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:
