@@ -50,7 +50,7 @@ def test_another_logs_checkpoint_is_not_this_ones() -> None:
     other = Signer("log.example/audit", bytes(32))
     with pytest.raises(Bad, match="not signed by"):
         signed_checkpoint(other.checkpoint(1, EMPTY_ROOT), Key.read(str(SIGNER.verifier_key)))
-    with pytest.raises(Bad, match="checkpoint of other.example, not of"):
+    with pytest.raises(Bad, match=r"checkpoint of other\.example, not of"):
         signed_checkpoint(
             Signer("other.example", bytes(range(32))).checkpoint(1, EMPTY_ROOT), Key.read(str(SIGNER.verifier_key))
         )

@@ -53,7 +53,7 @@ cosignatures: Final = sa.Table(
 heads: Final = sa.Table(
     "log_head",
     _METADATA,
-    sa.Column("only", sa.Boolean, primary_key=True),
+    sa.Column("single", sa.Boolean, primary_key=True),
     sa.Column("origin", sa.Text),
     sa.Column("tree_size", sa.BigInteger),
     sa.Column("frontier", sa.LargeBinary),
@@ -139,14 +139,14 @@ async def find_head(tx: Tx) -> Head | None:
 async def put_head(tx: Tx, head: Head) -> None:
     """Keeps how far the log has come."""
     values = {
-        "only": True,
+        "single": True,
         "origin": head.origin,
         "tree_size": head.frontier.size,
         "frontier": b"".join(head.frontier.roots),
         "stream": head.stream,
         "sequence": head.sequence,
     }
-    await tx.execute(insert(heads).values(values).on_conflict_do_update(index_elements=["only"], set_=values))
+    await tx.execute(insert(heads).values(values).on_conflict_do_update(index_elements=["single"], set_=values))
 
 
 async def copied(tx: Tx, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

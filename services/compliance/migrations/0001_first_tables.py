@@ -67,7 +67,7 @@ def _tree() -> None:
     op.create_table(
         # One row: how far the log has come.
         "log_head",
-        sa.Column("only", sa.Boolean, primary_key=True),
+        sa.Column("single", sa.Boolean, primary_key=True),
         sa.Column("origin", sa.Text, nullable=False),
         sa.Column("tree_size", sa.BigInteger, nullable=False),
         # Roots of the perfect subtrees that the tree consists of, largest first.
@@ -75,7 +75,7 @@ def _tree() -> None:
         # The stream that was read, by when it was made, and the last message of it that was.
         sa.Column("stream", sa.Text, nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
-        sa.CheckConstraint("only", name="one_row"),
+        sa.CheckConstraint("single", name="one_row"),
     )
 
 
