@@ -27,6 +27,7 @@ GROUPS: Final = {
     "fairplay": "tests.bench.licence_fairplay",
     "keys": "tests.bench.keys",
     "ledger": "tests.bench.ledger",
+    "audit": "tests.bench.audit",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
 }

@@ -15,6 +15,8 @@ from tools.audit_verifier.tiles import WIDTH, Tiles
 from tools.audit_verifier.verdict import Verdict
 
 FORMAT: Final = "reelmesh-audit/1"
+MOST_LEVELS: Final = 8
+"""Levels of tiles that a tree of 2^64 leaves has."""
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ def _read(file: Path, verdict: Verdict) -> _Contents:
             case {"leaf": dict(leaf)} if len(said) == 1:
                 judge_leaf(verdict, leaf, contents.tiles.leaves)
             case {"tile": {"level": int(level), "index": int(index), "hashes": str(hashes)}} if len(said) == 1:
-                _take(verdict, contents.tiles, f"line {number}", (level, index), hashes)
+                _take(verdict, contents, f"line {number}", (level, index), hashes)
             case {"checkpoint": str(note)} if len(said) == 1:
                 contents.notes.append((number, note))
             case _:
@@ -111,22 +113,22 @@ def _read(file: Path, verdict: Verdict) -> _Contents:
     return contents
 
 
-def _take(verdict: Verdict, tiles: Tiles, where: str, place: tuple[int, int], text: str) -> None:
+def _take(verdict: Verdict, contents: _Contents, where: str, place: tuple[int, int], text: str) -> None:
+    """Takes a tile. Hashes that are missing in it leave gaps, so that the others keep their places."""
     level, index = place
-    row = tiles.levels.setdefault(level, [])
+    row, size = contents.tiles.levels.setdefault(level, []), contents.header.get("tree_size")
     try:
         content = base64.b64decode(text, validate=True)
     except ValueError:
         content = b"?"
-    if len(content) % 32 or not 0 < len(content) <= 32 * WIDTH or not len(row) <= index * WIDTH < len(row) + WIDTH:
-        verdict.fault(where, f"it is not the tile that should come here, {level}/{-(-len(row) // WIDTH)}")
+    wanted = min(WIDTH, (size >> 8 * level) - index * WIDTH) if isinstance(size, int) and level < MOST_LEVELS else 0
+    if len(content) % 32 or not 0 < len(content) <= 32 * wanted or index * WIDTH != len(row):
+        verdict.fault(where, f"it is not the tile that should come here, {level}/{len(row) // WIDTH}")
         return
-    if missing := index * WIDTH - len(row):
-        verdict.fault(
-            f"tile {level}/{index - 1}", f"{missing} of its {WIDTH} hashes are missing: something was removed"
-        )
-        row.extend([bytes(32)] * missing)
     row.extend(content[at : at + 32] for at in range(0, len(content), 32))
+    if missing := (index * WIDTH + wanted) - len(row):
+        verdict.fault(f"tile {level}/{index}", f"{missing} of its {wanted} hashes are missing: something was removed")
+        row.extend([bytes(32)] * missing)
 
 
 def _lines(file: Path) -> Iterator[tuple[int, Any]]:

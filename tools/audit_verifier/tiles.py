@@ -57,7 +57,7 @@ class Tiles:
             verdict: where faults go.
             said: checkpoints whose signatures are good, each with what it is called.
         """
-        growing, fits, wrong = tree.Growing(), 0, False
+        growing, fits, wrong = tree.Growing(), 0, list[tuple[str, Checkpoint]]()
         for where, checkpoint in sorted(said, key=lambda one: one[1].size):
             if checkpoint.size > len(self.leaves):
                 verdict.fault(
@@ -67,14 +67,21 @@ class Tiles:
                 continue
             for hashed in self.leaves[growing.size : checkpoint.size]:
                 growing.add(hashed)
-            if growing.root() == checkpoint.root:
+            if growing.root() != checkpoint.root:
+                wrong.append((where, checkpoint))
+            else:
                 fits = checkpoint.size
-            elif not wrong:
-                wrong = True
+        for where, checkpoint in wrong:
+            if checkpoint.size <= fits:
                 verdict.fault(
-                    f"leaves {fits} to {checkpoint.size - 1}" if checkpoint.size > fits else where,
-                    f"with them the tree has not the root that {where} signs: one of them was changed, added, removed or moved since",
+                    where, f"it signs another tree of {checkpoint.size} leaves than this one: two logs were shown"
                 )
+        if after := [(where, checkpoint) for where, checkpoint in wrong if checkpoint.size > fits]:
+            where, checkpoint = after[0]
+            verdict.fault(
+                f"leaves {fits} to {checkpoint.size - 1}",
+                f"with them the tree has not the root that {where} signs: one of them was changed, added, removed or moved",
+            )
         for hashed in self.leaves[growing.size :]:
             growing.add(hashed)
         verdict.root, verdict.leaves = growing.root().hex(), growing.size

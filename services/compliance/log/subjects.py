@@ -72,7 +72,7 @@ class Read:
 
 
 @cache
-def _kinds() -> dict[str, type[Message]]:
+def known_kinds() -> dict[str, type[Message]]:
     """The events of all contracts by their full names."""
     database, found = symbol_database.Default(), dict[str, type[Message]]()
     for domain in _DOMAINS:
@@ -83,7 +83,7 @@ def _kinds() -> dict[str, type[Message]]:
 
 def read(event_type: str, payload: bytes) -> Read | None:
     """Reads an event; None when its kind is not known here or it is none, so that nobody can say whom it is about."""
-    kind = _kinds().get(event_type)
+    kind = known_kinds().get(event_type)
     if kind is None:
         return None
     try:
