@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.compliance.log.contents import SubjectKey, new_key, seal_of
+from services.compliance.log.store import copied
 from services.compliance.log.subjects import Subject
 from services.kit.database import Tx
 from services.kit.sealing import Seal, Unreadable
@@ -21,6 +22,10 @@ _TABLE: Final = sa.Table(
     sa.Column("subject_digest", sa.LargeBinary),
     sa.Column("sealed_key", sa.LargeBinary),
     sa.Column("create_time", sa.DateTime(timezone=True)),
+)
+
+_FIND: Final = sa.select(_TABLE.c.key_id, _TABLE.c.subject_digest, _TABLE.c.sealed_key).where(
+    _TABLE.c.subject_digest == sa.any_(sa.bindparam("digests", type_=ARRAY(sa.LargeBinary)))
 )
 
 
@@ -35,22 +40,19 @@ class SubjectKeys:
         return self._install.digest("subject", subject.scope, subject.name)
 
     async def of(self, tx: Tx, subjects: Iterable[Subject], now: datetime) -> dict[Subject, SubjectKey]:
-        """The keys of persons; whoever has none gets one."""
+        """The keys of persons; whoever has none gets one. Only who is alone with the log may ask, so that nobody gets two."""
         wanted = {self.digest(subject): subject for subject in subjects}
         if not wanted:
             return {}
-        found = await self._found(tx, wanted)
-        if missing := [digest for digest in wanted if digest not in found]:
-            rows = [
-                {
-                    "subject_digest": digest,
-                    "sealed_key": self._install.seal(new_key(), digest.hex()),
-                    "create_time": now,
-                }
-                for digest in missing
-            ]
-            await tx.execute(insert(_TABLE).values(rows).on_conflict_do_nothing())
-            found = await self._found(tx, wanted)
+        found = {
+            row.subject_digest: SubjectKey(row.key_id, self._opened(row.subject_digest, row.sealed_key))
+            for row in await tx.execute(_FIND, {"digests": list(wanted)})
+        }
+        if made := {digest: new_key() for digest in wanted if digest not in found}:
+            rows = [(digest, self._install.seal(key, digest.hex()), now) for digest, key in made.items()]
+            await copied(tx, "log_subject_keys", ("subject_digest", "sealed_key", "create_time"), rows)
+            for row in await tx.execute(_FIND, {"digests": list(made)}):
+                found[row.subject_digest] = SubjectKey(row.key_id, seal_of(made[row.subject_digest]))
         return {wanted[digest]: key for digest, key in found.items()}
 
     async def by_id(self, tx: Tx, key_ids: Collection[int]) -> dict[int, Seal | None]:
@@ -64,13 +66,6 @@ class SubjectKeys:
             except Unreadable:
                 found[row.key_id] = None
         return found
-
-    async def _found(self, tx: Tx, digests: Collection[bytes]) -> dict[bytes, SubjectKey]:
-        asked = sa.bindparam("digests", list(digests), type_=ARRAY(sa.LargeBinary))
-        rows = await tx.execute(sa.select(_TABLE).where(_TABLE.c.subject_digest == sa.any_(asked)))
-        return {
-            row.subject_digest: SubjectKey(row.key_id, self._opened(row.subject_digest, row.sealed_key)) for row in rows
-        }
 
     def _opened(self, digest: bytes, sealed_key: bytes) -> Seal:
         return seal_of(self._install.open(sealed_key, digest.hex()))

@@ -1,13 +1,14 @@
 """Proofs, worked out from what is kept: hashes of leaves, and roots of full tiles.
 
 A perfect subtree's root comes from at most 128 hashes of one level of tiles, so a proof in a tree of a million leaves is made of three levels of 255
-hashes at most, read by one query for each level.
+hashes at most, read by one query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -20,7 +21,6 @@ from services.compliance.log.merkle import (
     inclusion_runs,
     perfect_root,
 )
-from services.compliance.log.store import leaves, tiles
 from services.kit.database import Tx
 
 
@@ -48,24 +48,30 @@ async def consistency(tx: Tx, first: int, second: int) -> list[bytes]:
     return await _hashes(tx, consistency_runs(first, second))
 
 
+# One text for all proofs, whichever nodes they are made of.
+_KEPT: Final = sa.text("""
+WITH spans AS (SELECT * FROM unnest(CAST(:levels AS int[]), CAST(:starts AS bigint[]), CAST(:ends AS bigint[])) AS s (level, first, past))
+SELECT 0 AS level, leaf_index AS place, leaf_hash AS hash FROM spans
+  JOIN log_leaves ON leaf_index >= first AND leaf_index < past WHERE spans.level = 0
+UNION ALL
+SELECT spans.level, tile_index, root FROM spans
+  JOIN log_tiles t ON t.level = spans.level - 1 AND tile_index >= first AND tile_index < past""")
+
+
 async def _hashes(tx: Tx, runs: Sequence[Run]) -> list[bytes]:
     nodes = {node: _Span.of(node) for run in runs for node in run.nodes()}
-    kept = dict[tuple[int, int], bytes]()
-    for level in {span.level for span in nodes.values()}:
-        kept |= await _kept(tx, level, [span for span in nodes.values() if span.level == level])
-    return [
-        folded(
-            perfect_root([kept[nodes[node].level, at] for at in range(nodes[node].start, nodes[node].end)])
-            for node in run.nodes()
-        )
-        for run in runs
-    ]
+    if not nodes:
+        return []
+    spans = nodes.values()
+    asked = {
+        "levels": [span.level for span in spans],
+        "starts": [span.start for span in spans],
+        "ends": [span.end for span in spans],
+    }
+    kept = {(row.level, row.place): row.hash for row in await tx.execute(_KEPT, asked)}
 
+    def root(node: Node) -> bytes:
+        span = nodes[node]
+        return perfect_root([kept[span.level, at] for at in range(span.start, span.end)])
 
-async def _kept(tx: Tx, level: int, spans: Sequence[_Span]) -> dict[tuple[int, int], bytes]:
-    if level == 0:
-        place, query = leaves.c.leaf_index, sa.select(leaves.c.leaf_index, leaves.c.leaf_hash)
-    else:
-        place, query = tiles.c.tile_index, sa.select(tiles.c.tile_index, tiles.c.root).where(tiles.c.level == level - 1)
-    within = sa.or_(*(sa.and_(place >= span.start, place < span.end) for span in spans))
-    return {(level, at): hashed for at, hashed in await tx.execute(query.where(within))}
+    return [folded(root(node) for node in run.nodes()) for run in runs]
