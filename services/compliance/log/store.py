@@ -68,8 +68,24 @@ contents: Final = sa.Table(
     sa.Column("sealed", sa.LargeBinary),
 )
 
-_LINES: Final = sa.func.string_agg(
-    cosignatures.c.line, aggregate_order_by(sa.literal_column("''"), cosignatures.c.witness)
+# Of each checkpoint: how many cosignatures there are, and their lines.
+_COUNT: Final = (
+    sa.select(sa.func.count())
+    .select_from(cosignatures)
+    .where(cosignatures.c.tree_size == checkpoints.c.tree_size)
+    .scalar_subquery()
+)
+_LINES: Final = (
+    sa.select(
+        sa.func.coalesce(
+            sa.func.string_agg(
+                cosignatures.c.line, aggregate_order_by(sa.literal_column("''"), cosignatures.c.witness)
+            ),
+            "",
+        )
+    )
+    .where(cosignatures.c.tree_size == checkpoints.c.tree_size)
+    .scalar_subquery()
 )
 
 
@@ -198,27 +214,20 @@ async def known_events(tx: Tx, event_ids: Collection[str]) -> set[str]:
 
 async def find_checkpoint(tx: Tx, tree_size: int = 0, least_cosignatures: int = 0) -> Checkpoint | None:
     """The checkpoint of a size, or with 0 the latest, with its cosignatures; None when there is none with so many."""
-    signed = (
-        sa.select(
-            cosignatures.c.tree_size,
-            sa.func.count().label("count"),
-            _LINES.label("lines"),
-        )
-        .group_by(cosignatures.c.tree_size)
-        .subquery()
-    )
-    count = sa.func.coalesce(signed.c.count, 0)
-    query = sa.select(
-        checkpoints, count.label("cosigned"), sa.func.coalesce(signed.c.lines, "").label("lines")
-    ).outerjoin(signed, signed.c.tree_size == checkpoints.c.tree_size)
+    query = sa.select(checkpoints, _COUNT.label("cosigned"), _LINES.label("lines"))
     if tree_size:
         query = query.where(checkpoints.c.tree_size == tree_size)
     if least_cosignatures:
-        query = query.where(count >= least_cosignatures)
+        enough = (
+            sa.select(cosignatures.c.tree_size)
+            .group_by(cosignatures.c.tree_size)
+            .having(sa.func.count() >= least_cosignatures)
+        )
+        query = query.where(checkpoints.c.tree_size.in_(enough))
     row = (await tx.execute(query.order_by(checkpoints.c.tree_size.desc()).limit(1))).one_or_none()
-    return (
-        None if row is None else Checkpoint(row.tree_size, row.root, row.note + row.lines, row.sign_time, row.cosigned)
-    )
+    if row is None:
+        return None
+    return Checkpoint(row.tree_size, row.root, row.note + row.lines, row.sign_time, row.cosigned)
 
 
 async def add_cosignatures(tx: Tx, tree_size: int, good: Iterable[Cosignature]) -> None:
@@ -276,14 +285,8 @@ async def contents_of(tx: Tx, leaf_indexes: Collection[int]) -> dict[int, Conten
 
 async def all_checkpoints(tx: Tx, largest: int) -> AsyncIterator[str]:
     """The notes of all checkpoints up to a size that are kept, with their cosignatures, smallest first."""
-    lines = (
-        sa.select(sa.func.coalesce(_LINES, ""))
-        .select_from(cosignatures)
-        .where(cosignatures.c.tree_size == checkpoints.c.tree_size)
-        .scalar_subquery()
-    )
     query = (
-        sa.select(checkpoints.c.note + lines)
+        sa.select(checkpoints.c.note + _LINES)
         .where(checkpoints.c.tree_size <= largest)
         .order_by(checkpoints.c.tree_size)
     )
@@ -292,15 +295,24 @@ async def all_checkpoints(tx: Tx, largest: int) -> AsyncIterator[str]:
             yield note
 
 
+# A witnessed one gives way to a later witnessed one only.
 _FORGET: Final = sa.text("""
 DELETE FROM log_checkpoints old WHERE sign_time < :before
-  AND NOT EXISTS (SELECT FROM log_cosignatures WHERE tree_size = old.tree_size)
   AND EXISTS (
     SELECT FROM log_checkpoints later WHERE later.tree_size > old.tree_size
       AND date_trunc(CAST(:span AS text), later.sign_time, 'UTC') = date_trunc(CAST(:span AS text), old.sign_time, 'UTC')
+      AND (
+        NOT EXISTS (SELECT FROM log_cosignatures WHERE tree_size = old.tree_size)
+        OR EXISTS (SELECT FROM log_cosignatures WHERE tree_size = later.tree_size)
+      )
   )""")
+_FORGET_LINES: Final = sa.text("""
+DELETE FROM log_cosignatures line WHERE NOT EXISTS (SELECT FROM log_checkpoints WHERE tree_size = line.tree_size)""")
 
 
 async def thin_checkpoints(tx: Tx, before: datetime, span: str) -> int:
-    """Of the checkpoints that were signed before a moment and by no witness, keeps the last of each `minute` or `day`. Returns how many went."""
-    return (await tx.execute(_FORGET, {"before": before, "span": span})).rowcount
+    """Of the checkpoints that were signed before a moment, keeps the last of each `minute` or `day`, and the last that was witnessed. Returns how many
+    went."""
+    went = (await tx.execute(_FORGET, {"before": before, "span": span})).rowcount
+    await tx.execute(_FORGET_LINES)
+    return went

@@ -15,10 +15,10 @@ from services.kit.database import Database
 
 log = structlog.stdlib.get_logger()
 
-ALL_KEPT: Final = timedelta(days=1)
+ALL_KEPT: Final = timedelta(hours=1)
 """How long every checkpoint is kept; after that, the last of each minute."""
 MINUTES_KEPT: Final = timedelta(days=30)
-"""How long the last of each minute is kept; after that, the last of each day, and whatever a witness cosigned."""
+"""How long the last of each minute is kept; after that, the last of each day. Of each, also the last that a witness cosigned."""
 
 
 async def upkeep(database: Database, clock: Clock, every: float) -> None:
