@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.compliance.log import merkle
@@ -92,24 +92,21 @@ def test_every_tree_is_proved_to_continue_every_smaller_one(second: int) -> None
             assert not tree.continues(first, second, roots[1], roots[1], path)
 
 
+def changed(path: list[bytes], bit: int) -> list[bytes]:
+    """A proof with one bit changed."""
+    whole = bytearray(b"".join(path))
+    whole[bit // 8 % len(whole)] ^= 1 << bit % 8
+    return [bytes(whole[at : at + 32]) for at in range(0, len(whole), 32)]
+
+
 @given(st.integers(1, LARGEST), st.integers(1, LARGEST), st.integers(0, 10_000))
-@settings(max_examples=200)
 def test_a_proof_with_any_bit_changed_proves_nothing(one: int, other: int, bit: int) -> None:
     first, second = sorted((one, other))
-    for runs, judge in (
-        (
-            inclusion_runs(first - 1, second),
-            lambda path: tree.included(first - 1, second, LEAVES[first - 1], path, naive(LEAVES[:second])),
-        ),
-        (
-            consistency_runs(first, second),
-            lambda path: tree.continues(first, second, naive(LEAVES[:first]), naive(LEAVES[:second]), path),
-        ),
-    ):
-        path = bytearray(b"".join(proof(runs, LEAVES)))
-        if path:
-            path[bit // 8 % len(path)] ^= 1 << bit % 8
-            assert not judge([bytes(path[at : at + 32]) for at in range(0, len(path), 32)])
+    roots = naive(LEAVES[:first]), naive(LEAVES[:second])
+    if inclusion := proof(inclusion_runs(first - 1, second), LEAVES):
+        assert not tree.included(first - 1, second, LEAVES[first - 1], changed(inclusion, bit), roots[1])
+    if consistency := proof(consistency_runs(first, second), LEAVES):
+        assert not tree.continues(first, second, *roots, changed(consistency, bit))
 
 
 def vectors(kind: str) -> list[Path]:
