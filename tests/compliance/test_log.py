@@ -316,10 +316,16 @@ async def cosigned(here: Log, size: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_the_published_tiles_are_the_log(here: Log) -> None:
-    await here.tell(*(here.played() for _ in range(300)))
-    publisher = Publisher(here.database, here.process.store())
-    assert await publisher.once() == 300
+async def test_the_published_tiles_are_the_log(mesh: ProcessSettings) -> None:
+    async with logging_all(mesh, compliance_audit_publish_seconds=3600) as here:
+        publishers = [Publisher(here.database, here.process.store()) for _ in range(2)]
+        for size in (100, 300):
+            await here.tell(*(here.played() for _ in range(size - await here.size())))
+            assert await asyncio.gather(*(publisher.once() for publisher in publishers)) == [size, size]
+        await look_at_what_is_published(here)
+
+
+async def look_at_what_is_published(here: Log) -> None:
     folder = here.settings.data_dir / "objects/audit"
     verdict = verified(folder, key=await here.key())
     assert verdict.good, verdict.faults

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+import sqlalchemy as sa
 import structlog
 
 from services.compliance.log import store
@@ -36,6 +37,7 @@ class Publisher:
         self._database = database
         self._objects = objects
         self._size: int | None = None
+        self._note = ""
 
     async def run(self, every: float) -> None:
         """Publishes every so many seconds until cancelled. Trouble is waited out."""
@@ -51,17 +53,18 @@ class Publisher:
 
     async def once(self) -> int:
         """Publishes what is new. Returns the size of the published tree."""
+        before = await self._published()
         async with self._database.transaction() as tx:
             checkpoint = await store.find_checkpoint(tx)
         if checkpoint is None:
             return 0
         if self._size is None:
-            self._size = await self._published()
+            self._size = before
         size = checkpoint.tree_size
-        if self._size > size:  # the database was put back: what is published is of another time
-            log.error(
-                "more is published than the log has; somebody put the database back", published=self._size, size=size
-            )
+        if before == size and checkpoint.note == self._note:
+            return size
+        if put_back := before > size:  # the database was put back: what is published is of another time
+            log.error("more is published than the log has; somebody put the database back", published=before, size=size)
             self._size = 0
         for tile in new_tiles(self._size, size):
             async with self._database.transaction() as tx:
@@ -73,8 +76,14 @@ class Publisher:
                 await self._put(f"{ENTRIES_PREFIX}/{tile.entries_path}", bundled([leaf.record for leaf in records]))
             if tile.width == WIDTH:
                 await self._forget_partial(tile)
-        await self._put(f"{PREFIX}/{CHECKPOINT}", checkpoint.note.encode())
-        self._size = size
+        async with self._database.transaction() as tx:
+            # Another publisher may have gone further meanwhile.
+            await tx.execute(
+                sa.text("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.published', 0))")
+            )
+            if put_back or await self._published() <= size:
+                await self._put(f"{PREFIX}/{CHECKPOINT}", checkpoint.note.encode())
+        self._size, self._note = size, checkpoint.note
         return size
 
     async def _published(self) -> int:
