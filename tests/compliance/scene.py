@@ -119,7 +119,7 @@ class Log:
         """Takes the log home."""
         with file.open("wb") as target:
             async for part in self.api.GetExport(api.GetExportRequest(**asked)):
-                target.write(part.lines)
+                target.write(part.part)
         return file
 
 

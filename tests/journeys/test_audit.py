@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 from typer.testing import CliRunner
@@ -27,7 +28,7 @@ def test_what_happened_is_in_a_log_that_verifies_elsewhere(whole_mesh: Mesh, tmp
     assert httpx.get(f"{whole_mesh.url}/audit/checkpoint", trust_env=False).text.startswith(f"{origin}\n")
 
 
-def logged(mesh: Mesh, file: Path, asset_id: str) -> dict[str, str]:
+def logged(mesh: Mesh, file: Path, asset_id: str) -> dict[str, Any]:
     """Takes the log home once the upload is in it; returns the checkpoint that there was just before."""
     give_up = time.monotonic() + 20
     while True:

@@ -164,7 +164,7 @@ class Client:
         """
         try:
             async for part in self.audit_log.GetExport(request, metadata=self._metadata):
-                yield part.lines
+                yield part.part
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
 

@@ -24,6 +24,8 @@ from services.kit.server import current_call
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _OPERATOR: Final = "operator"
+_PART: Final = 1024 * 1024
+"""Bytes of one message of an export: clients take 4 MiB."""
 
 
 class AuditLogRpc(audit_log_service_pb2_grpc.AuditLogServiceServicer):
@@ -132,7 +134,8 @@ class AuditLogRpc(audit_log_service_pb2_grpc.AuditLogServiceServicer):
             raise refusals.operator_only()
         wanted = Wanted(call.organisation_id, not request.without_content, request.every_record)
         async for lines in exported(self._database, self._discloser, self._key, wanted, self._clock.now()):
-            yield api.GetExportResponse(lines=lines)
+            for at in range(0, len(lines), _PART):
+                yield api.GetExportResponse(part=lines[at : at + _PART])
 
     async def AddCosignature(self, request: api.AddCosignatureRequest, context: Context) -> api.AddCosignatureResponse:
         """Takes what witnesses signed."""

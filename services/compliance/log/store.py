@@ -16,6 +16,7 @@ from services.kit.database import Tx
 from services.kit.pagination import Page
 
 _METADATA: Final = sa.MetaData()
+_MOST_LEAVES: Final = 2**63 - 1
 
 leaves: Final = sa.Table(
     "log_leaves",
@@ -255,8 +256,8 @@ async def leaves_page(tx: Tx, organisation_id: str, event_type: str, page: Page)
     query = sa.select(leaves).where(leaves.c.organisation_id == organisation_id)
     if event_type:
         query = query.where(leaves.c.event_type == event_type)
-    if page.after:
-        query = query.where(leaves.c.leaf_index < int(page.after))
+    if page.after.isdecimal():  # or else somebody made the token up
+        query = query.where(leaves.c.leaf_index < min(int(page.after[:20]), _MOST_LEAVES))
     rows = await tx.execute(query.order_by(leaves.c.leaf_index.desc()).limit(page.size + 1))
     return [Leaf(*row) for row in rows]
 

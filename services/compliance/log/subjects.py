@@ -18,7 +18,16 @@ from google.protobuf.message import DecodeError, Message
 from services.kit.ids import is_id
 
 PERSONS: Final = frozenset(
-    {"account_id", "viewer_id", "creator_id", "performer_id", "depicted_person_id", "recipient_id", "payee_id"}
+    {
+        "account_id",
+        "viewer_id",
+        "buyer_id",
+        "creator_id",
+        "performer_id",
+        "depicted_person_id",
+        "recipient_id",
+        "payee_id",
+    }
 )
 """Fields that name a person."""
 ACTORS: Final = frozenset({"actor", "author", "reviewer", "approver"})

@@ -361,17 +361,17 @@ class GetExportResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    LINES_FIELD_NUMBER: _builtins.int
-    lines: _builtins.bytes
-    """The next part of the file, as whole lines of JSON."""
+    PART_FIELD_NUMBER: _builtins.int
+    part: _builtins.bytes
+    """The next part of the file, up to 1 MiB. It may end within a line."""
     def __init__(
         self,
         *,
-        lines: _builtins.bytes = ...,
+        part: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
