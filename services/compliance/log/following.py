@@ -79,6 +79,8 @@ class Follower:
         finally:
             reading.cancel()
             await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # seen, so that it is not reported as forgotten
             with contextlib.suppress(NatsError, TimeoutError):
                 await self._js.delete_consumer(EVENTS_STREAM, name)
 
