@@ -28,6 +28,7 @@ GROUPS: Final = {
     "keys": "tests.bench.keys",
     "ledger": "tests.bench.ledger",
     "webhooks": "tests.bench.webhooks",
+    "audit": "tests.bench.audit",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
 }

@@ -24,6 +24,7 @@ PREFIXES = {
     "device_id": "dev",
     "entitlement_id": "ent",
     "entry_id": "jnl",
+    "event_id": "evt",
     "escrow_id": "esc",
     "invoice_id": "inv",
     "job_id": "job",
@@ -107,6 +108,7 @@ def test_each_service_is_in_the_package_of_its_domain(contracts: Contracts) -> N
         f"reelmesh.{domain}.v1"
         for domain in (
             "assets",
+            "compliance",
             "drm",
             "identity",
             "notifications",
@@ -207,7 +209,7 @@ def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
 
 def test_every_reason_tells_its_status_and_its_metadata(contracts: Contracts) -> None:
     domains = [name for name in contracts.enums if name.startswith(OWN) and name.endswith(".ErrorReason")]
-    assert len(domains) == 10
+    assert len(domains) == 11
     for name in domains:
         enum = contracts.enums[name]
         domain = f"{name.split('.')[1]}.reelmesh"

@@ -52,6 +52,7 @@ def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
         "drm",
         "payments",
         "policy",
+        "compliance",
         "limits",
         "tus",
         "oauth",

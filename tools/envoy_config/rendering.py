@@ -213,6 +213,13 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
         oauth_cors=_cors(allowed, "GET, POST, OPTIONS", _OAUTH_HEADERS, _OAUTH_EXPOSED),
         web_files=_web_files(settings.web.resolve()),
         openapi_files=_web_files(settings.openapi.resolve()),
+        audit_files=filled(
+            "audit_files",
+            unasked=_UNASKED,
+            untranscoded=_SWITCHED_OFF,
+            file_threads=FILE_THREADS,
+            folder=str((settings.objects / "audit").resolve()),
+        ),
     )
 
 

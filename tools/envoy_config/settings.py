@@ -15,14 +15,14 @@ class EdgeSettings:
     """Settings of one Envoy. An address is `unix:/path/of.sock` or `host:port`, as services take it too.
 
     Attributes:
-        identity, upload, assets, transcode, packaging, drm, payments, policy: addresses of the services (gRPC).
+        identity, upload, assets, transcode, packaging, drm, payments, policy, compliance: addresses of the services (gRPC).
         authorizer: address at which `policy` is asked about requests (HTTP/1.1).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
         speke: address of the gateway for packagers of other makers (HTTP/1.1).
         webhooks: address of the gateway for webhooks of payment processors (HTTP/1.1).
-        objects: root of the local object store; published packages lie in `published/` below it.
+        objects: root of the local object store; published packages lie in `published/` below it, the audit log in `audit/`.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
         trust_domain: the install's name in the certificates of its services.
         certificate_sources: folder of files that lead Envoy to `tls`, as `write_certificate_sources` writes them. They hold no secret.
@@ -55,6 +55,7 @@ class EdgeSettings:
     payments: str
     policy: str
     authorizer: str
+    compliance: str
     limits: str
     tus: str
     oauth: str
@@ -90,4 +91,5 @@ class EdgeSettings:
             "drm": self.drm,
             "payments": self.payments,
             "policy": self.policy,
+            "compliance": self.compliance,
         }

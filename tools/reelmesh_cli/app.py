@@ -7,6 +7,7 @@ import typer
 from tools.reelmesh_cli.commands import (
     accounts,
     api_keys,
+    audit,
     certificates,
     demo,
     doctor,
@@ -63,6 +64,7 @@ app.add_typer(payouts.app, name="payouts")
 app.add_typer(offers.app, name="offers")
 app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

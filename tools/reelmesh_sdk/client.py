@@ -18,6 +18,7 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
+from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc
 from reelmesh.drm.v1 import keys_service_pb2_grpc
 from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
 from reelmesh.payments.v1 import (
@@ -97,6 +98,7 @@ class Client:
     offers: offers_service_pb2_grpc.OffersServiceAsyncStub
     entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
     promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
+    audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -128,6 +130,7 @@ class Client:
         self.offers = offers_service_pb2_grpc.OffersServiceStub(self._channel)
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
+        self.audit_log = audit_log_service_pb2_grpc.AuditLogServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -163,6 +166,21 @@ class Client:
             Unreachable: nobody answers.
         """
         return await self._call(method, request)
+
+    # The audit log.
+
+    async def export_log(self, request: audit_log_service_pb2.GetExportRequest) -> AsyncIterator[bytes]:
+        """The audit log as a file, part by part. One that breaks off has to be asked for again.
+
+        Raises:
+            Refusal: the server refused it.
+            Unreachable: nobody answers, or no longer.
+        """
+        try:
+            async for part in self.audit_log.GetExport(request, metadata=self._metadata):
+                yield part.part
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
 
     # Uploads.
 
