@@ -231,7 +231,7 @@ class Shop:
 @contextlib.asynccontextmanager
 async def served(app: Callable[..., Awaitable[None]], listener: socket.socket) -> AsyncIterator[None]:
     """Serves an ASGI application over plain HTTP."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
     serving = asyncio.create_task(server._serve([listener]))
     try:
         yield

@@ -171,7 +171,7 @@ async def test_what_fails_is_tried_again_and_given_up_and_can_be_taken_up_again(
     """A sale needs split rules; those that were made are taken away behind the service's back."""
     async with shop.books.database.transaction() as tx:
         rules = await tx.exec_driver_sql("DELETE FROM active_split_rules RETURNING organisation_id, version")
-        organisation_id, version = rules.one()
+        kept = rules.one()
     sale = await sold(shop)
     await shop.send(shop.delivery(sale))
     for _ in range(12):
@@ -187,7 +187,8 @@ async def test_what_fails_is_tried_again_and_given_up_and_can_be_taken_up_again(
     assert event.trouble.startswith("SPLIT_RULES_MISSING")
     async with shop.books.database.transaction() as tx:
         await tx.exec_driver_sql(
-            "INSERT INTO active_split_rules (organisation_id, version) VALUES ($1, $2)", (organisation_id, version)
+            "INSERT INTO active_split_rules (organisation_id, version) VALUES ($1, $2)",
+            (kept.organisation_id, kept.version),
         )
     request = webhooks_service_pb2.RetryWebhookEventRequest(event_id=event.event_id)
     await shop.webhooks.RetryWebhookEvent(request)
