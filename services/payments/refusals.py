@@ -239,7 +239,7 @@ def not_your_own(viewer_id: str) -> Refusal:
 def webhook_event_not_found(event_id: str) -> Refusal:
     """There is no such event."""
     return _not_found(
-        "WEBHOOK_EVENT_NOT_FOUND", "there is no such webhook event in your organisation", event_id=event_id
+        "WEBHOOK_EVENT_NOT_FOUND", "there is no such webhook event in your organisation", webhook_event_id=event_id
     )
 
 

@@ -57,9 +57,10 @@ PREFIXES = {
     "sign_in_id": "sgn",
     "upload_id": "upl",
     "use_id": "kus",
+    "webhook_event_id": "whe",
 }
 # Where a domain's ids are of its own kind.
-PREFIXES_OF = {"identity": {"session_id": "ses"}, "payments": {"event_id": "whe"}}
+PREFIXES_OF = {"identity": {"session_id": "ses"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; those of roles, of which some are words; and many at once.
 OTHER_IDS = {
     "buyer_id",
@@ -82,7 +83,7 @@ OTHER_IDS = {
     "dropped_root_ids",
 }
 # What is not a service with a contract of its own, but calls services.
-GATEWAYS: set[str] = {"limits", "oauth"}
+GATEWAYS: set[str] = {"limits", "oauth", "webhooks"}
 PERMISSION = re.compile(r"[a-z_]+\.[a-z_]+")
 CODES = {code.name for code in grpc.StatusCode}
 

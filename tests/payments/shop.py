@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from services.kit.settings import ProcessSettings
 from services.payments.checkouts.asking import Asking
 from services.payments.processors.accounts import PAYMENTS_KEY_FILE, Accounts
 from services.payments.processors.calling import Calling
-from services.payments.processors.contract import Means
+from services.payments.processors.contract import Means, ProcessorKind
 from services.payments.processors.kinds import kinds
 from services.payments.processors.stand_in.signing import HEADER, signature
 from services.payments.wiring import CONTRACTS, PaymentsSettings
@@ -231,7 +231,7 @@ class Shop:
 @contextlib.asynccontextmanager
 async def served(app: Callable[..., Awaitable[None]], listener: socket.socket) -> AsyncIterator[None]:
     """Serves an ASGI application over plain HTTP."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
     serving = asyncio.create_task(server._serve([listener]))
     try:
         yield
@@ -240,16 +240,23 @@ async def served(app: Callable[..., Awaitable[None]], listener: socket.socket) -
         await serving
 
 
-def asking_of(running: Books, settings: PaymentsSettings, http: httpx.AsyncClient) -> Asking:
-    """What asks processors, as a second replica has it, so that a test need not wait for the first one's turn."""
-    accounts = Accounts(
+def accounts_of(
+    running: Books, settings: ProcessSettings, http: httpx.AsyncClient, known: Mapping[str, ProcessorKind]
+) -> Accounts:
+    """The registry, as a second replica has it."""
+    return Accounts(
         running.database,
         running.clock,
         seal=Seal(settings.secret(PAYMENTS_KEY_FILE), "payments"),
         means=Means(http, running.clock),
-        kinds=kinds(settings.payments_stand_in_url),
+        kinds=known,
         public_url=settings.public_url,
     )
+
+
+def asking_of(running: Books, settings: PaymentsSettings, http: httpx.AsyncClient) -> Asking:
+    """What asks processors, as a second replica has it, so that a test need not wait for the first one's turn."""
+    accounts = accounts_of(running, settings, http, kinds(settings.payments_stand_in_url))
     return Asking(running.database, running.clock, accounts, Calling(running.clock), lambda: None)
 
 

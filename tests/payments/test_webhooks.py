@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from reelmesh.payments.v1 import events_pb2, webhooks_service_pb2
 
 from services.kit.database import Database
 from services.kit.settings import ProcessSettings
-from services.payments.processors.contract import Notice, NoticeKind
+from services.payments.processors import stand_in
+from services.payments.processors.contract import Delivery, Notice, NoticeKind, Reading
+from services.payments.processors.stand_in.adapter import StandIn
 from services.payments.processors.stand_in.signing import HEADER, signature
 from services.payments.webhooks import store
+from services.payments.webhooks.receiving import Posted, Receiving
 from services.payments.webhooks.redaction import card_like, without_cards
 from services.payments.webhooks.store import EventState, NewEvent
 from tests.payments.scene import PLATFORM, RECEIVABLE, once, refused
-from tests.payments.shop import Shop, State, a_shop
+from tests.payments.shop import Shop, State, a_shop, accounts_of
 
 DONE, DEAD, PARKED = State.WEBHOOK_EVENT_STATE_DONE, State.WEBHOOK_EVENT_STATE_DEAD, State.WEBHOOK_EVENT_STATE_PARKED
 
@@ -171,7 +175,7 @@ async def test_what_fails_is_tried_again_and_given_up_and_can_be_taken_up_again(
     """A sale needs split rules; those that were made are taken away behind the service's back."""
     async with shop.books.database.transaction() as tx:
         rules = await tx.exec_driver_sql("DELETE FROM active_split_rules RETURNING organisation_id, version")
-        organisation_id, version = rules.one()
+        kept = rules.one()
     sale = await sold(shop)
     await shop.send(shop.delivery(sale))
     for _ in range(12):
@@ -187,14 +191,17 @@ async def test_what_fails_is_tried_again_and_given_up_and_can_be_taken_up_again(
     assert event.trouble.startswith("SPLIT_RULES_MISSING")
     async with shop.books.database.transaction() as tx:
         await tx.exec_driver_sql(
-            "INSERT INTO active_split_rules (organisation_id, version) VALUES ($1, $2)", (organisation_id, version)
+            "INSERT INTO active_split_rules (organisation_id, version) VALUES ($1, $2)",
+            (kept.organisation_id, kept.version),
         )
-    request = webhooks_service_pb2.RetryWebhookEventRequest(event_id=event.event_id)
+    request = webhooks_service_pb2.RetryWebhookEventRequest(webhook_event_id=event.webhook_event_id)
     await shop.webhooks.RetryWebhookEvent(request)
     await shop.becomes(sale["checkout_id"], "PAID")
     assert (await shop.webhooks.RetryWebhookEvent(request)).event.state == DONE
     with refused("WEBHOOK_EVENT_NOT_FOUND"):
-        await shop.webhooks.RetryWebhookEvent(webhooks_service_pb2.RetryWebhookEventRequest(event_id="whe_" + "0" * 26))
+        await shop.webhooks.RetryWebhookEvent(
+            webhooks_service_pb2.RetryWebhookEventRequest(webhook_event_id="whe_" + "0" * 26)
+        )
 
 
 async def test_what_was_acknowledged_before_a_crash_is_worked_on_after_it(
@@ -216,6 +223,29 @@ async def test_what_was_acknowledged_before_a_crash_is_worked_on_after_it(
     await database.close()
     async with a_shop(mesh, tmp_path) as shop:
         await shop.becomes(sale["checkout_id"], "PAID")
+
+
+class Broken(StandIn):
+    """An adapter with a mistake in it."""
+
+    def read(self, delivery: Delivery) -> Reading:
+        if delivery.body == b"odd":
+            raise KeyError("odd")
+        return super().read(delivery)
+
+
+async def test_what_an_adapter_cannot_cope_with_keeps_no_other_from_its_answer(shop: Shop) -> None:
+    kind = replace(stand_in.kind(shop.url), make=lambda _, means: Broken(means, shop.url, "key", shop.secret))
+    accounts = accounts_of(shop.books, shop.books.settings, shop.pages, {kind.name: kind})
+    receiving = Receiving(shop.books.database, shop.books.clock, accounts, lambda: None)
+    event = shop.delivery(await sold(shop))
+    posted = [
+        Posted("stand_in", "main", Delivery(event.headers, "", body, "203.0.113.7", shop.books.clock.now()))
+        for body in (b"odd", event.body)
+    ]
+    answers = await receiving.received(posted)
+    assert [answer.acknowledgement.status for answer in answers] == [500, 200]
+    assert len(await shop.told()) == 1
 
 
 async def test_it_comes_from_where_the_account_says_or_is_refused(shop: Shop) -> None:

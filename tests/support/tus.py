@@ -110,12 +110,12 @@ def metadata(**pairs: str) -> str:
     return ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in pairs.items())
 
 
-def as_envoy(mesh: ProcessSettings, socket: Path) -> httpx.AsyncClient:
-    """HTTP to the gateway, with Envoy's certificate."""
+def as_envoy(mesh: ProcessSettings, socket: Path, service: str = "tus") -> httpx.AsyncClient:
+    """HTTP to a gateway, with Envoy's certificate."""
     identity = read_identity(mesh.tls_folder("envoy"))
     transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=client_context(identity))
     return httpx.AsyncClient(
-        transport=transport, base_url=f"https://{host_name(identity.trust_domain, 'tus')}", timeout=60
+        transport=transport, base_url=f"https://{host_name(identity.trust_domain, service)}", timeout=60
     )
 
 

@@ -14,8 +14,9 @@ from prometheus_client import Counter
 
 from services.kit.clock import Clock
 from services.kit.database import Database, Tx
-from services.kit.errors import Refusal
+from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.ids import new_id
+from services.kit.server import as_refusal
 from services.payments import refusals
 from services.payments.processors.accounts import Accounts, Working
 from services.payments.processors.amounts import MOST
@@ -116,6 +117,12 @@ class Receiving:
             except Refusal as refusal:
                 log.info("webhook refused", account=one.account_id[:40], reason=refusal.reason, why=refusal.message)
                 answers.append(_refused(refusal))
+            except Exception as error:
+                if as_refusal(error) is not None:  # the database is away
+                    raise
+                # One that an adapter cannot cope with keeps no other from its answer; it is sent again, when it may be mended.
+                log.exception("defect", account=one.account_id[:40])
+                answers.append(_refused(_defect()))
             WEBHOOKS.labels(one.processor if answers[-1].reason != _NOWHERE else "", answers[-1].reason or "OK").inc()
         if new:
             async with self._database.transaction() as tx:
@@ -153,6 +160,11 @@ def _nowhere() -> Refusal:
         "there is no processor account at this address; check the URL that was entered at the processor",
         domain=refusals.DOMAIN,
     )
+
+
+def _defect() -> Refusal:
+    message = "the server failed in a way that is its own fault; send it again"
+    return Refusal(grpc.StatusCode.INTERNAL, "INTERNAL", message, domain=RPC_DOMAIN)
 
 
 def _sound(processor: str, notice: Notice) -> Notice:

@@ -74,17 +74,17 @@ class WebhooksRpc(webhooks_service_pb2_grpc.WebhooksServiceServicer):
     ) -> api.RetryWebhookEventResponse:
         """Works on an event once more."""
         async with self._database.transaction() as tx:
-            event = await store.retry(tx, current_call().organisation_id, request.event_id, self._clock.now())
+            event = await store.retry(tx, current_call().organisation_id, request.webhook_event_id, self._clock.now())
             after_commit(tx, self._queue.wake)
         if event is None:
-            raise refusals.webhook_event_not_found(request.event_id)
+            raise refusals.webhook_event_not_found(request.webhook_event_id)
         return api.RetryWebhookEventResponse(event=_resource(event))
 
 
 def _resource(event: Event) -> api.WebhookEvent:
     notice = event.told()
     return api.WebhookEvent(
-        event_id=event.event_id,
+        webhook_event_id=event.event_id,
         processor_account_id=event.account_id,
         processor=event.processor,
         kind=api.WebhookEventKind.ValueType(event.kind),

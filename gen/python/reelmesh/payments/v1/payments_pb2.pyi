@@ -135,7 +135,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CHECKOUT_NOT_FOUND: _ErrorReason.ValueType  # 37
     """There is no such checkout, or it is not the caller's. Status NOT_FOUND. Metadata: `checkout_id`."""
     ERROR_REASON_WEBHOOK_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 38
-    """There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `event_id`."""
+    """There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `webhook_event_id`."""
     ERROR_REASON_PROCESSOR_ACCOUNT_TAKEN: _ErrorReason.ValueType  # 39
     """The processor account's id is used by another organisation, or for another processor. Status ALREADY_EXISTS. Metadata: `account_id`."""
     ERROR_REASON_CHECKOUT_NOT_PAID: _ErrorReason.ValueType  # 40
@@ -283,7 +283,7 @@ ERROR_REASON_PROCESSOR_UNAVAILABLE: ErrorReason.ValueType  # 36
 ERROR_REASON_CHECKOUT_NOT_FOUND: ErrorReason.ValueType  # 37
 """There is no such checkout, or it is not the caller's. Status NOT_FOUND. Metadata: `checkout_id`."""
 ERROR_REASON_WEBHOOK_EVENT_NOT_FOUND: ErrorReason.ValueType  # 38
-"""There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `event_id`."""
+"""There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `webhook_event_id`."""
 ERROR_REASON_PROCESSOR_ACCOUNT_TAKEN: ErrorReason.ValueType  # 39
 """The processor account's id is used by another organisation, or for another processor. Status ALREADY_EXISTS. Metadata: `account_id`."""
 ERROR_REASON_CHECKOUT_NOT_PAID: ErrorReason.ValueType  # 40

@@ -119,7 +119,7 @@ class WebhookEvent(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_EVENT_ID_FIELD_NUMBER: _builtins.int
     PROCESSOR_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     PROCESSOR_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -135,7 +135,7 @@ class WebhookEvent(_message.Message):
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
     DONE_TIME_FIELD_NUMBER: _builtins.int
-    event_id: _builtins.str
+    webhook_event_id: _builtins.str
     """Id, `whe_` and a TypeID suffix."""
     processor_account_id: _builtins.str
     """The processor account that it is about."""
@@ -178,7 +178,7 @@ class WebhookEvent(_message.Message):
     def __init__(
         self,
         *,
-        event_id: _builtins.str = ...,
+        webhook_event_id: _builtins.str = ...,
         processor_account_id: _builtins.str = ...,
         processor: _builtins.str = ...,
         kind: Global___WebhookEventKind.ValueType = ...,
@@ -197,7 +197,7 @@ class WebhookEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "done_time", b"done_time", "occur_time", b"occur_time", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "attempts", b"attempts", "checkout_id", b"checkout_id", "done_time", b"done_time", "event_id", b"event_id", "kind", b"kind", "occur_time", b"occur_time", "original_reference", b"original_reference", "processor", b"processor", "processor_account_id", b"processor_account_id", "receive_time", b"receive_time", "redacted", b"redacted", "state", b"state", "subscription_reference", b"subscription_reference", "transaction_reference", b"transaction_reference", "trouble", b"trouble"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "attempts", b"attempts", "checkout_id", b"checkout_id", "done_time", b"done_time", "kind", b"kind", "occur_time", b"occur_time", "original_reference", b"original_reference", "processor", b"processor", "processor_account_id", b"processor_account_id", "receive_time", b"receive_time", "redacted", b"redacted", "state", b"state", "subscription_reference", b"subscription_reference", "transaction_reference", b"transaction_reference", "trouble", b"trouble", "webhook_event_id", b"webhook_event_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -417,17 +417,17 @@ class RetryWebhookEventRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_ID_FIELD_NUMBER: _builtins.int
-    event_id: _builtins.str
+    WEBHOOK_EVENT_ID_FIELD_NUMBER: _builtins.int
+    webhook_event_id: _builtins.str
     """The event."""
     def __init__(
         self,
         *,
-        event_id: _builtins.str = ...,
+        webhook_event_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["webhook_event_id", b"webhook_event_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

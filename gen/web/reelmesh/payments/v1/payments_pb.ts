@@ -661,7 +661,7 @@ export enum ErrorReason {
   CHECKOUT_NOT_FOUND = 37,
 
   /**
-   * There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `event_id`.
+   * There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `webhook_event_id`.
    *
    * @generated from enum value: ERROR_REASON_WEBHOOK_EVENT_NOT_FOUND = 38;
    */
