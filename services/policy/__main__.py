@@ -57,10 +57,10 @@ from services.policy.signals.watching import Watch
 from services.policy.ticket_keys.keeping import POLICY_KEY_FILE, TicketKeys
 from services.policy.ticket_keys.rpc import TicketKeysServicer
 from services.policy.tickets import TICKET_KEY_FILE, Tickets
-from services.policy.watermarks import Watermarks
 from services.policy.tokens.wiring import CONTRACT as TOKENS_CONTRACT
 from services.policy.tokens.wiring import Credentials, credentials
 from services.policy.upkeep import Upkeep
+from services.policy.watermarks import Watermarks
 
 CONTRACT = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
 CONTRACTS = [

@@ -26,7 +26,9 @@ class ProtectionSettings(ProcessSettings):
     """Settings of the protection service."""
 
     protection_sessions_kept_days: int = Field(
-        default=730, ge=1, description="Days for which a session that played a watermarked title can be found to be the source of a copy."
+        default=730,
+        ge=1,
+        description="Days for which a session that played a watermarked title can be found to be the source of a copy.",
     )
 
 

@@ -13,7 +13,6 @@ from services.kit.database import Database, Tx
 from services.kit.events import Consumer
 from services.transcode.jobs import Jobs
 
-
 _COLLUDERS: Final = {"STANDARD": 2, "STRONG": 3}
 
 

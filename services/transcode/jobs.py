@@ -94,9 +94,7 @@ class Jobs:
 
     # Jobs.
 
-    async def begin(
-        self, tx: Tx, *, asset_id: str, organisation_id: str, object_key: str, colluders: int = 0
-    ) -> None:
+    async def begin(self, tx: Tx, *, asset_id: str, organisation_id: str, object_key: str, colluders: int = 0) -> None:
         """Makes the job of an asset, unless it has one or was deleted; `colluders` as in `Job`."""
         if await store.is_deleted(tx, asset_id):
             return

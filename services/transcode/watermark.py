@@ -59,10 +59,10 @@ def marked(plan: Plan, picture: str, pattern: str, width: int, height: int) -> t
     rate = plan.frame_rate
     raised = f"lut=y='{_GREY}+round((val-{_GREY})/{_SWING})'"
     chroma = "c1_mode=normal:c2_mode=normal"
+    timed = f"settb={rate.denominator}/{rate.numerator},setpts=N*{plan.gop_frames}"
     steps = [
         f"{picture}split=2[m0][m1]",
-        f"{pattern}settb={rate.denominator}/{rate.numerator},setpts=N*{plan.gop_frames},"
-        f"scale={width}:{height}:flags=bicubic,setsar=1,{raised},split=2[p0][p1]",
+        f"{pattern}{timed},scale={width}:{height}:flags=bicubic,setsar=1,{raised},split=2[p0][p1]",
         f"[m0][p0]blend=c0_mode=grainmerge:{chroma}[va]",
         f"[m1][p1]blend=c0_mode=grainextract:{chroma}[vb]",
     ]

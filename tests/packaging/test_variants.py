@@ -33,7 +33,8 @@ def other(source: Path, factor: str, folder: Path) -> Path:
 def request_for(sources: Sources, folder: Path, **changes: object) -> PackageRequest:
     film = whole_film(sources, folder / "package")
     video = tuple(
-        replace(track, other=other(track.path, factor, folder)) for track, factor in zip(film.video, RATE_FACTORS, strict=True)
+        replace(track, other=other(track.path, factor, folder))
+        for track, factor in zip(film.video, RATE_FACTORS, strict=True)
     )
     return replace(film, video=video, **changes)  # type: ignore[arg-type]
 

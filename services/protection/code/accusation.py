@@ -99,10 +99,12 @@ def accuse(
     weights = weights / spread
     bound = _Bound(weights, chances, ones, zeros, float(tries * len(candidates)))
     threshold = bound.threshold(false_positives)
-    scores = np.concatenate([
-        _scores(code, candidates[start : start + _BATCH], read, weights * (ones + zeros), float(weights @ zeros))
-        for start in range(0, len(candidates), _BATCH)
-    ])
+    scores = np.concatenate(
+        [
+            _scores(code, candidates[start : start + _BATCH], read, weights * (ones + zeros), float(weights @ zeros))
+            for start in range(0, len(candidates), _BATCH)
+        ]
+    )
     attainable = float(np.sum(np.where(weights > 0, weights * ones, -weights * zeros)))
     order = [int(index) for index in np.argsort(-scores) if scores[index] >= threshold]
     accused = tuple(Accused(candidates[i], float(scores[i]), bound(float(scores[i]))) for i in order)

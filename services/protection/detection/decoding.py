@@ -58,9 +58,7 @@ async def exact(film: Path, size: tuple[int, int], first: int, count: int, rate:
     return await _decoded(film, size, before, "null", ["-frames:v", str(count), "-fps_mode", "passthrough"])
 
 
-async def _decoded(
-    film: Path, size: tuple[int, int], before: Sequence[str], pace: str, after: Sequence[str]
-) -> Frames:
+async def _decoded(film: Path, size: tuple[int, int], before: Sequence[str], pace: str, after: Sequence[str]) -> Frames:
     width, height = size
     argv = [
         *(str(ffmpeg()), "-v", "error", "-nostdin", "-threads", "2"),
@@ -69,9 +67,7 @@ async def _decoded(
         *("-vf", f"{pace},scale={width}:{height}:flags=area,format=gray", *after),
         *("-f", "rawvideo", "pipe:1"),
     ]
-    limits = Limits(
-        wall_seconds=900, cpu_seconds=1200, memory_bytes=3072 * MIB, file_bytes=0, open_files=64, nice=10
-    )
+    limits = Limits(wall_seconds=900, cpu_seconds=1200, memory_bytes=3072 * MIB, file_bytes=0, open_files=64, nice=10)
     done = await sandbox.run(argv, reads=[film], limits=limits, stdout_limit=_MOST_BYTES)
     if not done.stdout and (not done.ok or done.stderr_tail):
         raise undecodable()

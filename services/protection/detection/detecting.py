@@ -120,12 +120,12 @@ class Detector:
             return Detection(Outcome.TITLE_NOT_FOUND)
         async with AsyncExitStack() as stack:
             known = await self._opened(stack, title, _to_read(title))
-            reading = await pipeline.read_copy(copy, known, where, on_fraction=lambda share: self.on_stage("read", share))
+            reading = await pipeline.read_copy(
+                copy, known, where, on_fraction=lambda share: self.on_stage("read", share)
+            )
         return await self._judged(title, where, reading)
 
-    async def _found(
-        self, copy: Path, titles: Sequence[MarkedTitle]
-    ) -> tuple[MarkedTitle | None, Alignment | None]:
+    async def _found(self, copy: Path, titles: Sequence[MarkedTitle]) -> tuple[MarkedTitle | None, Alignment | None]:
         """The title that the copy resembles most, and where in it the copy lies."""
         best: tuple[MarkedTitle | None, Alignment | None] = None, None
         for number, title in enumerate(titles):
@@ -148,9 +148,7 @@ class Detector:
         viewings = {one.session_id: one for one in await self.viewings(title.asset_id)}
         code = Code.of(self.root, title.asset_id, title.colluders)
         evidence = folded(*reading.evidence())
-        verdict = await asyncio.to_thread(
-            accuse, code, evidence, list(viewings), false_positives=self.false_positives
-        )
+        verdict = await asyncio.to_thread(accuse, code, evidence, list(viewings), false_positives=self.false_positives)
         suspects = tuple(
             Suspect(one.holder, viewing.viewer_id, viewing.create_time, one.score, one.false_positive)
             for one in verdict.accused

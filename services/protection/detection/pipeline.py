@@ -108,7 +108,12 @@ async def found(copy: Path, title: Title) -> Alignment:
 
 
 async def read_copy(
-    copy: Path, title: Title, where: Alignment, *, seconds: float = 1200.0, on_fraction: Callable[[float], None] = lambda _: None
+    copy: Path,
+    title: Title,
+    where: Alignment,
+    *,
+    seconds: float = 1200.0,
+    on_fraction: Callable[[float], None] = lambda _: None,
 ) -> Reading:
     """Reads a copy.
 
@@ -264,5 +269,3 @@ def _nearest(copy: Floats, title: Frames, near: int) -> int:
         if alike > likeness + 1e-4:
             best, likeness = place, alike
     return best
-
-

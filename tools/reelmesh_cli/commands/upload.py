@@ -34,7 +34,10 @@ _WATERMARKING: Final = {None: 0, Watermark.OFF: 1, Watermark.STANDARD: 2, Waterm
 
 WatermarkOption = Annotated[
     Watermark | None,
-    typer.Option("--watermark", help="Mark the film so that a leaked copy tells whose it was; the server decides where this is not given."),
+    typer.Option(
+        "--watermark",
+        help="Mark the film so that a leaked copy tells whose it was; the server decides where this is not given.",
+    ),
 ]
 TitleOption = Annotated[str, typer.Option("--title", help="Title of the asset; the file's name stands in.")]
 
@@ -55,7 +58,7 @@ def upload(
 
     async def send() -> tuple[Upload, Asset | None]:
         async with reelmesh:
-            return await send_and_follow(reelmesh, output, file, title, wait, watermark)
+            return await send_and_follow(reelmesh, output, file, title, wait, watermark=watermark)
 
     sent, asset = run_call(output, send())
     package = asset.package_id if asset is not None else ""
@@ -76,7 +79,7 @@ def upload(
 
 
 async def send_and_follow(
-    reelmesh: Client, output: Output, file: Path, title: str, wait: bool, watermark: Watermark | None = None
+    reelmesh: Client, output: Output, file: Path, title: str, wait: bool, *, watermark: Watermark | None = None
 ) -> tuple[Upload, Asset | None]:
     """Uploads with a bar for the bytes and, if `wait`, one for each stage until the asset can be played."""
     with PipelineView(output, file.name) as view:
