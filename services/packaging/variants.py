@@ -86,7 +86,7 @@ def put_away(request: PackageRequest, result: PackageResult, *, paced: bool) -> 
         result: the finished set, with variant a where players ask for it.
         paced: whether each segment gets a sidecar by which the edges of others choose, see `pace`.
     """
-    output, moment = request.output, os.stat(request.output / result.dash_path).st_mtime
+    output, moment = request.output, (request.output / result.dash_path).stat().st_mtime
     for variant, (name, root) in enumerate(zip(FOLDERS, (output, output / _SCRATCH), strict=True)):
         for track in request.video:
             folder = Path("video") / track.name

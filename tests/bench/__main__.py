@@ -29,6 +29,7 @@ GROUPS: Final = {
     "ledger": "tests.bench.ledger",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
+    "watermark": "tests.bench.watermark",
 }
 
 

@@ -27,17 +27,17 @@ def ffmpeg(*arguments: str | Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def film(target: Path, seconds: int, seed: int = 1, size: str = "320x180") -> Path:
+def film(target: Path, seconds: int, seed: int = 1, size: str = "320x180", rate: int = RATE) -> Path:
     """Clouds, a dark flat scene, graphics and slow colours, with grain on all: each a quarter of it."""
     part = seconds / 4
     clouds = (
-        f"perlin=s={size}:r={RATE}:octaves=6:persistence=0.6:tscale=0.6:random_mode=seed:seed={seed},format=yuv420p"
+        f"perlin=s={size}:r={rate}:octaves=6:persistence=0.6:tscale=0.6:random_mode=seed:seed={seed},format=yuv420p"
     )
     scenes = [
         f"{clouds},eq=contrast=1.5",
         f"{clouds.replace(f'seed={seed}', f'seed={seed + 50}')},eq=contrast=0.5:brightness=-0.3",
-        f"testsrc2=s={size}:r={RATE},format=yuv420p,hue=s=0.5",
-        f"gradients=s={size}:r={RATE}:speed=0.02:seed={seed},format=yuv420p",
+        f"testsrc2=s={size}:r={rate},format=yuv420p,hue=s=0.5",
+        f"gradients=s={size}:r={rate}:speed=0.02:seed={seed},format=yuv420p",
     ]
     graph = ";".join(f"{scene},setsar=1,trim=end={part},setpts=PTS-STARTPTS[s{n}]" for n, scene in enumerate(scenes))
     joined = "".join(f"[s{n}]" for n in range(len(scenes)))

@@ -157,8 +157,7 @@ class _Sums:
     def add(self, copy: Floats, a: Floats, b: Floats) -> None:
         common = (a + b) / 2
         self.count += 1
-        for total, image in zip(self.sums, (copy, a, b, common**2, common**3), strict=True):
-            total += image
+        self.sums += (copy, a, b, common**2, common**3)
 
     def segment(self) -> Segment:
         return Segment(*(self.sums / self.count))

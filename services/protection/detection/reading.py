@@ -68,7 +68,10 @@ def read(segment: Segment) -> Bit:
     rows, columns = np.mgrid[-1 : 1 : common.shape[0] * 1j, -1 : 1 : common.shape[1] * 1j]
     softer = ndimage.gaussian_filter(common, 1.0) - common
     softest = ndimage.gaussian_filter(common, 2.5) - common
-    explained = [np.ones_like(common), common, segment.squared, segment.cubed]
+    middle = float(common[there].mean())
+    second = segment.squared - 2 * middle * common + middle**2
+    third = segment.cubed - 3 * middle * segment.squared + 3 * middle**2 * common - middle**3
+    explained = [np.ones_like(common), common - middle, second, third]
     explained += [down, across, down * rows, down * columns, across * rows, across * columns, softer, softest]
     explained += [rows, columns, rows * columns, rows**2, columns**2]
     basis = np.stack([image[there] for image in explained], axis=1)
@@ -84,7 +87,7 @@ def read(segment: Segment) -> Bit:
 def _weights(basis: Floats, seen: Floats, wanted: Floats, there: NDArray[np.bool_]) -> Floats:
     """Pixels with much noise about them count for less: one over its standard deviation, smoothed."""
     whole = np.column_stack([basis, wanted])
-    rest = seen - whole @ np.linalg.lstsq(whole, seen, rcond=None)[0]
+    rest = seen - whole @ _solved(whole, seen)
     noise, cover = np.zeros(there.shape), there.astype(np.float64)
     noise[there] = rest**2
     smooth = ndimage.gaussian_filter(noise, _NOISE_BLUR) / np.maximum(ndimage.gaussian_filter(cover, _NOISE_BLUR), 1e-3)
@@ -93,12 +96,17 @@ def _weights(basis: Floats, seen: Floats, wanted: Floats, there: NDArray[np.bool
 
 def _share(basis: Floats, seen: Floats, wanted: Floats, weights: Floats) -> tuple[float, float]:
     """How much of the difference is in what was seen, by weighted least squares, and its standard error."""
-    frame = basis * weights[:, None]
-    axes = np.linalg.qr(frame)[0]
-    difference = wanted * weights - axes @ (axes.T @ (wanted * weights))
-    rest = seen * weights - axes @ (axes.T @ (seen * weights))
+    frame, aim, sight = basis * weights[:, None], wanted * weights, seen * weights
+    difference = aim - frame @ _solved(frame, aim)
+    rest = sight - frame @ _solved(frame, sight)
     length = float(difference @ difference) + 1e-9
     share = float(difference @ rest) / length
     noise = rest - share * difference
     # Neighbouring pixels err together; the blur of the scaling down makes about eight of them one.
     return share, float(np.sqrt(8 * (noise @ noise) / len(noise) / length)) + 1e-9
+
+
+def _solved(basis: Floats, values: Floats) -> Floats:
+    """Least squares by the normal equations, with a touch of ridge for pictures that show next to nothing."""
+    normal = basis.T @ basis
+    return np.asarray(np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(len(normal)), basis.T @ values))

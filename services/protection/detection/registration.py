@@ -15,7 +15,8 @@ from scipy import ndimage
 
 Floats = NDArray[np.float64]
 
-_BLURS: Final = (6.0, 3.0, 1.5, 0.7)
+_LEVELS: Final = (4, 2, 1)
+"""How much smaller pictures are at each level, from coarse to fine."""
 _STEPS: Final = 12
 _ZOOMS: Final = (1.0, 0.94, 0.88, 0.8)
 _LEAST_COVER: Final = 0.3
@@ -42,33 +43,50 @@ class Placement:
 
 def placed(copies: Floats, titles: Floats) -> Placement:
     """Finds the placement by pairs of frames, each (pairs, rows, columns)."""
-    rows, columns = titles.shape[1:]
-    centre = np.array([rows - 1, columns - 1]) / 2
+    coarse = _LEVELS[0]
+    seen, known = _smaller(copies, coarse), _smaller(titles, coarse)
+    centre = (np.array(known.shape[1:]) - 1) / 2
     best = Placement(np.eye(2), np.zeros(2), -1.0)
     for zoom in _ZOOMS:
         # A copy that shows the inner part only: what the title has at the edge lies beyond the copy's.
         matrix = np.eye(2) / zoom
-        found = _refined(copies, titles, Placement(matrix, centre - matrix @ centre, -1.0))
+        found = _refined(seen, known, Placement(matrix, centre - matrix @ centre, -1.0))
         if found.likeness > best.likeness + 0.002:
             best = found
+    for before, level in zip(_LEVELS, _LEVELS[1:], strict=False):
+        seen, known = _smaller(copies, level), _smaller(titles, level)
+        found = _refined(seen, known, _larger(best, before / level))
+        best = found if found.likeness > -1 else _larger(best, before / level)
     return best
+
+
+def _smaller(frames: Floats, level: int) -> Floats:
+    """Frames so many times smaller, by means; at the finest level a little blurred."""
+    if level == 1:
+        return np.asarray(ndimage.gaussian_filter(frames, (0, 0.7, 0.7)), np.float64)
+    rows, columns = frames.shape[1] // level * level, frames.shape[2] // level * level
+    parts = frames[:, :rows, :columns].reshape(len(frames), rows // level, level, columns // level, level)
+    return np.asarray(ndimage.gaussian_filter(parts.mean(axis=(2, 4)), (0, 0.8, 0.8)), np.float64)
+
+
+def _larger(placement: Placement, times: float) -> Placement:
+    """The same placement of frames so many times larger: the middle of a pixel at (r, c) is at times · (r + 1/2) - 1/2."""
+    half = np.full(2, (times - 1) / 2)
+    shift = times * placement.shift + half - placement.matrix @ half
+    return Placement(placement.matrix, shift, placement.likeness)
 
 
 def _refined(copies: Floats, titles: Floats, start: Placement) -> Placement:
     matrix, shift = start.matrix.copy(), start.shift.copy()
-    for blur in _BLURS:
-        seen = ndimage.gaussian_filter(copies, (0, blur, blur))
-        known = ndimage.gaussian_filter(titles, (0, blur, blur))
-        for _ in range(_STEPS):
-            step = _step(seen, known, Placement(matrix, shift, -1.0))
-            if step is None:
-                return start
-            turn = step[:4].reshape(2, 2)
-            matrix, shift = matrix + turn, shift + step[4:]
-            if np.abs(step[4:]).max() < 0.01 and np.abs(turn).max() < 1e-4:
-                break
-    found = Placement(matrix, shift, -1.0)
-    return Placement(matrix, shift, _likeness(copies, titles, found))
+    for _ in range(_STEPS):
+        step = _step(copies, titles, Placement(matrix, shift, -1.0))
+        if step is None:
+            return Placement(start.matrix, start.shift, -1.0)
+        turn = step[:4].reshape(2, 2)
+        matrix, shift = matrix + turn, shift + step[4:]
+        if np.abs(step[4:]).max() < 0.01 and np.abs(turn).max() < 1e-4:
+            break
+    return Placement(matrix, shift, _likeness(copies, titles, Placement(matrix, shift, -1.0)))
 
 
 def _step(copies: Floats, titles: Floats, now: Placement) -> Floats | None:
