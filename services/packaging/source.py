@@ -94,16 +94,7 @@ def request_of(
     posters = _all(event, transcode.TRACK_KIND_POSTER)
     return PackageRequest(
         output=output,
-        video=tuple(
-            VideoTrack(
-                rendition.name.removeprefix("video-"),
-                files[rendition.object_key],
-                rendition.width,
-                rendition.height,
-                other=files[rendition.variant_object_key] if rendition.variant_object_key else None,
-            )
-            for rendition in _all(event, transcode.TRACK_KIND_VIDEO)
-        ),
+        video=_pictures(event, files),
         audio=tuple(
             AudioTrack(
                 files[rendition.object_key],
@@ -132,6 +123,20 @@ def request_of(
         playready_la_url=playready_la_url,
         paced=paced,
         segment_duration=event.segment_duration.ToNanoseconds() / 1e9,
+    )
+
+
+def _pictures(event: TranscodeCompleted, files: Mapping[str, Path]) -> tuple[VideoTrack, ...]:
+    """The rungs of the ladder, each with variant b of its watermark if it has one."""
+    return tuple(
+        VideoTrack(
+            rendition.name.removeprefix("video-"),
+            files[rendition.object_key],
+            rendition.width,
+            rendition.height,
+            other=files[rendition.variant_object_key] if rendition.variant_object_key else None,
+        )
+        for rendition in _all(event, transcode.TRACK_KIND_VIDEO)
     )
 
 

@@ -1,62 +1,59 @@
-"""`python -m services.protection`: keeps up with what is watermarked and who watched it, so that a leaked copy can be traced."""
+"""`python -m services.protection`: keeps up with what is watermarked and who watched it, and tells whose copy a suspicious file is."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Final
 
-import structlog
 from pydantic import Field
+from reelmesh.protection.v1 import detections_service_pb2, detections_service_pb2_grpc
 
-from services.kit.clock import Clock
-from services.kit.database import Database
-from services.kit.events import ensure_events
+from services.kit.codewords import KEY_FILE
+from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
-from services.protection import store
 from services.protection.consumers import consumer
+from services.protection.rpc import DetectionsRpc
+from services.protection.upkeep import Upkeep
+from services.protection.working import QUEUE, Working
 
-log = structlog.stdlib.get_logger()
-
-_UPKEEP_SECONDS: Final = 3600.0
+CONTRACT: Final = detections_service_pb2.DESCRIPTOR.services_by_name["DetectionsService"]
 
 
 class ProtectionSettings(ProcessSettings):
     """Settings of the protection service."""
 
-    protection_sessions_kept_days: int = Field(
+    protection_kept_days: int = Field(
         default=730,
         ge=1,
-        description="Days for which a session that played a watermarked title can be found to be the source of a copy.",
+        description="Days for which a session can be found to be the source of a copy, and detections are kept.",
     )
-
-
-async def forget_old(database: Database, clock: Clock, kept: timedelta) -> None:
-    """Forgets sessions that began longer ago, now and every hour. Trouble is waited out."""
-    while True:
-        try:
-            async with database.transaction() as tx:
-                await store.forget_sessions(tx, clock.now() - kept)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # the database may be away for a moment; there is no hurry
-            log.warning("upkeep put off", error=type(error).__name__)
-        await asyncio.sleep(_UPKEEP_SECONDS)
+    protection_upkeep_seconds: float = Field(
+        default=600, gt=0, description="Seconds between two looks for what is too old, and for what the queue lost."
+    )
 
 
 async def wire(process: Process, settings: ProtectionSettings) -> None:
     """Puts the service together and starts it."""
-    database, bus = process.database(), await process.bus()
-    await ensure_events(bus.jetstream())
-    kept = timedelta(days=settings.protection_sessions_kept_days)
+    database, objects, bus = process.database(), process.store(), await process.bus()
+    js = bus.jetstream()
+    await ensure_events(js)
+    await QUEUE.ensure(js)
+    servicer = DetectionsRpc(database, objects, process.clock)
+    working = Working(database, objects, process.clock, settings.secret(KEY_FILE))
+    upkeep = Upkeep(database, objects, process.clock, timedelta(days=settings.protection_kept_days))
+    await process.serve(
+        [CONTRACT], lambda server: detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
+    )
+    process.in_background(Relay(database, js).run(), "relay")
     process.in_background(consumer(database, bus).run(), "consumer")
-    process.in_background(forget_old(database, process.clock, kept), "upkeep")
+    process.in_background(QUEUE.run(bus, working.work), "worker")
+    process.in_background(upkeep.run(settings.protection_upkeep_seconds), "upkeep")
 
 
 def main() -> None:
     """Runs the service."""
-    run("protection", ProtectionSettings, wire, label="protection")
+    run("protection", ProtectionSettings, wire)
 
 
 if __name__ == "__main__":

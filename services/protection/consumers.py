@@ -8,17 +8,28 @@ from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
 from reelmesh.policy.v1.events_pb2 import PlaybackCreated
 from reelmesh.transcode.v1.events_pb2 import TranscodeCompleted
+from reelmesh.upload.v1.events_pb2 import UploadCommitted
 
 from services.kit.database import Database, Tx
-from services.kit.events import Consumer
+from services.kit.events import Consumer, Handler
 from services.protection import store
 from services.protection.store import MarkedTitle, Rendition, Viewing
 
 
 def consumer(database: Database, bus: NatsClient) -> Consumer:
-    """Listens to watermarked titles, to sessions that play them, and to deletions."""
-    handlers = {TranscodeCompleted: _transcoded, PlaybackCreated: _played, AssetDeleted: _deleted}
+    """Listens to files that come in, to watermarked titles, to sessions that play them, and to deletions."""
+    handlers: dict[type, Handler] = {
+        UploadCommitted: _uploaded,
+        TranscodeCompleted: _transcoded,
+        PlaybackCreated: _played,
+        AssetDeleted: _deleted,
+    }
     return Consumer("protection", database, bus, handlers)
+
+
+async def _uploaded(tx: Tx, data: bytes) -> None:
+    event = UploadCommitted.FromString(data)
+    await store.add_master(tx, store.Master(event.asset_id, event.organisation_id, event.object_key, event.filename))
 
 
 async def _transcoded(tx: Tx, data: bytes) -> None:

@@ -102,6 +102,7 @@ def test_each_service_is_in_the_package_of_its_domain(contracts: Contracts) -> N
             "packaging",
             "payments",
             "policy",
+            "protection",
             "rpc",
             "transcode",
             "upload",

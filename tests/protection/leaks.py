@@ -61,19 +61,20 @@ class MarkedFilm:
     files: dict[str, tuple[Path, Path]]
     segments: int
     frames_per_segment: int
+    root: bytes
 
     def leak(self, holder: str, rendition: str) -> Path:
         """What a session got to see."""
         target = self.folder / f"leak-{holder}-{rendition}.mp4"
         if not target.exists():
-            codeword = Code.of(ROOT, ASSET).codeword(holder, self.segments)
+            codeword = Code.of(self.root, ASSET).codeword(holder, self.segments)
             self._mixed(target, rendition, [bit_of(codeword, number) for number in range(1, self.segments + 1)])
         return target
 
     def interleaved(self, holders: Sequence[str], rendition: str) -> Path:
         """What sessions make who take turns, segment by segment."""
         target = self.folder / f"mix-{'-'.join(holders)}-{rendition}.mp4"
-        words = [Code.of(ROOT, ASSET).codeword(holder, self.segments) for holder in holders]
+        words = [Code.of(self.root, ASSET).codeword(holder, self.segments) for holder in holders]
         self._mixed(target, rendition, [bit_of(words[n % len(words)], n + 1) for n in range(self.segments)])
         return target
 
@@ -85,7 +86,7 @@ class MarkedFilm:
         ffmpeg("-i", a, "-i", b, "-filter_complex", graph, "-map", "[v]", *_X264, "-crf", "14", target)
 
 
-async def marked(folder: Path, master: Path, preset: str = "veryfast") -> MarkedFilm:
+async def marked(folder: Path, master: Path, preset: str = "veryfast", root: bytes = ROOT) -> MarkedFilm:
     """Marks a film by the real encode."""
     media = await probe(master)
     plan = ladder.plan(media, Profile(preset=preset), colluders=2)
@@ -94,7 +95,7 @@ async def marked(folder: Path, master: Path, preset: str = "veryfast") -> Marked
         place = folder / str(part.index)
         place.mkdir()
         first, count = part.start_frame // plan.gop_frames, -(-part.frame_count // plan.gop_frames)
-        patterns = watermark.patterns(ROOT, ASSET, first, count)
+        patterns = watermark.patterns(root, ASSET, first, count)
         made.append(await encode_chunk(master, media, plan, part, place, patterns=patterns))
     files: dict[str, tuple[Path, Path]] = {}
     for one in plan.video:
@@ -104,7 +105,7 @@ async def marked(folder: Path, master: Path, preset: str = "veryfast") -> Marked
             await stitch(plan, one, parts, [outcome[name] for outcome in made], target)
             whole.append(target)
         files[one.name] = whole[0], whole[1]
-    return MarkedFilm(master, folder, files, segments, plan.gop_frames)
+    return MarkedFilm(master, folder, files, segments, plan.gop_frames, root)
 
 
 def attacked(copy: Path, target: Path, *arguments: str, before: Sequence[str] = ()) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -49,9 +49,9 @@ async def here(mesh: ProcessSettings) -> AsyncIterator[Here]:
     await database.close()
 
 
-async def eventually(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not await holds():  # type: ignore[misc]
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await holds():
             await asyncio.sleep(0.02)
 
 

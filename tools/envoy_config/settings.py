@@ -15,7 +15,7 @@ class EdgeSettings:
     """Settings of one Envoy. An address is `unix:/path/of.sock` or `host:port`, as services take it too.
 
     Attributes:
-        identity, upload, assets, transcode, packaging, drm, payments, policy: addresses of the services (gRPC).
+        identity, upload, assets, transcode, packaging, drm, payments, policy, protection: addresses of the services (gRPC).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
@@ -52,6 +52,7 @@ class EdgeSettings:
     drm: str
     payments: str
     policy: str
+    protection: str
     limits: str
     tus: str
     oauth: str
@@ -86,4 +87,5 @@ class EdgeSettings:
             "drm": self.drm,
             "payments": self.payments,
             "policy": self.policy,
+            "protection": self.protection,
         }

@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from services.kit.codewords import Code
 from services.kit.storage import ObjectStore
 from services.protection.code.accusation import FALSE_POSITIVES, Verdict, accuse, folded
@@ -21,6 +23,8 @@ from services.protection.store import MarkedTitle, Rendition, Viewing
 
 _LEAST_LONG: Final = 480
 """Pixels of the longer side of the smallest rendition that copies are read by."""
+_LEAST_EVIDENCE: Final = 0.1
+"""How much segments must count on average; in a copy that bears no mark of ours they count for next to nothing."""
 
 
 class Outcome(StrEnum):
@@ -147,14 +151,16 @@ class Detector:
         self.on_stage("accuse", 0.0)
         viewings = {one.session_id: one for one in await self.viewings(title.asset_id)}
         code = Code.of(self.root, title.asset_id, title.colluders)
-        evidence = folded(*reading.evidence())
+        segments, weights = reading.evidence()
+        evidence = folded(segments, weights)
         verdict = await asyncio.to_thread(accuse, code, evidence, list(viewings), false_positives=self.false_positives)
         suspects = tuple(
             Suspect(one.holder, viewing.viewer_id, viewing.create_time, one.score, one.false_positive)
             for one in verdict.accused
             for viewing in [viewings[one.holder]]
         )
-        nobody = Outcome.NOBODY_ACCUSED if verdict.enough else Outcome.NOT_ENOUGH_EVIDENCE
+        readable = verdict.enough and len(weights) > 0 and float(np.sqrt(np.mean(weights**2))) >= _LEAST_EVIDENCE
+        nobody = Outcome.NOBODY_ACCUSED if readable else Outcome.NOT_ENOUGH_EVIDENCE
         outcome = Outcome.ACCUSED if suspects else nobody
         return Detection(outcome, title, where, reading, verdict, len(viewings), suspects)
 

@@ -7,6 +7,7 @@ registration technique", 1981), beginning at several guesses.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -53,7 +54,7 @@ def placed(copies: Floats, titles: Floats) -> Placement:
         found = _refined(seen, known, Placement(matrix, centre - matrix @ centre, -1.0))
         if found.likeness > best.likeness + 0.002:
             best = found
-    for before, level in zip(_LEVELS, _LEVELS[1:], strict=False):
+    for before, level in pairwise(_LEVELS):
         seen, known = _smaller(copies, level), _smaller(titles, level)
         found = _refined(seen, known, _larger(best, before / level))
         best = found if found.likeness > -1 else _larger(best, before / level)
