@@ -71,13 +71,6 @@ class MarkedFilm:
             self._mixed(target, rendition, [bit_of(codeword, number) for number in range(1, self.segments + 1)])
         return target
 
-    def interleaved(self, holders: Sequence[str], rendition: str) -> Path:
-        """What sessions make who take turns, segment by segment."""
-        target = self.folder / f"mix-{'-'.join(holders)}-{rendition}.mp4"
-        words = [Code.of(self.root, ASSET).codeword(holder, self.segments) for holder in holders]
-        self._mixed(target, rendition, [bit_of(words[n % len(words)], n + 1) for n in range(self.segments)])
-        return target
-
     def _mixed(self, target: Path, rendition: str, bits: Sequence[int]) -> None:
         a, b = self.files[rendition]
         every = self.frames_per_segment

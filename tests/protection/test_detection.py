@@ -17,7 +17,7 @@ from services.protection.detection.picture import drawn
 from services.protection.store import MarkedTitle, Rendition, Viewing
 from tests.protection.leaks import ASSET, RATE, ROOT, MarkedFilm, attacked, ffmpeg, film, marked
 
-SECONDS = 88
+SECONDS = 64
 CROWD = [f"pbs_{number}" for number in range(30)]
 
 
@@ -43,27 +43,26 @@ async def detected(title: MarkedFilm, copy: Path) -> Detection:
     return await Detector(ROOT, ObjectStore.at(f"file://{title.folder}"), viewings).detect(copy, [known])
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        ("-crf", "28"),
-        (
-            "-vf",
-            "crop=iw*0.95:ih*0.95:iw*0.03:ih*0.01,eq=brightness=0.05:contrast=1.1:gamma=1.2,scale=426:240",
-            "-crf",
-            "24",
-        ),
-        ("-vf", "hflip,fps=12", "-crf", "26"),
-    ],
-    ids=["encoded again", "cut, lighter and scaled", "mirrored at another frame rate"],
-)
-async def test_a_session_is_named_by_its_copy(title: MarkedFilm, attack: tuple[str, ...], tmp_path: Path) -> None:
-    copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", *attack)
+async def test_a_session_is_named_by_its_copy(title: MarkedFilm, tmp_path: Path) -> None:
+    copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", "-crf", "28")
     detection = await detected(title, copy)
     assert [one.session_id for one in detection.suspects] == ["pbs_7"]
     assert detection.outcome is Outcome.ACCUSED
     assert detection.suspects[0].false_positive < 1e-6
     assert detection.suspects[0].viewer_id == "ada"
+    picture = Image.open(io.BytesIO(drawn(detection)))
+    assert (picture.format, picture.width) == ("PNG", 780)
+
+
+async def test_a_copy_that_was_cut_mirrored_made_lighter_scaled_and_paced_anew_names_it_too(
+    title: MarkedFilm, tmp_path: Path
+) -> None:
+    cut = "crop=iw*0.95:ih*0.95:iw*0.03:ih*0.01,hflip,eq=brightness=0.05:contrast=1.1:gamma=1.2,scale=426:240,fps=12"
+    copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", "-vf", cut, "-crf", "24")
+    detection = await detected(title, copy)
+    assert detection.alignment is not None
+    assert detection.alignment.mirrored
+    assert [one.session_id for one in detection.suspects] == ["pbs_7"]
 
 
 async def test_an_excerpt_lies_where_it_was_cut_out_and_accuses_nobody_when_it_is_short(
@@ -80,19 +79,10 @@ async def test_an_excerpt_lies_where_it_was_cut_out_and_accuses_nobody_when_it_i
     assert CROWD[int(detection.verdict.scores.argmax())] == "pbs_7"
 
 
-async def test_an_unmarked_film_accuses_nobody(title: MarkedFilm) -> None:
-    detection = await detected(title, title.master)
-    assert detection.outcome in {Outcome.NOT_ENOUGH_EVIDENCE, Outcome.NOBODY_ACCUSED}
+async def test_an_unmarked_film_accuses_nobody(title: MarkedFilm, tmp_path: Path) -> None:
+    detection = await detected(title, attacked(title.master, tmp_path / "copy.mp4", "-t", "30", "-crf", "23"))
+    assert detection.outcome is Outcome.NOT_ENOUGH_EVIDENCE
     assert not detection.suspects
-
-
-async def test_two_who_take_turns_accuse_no_third(title: MarkedFilm) -> None:
-    """So short a film names neither of them; both score highest."""
-    detection = await detected(title, title.interleaved(["pbs_3", "pbs_4"], "180p"))
-    assert detection.verdict is not None
-    best = sorted(range(len(CROWD)), key=lambda place: -detection.verdict.scores[place])  # type: ignore[union-attr]
-    assert {CROWD[place] for place in best[:2]} == {"pbs_3", "pbs_4"}
-    assert {one.session_id for one in detection.suspects} <= {"pbs_3", "pbs_4"}
 
 
 async def test_the_film_of_somebody_else_is_not_taken_for_ours(title: MarkedFilm, tmp_path: Path) -> None:
@@ -105,11 +95,3 @@ async def test_what_is_no_film_is_refused(title: MarkedFilm, tmp_path: Path) -> 
     (tmp_path / "notes.txt").write_text("no film at all")
     with pytest.raises(Refusal, match="no moving picture"):
         await detected(title, tmp_path / "notes.txt")
-
-
-async def test_the_evidence_can_be_looked_at(title: MarkedFilm) -> None:
-    detection = await detected(title, title.leak("pbs_7", "180p"))
-    picture = Image.open(io.BytesIO(drawn(detection)))
-    assert picture.format == "PNG"
-    assert picture.width == 780
-    assert picture.height > 500

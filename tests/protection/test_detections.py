@@ -32,7 +32,7 @@ from tests.support.films import committed
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected, running
 
-SECONDS = 72
+SECONDS = 60
 
 
 class Here:

@@ -260,11 +260,11 @@ def _nearest(copy: Floats, title: Frames, near: int) -> int:
     """The frame of the title that a frame of the copy shows, near where it should be."""
     there = np.isfinite(copy)
     seen = copy[there] - copy[there].mean()
-    best, likeness = near, -np.inf
+    best, likeness = near, -2.0
     for place in sorted(range(max(0, near - _SLACK), min(len(title), near + _SLACK + 1)), key=lambda p: abs(p - near)):
         known = title[place][there].astype(np.float64)
         known -= known.mean()
-        alike = float(seen @ known / (np.linalg.norm(known) + 1e-6)) / (np.linalg.norm(seen) + 1e-6)
+        alike = float(seen @ known) / (float(np.linalg.norm(known) * np.linalg.norm(seen)) + 1e-6)
         if alike > likeness + 1e-4:
             best, likeness = place, alike
     return best

@@ -64,7 +64,7 @@ def read(segment: Segment) -> Bit:
     there = np.isfinite(segment.copy)
     if there.mean() < _LEAST_COVER or difference[there].std() < _LEAST_SPREAD:
         return Bit(0.0, 0.0)
-    down, across = np.gradient(common)
+    down, across = (np.asarray(np.gradient(common, axis=axis), np.float64) for axis in (0, 1))
     rows, columns = np.mgrid[-1 : 1 : common.shape[0] * 1j, -1 : 1 : common.shape[1] * 1j]
     softer = ndimage.gaussian_filter(common, 1.0) - common
     softest = ndimage.gaussian_filter(common, 2.5) - common

@@ -115,7 +115,7 @@ def _step(copies: Floats, titles: Floats, now: Placement) -> Floats | None:
 
 
 def _standard(values: Floats) -> Floats:
-    return (values - values.mean()) / (values.std() + 1e-6)
+    return np.asarray((values - values.mean()) / (values.std() + 1e-6), np.float64)
 
 
 def _likeness(copies: Floats, titles: Floats, placement: Placement) -> float:
