@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.kit.codewords import PERIOD, Code
-from services.protection.code.accusation import accuse, folded
-from services.protection.detection.pipeline import Reading, Title, found, read_copy
+from services.protection.code.accusation import Floats, accuse, folded
+from services.protection.detection.pipeline import Reading, Title, found, read_copy, thumbnails
 from services.transcode import ladder, watermark
 from services.transcode.encode import Chunk, encode_chunk
 from services.transcode.ladder import Plan, Profile
@@ -83,7 +84,7 @@ async def measure() -> list[Measurement]:
 async def _read(title: MarkedFilm, copy: Path) -> Reading:
     a, b = title.files["360p"]
     known = Title(a, b, 640, 360, 25.0, title.frames_per_segment / 25)
-    return await read_copy(copy, known, await found(copy, known))
+    return await read_copy(copy, known, await found(await thumbnails(copy), known))
 
 
 def _measured(name: str, reading: Reading) -> list[Measurement]:
@@ -100,7 +101,7 @@ def _measured(name: str, reading: Reading) -> list[Measurement]:
     ]
 
 
-def _minutes(code: Code, segments: np.ndarray, evidence: np.ndarray) -> tuple[float, str]:  # type: ignore[type-arg]
+def _minutes(code: Code, segments: NDArray[np.intp], evidence: Floats) -> tuple[float, str]:
     for count in range(30, len(segments) + 1):
         verdict = accuse(code, folded(segments[:count], evidence[:count]), _CROWD, tries=MILLION // len(_CROWD))
         if any(one.holder == LEAKED_BY for one in verdict.accused):

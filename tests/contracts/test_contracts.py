@@ -18,6 +18,7 @@ PREFIXES = {
     "authorization_id": "aut",
     "device_authorization_id": "dva",
     "decision_id": "dec",
+    "detection_id": "dtc",
     "device_id": "dev",
     "entitlement_id": "ent",
     "entry_id": "jnl",
@@ -43,6 +44,7 @@ PREFIXES = {
     "sale_id": "sal",
     "rotation_id": "rot",
     "signal_id": "sig",
+    "title_asset_id": "ast",
     "session_id": "pbs",
     "sign_in_id": "sgn",
     "upload_id": "upl",
@@ -197,7 +199,7 @@ def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
 
 def test_every_reason_tells_its_status_and_its_metadata(contracts: Contracts) -> None:
     domains = [name for name in contracts.enums if name.startswith(OWN) and name.endswith(".ErrorReason")]
-    assert len(domains) == 10
+    assert len(domains) == 11
     for name in domains:
         enum = contracts.enums[name]
         domain = f"{name.split('.')[1]}.reelmesh"

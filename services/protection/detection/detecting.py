@@ -131,11 +131,13 @@ class Detector:
 
     async def _found(self, copy: Path, titles: Sequence[MarkedTitle]) -> tuple[MarkedTitle | None, Alignment | None]:
         """The title that the copy resembles most, and where in it the copy lies."""
+        self.on_stage("find", 0.0)
+        seen = await pipeline.thumbnails(copy)
         best: tuple[MarkedTitle | None, Alignment | None] = None, None
         for number, title in enumerate(titles):
             self.on_stage("find", number / len(titles))
             async with AsyncExitStack() as stack:
-                where = await pipeline.found(copy, await self._opened(stack, title, title.renditions[-1]))
+                where = await pipeline.found(seen, await self._opened(stack, title, title.renditions[-1]))
             if best[1] is None or where.likeness > best[1].likeness:
                 best = title, where
         return best

@@ -99,9 +99,9 @@ async def thumbnails(film: Path) -> Frames:
     return await decoding.sampled(film, (alignment.WIDTH, alignment.HEIGHT), alignment.RATE)
 
 
-async def found(copy: Path, title: Title) -> Alignment:
-    """Where in a title a copy lies; both are decoded at the same time."""
-    seen, known = await asyncio.gather(thumbnails(copy), thumbnails(title.variant_a))
+async def found(seen: Frames, title: Title) -> Alignment:
+    """Where in a title a copy lies, by the copy's `thumbnails`."""
+    known = await thumbnails(title.variant_a)
     if not len(seen) or not len(known):
         return Alignment(0.0, 1.0, mirrored=False, likeness=0.0)
     return await asyncio.to_thread(alignment.aligned, seen, known)
