@@ -5,7 +5,6 @@
 import type { ErrorReason as AssetsReason } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { ErrorReason as DrmReason } from "@gen/reelmesh/drm/v1/drm_pb";
 import type { ErrorReason as PackagingReason } from "@gen/reelmesh/packaging/v1/packaging_pb";
-import type { ErrorReason as ProtectionReason } from "@gen/reelmesh/protection/v1/protection_pb";
 import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
 import type { ErrorReason as TranscodeReason } from "@gen/reelmesh/transcode/v1/transcode_pb";
 import type { ErrorReason as UploadReason } from "@gen/reelmesh/upload/v1/upload_pb";
@@ -14,6 +13,7 @@ import { identity } from "./identityWords";
 import { notifications } from "./notificationsWords";
 import { payments } from "./paymentsWords";
 import { policy } from "./policyWords";
+import { protection } from "./protectionWords";
 
 /** What is wrong, and how to mend it. */
 export interface Words {
@@ -203,33 +203,6 @@ const packaging: Table<typeof PackagingReason> = {
   PACKAGER_FAILED: {
     title: "Packaging failed",
     advice: "Upload the file again. If it fails again, give the operator the correlation id.",
-  },
-};
-
-const protection: Table<typeof ProtectionReason> = {
-  COPY_NOT_FOUND: {
-    title: "There is no such suspicious file",
-    advice: "Upload it first; it belongs to another organisation, or was deleted.",
-  },
-  COPY_UNDECODABLE: {
-    title: "The suspicious file is no film",
-    advice: "Send a film that a player can play, such as MP4 or Matroska.",
-  },
-  DETECTION_NOT_FOUND: {
-    title: "There is no such search for a leak",
-    advice: "It belongs to another organisation, or was forgotten after its time. Begin a new one.",
-  },
-  DETECTION_UNFINISHED: {
-    title: "The search for the leak has no picture",
-    advice: "Wait until it is completed. One that failed says why.",
-  },
-  TITLE_NOT_MARKED: {
-    title: "That title has no watermark",
-    advice: "Choose a watermarked title, or none to have all of them tried.",
-  },
-  DETECTION_FAILED: {
-    title: "The search for the leak failed",
-    advice: "Begin it again. If it fails again, give the operator the correlation id.",
   },
 };
 
