@@ -4,13 +4,13 @@
 
 import type { ErrorReason as AssetsReason } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { ErrorReason as DrmReason } from "@gen/reelmesh/drm/v1/drm_pb";
-import type { ErrorReason as PackagingReason } from "@gen/reelmesh/packaging/v1/packaging_pb";
 import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
 import type { ErrorReason as TranscodeReason } from "@gen/reelmesh/transcode/v1/transcode_pb";
 import type { ErrorReason as UploadReason } from "@gen/reelmesh/upload/v1/upload_pb";
 
 import { identity } from "./identityWords";
 import { notifications } from "./notificationsWords";
+import { packaging } from "./packagingWords";
 import { payments } from "./paymentsWords";
 import { policy } from "./policyWords";
 import { protection } from "./protectionWords";
@@ -191,17 +191,6 @@ const transcode: Table<typeof TranscodeReason> = {
   },
   ENCODE_FAILED: {
     title: "Encoding failed",
-    advice: "Upload the file again. If it fails again, give the operator the correlation id.",
-  },
-};
-
-const packaging: Table<typeof PackagingReason> = {
-  PACKAGE_NOT_FOUND: {
-    title: "There is no such package",
-    advice: "It belongs to another organisation or never existed.",
-  },
-  PACKAGER_FAILED: {
-    title: "Packaging failed",
     advice: "Upload the file again. If it fails again, give the operator the correlation id.",
   },
 };
