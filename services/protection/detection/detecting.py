@@ -131,6 +131,8 @@ class Detector:
 
     async def _found(self, copy: Path, titles: Sequence[MarkedTitle]) -> tuple[MarkedTitle | None, Alignment | None]:
         """The title that the copy resembles most, and where in it the copy lies."""
+        if not titles:
+            return None, None
         self.on_stage("find", 0.0)
         seen = await pipeline.thumbnails(copy)
         best: tuple[MarkedTitle | None, Alignment | None] = None, None
