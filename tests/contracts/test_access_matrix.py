@@ -33,7 +33,7 @@ from tests.identity.scene import CHEAP, Person, Scene
 from tests.support.bus import on_the_bus
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected
-from tests.support.stores import Emptying
+from tests.support.stores import emptied
 
 METHODS = methods()
 TABLE = table()
@@ -71,7 +71,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-async def world(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIterator[World]:
+async def world(session_stores: ProcessSettings) -> AsyncIterator[World]:
     settings = IdentitySettings(**{**session_stores.model_dump(), **CHEAP})
     clock = FixedClock(SystemClock().now())
     async with (
@@ -89,7 +89,7 @@ async def world(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIter
             organisation_of_operator(settings),
         )
         yield World(Home(scene), running)
-    await emptied()
+    await emptied(session_stores)
 
 
 def row(method: MethodDescriptor) -> Row:

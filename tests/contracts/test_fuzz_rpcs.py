@@ -23,11 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kit.settings import ProcessSettings
-from tests.support import hostile
+from tests.support import hostile, stores
 from tests.support.examples import fuzzed
 from tests.support.furnished import furnish
 from tests.support.generated import Memory, encoded_requests
-from tests.support.stores import Emptying
 from tests.support.whole import Whole, access_of, all_running, every_contract, every_method, path_of, way
 from tools.openapi.contracts import Contracts
 from tools.openapi.refusals import statuses_named
@@ -54,12 +53,12 @@ def paths(*, client_streaming: bool, server_streaming: bool) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-async def whole(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIterator[Whole]:
+async def whole(session_stores: ProcessSettings) -> AsyncIterator[Whole]:
     """All services, for all tests of this module: what one example leaves behind is there for the next."""
     async with all_running(session_stores) as whole:
         await furnish(whole, MEMORY)
         yield whole
-    await emptied()
+    await stores.emptied(session_stores)
 
 
 @pytest.fixture(scope="module")

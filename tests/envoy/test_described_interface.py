@@ -26,11 +26,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from services.kit.settings import ProcessSettings
+from tests.support import stores
 from tests.support.edged import running_edge
 from tests.support.examples import fuzzed
 from tests.support.furnished import furnish
 from tests.support.generated import Memory
-from tests.support.stores import Emptying
 from tests.support.whole import Whole, all_running, every_method
 from tools.envoy_config.settings import REPOSITORY
 from tools.openapi.refusals import HTTP_STATUSES
@@ -92,12 +92,12 @@ class Interface:
 
 
 @pytest.fixture(scope="module")
-async def interface(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIterator[Interface]:
+async def interface(session_stores: ProcessSettings) -> AsyncIterator[Interface]:
     """The edge with everything behind it, for all tests of this module."""
     async with all_running(session_stores) as whole, running_edge(session_stores) as url:
         await furnish(whole, Memory())
         yield Interface(url, whole, await whole.person())
-    await emptied()
+    await stores.emptied(session_stores)
 
 
 def test_every_operation_is_tried() -> None:

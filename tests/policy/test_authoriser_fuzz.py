@@ -30,7 +30,7 @@ from services.policy.refusals import DOMAIN
 from services.policy.tickets import TICKET_KEY_FILE
 from tests.policy.scene import HD, Scene, Verdict, a_scene
 from tests.support.running import connected
-from tests.support.stores import Emptying
+from tests.support.stores import emptied
 
 Seen = TypeVar("Seen")
 Ask = Callable[[bytes], Awaitable[bytes]]
@@ -86,7 +86,7 @@ def ticket_of(answer: api.CreatePlaybackResponse) -> str:
 
 
 @pytest.fixture(scope="module")
-async def stage(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIterator[Stage]:
+async def stage(session_stores: ProcessSettings) -> AsyncIterator[Stage]:
     async with a_scene(session_stores) as scene, connected(scene.settings, "policy", key="") as channel:
         expired = await scene.play(lifetime=timedelta(seconds=60))
         scene.clock.advance(timedelta(seconds=61))
@@ -94,7 +94,7 @@ async def stage(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIter
         await scene.revoke(revoked.session.session_id)
         ask = channel.unary_unary(CHECK, None, None)
         yield Stage(scene, ask, good, other, revoked, expired, asyncio.get_running_loop())
-    await emptied()
+    await emptied(session_stores)
 
 
 async def holds(check: Callable[[], None]) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import asyncpg
 import psutil
-from asyncpg.prepared_stmt import PreparedStatement
 
 from services.kit import events, migrate
 from services.kit.settings import ProcessSettings

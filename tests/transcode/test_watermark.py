@@ -59,7 +59,7 @@ def means(film: Path) -> Pictures:
     command = [str(binaries.ffmpeg()), "-v", "error", "-i", str(film), "-vf", "scale=80:48:flags=area,format=gray"]
     raw = subprocess.run([*command, "-f", "rawvideo", "-"], check=True, capture_output=True).stdout
     frames = np.frombuffer(raw, np.uint8).reshape(-1, 48, 80).astype(np.float64)
-    return frames.reshape(SEGMENTS, -1, 48, 80).mean(axis=1)
+    return np.asarray(frames.reshape(SEGMENTS, -1, 48, 80).mean(axis=1), np.float64)
 
 
 def patterns_of(plan: Plan) -> Pictures:
@@ -67,7 +67,7 @@ def patterns_of(plan: Plan) -> Pictures:
     columns, rows = watermark.cells(plan)
     raw = np.frombuffer(watermark.patterns(ROOT, "ast_1", 0, SEGMENTS), np.uint8).reshape(SEGMENTS, -1)
     grids = (raw[:, : columns * rows].reshape(SEGMENTS, rows, columns).astype(np.float64) - 128) / 64
-    return grids.repeat(48 // rows, axis=1).repeat(80 // columns, axis=2)
+    return np.asarray(grids.repeat(48 // rows, axis=1).repeat(80 // columns, axis=2), np.float64)
 
 
 async def test_both_variants_have_the_same_frames_and_keyframes(marked: tuple[Plan, dict[str, Stitched]]) -> None:
