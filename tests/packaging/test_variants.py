@@ -11,7 +11,7 @@ import pytest
 from services.kit.errors import Refusal
 from services.packaging.engine import package
 from services.packaging.tracks import PackageRequest, Scheme
-from tests.packaging.sets import KEYS, PackagedSet, frames, original_frames, whole_film
+from tests.packaging.sets import KEYS, LATER_KEYS, PackagedSet, frames, original_frames, whole_film
 from tests.packaging.sources import RATE_FACTORS, SEGMENTS, X264, Sources, ffmpeg
 
 
@@ -97,6 +97,19 @@ async def test_sidecars_tell_the_edges_of_others_which_is_which(marked: Marked) 
     for variant, folder in enumerate((".a", ".b")):
         info = cbor2.loads((marked.made.root / folder / "video/180p/WMPaceInfo/3.m4s").read_bytes())
         assert info == {"variant": variant, "position": 2, "firstpart": True, "lastpart": True}
+
+
+async def test_both_variants_turn_to_new_keys_together(sources: Sources, tmp_path: Path) -> None:
+    """Keys whose vectors the packager chooses as well."""
+    fresh = {label: replace(key, iv=None) for label, key in LATER_KEYS[0].items()}
+    film = request_for(sources, tmp_path, later_keys=(fresh,), key_period=4.0)
+    made, track, joined = PackagedSet(film.output, film, await package(film)), film.video[0], tmp_path / "joined.mp4"
+    for folder, source in ((".a", track.path), (".b", track.other)):
+        lying = made.root / folder / "video" / track.name
+        init = made.root / "video" / track.name / "init-2.mp4"
+        joined.write_bytes(b"".join(path.read_bytes() for path in (init, lying / "3.m4s", lying / "4.m4s")))
+        assert source is not None
+        assert frames(joined, "-decryption_key", fresh[track.label].key.hex()) == original_frames(source)[96:]
 
 
 async def test_variants_that_do_not_fit_together_are_refused(sources: Sources, tmp_path: Path) -> None:
