@@ -105,6 +105,17 @@ class InitSegment:
     headers: bytes
 
 
+def sample_description(path: Path) -> bytes:
+    """The `stsd` box of a CMAF header, which tells all that a decoder must know, without what only tells of bit rates (`btrt`)."""
+    movie = next(boxes(memoryview(_metadata(path, b"moov"))))
+    table = movie.child(b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+    told = bytearray()
+    for entry in table.children(skip=8):
+        told += bytes(_part(entry, 0, _SAMPLE_ENTRY_HEADER["video"]))
+        told += b"".join(bytes(b.whole) for b in entry.children(_SAMPLE_ENTRY_HEADER["video"]) if b.kind != b"btrt")
+    return bytes(told)
+
+
 def read_init(path: Path) -> InitSegment:
     """Reads a CMAF header of one track."""
     data = memoryview(_metadata(path, b"moov"))

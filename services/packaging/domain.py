@@ -41,7 +41,8 @@ class Scheme(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a packager made: paths below the package, label → key id (32 hex digits), seconds, bytes."""
+    """What a packager made: paths below the package, label → key id (32 hex digits), seconds, bytes; if it is watermarked, for how many
+    colluders, and how many segments a picture has."""
 
     dash_path: str
     hls_path: str
@@ -50,6 +51,8 @@ class Published:
     track_keys: Mapping[str, str]
     duration_seconds: float
     size_bytes: int
+    watermark_colluders: int = 0
+    watermark_segments: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Package:
         failures: attempts that ended badly.
         losses: attempts whose worker was never heard of again.
         replaces: package whose place it takes because its keys have to be changed; empty for the first one of a job.
+        watermark_colluders, watermark_segments: as in `Published`.
     """
 
     package_id: str
@@ -93,6 +97,8 @@ class Package:
     publish_time: datetime | None = None
     delete_time: datetime | None = None
     remove_time: datetime | None = None
+    watermark_colluders: int = 0
+    watermark_segments: int = 0
 
     def successor(self, package_id: str, now: datetime) -> Package:
         """One that takes its place, of the same renditions, with keys of its own."""
@@ -158,6 +164,8 @@ class Package:
             thumbnails_path=made.thumbnails_path,
             duration_seconds=made.duration_seconds,
             size_bytes=made.size_bytes,
+            watermark_colluders=made.watermark_colluders,
+            watermark_segments=made.watermark_segments,
         )
 
     def begun_again(self, now: datetime) -> Package:

@@ -28,7 +28,9 @@ from services.packaging import (
     playlists,
     presentation,
     protection,
+    seekbar,
     signalling,
+    variants,
     verification,
 )
 from services.packaging.periods import KeyPeriod
@@ -42,7 +44,6 @@ from services.packaging.tracks import (
     Scheme,
     System,
     TextTrack,
-    Thumbnails,
     init_name,
     period_label,
 )
@@ -52,7 +53,6 @@ DOMAIN: Final = "packaging.reelmesh"
 DASH_PATH: Final = "manifest.mpd"
 HLS_PATH: Final = "master.m3u8"
 POSTER_PATH: Final = "poster.jpg"
-THUMBNAILS_PATH: Final = "thumbnails/index.vtt"
 _GIB: Final = 1 << 30
 _SLOWEST_BYTES_PER_SECOND: Final = 4_000_000
 _SHORTEST_LIMIT: Final = 120
@@ -83,10 +83,11 @@ async def package(request: PackageRequest) -> PackageResult:
     if any(request.output.iterdir()):
         raise ValueError(f"{request.output} is not empty: give each package a folder of its own")
     try:
-        await _run_packager(request, request.output, request.keys)
-        for period in range(2, len(request.key_periods) + 1):
-            await _add_key_period(request, period)
-        result = await asyncio.to_thread(_finish, request)
+        await _run(request)
+        others = await _other_variants(request) if request.watermarked else ()
+        result = await asyncio.to_thread(_finish, request, others)
+        if request.watermarked:
+            result = await asyncio.to_thread(variants.put_away, request, result, paced=request.paced)
     except Unsound as error:
         await asyncio.to_thread(_clear, request.output)
         raise _failed(str(error)) from error
@@ -94,6 +95,22 @@ async def package(request: PackageRequest) -> PackageResult:
         await asyncio.to_thread(_clear, request.output)
         raise
     return result
+
+
+async def _run(request: PackageRequest) -> None:
+    """Packages all key periods."""
+    await _run_packager(request, request.output, request.keys)
+    for period in range(2, len(request.key_periods) + 1):
+        await _add_key_period(request, period)
+
+
+async def _other_variants(request: PackageRequest) -> tuple[Measured, ...]:
+    """Packages variant b of the pictures beside variant a, and measures it."""
+    other = variants.other(request)
+    other.output.mkdir()
+    await _run(other)
+    await asyncio.to_thread(variants.check_init_segments, request)
+    return await asyncio.to_thread(_measure, other)
 
 
 def _streams(request: PackageRequest) -> list[_Stream]:
@@ -122,7 +139,7 @@ def _arguments(request: PackageRequest, links: Path) -> list[str]:
             "playlist_name": f"{stream.folder}/main.m3u8",
             "drm_label": stream.label,
         }
-        if stream.kind == "video":
+        if stream.kind == "video" and request.has_iframes and not request.watermarked:
             fields["iframe_playlist_name"] = f"{stream.folder}/iframes.m3u8"
         descriptors.append(",".join(f"{name}={value}" for name, value in fields.items()))
     arguments = [
@@ -218,7 +235,7 @@ def _limits(sources: Sequence[Path]) -> sandbox.Limits:
     )
 
 
-def _finish(request: PackageRequest) -> PackageResult:
+def _finish(request: PackageRequest, others: Sequence[Measured]) -> PackageResult:
     """All that happens after the packager: measure, rewrite, add, verify."""
     output = request.output
     for period in range(1, len(request.key_periods) + 1):
@@ -226,7 +243,8 @@ def _finish(request: PackageRequest) -> PackageResult:
         for stream in _lasting(request, period):
             init = output / stream.folder / init_name(period)
             init.write_bytes(boxes.with_headers(init.read_bytes(), list(headers.get(stream.label, {}).values())))
-    tracks = _measure(request)
+    tracks = variants.both(_measure(request), others)
+    verification.check_alike([*tracks[: len(request.video)], *others])
     mpd = manifest.parse((output / DASH_PATH).read_bytes())
     described = manifest.described(mpd)
     seconds = max(track.seconds for track in tracks[: len(request.video)])
@@ -240,7 +258,7 @@ def _finish(request: PackageRequest) -> PackageResult:
         _add_text(output, text, name, seconds)
     if request.poster is not None:
         shutil.copyfile(request.poster, output / POSTER_PATH)
-    sheets = None if request.thumbnails is None else _add_thumbnails(output, request.thumbnails, seconds)
+    sheets = None if request.thumbnails is None else seekbar.add(output, request.thumbnails, seconds)
     multivariant = playlists.Multivariant(
         pictures=_pictures(request, tracks, described, packagers_master),
         sounds=presentation.sounds(request.audio, request.default_language, tracks[len(request.video) :], described),
@@ -416,39 +434,6 @@ def _add_text(output: Path, track: TextTrack, name: str, seconds: float) -> None
     path.with_suffix(".m3u8").write_text(playlists.text_playlist(path.name, seconds))
 
 
-def _add_thumbnails(output: Path, thumbnails: Thumbnails, seconds: float) -> manifest.Sheets:
-    """Copies the sprite sheets, and writes their WebVTT index and their HLS playlist."""
-    tiles = thumbnails.columns * thumbnails.rows
-    sheet_seconds = tiles * thumbnails.interval
-    if len(thumbnails.sheets) * sheet_seconds + thumbnails.interval < seconds:
-        raise Unsound(f"{len(thumbnails.sheets)} sheets of {sheet_seconds:g} s do not cover a film of {seconds:.3f} s")
-    folder = output / "thumbnails"
-    folder.mkdir()
-    names = [f"{number}.jpg" for number in range(1, len(thumbnails.sheets) + 1)]
-    for sheet, name in zip(thumbnails.sheets, names, strict=True):
-        shutil.copyfile(sheet, folder / name)
-    (output / THUMBNAILS_PATH).write_text(_thumbnail_index(thumbnails, names, seconds))
-    (folder / "main.m3u8").write_text(playlists.image_playlist(thumbnails, names, seconds))
-    bits = round(max(sheet.stat().st_size for sheet in thumbnails.sheets) * 8 / sheet_seconds)
-    return manifest.Sheets(thumbnails, "thumbnails/$Number$.jpg", max(bits, 1))
-
-
-def _thumbnail_index(thumbnails: Thumbnails, names: Sequence[str], seconds: float) -> str:
-    """WebVTT whose cues name a tile by media fragment (`#xywh=`), the form that players' seek bars read."""
-    cues = ["WEBVTT"]
-    tiles = thumbnails.columns * thumbnails.rows
-    for index in range(tiles * len(names)):
-        begin = index * thumbnails.interval
-        if begin >= seconds:
-            break
-        row, column = divmod(index % tiles, thumbnails.columns)
-        x, y = column * thumbnails.tile_width, row * thumbnails.tile_height
-        place = f"{names[index // tiles]}#xywh={x},{y},{thumbnails.tile_width},{thumbnails.tile_height}"
-        end = min(begin + thumbnails.interval, seconds)
-        cues.append(f"{captions.clock(begin)} --> {captions.clock(end)}\n{place}")
-    return "\n\n".join(cues) + "\n"
-
-
 def _result(request: PackageRequest, tracks: tuple[Measured, ...], seconds: float) -> PackageResult:
     paths = sorted(path for path in request.output.rglob("*") if path.is_file())
     periods = 0 if request.scheme is Scheme.NONE else max(len(track.keys) for track in tracks)
@@ -456,7 +441,7 @@ def _result(request: PackageRequest, tracks: tuple[Measured, ...], seconds: floa
         dash_path=DASH_PATH,
         hls_path=HLS_PATH,
         poster_path="" if request.poster is None else POSTER_PATH,
-        thumbnails_path="" if request.thumbnails is None else THUMBNAILS_PATH,
+        thumbnails_path="" if request.thumbnails is None else seekbar.PATH,
         seconds=seconds,
         size=sum(path.stat().st_size for path in paths),
         key_ids={

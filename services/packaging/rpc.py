@@ -63,4 +63,12 @@ def resource(package: Package) -> packaging_pb2.Package:
         failure_message=package.failure_message,
         create_time=timestamp(package.create_time),
         publish_time=timestamp(package.publish_time),
+        watermark=watermark_of(package),
     )
+
+
+def watermark_of(package: Package) -> packaging_pb2.Watermark | None:
+    """How a package is watermarked; None when it is not."""
+    if not package.watermark_segments:
+        return None
+    return packaging_pb2.Watermark(colluders=package.watermark_colluders, segments=package.watermark_segments)

@@ -40,7 +40,8 @@ _UNKNOWN_LANGUAGE: Final = "und"
 
 def files_of(event: TranscodeCompleted) -> list[str]:
     """Object keys of the renditions that go into the package."""
-    return [rendition.object_key for rendition in event.renditions if rendition.kind in _TAKEN]
+    taken = [rendition for rendition in event.renditions if rendition.kind in _TAKEN]
+    return [key for one in taken for key in (one.object_key, one.variant_object_key) if key]
 
 
 def labels_of(event: TranscodeCompleted) -> list[str]:
@@ -75,6 +76,7 @@ def request_of(
     scheme: Scheme,
     systems: frozenset[System],
     playready_la_url: str = "",
+    paced: bool = False,
 ) -> PackageRequest:
     """The request.
 
@@ -87,16 +89,12 @@ def request_of(
         scheme: how samples are encrypted.
         systems: protection systems to signal.
         playready_la_url: where PlayReady clients ask for licences that their player gives no address.
+        paced: whether a watermarked film gets sidecars, see `pace`.
     """
     posters = _all(event, transcode.TRACK_KIND_POSTER)
     return PackageRequest(
         output=output,
-        video=tuple(
-            VideoTrack(
-                rendition.name.removeprefix("video-"), files[rendition.object_key], rendition.width, rendition.height
-            )
-            for rendition in _all(event, transcode.TRACK_KIND_VIDEO)
-        ),
+        video=_pictures(event, files),
         audio=tuple(
             AudioTrack(
                 files[rendition.object_key],
@@ -123,7 +121,22 @@ def request_of(
         scheme=scheme,
         systems=systems,
         playready_la_url=playready_la_url,
+        paced=paced,
         segment_duration=event.segment_duration.ToNanoseconds() / 1e9,
+    )
+
+
+def _pictures(event: TranscodeCompleted, files: Mapping[str, Path]) -> tuple[VideoTrack, ...]:
+    """The rungs of the ladder, each with variant b of its watermark if it has one."""
+    return tuple(
+        VideoTrack(
+            rendition.name.removeprefix("video-"),
+            files[rendition.object_key],
+            rendition.width,
+            rendition.height,
+            other=files[rendition.variant_object_key] if rendition.variant_object_key else None,
+        )
+        for rendition in _all(event, transcode.TRACK_KIND_VIDEO)
     )
 
 

@@ -46,6 +46,8 @@ packages: Final = sa.Table(
     sa.Column("publish_time", sa.DateTime(timezone=True)),
     sa.Column("delete_time", sa.DateTime(timezone=True)),
     sa.Column("remove_time", sa.DateTime(timezone=True)),
+    sa.Column("watermark_colluders", sa.SmallInteger),
+    sa.Column("watermark_segments", sa.Integer),
 )
 
 deleted_assets: Final = sa.Table(

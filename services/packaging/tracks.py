@@ -94,6 +94,7 @@ class VideoTrack:
         width: pixels.
         height: pixels.
         label: which of the keys encrypts it; empty for the one that its size calls for, see `key_label`.
+        other: the same with variant b of its watermark; None when the film has no watermark.
     """
 
     name: str
@@ -101,6 +102,7 @@ class VideoTrack:
     width: int
     height: int
     label: str = ""
+    other: Path | None = None
 
     def __post_init__(self) -> None:
         _check(_NAME, self.name, "name of a rendition")
@@ -197,6 +199,9 @@ class PackageRequest:
             per second.
         default_language: BCP 47 tag of the sound to play when the viewer has no preference; empty for the first
             track's.
+        has_iframes: whether HLS gets playlists of I-frames. A watermarked film has none: they name ranges of bytes, which are others
+            in each variant.
+        paced: whether the segments of a watermarked film get sidecars by which the edges of others choose.
     """
 
     output: Path
@@ -213,6 +218,8 @@ class PackageRequest:
     playready_la_url: str = ""
     segment_duration: float = 2.0
     default_language: str = ""
+    has_iframes: bool = True
+    paced: bool = False
 
     def __post_init__(self) -> None:
         names = [track.name for track in self.video]
@@ -220,8 +227,15 @@ class PackageRequest:
             raise ValueError("a package needs at least one video rendition, and no two of the same name")
         if not 0.5 <= self.segment_duration <= 30:
             raise ValueError(f"a segment lasts 0.5 to 30 seconds, not {self.segment_duration}")
+        if len({track.other is None for track in self.video}) > 1:
+            raise ValueError("either all renditions of a film have two variants, or none has")
         if self.scheme is not Scheme.NONE:
             self._check_protection()
+
+    @property
+    def watermarked(self) -> bool:
+        """Whether its pictures come in two variants."""
+        return self.video[0].other is not None
 
     @property
     def key_periods(self) -> tuple[Mapping[str, ContentKey], ...]:

@@ -63,6 +63,10 @@ class PackagingWorkerSettings(ProcessSettings):
         max_length=1024,
         description="Where PlayReady clients ask for licences that their player gives no address; empty for nowhere.",
     )
+    packaging_pace_info: bool = Field(
+        default=False,
+        description="Whether the segments of watermarked films get sidecars (WMPaceInfo) by which the edges of others choose variants.",
+    )
 
 
 class Worker:
@@ -152,6 +156,7 @@ class Worker:
                 scheme=Scheme[package.scheme.name],
                 systems=self._settings.packaging_systems,
                 playready_la_url=self._settings.packaging_playready_la_url,
+                paced=self._settings.packaging_pace_info,
             )
             made = await engine.package(request)
             await self._publish(
@@ -165,6 +170,8 @@ class Worker:
                     track_keys=made.key_ids,
                     duration_seconds=made.seconds,
                     size_bytes=made.size,
+                    watermark_colluders=event.watermark_colluders,
+                    watermark_segments=made.tracks[0].segments if request.watermarked else 0,
                 ),
             )
 
@@ -298,6 +305,9 @@ def _published(package: Package) -> events_pb2.PackagePublished:
         duration=duration(package.duration_seconds),
         publish_time=timestamp(package.publish_time),
         replaced_package_id=package.replaces,
+        watermark=packaging_pb2.Watermark(colluders=package.watermark_colluders, segments=package.watermark_segments)
+        if package.watermark_segments
+        else None,
     )
 
 

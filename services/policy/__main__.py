@@ -27,6 +27,7 @@ from reelmesh.policy.v1 import (
 )
 
 from services.kit.clock import Clock
+from services.kit.codewords import KEY_FILE
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
@@ -60,6 +61,7 @@ from services.policy.tickets import TICKET_KEY_FILE, Tickets
 from services.policy.tokens.wiring import CONTRACT as TOKENS_CONTRACT
 from services.policy.tokens.wiring import Credentials, credentials
 from services.policy.upkeep import Upkeep
+from services.policy.watermarks import Watermarks
 
 CONTRACT = policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"]
 CONTRACTS = [
@@ -218,7 +220,8 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     await ensure_events(bus.jetstream())
     follower = Follower(database, known, clock)
     await follower.start(bus)
-    tickets = Tickets(settings.secret(TICKET_KEY_FILE), settings.policy_tickets_remembered)
+    watermarks = Watermarks(settings.secret(KEY_FILE), settings.policy_tickets_remembered)
+    tickets = Tickets(settings.secret(TICKET_KEY_FILE), settings.policy_tickets_remembered, watermarks)
     by = _deciding(settings, database, clock, known=known, follower=follower, tickets=tickets)
     await by.watch.listen(bus)
     policy = PolicyServicer(

@@ -107,6 +107,8 @@ def package_of(event: packaging.PackagePublished) -> Package:
         thumbnails_path=event.thumbnails_path,
         key_ids=tuple(track.key_id for track in event.track_keys),
         publish_time=_moment(event.publish_time),
+        watermark_colluders=event.watermark.colluders,
+        watermark_segments=event.watermark.segments,
     )
 
 

@@ -38,7 +38,7 @@ from xds.type.matcher.v3.matcher_pb2 import Matcher
 from services.kit.access import Rule
 from services.kit.clock import Clock
 from services.policy.judge import Known
-from services.policy.tickets import ISSUER, Tickets
+from services.policy.tickets import CODEWORD, ISSUER, Tickets
 
 STREAM: Final = "/envoy.service.extension.v3.ExtensionConfigDiscoveryService/StreamExtensionConfigs"
 RULES: Final = {STREAM: Rule(callers=frozenset({"envoy"}))}
@@ -55,6 +55,7 @@ _CLAIMS: Final = {
     "jti": "ticket-id",
     "iat": "issued",
     "exp": "expires",
+    CODEWORD: "codeword",
 }
 """Claims of a ticket, and the headers in which `envoy/admission.lua` looks for them."""
 _QUIET: Final = 0.02

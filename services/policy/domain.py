@@ -39,6 +39,7 @@ class Package:
         key_ids: ids of the keys that its tracks need, 32 lower-case hex digits each.
         poster_path: below the package, like all paths; empty when there is none.
         thumbnails_path: empty when there is none.
+        watermark_colluders, watermark_segments: how it is watermarked, as `packaging` announces it; 0 when it is not.
     """
 
     package_id: str
@@ -50,6 +51,8 @@ class Package:
     thumbnails_path: str
     key_ids: tuple[str, ...]
     publish_time: datetime
+    watermark_colluders: int = 0
+    watermark_segments: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from services.policy import paths, refusals
 from services.policy.domain import CLOCKS_APART, LONGEST_LIFETIME, Package
 from services.policy.paths import PlaybackPath
 from services.policy.tickets import Ticket, Tickets
+from services.policy.watermarks import segment_of, variant_of
 
 PUBLISHED: Final = "/published"
 
@@ -29,11 +30,19 @@ class Playable:
     asset_id: str
     organisation_id: str
     key_ids: frozenset[str]
+    watermark_colluders: int = 0
+    watermark_segments: int = 0
 
     @classmethod
     def of(cls, package: Package) -> Playable:
         """The part of a package that is kept in memory."""
-        return cls(package.asset_id, package.organisation_id, frozenset(package.key_ids))
+        return cls(
+            package.asset_id,
+            package.organisation_id,
+            frozenset(package.key_ids),
+            package.watermark_colluders,
+            package.watermark_segments,
+        )
 
 
 class Known:
@@ -210,15 +219,28 @@ class Judge:
         # A heartbeat is how a session gets its place back.
         package = self._standing(ticket, asked.package_id, placed=asked.kind is not paths.Kind.HEARTBEAT)
         asked.allows(method)
-        self._same_owner(ticket, package)
+        owned = self._same_owner(ticket, package)
         media = asked.kind is paths.Kind.MEDIA
         return Admission(
             ticket.session_id,
             ticket.organisation_id,
-            f"{PUBLISHED}/{asked.package_id}/{asked.file}" if media else "",
+            f"{PUBLISHED}/{asked.package_id}/{self._variant(ticket, owned, asked.file)}{asked.file}" if media else "",
             asked.kind,
             media and asked.file.endswith((".mpd", ".m3u8")),
         )
+
+    def _variant(self, ticket: Ticket, package: Playable, file: str) -> str:
+        """Where the session's variant of a watermarked segment lies, below its package; empty for what is not marked."""
+        segment = segment_of(file) if package.watermark_segments else None
+        if segment is None:
+            return ""
+        codeword = self._tickets.watermarks.codeword(
+            package.asset_id,
+            ticket.session_id,
+            colluders=package.watermark_colluders,
+            segments=package.watermark_segments,
+        )
+        return f"{variant_of(codeword, segment)}/"
 
     def heartbeat(self, token: str, package_id: str) -> Ticket:
         """Judges who says that their session still plays.

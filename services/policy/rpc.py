@@ -213,7 +213,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def _playback(self, opened: Opened) -> policy_pb2.Playback:
         """What a player needs, with a ticket of its own in every URL."""
         session, package = opened.session, opened.package
-        ticket = self._tickets.mint(session, self._clock.now())
+        ticket = self._tickets.mint(session, self._clock.now(), package)
 
         def url(path: str) -> str:
             return f"{self._public_url}/p/{ticket}/{package.package_id}/{path}" if path else ""

@@ -43,6 +43,8 @@ packages: Final = sa.Table(
     sa.Column("thumbnails_path", sa.Text),
     sa.Column("key_ids", ARRAY(sa.Text, as_tuple=True)),
     sa.Column("publish_time", sa.DateTime(timezone=True)),
+    sa.Column("watermark_colluders", sa.SmallInteger),
+    sa.Column("watermark_segments", sa.Integer),
     sa.Column("change_time", sa.DateTime(timezone=True)),
 )
 

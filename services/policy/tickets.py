@@ -24,10 +24,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm
 
 from services.policy import refusals
-from services.policy.domain import Session
+from services.policy.domain import Package, Session
+from services.policy.watermarks import Watermarks
 
 TICKET_KEY_FILE: Final = "ticket_key.pem"
 ISSUER: Final = "policy.reelmesh"
+CODEWORD: Final = "wm"
+"""Claim with the codeword of a session that plays a watermarked package."""
 _TYPE: Final = "playback+jwt"
 _LONGEST: Final = 4096
 _ALGORITHM: Final = "ES256"
@@ -78,9 +81,11 @@ class Tickets:
     Args:
         private_key_pem: EC P-256 private key, PEM.
         remembered: how many good tickets are remembered, so that only their first use costs a signature check.
+        watermarks: tells the codewords that stand in tickets for watermarked packages.
     """
 
-    def __init__(self, private_key_pem: bytes, remembered: int) -> None:
+    def __init__(self, private_key_pem: bytes, remembered: int, watermarks: Watermarks | None = None) -> None:
+        self.watermarks = watermarks or Watermarks(b"")
         key = load_pem_private_key(private_key_pem, password=None)
         if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
             raise ValueError(f"{TICKET_KEY_FILE} must hold an EC P-256 private key")  # noqa: TRY004  # what is wrong is the file
@@ -109,8 +114,9 @@ class Tickets:
         ]
         return json.dumps({"keys": keys}, sort_keys=True)
 
-    def mint(self, session: Session, now: datetime) -> str:
-        """A ticket that is good for as long as its session."""
+    def mint(self, session: Session, now: datetime, package: Package | None = None) -> str:
+        """A ticket that is good for as long as its session. If its package is watermarked it says which variants the session gets; whoever
+        reads that learns no more than the files themselves tell."""
         claims = {
             "iss": ISSUER,
             "sub": session.session_id,
@@ -121,6 +127,13 @@ class Tickets:
             "exp": int(session.expire_time.timestamp()),
             "jti": secrets.token_urlsafe(9),
         }
+        if package is not None and package.watermark_segments:
+            claims[CODEWORD] = self.watermarks.codeword(
+                session.asset_id,
+                session.session_id,
+                colluders=package.watermark_colluders,
+                segments=package.watermark_segments,
+            )
         key = max((key for key in self._keys if key.sign_time <= now), key=lambda key: key.sign_time)
         return jwt.encode(claims, key.private, algorithm=_ALGORITHM, headers={"kid": key.key_id, "typ": _TYPE})
 

@@ -22,6 +22,11 @@ class TranscodeSettings(ProcessSettings):
     transcode_care_seconds: float = Field(
         default=2, gt=0, description="Seconds between two looks for what ended jobs left and for tasks the queue lost."
     )
+    transcode_watermarking: str = Field(
+        default="OFF",
+        pattern="^(OFF|STANDARD|STRONG)$",
+        description="Whether films are watermarked of which the upload does not say. It takes about twice the encoding and twice the room.",
+    )
 
 
 async def wire(process: Process, settings: TranscodeSettings) -> None:
@@ -38,7 +43,8 @@ async def wire(process: Process, settings: TranscodeSettings) -> None:
     caretaker = Caretaker(database, objects, process.clock)
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(caretaker.run(settings.transcode_care_seconds), "caretaker")
-    process.in_background(Listener(jobs).consumer(database, bus).run(), "consumer")
+    listener = Listener(jobs, settings.transcode_watermarking)
+    process.in_background(listener.consumer(database, bus).run(), "consumer")
 
 
 def main() -> None:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
 from reelmesh.upload.v1.events_pb2 import UploadCommitted
+from reelmesh.upload.v1.upload_pb2 import Watermarking
 
 from services.kit.database import Database, Tx
 from services.kit.events import Consumer
 from services.transcode.jobs import Jobs
 
+_COLLUDERS: Final = {"STANDARD": 2, "STRONG": 3}
+
 
 class Listener:
-    """What this service does when others announce something."""
+    """What this service does when others announce something.
 
-    def __init__(self, jobs: Jobs) -> None:
+    Args:
+        watermarking: `OFF`, `STANDARD` or `STRONG`, for films of which nobody said.
+    """
+
+    def __init__(self, jobs: Jobs, watermarking: str) -> None:
         self._jobs = jobs
+        self._watermarking = watermarking
 
     def consumer(self, database: Database, bus: NatsClient) -> Consumer:
         """Listens to committed uploads, and to deletions."""
@@ -24,8 +34,17 @@ class Listener:
     async def _committed(self, tx: Tx, data: bytes) -> None:
         event = UploadCommitted.FromString(data)
         await self._jobs.begin(
-            tx, asset_id=event.asset_id, organisation_id=event.organisation_id, object_key=event.object_key
+            tx,
+            asset_id=event.asset_id,
+            organisation_id=event.organisation_id,
+            object_key=event.object_key,
+            colluders=self._colluders(event),
         )
+
+    def _colluders(self, event: UploadCommitted) -> int:
+        """How many colluders the film's watermark is to withstand, as whoever uploaded it or the install says."""
+        said = Watermarking.Name(event.watermarking).removeprefix("WATERMARKING_")
+        return _COLLUDERS.get(said if event.watermarking else self._watermarking, 0)
 
     async def _deleted(self, tx: Tx, data: bytes) -> None:
         await self._jobs.delete_asset(tx, AssetDeleted.FromString(data).asset_id)

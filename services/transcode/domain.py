@@ -77,6 +77,7 @@ class Job:
         plan: what the probe found and what follows from it, as JSON; None before.
         renditions: planned, and in the end made, renditions as the JSON form of `reelmesh.transcode.v1.Rendition`.
         tidy: whether everything that must not be left of an ended job is removed.
+        colluders: how many people who mix their copies the film's watermark is to withstand; 0 for no watermark.
     """
 
     job_id: str
@@ -92,6 +93,7 @@ class Job:
     end_time: datetime | None = None
     delete_time: datetime | None = None
     tidy: bool = False
+    colluders: int = 0
 
     @property
     def ended(self) -> bool:

@@ -7,6 +7,7 @@ a seam. Sound is encoded in one go, for its encoders need a run-up that would be
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -19,12 +20,13 @@ from typing import Final
 from services.kit.sandbox import MIB, Limits
 from services.transcode import binaries
 from services.transcode.ffmpeg import Command, execute
-from services.transcode.graph import Span, filter_graph, seek_seconds
+from services.transcode.graph import Span, filter_graph, output, seek_seconds
 from services.transcode.ladder import AudioRendition, Plan, VideoCodec, VideoRendition
 from services.transcode.media import MediaInfo
 from services.transcode.probe import MasterLimits, input_arguments
 from services.transcode.refusals import encode_failed
 from services.transcode.sniff import Container
+from services.transcode.watermark import PATTERN_FILE, pattern_input
 
 CHUNK_SECONDS: Final = 20.0
 NICENESS: Final = 10
@@ -101,6 +103,7 @@ async def encode_chunk(
     *,
     threads: int | None = None,
     on_seconds: Callable[[float], None] | None = None,
+    patterns: bytes = b"",
 ) -> dict[str, Path]:
     """Encodes one chunk into all video renditions.
 
@@ -112,17 +115,21 @@ async def encode_chunk(
         folder: an empty folder for the outcome.
         threads: processors to use; all by default.
         on_seconds: told how many seconds of the chunk are done.
+        patterns: of the chunk's segments, see `watermark.patterns`; empty unless the plan is to watermark.
 
     Returns:
-        Rendition name → fragmented MP4 whose time begins at 0; to be joined by `stitch`.
+        Rendition name, with each of `plan.variants` behind it → fragmented MP4 whose time begins at 0; to be joined by `stitch`.
 
     Raises:
         Refusal: MASTER_UNDECODABLE or ENCODE_FAILED.
     """
+    if plan.colluders:
+        await asyncio.to_thread((folder / PATTERN_FILE).write_bytes, patterns)
     command = chunk_command(master, media, plan, chunk, folder, await binaries.filters(), threads)
     per_frame = float(plan.video[0].frame_step / plan.frame_rate)
     await execute(command, None if on_seconds is None else lambda frames: on_seconds(frames * per_frame))
-    outcome = {rendition.name: _video_file(folder, rendition) for rendition in plan.video}
+    names = [rendition.name + variant for variant in plan.variants for rendition in plan.video]
+    outcome = {name: _video_file(folder, name) for name in names}
     missing = [name for name, path in outcome.items() if not path.exists()]
     if missing:
         raise encode_failed(f"ffmpeg wrote no {missing[0]}")
@@ -143,11 +150,15 @@ def chunk_command(  # noqa: PLR0917  # everything that an encode depends on, eac
     arguments = [
         *("-filter_complex_threads", str(min(threads, 4)), "-threads", str(threads)),
         *_master_arguments(master, media, seek_seconds(media, plan, chunk.span)),
-        *("-filter_complex", filter_graph(media, plan, chunk.span, filters)),
     ]
-    for index, rendition in enumerate(plan.video):
-        arguments += ["-map", f"[v{index}]", *_video_arguments(plan, rendition, _share(plan, rendition, threads))]
-        arguments.append(f"file:{_video_file(folder, rendition)}")
+    if plan.colluders:
+        arguments += [*pattern_input(plan), "-i", f"file:{folder.resolve() / PATTERN_FILE}"]
+    arguments += ["-filter_complex", filter_graph(media, plan, chunk.span, filters)]
+    for variant in plan.variants:
+        for index, rendition in enumerate(plan.video):
+            arguments += ["-map", output(index, variant)]
+            arguments += _video_arguments(plan, rendition, _share(plan, rendition, threads))
+            arguments.append(f"file:{_video_file(folder, rendition.name + variant)}")
     return Command(tuple(arguments), (master,), folder, _video_limits(media, plan, chunk, threads))
 
 
@@ -157,14 +168,14 @@ def _master_arguments(master: Path, media: MediaInfo, seek: float | None) -> lis
     return ["-copyts", *(() if seek is None else ("-ss", f"{seek:.6f}")), *given]
 
 
-def _video_file(folder: Path, rendition: VideoRendition) -> Path:
-    return folder.resolve() / f"{rendition.name}.mp4"
+def _video_file(folder: Path, name: str) -> Path:
+    return folder.resolve() / f"{name}.mp4"
 
 
 def _share(plan: Plan, rendition: VideoRendition, threads: int) -> int:
     """Threads for one encoder, by its part of all pixels. Few: each one costs memory and a little quality. Never less than its part,
     or the largest picture alone would hold up all the others."""
-    pixels = sum(one.width * one.height / one.frame_step for one in plan.video)
+    pixels = sum(one.width * one.height / one.frame_step for one in plan.video) * len(plan.variants)
     part = rendition.width * rendition.height / rendition.frame_step / pixels
     return min(16, math.ceil(threads * part))
 
@@ -210,7 +221,7 @@ def _av1(rendition: VideoRendition, preset: str, threads: int) -> list[str]:
 def _video_limits(media: MediaInfo, plan: Plan, chunk: Chunk, threads: int) -> Limits:
     """Far beyond what an honest master takes on a slow machine: about 50 times what one was measured to take."""
     pixels = media.video.coded_width * media.video.coded_height
-    made = sum(rendition.width * rendition.height / rendition.frame_step for rendition in plan.video)
+    made = sum(one.width * one.height / one.frame_step for one in plan.video) * len(plan.variants)
     frames = chunk.frame_count + 20 * float(plan.frame_rate)
     slower = {VideoCodec.H264: 1.0, VideoCodec.HEVC: 4.0, VideoCodec.AV1: 4.0}
     effort = max(slower[rendition.codec] for rendition in plan.video)

@@ -5,11 +5,12 @@ Each size is scaled from the next larger one: the picture is read once, and smal
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from services.transcode import watermark
 from services.transcode.ladder import Plan, VideoRendition
 from services.transcode.media import Hdr, MediaInfo, VideoStream
 
@@ -49,39 +50,52 @@ def seek_seconds(media: MediaInfo, plan: Plan, span: Span) -> float | None:
 
 
 def filter_graph(media: MediaInfo, plan: Plan, span: Span, available: Collection[str]) -> str:
-    """The graph; its outputs are labelled `v0`, `v1`, … in the order of `plan.video`.
+    """The graph; its outputs are labelled as `output` says.
 
     Args:
         media: the master.
-        plan: what is made of it.
+        plan: what is made of it. If it is watermarked, the second input are the span's patterns.
         span: which frames. If the master ends too early its last picture stands still until the span's end.
         available: names of ffmpeg's filters.
     """
     pictures = sorted({_picture(rendition) for rendition in plan.video}, reverse=True)
-    steps = [f"[0:{media.video.index}]" + ",".join(_timeline(media, plan, span))]
-    came_in, step_before = "", 1
+    _, _, width, height = pictures[0]
+    source = f"[0:{media.video.index}]"
+    first = [*_timeline(media, plan, span), *_first_size(media.video, width, height, available)]
+    if not plan.colluders:
+        return ";".join(_sizes(plan, pictures, source, first, plan.variants[0]))
+    marking, *variants = watermark.marked(plan, "[whole]", "[1:v]", width, height)
+    steps = [source + ",".join(first) + "[whole]", marking]
+    for name, label in zip(plan.variants, variants, strict=True):
+        steps += _sizes(plan, pictures, label, ["null"], name)
+    return ";".join(steps)
+
+
+def output(rendition: int, variant: str) -> str:
+    """Label of the output with a rendition's pictures, by its place in `plan.video` and its variant of `plan.variants`."""
+    return f"[v{rendition}{variant}]"
+
+
+def _sizes(
+    plan: Plan, pictures: Sequence[tuple[int, int, int, int]], source: str, first: Sequence[str], variant: str
+) -> list[str]:
+    """Scales one variant to all sizes. `first` are the filters of the largest of them."""
+    steps: list[str] = []
+    came_in, step_before = source, 1
     for place, picture in enumerate(pictures):
-        pixels, step, width, height = picture
-        del pixels
-        if place == 0:
-            chain = _first_size(media.video, width, height, available)
-        else:
-            chain = [f"scale={width}:{height}:flags=bicubic", "setsar=1"]
+        _, step, width, height = picture
+        chain = list(first) if place == 0 else [f"scale={width}:{height}:flags=bicubic", "setsar=1"]
         if -step > step_before:
             chain.insert(0 if place else len(chain), f"framestep={-step}")
             step_before = -step
-        outputs = [f"[v{index}]" for index, rendition in enumerate(plan.video) if _picture(rendition) == picture]
+        outputs = [output(index, variant) for index, one in enumerate(plan.video) if _picture(one) == picture]
         if place + 1 < len(pictures):
-            outputs.append(f"[c{place}]")
+            outputs.append(f"[c{place}{variant}]")
         if len(outputs) > 1:
             chain.append(f"split={len(outputs)}")
-        joined = came_in + ",".join(chain) + "".join(outputs)
-        if place == 0:
-            steps[0] += "," + joined
-        else:
-            steps.append(joined)
-        came_in = f"[c{place}]"
-    return ";".join(steps)
+        steps.append(came_in + ",".join(chain) + "".join(outputs))
+        came_in = f"[c{place}{variant}]"
+    return steps
 
 
 def _picture(rendition: VideoRendition) -> tuple[int, int, int, int]:

@@ -94,11 +94,11 @@ class Jobs:
 
     # Jobs.
 
-    async def begin(self, tx: Tx, *, asset_id: str, organisation_id: str, object_key: str) -> None:
-        """Makes the job of an asset, unless it has one or was deleted."""
+    async def begin(self, tx: Tx, *, asset_id: str, organisation_id: str, object_key: str, colluders: int = 0) -> None:
+        """Makes the job of an asset, unless it has one or was deleted; `colluders` as in `Job`."""
         if await store.is_deleted(tx, asset_id):
             return
-        job = Job(new_id("job"), asset_id, organisation_id, object_key, self._clock.now())
+        job = Job(new_id("job"), asset_id, organisation_id, object_key, self._clock.now(), colluders=colluders)
         if await store.add_job(tx, job):
             await self._ask(tx, job, [NewTask(TaskKind.PROBE)])
 
@@ -282,6 +282,7 @@ class Jobs:
                 renditions=[ParseDict(rendition, transcode_pb2.Rendition()) for rendition in job.renditions],
                 segment_duration=duration((job.plan or {})["segment_seconds"]),
                 complete_time=timestamp(job.end_time),
+                watermark_colluders=job.colluders,
             ),
         )
         return job

@@ -18,6 +18,9 @@ SHORT_SIDES: Final = (2160, 1440, 1080, 720, 480, 360, 240, 144)
 """Pixels of the shorter side of each rung, which also name it."""
 
 GOP_SECONDS: Final = 2
+OTHER_VARIANT: Final = "-b"
+"""Stands behind a rendition's name for its variant b."""
+
 _HIGHEST_RATE: Final = 60
 _HIGHEST_SMALL_RATE: Final = 30
 _SMALL: Final = 480
@@ -121,6 +124,8 @@ class Plan:
         preset: speed of the encoders.
         video: renditions, largest first within a codec.
         audio: renditions in the order of the master's tracks; empty for a silent film.
+        colluders: how many people who mix their copies the watermark withstands; 0 when the film is not watermarked. Each rendition of
+            a watermarked film is made in two variants.
     """
 
     frame_rate: Fraction
@@ -129,6 +134,12 @@ class Plan:
     preset: str
     video: tuple[VideoRendition, ...]
     audio: tuple[AudioRendition, ...]
+    colluders: int = 0
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """What tells the files of a rendition's variants apart, behind its name."""
+        return ("", OTHER_VARIANT) if self.colluders else ("",)
 
     @property
     def duration(self) -> Fraction:
@@ -141,8 +152,8 @@ class Plan:
         return self.gop_frames / self.frame_rate
 
 
-def plan(media: MediaInfo, profile: Profile | None = None) -> Plan:
-    """What to make of a master."""
+def plan(media: MediaInfo, profile: Profile | None = None, *, colluders: int = 0) -> Plan:
+    """What to make of a master; `colluders` as in `Plan`."""
     profile = profile or Profile()
     rate = timeline_rate(media.video.frame_rate)
     sizes = picture_sizes(media.video.width, media.video.height, profile.largest_short_side)
@@ -156,6 +167,7 @@ def plan(media: MediaInfo, profile: Profile | None = None) -> Plan:
         preset=profile.preset,
         video=tuple(_rendition(codec, size, rate, gop) for codec in profile.codecs for size in sizes),
         audio=_audio(media.audio, profile),
+        colluders=colluders,
     )
 
 

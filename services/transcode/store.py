@@ -32,6 +32,7 @@ jobs: Final = sa.Table(
     sa.Column("end_time", sa.DateTime(timezone=True)),
     sa.Column("delete_time", sa.DateTime(timezone=True)),
     sa.Column("tidy", sa.Boolean),
+    sa.Column("colluders", sa.SmallInteger),
 )
 
 tasks: Final = sa.Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,11 +19,12 @@ from services.transcode.captions import extract
 from services.transcode.domain import TaskKind, renditions_prefix, work_prefix
 from services.transcode.encode import Chunk, chunks, encode_audio, encode_chunk, indexed, needs_index
 from services.transcode.jobs import NewTask, Outcome, Planned
-from services.transcode.ladder import AudioRendition, Plan, VideoRendition, plan
+from services.transcode.ladder import OTHER_VARIANT, AudioRendition, Plan, VideoRendition, plan
 from services.transcode.media import Hdr, MediaInfo, SubtitleKind
 from services.transcode.probe import probe
 from services.transcode.stills import make_poster, make_sprites, sprite_source
 from services.transcode.stitch import Stitched, check_aligned, check_chunk, stitch
+from services.transcode.watermark import patterns
 from services.transcode.workbench import Workbench
 
 log = structlog.stdlib.get_logger()
@@ -76,7 +77,7 @@ async def _probe(bench: Workbench) -> Planned:
             film = await probe(copy, bench.making.limits)
             film_key = f"{work_prefix(bench.job.job_id)}/master.mkv"
             files[film_key] = copy
-    planned = plan(film, bench.making.profile)
+    planned = plan(film, bench.making.profile, colluders=bench.job.colluders)
     script = Script(media, film_key, film, planned, chunks(planned, bench.making.chunk_seconds))
     rate = float(planned.frame_rate)
     encode = [NewTask(TaskKind.CHUNK, chunk.index, chunk.frame_count / rate) for chunk in script.chunks]
@@ -101,13 +102,25 @@ async def _probe(bench: Workbench) -> Planned:
 
 async def _chunk(bench: Workbench, script: Script) -> Outcome:
     part = script.chunks[bench.task.position]
+    drawn = _patterns(bench, script.plan, part)
     async with bench.film(script.film_key) as film:
-        made = await encode_chunk(film, script.film, script.plan, part, bench.folder, on_seconds=bench.advance)
-    for rendition in script.plan.video:
-        await asyncio.to_thread(check_chunk, script.plan, rendition, part, made[rendition.name])
+        made = await encode_chunk(
+            film, script.film, script.plan, part, bench.folder, on_seconds=bench.advance, patterns=drawn
+        )
+    for variant in script.plan.variants:
+        for rendition in script.plan.video:
+            await asyncio.to_thread(check_chunk, script.plan, rendition, part, made[rendition.name + variant])
     prefix = f"{work_prefix(bench.job.job_id)}/chunks/{part.index}"
     keys = {name: f"{prefix}/{name}.mp4" for name in made}
     return Outcome({"files": keys}, {keys[name]: path for name, path in made.items()})
+
+
+def _patterns(bench: Workbench, planned: Plan, part: Chunk) -> bytes:
+    """The patterns of a chunk's segments; none unless the film is watermarked."""
+    if not planned.colluders:
+        return b""
+    first, count = part.start_frame // planned.gop_frames, -(-part.frame_count // planned.gop_frames)
+    return patterns(bench.making.watermark_key, bench.job.asset_id, first, count)
 
 
 async def _sound(bench: Workbench, script: Script) -> Outcome:
@@ -120,13 +133,28 @@ async def _sound(bench: Workbench, script: Script) -> Outcome:
 async def _join(bench: Workbench, script: Script) -> Outcome:
     parts = [result["files"] for result in await bench.results(TaskKind.CHUNK)]
     stitched: dict[str, Stitched] = {}
-    for rendition in script.plan.video:
-        async with bench.files([part[rendition.name] for part in parts]) as files:
-            target = bench.folder / f"video-{rendition.name}.mp4"
-            stitched[rendition.name] = await stitch(script.plan, rendition, script.chunks, files, target)
+    for variant in script.plan.variants:
+        for rendition in script.plan.video:
+            name = rendition.name + variant
+            async with bench.files([part[name] for part in parts]) as files:
+                target = bench.folder / f"video-{name}.mp4"
+                stitched[name] = await stitch(script.plan, rendition, script.chunks, files, target)
     check_aligned(list(stitched.values()))
     made = [(_video(script.plan, rendition), stitched[rendition.name].path) for rendition in script.plan.video]
-    return _made(bench, made + await _stills(bench.folder, script.plan, stitched))
+    outcome = _made(bench, made + await _stills(bench.folder, script.plan, stitched))
+    others = {one.name: stitched[one.name + OTHER_VARIANT] for one in script.plan.video if script.plan.colluders}
+    return _with_other_variants(bench, outcome, others)
+
+
+def _with_other_variants(bench: Workbench, outcome: Outcome, others: Mapping[str, Stitched]) -> Outcome:
+    """The outcome with variant b of each watermarked rendition, by the rendition's name in the plan."""
+    entries, files = list(outcome.result["renditions"]), dict(outcome.files)
+    for place, entry in enumerate(entries):
+        other = others.get(entry["name"].removeprefix("video-"))
+        if other is not None:
+            key = f"{renditions_prefix(bench.job.job_id)}/{other.path.name}"
+            entries[place], files[key] = {**entry, "variant_object_key": key}, other.path
+    return Outcome({"renditions": entries}, files)
 
 
 async def _stills(folder: Path, planned: Plan, stitched: dict[str, Stitched]) -> list[tuple[dict[str, Any], Path]]:

@@ -8,7 +8,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,11 +68,13 @@ class Making:
         profile: codecs, sizes, speed.
         limits: which masters are refused.
         chunk_seconds: about how long a chunk is.
+        watermark_key: the install's secret of watermarks.
     """
 
     profile: Profile
     limits: MasterLimits
     chunk_seconds: float
+    watermark_key: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from nats.aio.client import Client as NatsClient
 from pydantic import Field
 from reelmesh.transcode.v1 import events_pb2
 
+from services.kit.codewords import KEY_FILE
 from services.kit.database import Database
 from services.kit.errors import Refusal
 from services.kit.events import Relay
@@ -77,6 +78,7 @@ class TranscodeWorkerSettings(ProcessSettings):
             Profile(self.transcode_codecs, self.transcode_preset, self.transcode_largest_side),
             MasterLimits(seconds=self.transcode_longest_hours * 3600),
             self.transcode_chunk_seconds,
+            self.secret(KEY_FILE),
         )
 
 

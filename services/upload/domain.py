@@ -24,6 +24,15 @@ class State(IntEnum):
     EXPIRED = 4
 
 
+class Watermarking(IntEnum):
+    """Whether the film is watermarked; the numbers are those of the contract."""
+
+    UNSPECIFIED = 0
+    OFF = 1
+    STANDARD = 2
+    STRONG = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A master file on its way in.
@@ -44,6 +53,7 @@ class Upload:
     create_time: datetime
     expire_time: datetime | None
     commit_time: datetime | None
+    watermarking: Watermarking = Watermarking.UNSPECIFIED
 
     @property
     def staging_key(self) -> str:

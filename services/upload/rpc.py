@@ -21,7 +21,17 @@ from services.kit.server import current_call
 from services.kit.storage import ObjectStore
 from services.kit.uncancelled import stopped, uncancelled
 from services.upload import store
-from services.upload.domain import DOMAIN, State, Upload, bytes_lost, file_corrupt, master_key, title_of, within_limit
+from services.upload.domain import (
+    DOMAIN,
+    State,
+    Upload,
+    Watermarking,
+    bytes_lost,
+    file_corrupt,
+    master_key,
+    title_of,
+    within_limit,
+)
 from services.upload.intake import Chunk, GrowingFile, Staging, Writers, no_space, sha256_of
 from services.upload.write_behind import WriteBehind
 
@@ -44,6 +54,7 @@ def message_of(upload: Upload) -> upload_pb2.Upload:
         create_time=timestamp(upload.create_time),
         expire_time=timestamp(upload.expire_time),
         commit_time=timestamp(upload.commit_time),
+        watermarking=upload_pb2.Watermarking.ValueType(upload.watermarking),
     )
 
 
@@ -105,6 +116,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 create_time=now,
                 expire_time=now + self._patience,
                 commit_time=None,
+                watermarking=Watermarking(request.watermarking),
             )
             await store.add(tx, upload)
             answer = upload_service_pb2.CreateUploadResponse(upload=message_of(upload))
@@ -313,6 +325,7 @@ def _event_of(upload: Upload) -> events_pb2.UploadCommitted:
         title=upload.title,
         content_type=upload.content_type,
         commit_time=timestamp(upload.commit_time),
+        watermarking=upload_pb2.Watermarking.ValueType(upload.watermarking),
     )
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from services.kit.database import Tx
 from services.kit.pagination import Page
-from services.upload.domain import State, Upload, not_found
+from services.upload.domain import State, Upload, Watermarking, not_found
 
 _METADATA: Final = sa.MetaData()
 
@@ -31,12 +31,14 @@ uploads: Final = sa.Table(
     sa.Column("create_time", sa.DateTime(timezone=True)),
     sa.Column("expire_time", sa.DateTime(timezone=True)),
     sa.Column("commit_time", sa.DateTime(timezone=True)),
+    sa.Column("watermarking", sa.SmallInteger),
 )
 
 
 def _upload(row: sa.Row[tuple[object, ...]]) -> Upload:
     values = row._asdict()
-    return Upload(**{**values, "state": State(values["state"])})
+    watermarking = Watermarking(values["watermarking"])
+    return Upload(**{**values, "state": State(values["state"]), "watermarking": watermarking})
 
 
 async def add(tx: Tx, upload: Upload) -> None:

@@ -31,6 +31,7 @@ GROUPS: Final = {
     "audit": "tests.bench.audit",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
+    "watermark": "tests.bench.watermark",
 }
 
 

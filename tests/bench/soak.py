@@ -47,6 +47,7 @@ _VICTIMS: Final = (
     "drm",
     "transcode",
     "packaging",
+    "protection",
 )
 _KEPT: Final = 3
 # The first turns import engines and fill pools.

@@ -29,7 +29,18 @@ from tests.envoy import parts
 from tests.support import certificates
 from tools.envoy_config import EdgeSettings, command, render, write_certificate_sources
 
-SERVICES = ("identity", "upload", "assets", "transcode", "packaging", "drm", "payments", "policy", "compliance")
+SERVICES = (
+    "identity",
+    "upload",
+    "assets",
+    "transcode",
+    "packaging",
+    "drm",
+    "payments",
+    "policy",
+    "compliance",
+    "protection",
+)
 FRIENDLY_ORIGIN = "https://studio.example"
 # Buffers and windows of one stream in both directions, and what the allocator keeps around, in bytes.
 MEMORY_OF_ONE_STREAM = 24 * 1024 * 1024
@@ -195,6 +206,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         policy=f"unix:{folder}/policy.sock",
         authorizer=f"unix:{folder}/policy.authorizer.sock",
         compliance=f"unix:{folder}/compliance.sock",
+        protection=f"unix:{folder}/protection.sock",
         limits=f"unix:{folder}/limits.sock",
         limits_patience=20,
         tus=f"unix:{folder}/tus.sock",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reelmesh.packaging.v1 import packaging_pb2
 from reelmesh.policy.v1 import policy_service_pb2 as api
 
 from services.kit.settings import ProcessSettings
@@ -46,6 +48,26 @@ class Lanes:
     async def both(self, path: str, method: str = "GET", **headers: str) -> tuple[str, str]:
         """What each edge makes of a request: its status, and its body or the reason of its refusal."""
         return await self.at(self.warm, path, method, **headers), await self.at(self.strict, path, method, **headers)
+
+    async def marked_film(self, segments: int) -> tuple[api.CreatePlaybackResponse, str]:
+        """A watermarked film; each of its segments says which variant it is of. As `film` otherwise."""
+        mark = packaging_pb2.Watermark(colluders=2, segments=segments)
+        film = await self.scene.publish(watermark=mark)
+        root = self.objects / "published" / film.package_id
+        for number, variant in itertools.product(range(1, segments + 1), "ab"):
+            path = root / f".{variant}" / "video/1080p" / f"{number}.m4s"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(f"variant {variant}".encode())
+        for file in ("video/1080p/init.mp4", "audio/en/1.m4s", "manifest.mpd"):
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).write_bytes(SEGMENT)
+        return await self.watching(film.asset_id)
+
+    async def watching(self, asset_id: str) -> tuple[api.CreatePlaybackResponse, str]:
+        """Another session of a film, and the path of its package with a ticket."""
+        answer = await self.scene.play(asset_id)
+        url = answer.playback.dash_url
+        return answer, url[url.index("/p/") :].removesuffix("/manifest.mpd")
 
     @staticmethod
     async def at(edge: Edge, path: str, method: str = "GET", **headers: str) -> str:

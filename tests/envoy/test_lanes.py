@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from services.kit.codewords import KEY_FILE, Code, bit_of
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.policy.tickets import TICKET_KEY_FILE
@@ -200,6 +201,66 @@ async def test_both_lanes_agree_on_every_path(lanes: Lanes) -> None:
         for start in ("/p/", "/P/", "//p/", "/p//"):
             warm, strict = await lanes.both(f"{start}{ticket}/{below}")
             assert warm == strict, (start, below)
+
+
+async def variants(lanes: Lanes, base: str, segments: int) -> str:
+    """Which variant of each segment a session gets, and that both lanes are of one mind about it."""
+    found = []
+    for number in range(1, segments + 1):
+        warm, strict = await lanes.both(f"{base}/video/1080p/{number}.m4s")
+        assert warm == strict
+        found.append(warm[-1])
+    return "".join(found)
+
+
+async def test_both_lanes_choose_the_variant_that_the_codeword_says(lanes: Lanes) -> None:
+    segments = 40
+    answer, base = await lanes.marked_film(segments)
+    code = Code.of(lanes.scene.settings.secret(KEY_FILE), answer.session.asset_id)
+    sessions = [(answer, base), *[await lanes.watching(answer.session.asset_id) for _ in range(2)]]
+    for other, path in sessions:
+        codeword = code.codeword(other.session.session_id, segments)
+        wanted = "".join("ab"[bit_of(codeword, number)] for number in range(1, segments + 1))
+        assert await variants(lanes, path, segments) == wanted
+        with nobody_asks():
+            for number in range(1, segments + 1):
+                warm = await lanes.at(lanes.warm, f"{path}/video/1080p/{number}.m4s")
+                assert warm.endswith(f"variant {wanted[number - 1]}")
+
+
+def paths_of_variants() -> list[str]:
+    """Ways to ask for a variant by name, and numbers that no segment has."""
+    named = [f"{variant}/video/1080p/1.m4s" for variant in (".a", ".b", "a", "b", "%2ea", "%2e/.a", "x/../.a", "./.a")]
+    named += ["video/.a/1080p/1.m4s", "video/1080p/.a/1.m4s", "video/../.a/video/1080p/1.m4s"]
+    numbers = ["0", "00", "01", "41", "1e1", "-1", "+1", "1.0", "0x1", "9" * 20, "9" * 35, "1/1", "init"]
+    return [*named, *(f"video/1080p/{number}.m4s" for number in numbers), "video/1.m4s", "video/1080p/hq/1.m4s"]
+
+
+async def test_neither_lane_shows_a_variant_to_who_asks_for_it_by_name(lanes: Lanes) -> None:
+    _, base = await lanes.marked_film(40)
+    for path in paths_of_variants():
+        for method in ("GET", "HEAD"):
+            warm, strict = await lanes.both(f"{base}/{path}", method)
+            assert warm == strict, path
+            assert " 200 " not in warm, path
+
+
+async def test_what_is_not_marked_in_a_watermarked_film_everybody_gets_alike(lanes: Lanes) -> None:
+    _, base = await lanes.marked_film(40)
+    for path in ("video/1080p/init.mp4", "audio/en/1.m4s", "manifest.mpd"):
+        warm, strict = await lanes.both(f"{base}/{path}")
+        assert warm == strict
+        assert warm.endswith("a segment")
+
+
+async def test_a_client_cannot_bring_a_codeword_of_its_own(lanes: Lanes) -> None:
+    _, base = await lanes.marked_film(40)
+    honest = await variants(lanes, base, 12)
+    for word in ("AAAAAAA", "_______"):
+        claims = {"x_reelmesh_codeword": word}
+        answers = [await lanes.both(f"{base}/video/1080p/{number}.m4s", **claims) for number in range(1, 13)]
+        assert all(warm == strict for warm, strict in answers)
+        assert "".join(warm[-1] for warm, _ in answers) == honest
 
 
 async def test_both_lanes_agree_on_every_method(lanes: Lanes) -> None:

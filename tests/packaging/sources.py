@@ -17,7 +17,10 @@ SEGMENT_SECONDS: Final = 2.0
 SEGMENTS: Final = 4
 TITLE_OF_A_STRANGER: Final = 'Piste "VF",\r\n#EXT-X-KEY:METHOD=NONE'
 
-_X264: Final = [
+RATE_FACTORS: Final = ("30", "36")
+"""Of the taller and the lower rung: the encoder writes them into its headers."""
+
+X264: Final = [
     "-c:v",
     "libx264",
     "-preset",
@@ -79,9 +82,9 @@ def make_sources(folder: Path) -> Sources:
     sheets = "[c]fps=1,scale=160:90,tile=2x2[sheets]"
     ffmpeg(
         *("-f", "lavfi", "-i", picture, "-filter_complex", f"{split};{sheets}"),
-        *("-map", "[tall]", *_X264, "-crf", "30", made.tall),
-        *("-map", "[low]", *_X264, "-crf", "36", made.low),
-        *("-map", "[m]", *_X264, "-g", "36", "-keyint_min", "36", "-crf", "36", made.misaligned),
+        *("-map", "[tall]", *X264, "-crf", RATE_FACTORS[0], made.tall),
+        *("-map", "[low]", *X264, "-crf", RATE_FACTORS[1], made.low),
+        *("-map", "[m]", *X264, "-g", "36", "-keyint_min", "36", "-crf", "36", made.misaligned),
         *("-map", "[sheets]", folder / "sheet%d.jpg"),
     )
     ffmpeg("-i", made.sheets[0], "-frames:v", "1", made.poster)

@@ -147,6 +147,7 @@ class Scene:
         organisation_id: str = "",
         title: str = "A film",
         key_ids: Sequence[str] = (AUDIO, HD),
+        watermark: packaging_pb2.Watermark | None = None,
     ) -> packaging.PackagePublished:
         """A package is published, for a new asset when none is named."""
         tracks = [packaging_pb2.TrackKey(label=f"T{number}", key_id=key_id) for number, key_id in enumerate(key_ids)]
@@ -160,6 +161,7 @@ class Scene:
             poster_path="poster.jpg",
             thumbnails_path="thumbnails/index.vtt",
             publish_time=timestamp(self.clock.now()),
+            watermark=watermark,
         )
         if not asset_id:
             await self.bus.publish(self.created(event.asset_id, title, event.organisation_id))

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import string
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,9 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.kit.codewords import Code
 from services.kit.errors import Refusal
 from services.policy.domain import Package, Session, Wanted
 from services.policy.tickets import Tickets, key_id_of
+from services.policy.watermarks import Watermarks
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=UTC)
 PACKAGE = Package(
@@ -186,3 +189,23 @@ def test_a_key_on_another_curve_is_refused_at_start() -> None:
     other = ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with pytest.raises(ValueError, match="P-256"):
         Tickets(other, 1)
+
+
+def test_a_ticket_for_a_watermarked_package_says_the_sessions_codeword() -> None:
+    root = bytes(range(32))
+    tickets = Tickets(PEM, 10, Watermarks(root))
+    marked = replace(PACKAGE, watermark_colluders=3, watermark_segments=100)
+    claims = jwt.decode(tickets.mint(SESSION, NOW, marked), options={"verify_signature": False})
+    code = Code.of(root, SESSION.asset_id, 3)
+    assert claims["wm"] == code.codeword(SESSION.session_id, 100)
+    for package in (None, PACKAGE):
+        assert "wm" not in jwt.decode(tickets.mint(SESSION, NOW, package), options={"verify_signature": False})
+    long = replace(marked, watermark_segments=100_000)
+    assert len(tickets.mint(SESSION, NOW, long)) < len(tickets.mint(SESSION, NOW)) + 260
+
+
+def test_two_sessions_never_have_the_same_codeword() -> None:
+    watermarks = Watermarks(bytes(range(32)), remembered=2)
+    words = {watermarks.codeword("ast_1", f"pbs_{n}", colluders=2, segments=60) for n in range(50)}
+    assert len(words) == 50
+    assert watermarks.codeword("ast_1", "pbs_0", colluders=2, segments=60) in words

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import google_crc32c
 import grpc
@@ -55,11 +55,19 @@ async def uploads(mesh: ProcessSettings) -> AsyncIterator[Uploads]:
         yield Uploads(upload_service_pb2_grpc.UploadServiceStub(channel), settings, clock)
 
 
-async def created(stub: Stub, size: int, **fields: str) -> upload_pb2.Upload:
+async def created(stub: Stub, size: int, **fields: Any) -> upload_pb2.Upload:
     request = upload_service_pb2.CreateUploadRequest(
         request_id=new_id("req"), filename="film.mp4", size_bytes=size, **fields
     )
     return (await stub.CreateUpload(request)).upload
+
+
+async def test_whoever_uploads_may_say_whether_the_film_is_watermarked(uploads: Uploads) -> None:
+    strong = await created(uploads.stub, 3, watermarking=upload_pb2.WATERMARKING_STRONG)
+    assert strong.watermarking == upload_pb2.WATERMARKING_STRONG
+    assert (await created(uploads.stub, 3)).watermarking == upload_pb2.WATERMARKING_UNSPECIFIED
+    found = await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=strong.upload_id))
+    assert found.upload.watermarking == upload_pb2.WATERMARKING_STRONG
 
 
 def chunks(

@@ -15,7 +15,7 @@ class EdgeSettings:
     """Settings of one Envoy. An address is `unix:/path/of.sock` or `host:port`, as services take it too.
 
     Attributes:
-        identity, upload, assets, transcode, packaging, drm, payments, policy, compliance: addresses of the services (gRPC).
+        identity, upload, assets, transcode, packaging, drm, payments, policy, compliance, protection: addresses of the services (gRPC).
         authorizer: address at which `policy` is asked about requests (HTTP/1.1).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
@@ -56,6 +56,7 @@ class EdgeSettings:
     policy: str
     authorizer: str
     compliance: str
+    protection: str
     limits: str
     tus: str
     oauth: str
@@ -92,4 +93,5 @@ class EdgeSettings:
             "payments": self.payments,
             "policy": self.policy,
             "compliance": self.compliance,
+            "protection": self.protection,
         }

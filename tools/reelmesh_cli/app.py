@@ -10,6 +10,7 @@ from tools.reelmesh_cli.commands import (
     audit,
     certificates,
     demo,
+    detect,
     doctor,
     entitlements,
     keys,
@@ -50,6 +51,7 @@ app.command("demo")(demo.demo)
 app.command("key")(status.key)
 app.command("rotate-authority")(certificates.rotate_authority)
 app.command("limits")(limits.limits)
+app.command("detect")(detect.detect)
 app.command("doctor")(doctor.doctor)
 app.add_typer(accounts.app, name="account")
 app.add_typer(members.app, name="member")

@@ -56,6 +56,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("payments", "python", "services.payments", needs=_STORES),
     ProcessSpec("policy", "python", "services.policy", needs=_STORES),
     ProcessSpec("compliance", "python", "services.compliance", needs=_STORES),
+    ProcessSpec("protection", "python", "services.protection", needs=_STORES),
     ProcessSpec("limits", "python", "services.limits", needs=("migrate",)),
     ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="metrics"),
     ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="metrics"),

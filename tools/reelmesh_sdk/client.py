@@ -185,7 +185,13 @@ class Client:
     # Uploads.
 
     async def upload_file(
-        self, path: Path, title: str = "", on_progress: Progress | None = None, content_type: str = ""
+        self,
+        path: Path,
+        title: str = "",
+        on_progress: Progress | None = None,
+        content_type: str = "",
+        *,
+        watermarking: upload_pb2.Watermarking.ValueType = upload_pb2.WATERMARKING_UNSPECIFIED,
     ) -> upload_pb2.Upload:
         """Sends a file and commits it. An earlier, unfinished upload of the same unchanged file is resumed.
 
@@ -195,7 +201,7 @@ class Client:
             OSError: the file cannot be read.
         """
         with MasterFile(path) as master:
-            upload = await self._begin(path, master.size, title, content_type)
+            upload = await self._begin(path, master.size, title, content_type, watermarking)
             if upload.state == upload_pb2.UPLOAD_STATE_RECEIVING:
                 await self._send(upload, master, on_progress or _unwatched)
             digest = await asyncio.to_thread(master.sha256)
@@ -214,14 +220,22 @@ class Client:
                     raise
                 await asyncio.sleep(0.5)
 
-    async def _begin(self, path: Path, size: int, title: str, content_type: str) -> upload_pb2.Upload:
+    async def _begin(
+        self, path: Path, size: int, title: str, content_type: str, watermarking: upload_pb2.Watermarking.ValueType
+    ) -> upload_pb2.Upload:
         """Announces the file. The request id is derived from it, so that a second run meets the first one's upload."""
         real = path.resolve()
         told = content_type or mimetypes.guess_type(real.name)[0] or ""
-        key = hashlib.sha256(repr((str(real), size, real.stat().st_mtime_ns, title, told)).encode()).hexdigest()[:40]
+        asked = (str(real), size, real.stat().st_mtime_ns, title, told, *([watermarking] if watermarking else []))
+        key = hashlib.sha256(repr(asked).encode()).hexdigest()[:40]
         for number in range(_FINAL_UPLOADS):
             request = upload_service_pb2.CreateUploadRequest(
-                request_id=f"file-{key}-{number}", filename=real.name, size_bytes=size, title=title, content_type=told
+                request_id=f"file-{key}-{number}",
+                filename=real.name,
+                size_bytes=size,
+                title=title,
+                content_type=told,
+                watermarking=watermarking,
             )
             created = (await self._call(self.uploads.CreateUpload, request)).upload
             upload = await self.get_upload(created.upload_id)

@@ -117,7 +117,7 @@ class TokensServicer(tokens_service_pb2_grpc.TokensServiceServicer):
     ) -> contract.CreatePlaybackCookieResponse:
         """Mints a ticket and puts it into a cookie that is sent to its package only."""
         session, package = await self._playing(request.session_id)
-        ticket, path = self._means.tickets.mint(session, self._clock.now()), f"/p/{package.package_id}/"
+        ticket, path = self._means.tickets.mint(session, self._clock.now(), package), f"/p/{package.package_id}/"
         seconds = int((session.expire_time - self._clock.now()).total_seconds())
         same_site = "None" if request.cross_site else "Lax"
         base = f"{self._public_url}{path}"

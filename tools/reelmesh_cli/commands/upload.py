@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
@@ -13,11 +14,31 @@ from tools.reelmesh_cli.pipeline_view import PipelineView
 
 if TYPE_CHECKING:
     from reelmesh.assets.v1.assets_pb2 import Asset
-    from reelmesh.upload.v1.upload_pb2 import Upload
+    from reelmesh.upload.v1.upload_pb2 import Upload, Watermarking
 
     from tools.reelmesh_sdk import Client
 
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The master file.")]
+
+
+class Watermark(StrEnum):
+    """How a film is watermarked."""
+
+    OFF = "off"
+    STANDARD = "standard"
+    STRONG = "strong"
+
+
+_WATERMARKING: Final = {None: 0, Watermark.OFF: 1, Watermark.STANDARD: 2, Watermark.STRONG: 3}
+"""Numbers of the contract's `Watermarking`, which need not be loaded for them."""
+
+WatermarkOption = Annotated[
+    Watermark | None,
+    typer.Option(
+        "--watermark",
+        help="Mark the film so that a leaked copy tells whose it was; the server decides where this is not given.",
+    ),
+]
 TitleOption = Annotated[str, typer.Option("--title", help="Title of the asset; the file's name stands in.")]
 
 
@@ -26,6 +47,7 @@ def upload(
     *,
     title: TitleOption = "",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it can be played.")] = False,
+    watermark: WatermarkOption = None,
     data: DataOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -36,7 +58,7 @@ def upload(
 
     async def send() -> tuple[Upload, Asset | None]:
         async with reelmesh:
-            return await send_and_follow(reelmesh, output, file, title, wait)
+            return await send_and_follow(reelmesh, output, file, title, wait, watermark=watermark)
 
     sent, asset = run_call(output, send())
     package = asset.package_id if asset is not None else ""
@@ -57,11 +79,12 @@ def upload(
 
 
 async def send_and_follow(
-    reelmesh: Client, output: Output, file: Path, title: str, wait: bool
+    reelmesh: Client, output: Output, file: Path, title: str, wait: bool, *, watermark: Watermark | None = None
 ) -> tuple[Upload, Asset | None]:
     """Uploads with a bar for the bytes and, if `wait`, one for each stage until the asset can be played."""
     with PipelineView(output, file.name) as view:
-        sent = await reelmesh.upload_file(file, title, view.bytes_sent)
+        number = cast("Watermarking.ValueType", _WATERMARKING[watermark])
+        sent = await reelmesh.upload_file(file, title, view.bytes_sent, watermarking=number)
         view.upload_committed(sent.size_bytes)
         if not wait:
             return sent, None

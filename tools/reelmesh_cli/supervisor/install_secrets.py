@@ -22,6 +22,7 @@ def ensure(directory: Path) -> None:
     _once(directory / "stand_in_key", _root_key)
     _once(directory / "compliance_key", _root_key)
     _once(directory / "audit_log_key", _root_key)
+    _once(directory / "watermark_key", _root_key)
     _once(directory / "nats_token", lambda: secrets.token_urlsafe(32).encode())
     _once(directory / "operator_api_key", _operator_key)
     _once(directory / "api_keys.json", lambda: _api_keys((directory / "operator_api_key").read_text().strip()))

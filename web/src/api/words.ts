@@ -4,16 +4,17 @@
 
 import type { ErrorReason as AssetsReason } from "@gen/reelmesh/assets/v1/assets_pb";
 import type { ErrorReason as DrmReason } from "@gen/reelmesh/drm/v1/drm_pb";
-import type { ErrorReason as PackagingReason } from "@gen/reelmesh/packaging/v1/packaging_pb";
 import type { ErrorReason as RpcReason } from "@gen/reelmesh/rpc/v1/errors_pb";
 import type { ErrorReason as TranscodeReason } from "@gen/reelmesh/transcode/v1/transcode_pb";
 
 import { compliance } from "./complianceWords";
 import { identity } from "./identityWords";
 import { notifications } from "./notificationsWords";
+import { packaging } from "./packagingWords";
 import { payments } from "./paymentsWords";
 import { policy } from "./policyWords";
 import { upload } from "./uploadWords";
+import { protection } from "./protectionWords";
 
 /** What is wrong, and how to mend it. */
 export interface Words {
@@ -139,17 +140,6 @@ const transcode: Table<typeof TranscodeReason> = {
   },
   ENCODE_FAILED: {
     title: "Encoding failed",
-    advice: "Upload the file again. If it fails again, give the operator the correlation id.",
-  },
-};
-
-const packaging: Table<typeof PackagingReason> = {
-  PACKAGE_NOT_FOUND: {
-    title: "There is no such package",
-    advice: "It belongs to another organisation or never existed.",
-  },
-  PACKAGER_FAILED: {
-    title: "Packaging failed",
     advice: "Upload the file again. If it fails again, give the operator the correlation id.",
   },
 };
@@ -429,6 +419,7 @@ export const WORDS: Readonly<Record<string, Readonly<Record<string, Words>>>> = 
   "upload.reelmesh": upload,
   "transcode.reelmesh": transcode,
   "packaging.reelmesh": packaging,
+  "protection.reelmesh": protection,
   "drm.reelmesh": drm,
   "identity.reelmesh": identity,
   "notifications.reelmesh": notifications,

@@ -75,6 +75,7 @@ class PackagePublished(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     PUBLISH_TIME_FIELD_NUMBER: _builtins.int
     REPLACED_PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    WATERMARK_FIELD_NUMBER: _builtins.int
     package_id: _builtins.str
     """The package."""
     asset_id: _builtins.str
@@ -105,6 +106,10 @@ class PackagePublished(_message.Message):
     def publish_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
+    @_builtins.property
+    def watermark(self) -> _packaging_pb2.Watermark:
+        """How it is watermarked. Absent when it is not."""
+
     def __init__(
         self,
         *,
@@ -120,10 +125,11 @@ class PackagePublished(_message.Message):
         duration: _duration_pb2.Duration | None = ...,
         publish_time: _timestamp_pb2.Timestamp | None = ...,
         replaced_package_id: _builtins.str = ...,
+        watermark: _packaging_pb2.Watermark | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "publish_time", b"publish_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "publish_time", b"publish_time", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "dash_path", b"dash_path", "duration", b"duration", "hls_path", b"hls_path", "organisation_id", b"organisation_id", "package_id", b"package_id", "poster_path", b"poster_path", "publish_time", b"publish_time", "replaced_package_id", b"replaced_package_id", "scheme", b"scheme", "thumbnails_path", b"thumbnails_path", "track_keys", b"track_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "dash_path", b"dash_path", "duration", b"duration", "hls_path", b"hls_path", "organisation_id", b"organisation_id", "package_id", b"package_id", "poster_path", b"poster_path", "publish_time", b"publish_time", "replaced_package_id", b"replaced_package_id", "scheme", b"scheme", "thumbnails_path", b"thumbnails_path", "track_keys", b"track_keys", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,21 +26,23 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%reelmesh/packaging/v1/packaging.proto\x12\x15reelmesh.packaging.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x05\n\x07Package\x12\x1d\n\npackage_id\x18\x01 \x01(\tR\tpackageId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32#.reelmesh.packaging.v1.PackageStateR\x05state\x12?\n\x06scheme\x18\x05 \x01(\x0e\x32\'.reelmesh.packaging.v1.ProtectionSchemeR\x06scheme\x12>\n\ntrack_keys\x18\x06 \x03(\x0b\x32\x1f.reelmesh.packaging.v1.TrackKeyR\ttrackKeys\x12\x1b\n\tdash_path\x18\x07 \x01(\tR\x08\x64\x61shPath\x12\x19\n\x08hls_path\x18\x08 \x01(\tR\x07hlsPath\x12\x1f\n\x0bposter_path\x18\t \x01(\tR\nposterPath\x12\'\n\x0fthumbnails_path\x18\n \x01(\tR\x0ethumbnailsPath\x12\x35\n\x08\x64uration\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x1d\n\nsize_bytes\x18\x0c \x01(\x03R\tsizeBytes\x12%\n\x0e\x66\x61ilure_reason\x18\r \x01(\tR\rfailureReason\x12\'\n\x0f\x66\x61ilure_message\x18\x0e \x01(\tR\x0e\x66\x61ilureMessage\x12;\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12=\n\x0cpublish_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bpublishTime\"7\n\x08TrackKey\x12\x14\n\x05label\x18\x01 \x01(\tR\x05label\x12\x15\n\x06key_id\x18\x02 \x01(\tR\x05keyId*\x81\x01\n\x0cPackageState\x12\x1d\n\x19PACKAGE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17PACKAGE_STATE_PACKAGING\x10\x01\x12\x1b\n\x17PACKAGE_STATE_PUBLISHED\x10\x02\x12\x18\n\x14PACKAGE_STATE_FAILED\x10\x03*m\n\x10ProtectionScheme\x12!\n\x1dPROTECTION_SCHEME_UNSPECIFIED\x10\x00\x12\x1a\n\x16PROTECTION_SCHEME_CBCS\x10\x01\x12\x1a\n\x16PROTECTION_SCHEME_CENC\x10\x02*q\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_REASON_PACKAGE_NOT_FOUND\x10\x01\x12 \n\x1c\x45RROR_REASON_PACKAGER_FAILED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%reelmesh/packaging/v1/packaging.proto\x12\x15reelmesh.packaging.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x06\n\x07Package\x12\x1d\n\npackage_id\x18\x01 \x01(\tR\tpackageId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32#.reelmesh.packaging.v1.PackageStateR\x05state\x12?\n\x06scheme\x18\x05 \x01(\x0e\x32\'.reelmesh.packaging.v1.ProtectionSchemeR\x06scheme\x12>\n\ntrack_keys\x18\x06 \x03(\x0b\x32\x1f.reelmesh.packaging.v1.TrackKeyR\ttrackKeys\x12\x1b\n\tdash_path\x18\x07 \x01(\tR\x08\x64\x61shPath\x12\x19\n\x08hls_path\x18\x08 \x01(\tR\x07hlsPath\x12\x1f\n\x0bposter_path\x18\t \x01(\tR\nposterPath\x12\'\n\x0fthumbnails_path\x18\n \x01(\tR\x0ethumbnailsPath\x12\x35\n\x08\x64uration\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x1d\n\nsize_bytes\x18\x0c \x01(\x03R\tsizeBytes\x12%\n\x0e\x66\x61ilure_reason\x18\r \x01(\tR\rfailureReason\x12\'\n\x0f\x66\x61ilure_message\x18\x0e \x01(\tR\x0e\x66\x61ilureMessage\x12;\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12=\n\x0cpublish_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bpublishTime\x12>\n\twatermark\x18\x11 \x01(\x0b\x32 .reelmesh.packaging.v1.WatermarkR\twatermark\"E\n\tWatermark\x12\x1c\n\tcolluders\x18\x01 \x01(\x05R\tcolluders\x12\x1a\n\x08segments\x18\x02 \x01(\x05R\x08segments\"7\n\x08TrackKey\x12\x14\n\x05label\x18\x01 \x01(\tR\x05label\x12\x15\n\x06key_id\x18\x02 \x01(\tR\x05keyId*\x81\x01\n\x0cPackageState\x12\x1d\n\x19PACKAGE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17PACKAGE_STATE_PACKAGING\x10\x01\x12\x1b\n\x17PACKAGE_STATE_PUBLISHED\x10\x02\x12\x18\n\x14PACKAGE_STATE_FAILED\x10\x03*m\n\x10ProtectionScheme\x12!\n\x1dPROTECTION_SCHEME_UNSPECIFIED\x10\x00\x12\x1a\n\x16PROTECTION_SCHEME_CBCS\x10\x01\x12\x1a\n\x16PROTECTION_SCHEME_CENC\x10\x02*q\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_REASON_PACKAGE_NOT_FOUND\x10\x01\x12 \n\x1c\x45RROR_REASON_PACKAGER_FAILED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.packaging.v1.packaging_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PACKAGESTATE']._serialized_start=906
-  _globals['_PACKAGESTATE']._serialized_end=1035
-  _globals['_PROTECTIONSCHEME']._serialized_start=1037
-  _globals['_PROTECTIONSCHEME']._serialized_end=1146
-  _globals['_ERRORREASON']._serialized_start=1148
-  _globals['_ERRORREASON']._serialized_end=1261
+  _globals['_PACKAGESTATE']._serialized_start=1041
+  _globals['_PACKAGESTATE']._serialized_end=1170
+  _globals['_PROTECTIONSCHEME']._serialized_start=1172
+  _globals['_PROTECTIONSCHEME']._serialized_end=1281
+  _globals['_ERRORREASON']._serialized_start=1283
+  _globals['_ERRORREASON']._serialized_end=1396
   _globals['_PACKAGE']._serialized_start=130
-  _globals['_PACKAGE']._serialized_end=846
-  _globals['_TRACKKEY']._serialized_start=848
-  _globals['_TRACKKEY']._serialized_end=903
+  _globals['_PACKAGE']._serialized_end=910
+  _globals['_WATERMARK']._serialized_start=912
+  _globals['_WATERMARK']._serialized_end=981
+  _globals['_TRACKKEY']._serialized_start=983
+  _globals['_TRACKKEY']._serialized_end=1038
 # @@protoc_insertion_point(module_scope)

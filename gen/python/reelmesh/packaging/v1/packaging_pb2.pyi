@@ -121,6 +121,7 @@ class Package(_message.Message):
     FAILURE_MESSAGE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PUBLISH_TIME_FIELD_NUMBER: _builtins.int
+    WATERMARK_FIELD_NUMBER: _builtins.int
     package_id: _builtins.str
     """Id of the package, `pkg_` and a TypeID suffix. Opaque: it is what stands in playback URLs."""
     asset_id: _builtins.str
@@ -161,6 +162,10 @@ class Package(_message.Message):
     def publish_time(self) -> _timestamp_pb2.Timestamp:
         """When it was published. Absent before."""
 
+    @_builtins.property
+    def watermark(self) -> Global___Watermark:
+        """How it is watermarked. Absent when it is not, or not published yet."""
+
     def __init__(
         self,
         *,
@@ -180,14 +185,41 @@ class Package(_message.Message):
         failure_message: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         publish_time: _timestamp_pb2.Timestamp | None = ...,
+        watermark: Global___Watermark | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "duration", b"duration", "publish_time", b"publish_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "duration", b"duration", "publish_time", b"publish_time", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "dash_path", b"dash_path", "duration", b"duration", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "hls_path", b"hls_path", "organisation_id", b"organisation_id", "package_id", b"package_id", "poster_path", b"poster_path", "publish_time", b"publish_time", "scheme", b"scheme", "size_bytes", b"size_bytes", "state", b"state", "thumbnails_path", b"thumbnails_path", "track_keys", b"track_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "dash_path", b"dash_path", "duration", b"duration", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "hls_path", b"hls_path", "organisation_id", b"organisation_id", "package_id", b"package_id", "poster_path", b"poster_path", "publish_time", b"publish_time", "scheme", b"scheme", "size_bytes", b"size_bytes", "state", b"state", "thumbnails_path", b"thumbnails_path", "track_keys", b"track_keys", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Package: _TypeAlias = Package  # noqa: Y015
+
+@_typing.final
+class Watermark(_message.Message):
+    """A package whose picture segments lie there in two variants. Which one a session gets for which segment, its codeword says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLUDERS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    colluders: _builtins.int
+    """How many people who mix their copies the code is made for, 2 or 3."""
+    segments: _builtins.int
+    """Segments of a picture; each carries one position of the codeword."""
+    def __init__(
+        self,
+        *,
+        colluders: _builtins.int = ...,
+        segments: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["colluders", b"colluders", "segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Watermark: _TypeAlias = Watermark  # noqa: Y015
 
 @_typing.final
 class TrackKey(_message.Message):

@@ -177,12 +177,17 @@ class TranscodeCompleted(_message.Message):
     RENDITIONS_FIELD_NUMBER: _builtins.int
     SEGMENT_DURATION_FIELD_NUMBER: _builtins.int
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    WATERMARK_COLLUDERS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     asset_id: _builtins.str
     """The asset."""
     organisation_id: _builtins.str
     """Owning organisation."""
+    watermark_colluders: _builtins.int
+    """How many people who mix their copies the watermark's code is made for, 2 or 3; 0 when the film is not watermarked. All its
+    pictures have two variants, or none has.
+    """
     @_builtins.property
     def renditions(self) -> _containers.RepeatedCompositeFieldContainer[_transcode_pb2.Rendition]:
         """The renditions, with their object keys."""
@@ -204,10 +209,11 @@ class TranscodeCompleted(_message.Message):
         renditions: _abc.Iterable[_transcode_pb2.Rendition] | None = ...,
         segment_duration: _duration_pb2.Duration | None = ...,
         complete_time: _timestamp_pb2.Timestamp | None = ...,
+        watermark_colluders: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "segment_duration", b"segment_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "complete_time", b"complete_time", "job_id", b"job_id", "organisation_id", b"organisation_id", "renditions", b"renditions", "segment_duration", b"segment_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "complete_time", b"complete_time", "job_id", b"job_id", "organisation_id", b"organisation_id", "renditions", b"renditions", "segment_duration", b"segment_duration", "watermark_colluders", b"watermark_colluders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

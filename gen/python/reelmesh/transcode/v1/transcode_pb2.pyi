@@ -260,6 +260,7 @@ class Rendition(_message.Message):
     SPRITE_COLUMNS_FIELD_NUMBER: _builtins.int
     SPRITE_ROWS_FIELD_NUMBER: _builtins.int
     FORCED_FIELD_NUMBER: _builtins.int
+    VARIANT_OBJECT_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name that is unique within the job, such as `video-1080p` or `audio-en-2ch`."""
     kind: Global___TrackKind.ValueType
@@ -288,6 +289,8 @@ class Rendition(_message.Message):
     """Whether captions are to be shown even to a viewer who asked for none, as translations of foreign speech are. Never set but
     for captions.
     """
+    variant_object_key: _builtins.str
+    """Key of the file with variant b of a watermarked picture; `object_key` is variant a then. Empty for all else."""
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """Length of the track. Absent for stills."""
@@ -314,10 +317,11 @@ class Rendition(_message.Message):
         sprite_columns: _builtins.int = ...,
         sprite_rows: _builtins.int = ...,
         forced: _builtins.bool = ...,
+        variant_object_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "thumbnail_interval", b"thumbnail_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "codec", b"codec", "duration", b"duration", "forced", b"forced", "frame_rate", b"frame_rate", "height", b"height", "kind", b"kind", "language", b"language", "name", b"name", "object_key", b"object_key", "sprite_columns", b"sprite_columns", "sprite_rows", b"sprite_rows", "thumbnail_interval", b"thumbnail_interval", "title", b"title", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "codec", b"codec", "duration", b"duration", "forced", b"forced", "frame_rate", b"frame_rate", "height", b"height", "kind", b"kind", "language", b"language", "name", b"name", "object_key", b"object_key", "sprite_columns", b"sprite_columns", "sprite_rows", b"sprite_rows", "thumbnail_interval", b"thumbnail_interval", "title", b"title", "variant_object_key", b"variant_object_key", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

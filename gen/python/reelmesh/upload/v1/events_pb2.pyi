@@ -6,6 +6,7 @@ Facts that the upload service announces."""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from reelmesh.upload.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -33,6 +34,7 @@ class UploadCommitted(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     COMMIT_TIME_FIELD_NUMBER: _builtins.int
+    WATERMARKING_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """The upload that brought it."""
     asset_id: _builtins.str
@@ -51,6 +53,8 @@ class UploadCommitted(_message.Message):
     """Title that the uploader gave, or the file name without extension."""
     content_type: _builtins.str
     """Media type the uploader claimed; empty when none."""
+    watermarking: _upload_pb2.Watermarking.ValueType
+    """Whether the film is to be watermarked. Unspecified: as the transcode service is set to."""
     @_builtins.property
     def commit_time(self) -> _timestamp_pb2.Timestamp:
         """When it was committed."""
@@ -68,10 +72,11 @@ class UploadCommitted(_message.Message):
         title: _builtins.str = ...,
         content_type: _builtins.str = ...,
         commit_time: _timestamp_pb2.Timestamp | None = ...,
+        watermarking: _upload_pb2.Watermarking.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "commit_time", b"commit_time", "content_type", b"content_type", "filename", b"filename", "object_key", b"object_key", "organisation_id", b"organisation_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "title", b"title", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "commit_time", b"commit_time", "content_type", b"content_type", "filename", b"filename", "object_key", b"object_key", "organisation_id", b"organisation_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "title", b"title", "upload_id", b"upload_id", "watermarking", b"watermarking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

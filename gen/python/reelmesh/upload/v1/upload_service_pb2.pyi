@@ -33,6 +33,7 @@ class CreateUploadRequest(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    WATERMARKING_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
     filename: _builtins.str
@@ -45,6 +46,8 @@ class CreateUploadRequest(_message.Message):
     """Title of the asset, up to 500 characters. Optional; the file name without its extension stands in."""
     sha256: _builtins.str
     """SHA-256 of the whole file in lower-case hex, when the uploader knows it already. Optional; may be given on completion."""
+    watermarking: _upload_pb2.Watermarking.ValueType
+    """Whether the film is watermarked. Optional; where nobody says, the server's own setting counts."""
     def __init__(
         self,
         *,
@@ -54,10 +57,11 @@ class CreateUploadRequest(_message.Message):
         content_type: _builtins.str = ...,
         title: _builtins.str = ...,
         sha256: _builtins.str = ...,
+        watermarking: _upload_pb2.Watermarking.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "filename", b"filename", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "filename", b"filename", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "title", b"title", "watermarking", b"watermarking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,7 +8,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { ProtectionScheme, TrackKey } from "./packaging_pb";
+import type { ProtectionScheme, TrackKey, Watermark } from "./packaging_pb";
 import { file_reelmesh_packaging_v1_packaging } from "./packaging_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/packaging/v1/events.proto.
  */
 export const file_reelmesh_packaging_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiJyZWVsbWVzaC9wYWNrYWdpbmcvdjEvZXZlbnRzLnByb3RvEhVyZWVsbWVzaC5wYWNrYWdpbmcudjEigQEKEFBhY2thZ2luZ1N0YXJ0ZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSLgoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijgMKEFBhY2thZ2VQdWJsaXNoZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSNwoGc2NoZW1lGAQgASgOMicucmVlbG1lc2gucGFja2FnaW5nLnYxLlByb3RlY3Rpb25TY2hlbWUSMwoKdHJhY2tfa2V5cxgFIAMoCzIfLnJlZWxtZXNoLnBhY2thZ2luZy52MS5UcmFja0tleRIRCglkYXNoX3BhdGgYBiABKAkSEAoIaGxzX3BhdGgYByABKAkSEwoLcG9zdGVyX3BhdGgYCCABKAkSFwoPdGh1bWJuYWlsc19wYXRoGAkgASgJEisKCGR1cmF0aW9uGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDHB1Ymxpc2hfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoTcmVwbGFjZWRfcGFja2FnZV9pZBgMIAEoCSK9AQoPUGFja2FnaW5nRmFpbGVkEhIKCnBhY2thZ2VfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEi0KCWZhaWxfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoTcmVwbGFjZWRfcGFja2FnZV9pZBgHIAEoCSJXChJSZXBhY2thZ2luZ1NraXBwZWQSEgoKcGFja2FnZV9pZBgBIAEoCRItCglza2lwX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_packaging_v1_packaging]);
+  fileDesc("CiJyZWVsbWVzaC9wYWNrYWdpbmcvdjEvZXZlbnRzLnByb3RvEhVyZWVsbWVzaC5wYWNrYWdpbmcudjEigQEKEFBhY2thZ2luZ1N0YXJ0ZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSLgoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiwwMKEFBhY2thZ2VQdWJsaXNoZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSNwoGc2NoZW1lGAQgASgOMicucmVlbG1lc2gucGFja2FnaW5nLnYxLlByb3RlY3Rpb25TY2hlbWUSMwoKdHJhY2tfa2V5cxgFIAMoCzIfLnJlZWxtZXNoLnBhY2thZ2luZy52MS5UcmFja0tleRIRCglkYXNoX3BhdGgYBiABKAkSEAoIaGxzX3BhdGgYByABKAkSEwoLcG9zdGVyX3BhdGgYCCABKAkSFwoPdGh1bWJuYWlsc19wYXRoGAkgASgJEisKCGR1cmF0aW9uGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDHB1Ymxpc2hfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoTcmVwbGFjZWRfcGFja2FnZV9pZBgMIAEoCRIzCgl3YXRlcm1hcmsYDSABKAsyIC5yZWVsbWVzaC5wYWNrYWdpbmcudjEuV2F0ZXJtYXJrIr0BCg9QYWNrYWdpbmdGYWlsZWQSEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSDgoGcmVhc29uGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSLQoJZmFpbF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNyZXBsYWNlZF9wYWNrYWdlX2lkGAcgASgJIlcKElJlcGFja2FnaW5nU2tpcHBlZBISCgpwYWNrYWdlX2lkGAEgASgJEi0KCXNraXBfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_packaging_v1_packaging]);
 
 /**
  * A worker began to package. Subject `reelmesh.packaging.v1.PackagingStarted`.
@@ -149,6 +149,13 @@ export type PackagePublished = Message<"reelmesh.packaging.v1.PackagePublished">
    * @generated from field: string replaced_package_id = 12;
    */
   replacedPackageId: string;
+
+  /**
+   * How it is watermarked. Absent when it is not.
+   *
+   * @generated from field: reelmesh.packaging.v1.Watermark watermark = 13;
+   */
+  watermark?: Watermark | undefined;
 };
 
 /**

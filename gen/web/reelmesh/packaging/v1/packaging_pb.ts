@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/packaging/v1/packaging.proto.
  */
 export const file_reelmesh_packaging_v1_packaging: GenFile = /*@__PURE__*/
-  fileDesc("CiVyZWVsbWVzaC9wYWNrYWdpbmcvdjEvcGFja2FnaW5nLnByb3RvEhVyZWVsbWVzaC5wYWNrYWdpbmcudjEikgQKB1BhY2thZ2USEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMgoFc3RhdGUYBCABKA4yIy5yZWVsbWVzaC5wYWNrYWdpbmcudjEuUGFja2FnZVN0YXRlEjcKBnNjaGVtZRgFIAEoDjInLnJlZWxtZXNoLnBhY2thZ2luZy52MS5Qcm90ZWN0aW9uU2NoZW1lEjMKCnRyYWNrX2tleXMYBiADKAsyHy5yZWVsbWVzaC5wYWNrYWdpbmcudjEuVHJhY2tLZXkSEQoJZGFzaF9wYXRoGAcgASgJEhAKCGhsc19wYXRoGAggASgJEhMKC3Bvc3Rlcl9wYXRoGAkgASgJEhcKD3RodW1ibmFpbHNfcGF0aBgKIAEoCRIrCghkdXJhdGlvbhgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpzaXplX2J5dGVzGAwgASgDEhYKDmZhaWx1cmVfcmVhc29uGA0gASgJEhcKD2ZhaWx1cmVfbWVzc2FnZRgOIAEoCRIvCgtjcmVhdGVfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMcHVibGlzaF90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIpCghUcmFja0tleRINCgVsYWJlbBgBIAEoCRIOCgZrZXlfaWQYAiABKAkqgQEKDFBhY2thZ2VTdGF0ZRIdChlQQUNLQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXUEFDS0FHRV9TVEFURV9QQUNLQUdJTkcQARIbChdQQUNLQUdFX1NUQVRFX1BVQkxJU0hFRBACEhgKFFBBQ0tBR0VfU1RBVEVfRkFJTEVEEAMqbQoQUHJvdGVjdGlvblNjaGVtZRIhCh1QUk9URUNUSU9OX1NDSEVNRV9VTlNQRUNJRklFRBAAEhoKFlBST1RFQ1RJT05fU0NIRU1FX0NCQ1MQARIaChZQUk9URUNUSU9OX1NDSEVNRV9DRU5DEAIqcQoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASIgoeRVJST1JfUkVBU09OX1BBQ0tBR0VfTk9UX0ZPVU5EEAESIAocRVJST1JfUkVBU09OX1BBQ0tBR0VSX0ZBSUxFRBACYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiVyZWVsbWVzaC9wYWNrYWdpbmcvdjEvcGFja2FnaW5nLnByb3RvEhVyZWVsbWVzaC5wYWNrYWdpbmcudjEixwQKB1BhY2thZ2USEgoKcGFja2FnZV9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMgoFc3RhdGUYBCABKA4yIy5yZWVsbWVzaC5wYWNrYWdpbmcudjEuUGFja2FnZVN0YXRlEjcKBnNjaGVtZRgFIAEoDjInLnJlZWxtZXNoLnBhY2thZ2luZy52MS5Qcm90ZWN0aW9uU2NoZW1lEjMKCnRyYWNrX2tleXMYBiADKAsyHy5yZWVsbWVzaC5wYWNrYWdpbmcudjEuVHJhY2tLZXkSEQoJZGFzaF9wYXRoGAcgASgJEhAKCGhsc19wYXRoGAggASgJEhMKC3Bvc3Rlcl9wYXRoGAkgASgJEhcKD3RodW1ibmFpbHNfcGF0aBgKIAEoCRIrCghkdXJhdGlvbhgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpzaXplX2J5dGVzGAwgASgDEhYKDmZhaWx1cmVfcmVhc29uGA0gASgJEhcKD2ZhaWx1cmVfbWVzc2FnZRgOIAEoCRIvCgtjcmVhdGVfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMcHVibGlzaF90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCgl3YXRlcm1hcmsYESABKAsyIC5yZWVsbWVzaC5wYWNrYWdpbmcudjEuV2F0ZXJtYXJrIjAKCVdhdGVybWFyaxIRCgljb2xsdWRlcnMYASABKAUSEAoIc2VnbWVudHMYAiABKAUiKQoIVHJhY2tLZXkSDQoFbGFiZWwYASABKAkSDgoGa2V5X2lkGAIgASgJKoEBCgxQYWNrYWdlU3RhdGUSHQoZUEFDS0FHRV9TVEFURV9VTlNQRUNJRklFRBAAEhsKF1BBQ0tBR0VfU1RBVEVfUEFDS0FHSU5HEAESGwoXUEFDS0FHRV9TVEFURV9QVUJMSVNIRUQQAhIYChRQQUNLQUdFX1NUQVRFX0ZBSUxFRBADKm0KEFByb3RlY3Rpb25TY2hlbWUSIQodUFJPVEVDVElPTl9TQ0hFTUVfVU5TUEVDSUZJRUQQABIaChZQUk9URUNUSU9OX1NDSEVNRV9DQkNTEAESGgoWUFJPVEVDVElPTl9TQ0hFTUVfQ0VOQxACKnEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiIKHkVSUk9SX1JFQVNPTl9QQUNLQUdFX05PVF9GT1VORBABEiAKHEVSUk9SX1JFQVNPTl9QQUNLQUdFUl9GQUlMRUQQAmIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One published set: CMAF segments with an HLS and a DASH manifest over them.
@@ -133,6 +133,13 @@ export type Package = Message<"reelmesh.packaging.v1.Package"> & {
    * @generated from field: google.protobuf.Timestamp publish_time = 16;
    */
   publishTime?: Timestamp | undefined;
+
+  /**
+   * How it is watermarked. Absent when it is not, or not published yet.
+   *
+   * @generated from field: reelmesh.packaging.v1.Watermark watermark = 17;
+   */
+  watermark?: Watermark | undefined;
 };
 
 /**
@@ -141,6 +148,34 @@ export type Package = Message<"reelmesh.packaging.v1.Package"> & {
  */
 export const PackageSchema: GenMessage<Package> = /*@__PURE__*/
   messageDesc(file_reelmesh_packaging_v1_packaging, 0);
+
+/**
+ * A package whose picture segments lie there in two variants. Which one a session gets for which segment, its codeword says.
+ *
+ * @generated from message reelmesh.packaging.v1.Watermark
+ */
+export type Watermark = Message<"reelmesh.packaging.v1.Watermark"> & {
+  /**
+   * How many people who mix their copies the code is made for, 2 or 3.
+   *
+   * @generated from field: int32 colluders = 1;
+   */
+  colluders: number;
+
+  /**
+   * Segments of a picture; each carries one position of the codeword.
+   *
+   * @generated from field: int32 segments = 2;
+   */
+  segments: number;
+};
+
+/**
+ * Describes the message reelmesh.packaging.v1.Watermark.
+ * Use `create(WatermarkSchema)` to create a new message.
+ */
+export const WatermarkSchema: GenMessage<Watermark> = /*@__PURE__*/
+  messageDesc(file_reelmesh_packaging_v1_packaging, 1);
 
 /**
  * Which key encrypts which kind of track.
@@ -168,7 +203,7 @@ export type TrackKey = Message<"reelmesh.packaging.v1.TrackKey"> & {
  * Use `create(TrackKeySchema)` to create a new message.
  */
 export const TrackKeySchema: GenMessage<TrackKey> = /*@__PURE__*/
-  messageDesc(file_reelmesh_packaging_v1_packaging, 1);
+  messageDesc(file_reelmesh_packaging_v1_packaging, 2);
 
 /**
  * Where a package stands.

@@ -8,13 +8,15 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Watermarking } from "./upload_pb";
+import { file_reelmesh_upload_v1_upload } from "./upload_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/upload/v1/events.proto.
  */
 export const file_reelmesh_upload_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC91cGxvYWQvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC51cGxvYWQudjEi7wEKD1VwbG9hZENvbW1pdHRlZBIRCgl1cGxvYWRfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSDgoGc2hhMjU2GAUgASgJEhIKCnNpemVfYnl0ZXMYBiABKAMSEAoIZmlsZW5hbWUYByABKAkSDQoFdGl0bGUYCCABKAkSFAoMY29udGVudF90eXBlGAkgASgJEi8KC2NvbW1pdF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9yZWVsbWVzaC91cGxvYWQvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC51cGxvYWQudjEipwIKD1VwbG9hZENvbW1pdHRlZBIRCgl1cGxvYWRfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSDgoGc2hhMjU2GAUgASgJEhIKCnNpemVfYnl0ZXMYBiABKAMSEAoIZmlsZW5hbWUYByABKAkSDQoFdGl0bGUYCCABKAkSFAoMY29udGVudF90eXBlGAkgASgJEi8KC2NvbW1pdF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2Cgx3YXRlcm1hcmtpbmcYCyABKA4yIC5yZWVsbWVzaC51cGxvYWQudjEuV2F0ZXJtYXJraW5nYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_upload_v1_upload]);
 
 /**
  * A master file is complete, checked and immutable. Subject `reelmesh.upload.v1.UploadCommitted`.
@@ -91,6 +93,13 @@ export type UploadCommitted = Message<"reelmesh.upload.v1.UploadCommitted"> & {
    * @generated from field: google.protobuf.Timestamp commit_time = 10;
    */
   commitTime?: Timestamp | undefined;
+
+  /**
+   * Whether the film is to be watermarked. Unspecified: as the transcode service is set to.
+   *
+   * @generated from field: reelmesh.upload.v1.Watermarking watermarking = 11;
+   */
+  watermarking: Watermarking;
 };
 
 /**

@@ -1,0 +1,271 @@
+"""The whole way from a suspicious file to bits: find where in the title it lies, lay it over both variants, read segment by segment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from services.protection.detection import alignment, decoding
+from services.protection.detection.alignment import Alignment
+from services.protection.detection.reading import Bit, Segment, read
+from services.protection.detection.registration import Placement, placed
+
+Floats = NDArray[np.float64]
+Frames = NDArray[np.uint8]
+
+RATE: Final = 10.0
+"""Pictures of the copy that are read in each second."""
+_LONG: Final = 240
+_WINDOW: Final = 40.0
+_FIRST_SLACK: Final = 8
+_SLACK: Final = 2
+_PAIRS: Final = 10
+_LEAST_FRAMES: Final = 5
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """Both variants of a title, as files of one rendition.
+
+    Attributes:
+        variant_a: file.
+        variant_b: file.
+        width: of the rendition, pixels.
+        height: of the rendition, pixels.
+        frame_rate: frames a second.
+        segment_seconds: length of a segment.
+    """
+
+    variant_a: Path
+    variant_b: Path
+    width: int
+    height: int
+    frame_rate: float
+    segment_seconds: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in which it is compared: 240 pixels along the longer side."""
+        longer = max(self.width, self.height)
+        return max(16, round(self.width * _LONG / longer)), max(16, round(self.height * _LONG / longer))
+
+    @property
+    def frames_per_segment(self) -> int:
+        """Frames of a segment."""
+        return max(1, round(self.segment_seconds * self.frame_rate))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Mean pictures of one segment, to be looked at: the copy's, in the title's geometry, and the title's."""
+
+    segment: int
+    copy: Floats
+    title: Floats
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read.
+
+    Attributes:
+        alignment: where the copy lies.
+        placement: how its picture lies over the title's; None when the title was not found in it.
+        bits: number of the segment, from 0 → what was read.
+        shown: some segments to look at.
+    """
+
+    alignment: Alignment
+    placement: Placement | None = None
+    bits: dict[int, Bit] = field(default_factory=dict)
+    shown: list[Shown] = field(default_factory=list)
+
+    def evidence(self) -> tuple[NDArray[np.intp], Floats]:
+        """Segments and how much each counts."""
+        segments = sorted(self.bits)
+        return np.array(segments, np.intp), np.array([self.bits[segment].evidence for segment in segments])
+
+
+async def thumbnails(film: Path) -> Frames:
+    """What a film is found by."""
+    return await decoding.sampled(film, (alignment.WIDTH, alignment.HEIGHT), alignment.RATE)
+
+
+async def found(seen: Frames, title: Title) -> Alignment:
+    """Where in a title a copy lies, by the copy's `thumbnails`."""
+    known = await thumbnails(title.variant_a)
+    if not len(seen) or not len(known):
+        return Alignment(0.0, 1.0, mirrored=False, likeness=0.0)
+    return await asyncio.to_thread(alignment.aligned, seen, known)
+
+
+async def read_copy(
+    copy: Path,
+    title: Title,
+    where: Alignment,
+    *,
+    seconds: float = 1200.0,
+    on_fraction: Callable[[float], None] = lambda _: None,
+) -> Reading:
+    """Reads a copy.
+
+    Args:
+        copy: the suspicious file.
+        title: what it was found to show.
+        where: as `found` says.
+        seconds: how much of the copy is read at most.
+        on_fraction: told what share of that is done.
+
+    Raises:
+        Refusal: COPY_UNDECODABLE.
+    """
+    reader = _Reader(title, Reading(where))
+    async for start, frames in _windows(copy, title, seconds):
+        await reader.take(start, frames)
+        on_fraction(min(1.0, (start + _WINDOW) / seconds))
+    reader.end()
+    return reader.reading
+
+
+async def _windows(copy: Path, title: Title, seconds: float) -> AsyncIterator[tuple[float, Frames]]:
+    start = 0.0
+    while start < seconds:
+        frames = await decoding.sampled(copy, title.size, RATE, start, min(_WINDOW, seconds - start))
+        if not len(frames):
+            return
+        yield start, frames
+        if len(frames) < _WINDOW * RATE - 1:
+            return
+        start += _WINDOW
+
+
+class _Sums:
+    """Sums of the pictures of one segment."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.count = 0
+        self.sums = np.zeros((5, *shape))
+
+    def add(self, copy: Floats, a: Floats, b: Floats) -> None:
+        common = (a + b) / 2
+        self.count += 1
+        self.sums += (copy, a, b, common**2, common**3)
+
+    def segment(self) -> Segment:
+        return Segment(*(self.sums / self.count))
+
+
+class _Reader:
+    """Reads window after window."""
+
+    def __init__(self, title: Title, reading: Reading) -> None:
+        self._title = title
+        self.reading = reading
+        self._lag = 0
+        self._open: dict[int, _Sums] = {}
+
+    async def take(self, start: float, frames: Frames) -> None:
+        """Reads one window of the copy that begins at `start`."""
+        title, where = self._title, self.reading.alignment
+        moments = where.moment(start + np.arange(len(frames)) / RATE)
+        wanted = np.rint(moments * title.frame_rate).astype(int) + self._lag
+        slack = _SLACK if self.reading.placement else _FIRST_SLACK
+        first, last = max(0, int(wanted[0]) - slack), int(wanted[-1]) + slack
+        if last < first:
+            return
+        ask = (title.size, first, last - first + 1, title.frame_rate)
+        a, b = await asyncio.gather(decoding.exact(title.variant_a, *ask), decoding.exact(title.variant_b, *ask))
+        count = min(len(a), len(b))
+        inside = (wanted >= first) & (wanted < first + count)
+        if inside.any():
+            seen = frames[inside, :, ::-1] if where.mirrored else frames[inside]
+            await asyncio.to_thread(self._read, seen, wanted[inside] - first, first, a[:count], b[:count])
+
+    def _read(self, seen: Frames, wanted: NDArray[np.intp], first: int, a: Frames, b: Frames) -> None:
+        if self.reading.placement is None:
+            lag = _best_lag(seen, wanted, a)
+            self._lag += lag
+            wanted = np.clip(wanted + lag, 0, len(a) - 1)
+            self.reading.placement = _placement(seen, wanted, a, b)
+        found = []
+        for frame, near in zip(seen, wanted, strict=True):
+            copy = self.reading.placement.over(frame.astype(np.float64))
+            place = _nearest(copy, a, int(near))
+            found.append(place - int(near))
+            segment = (first + place) // self._title.frames_per_segment
+            sums = self._open.setdefault(segment, _Sums(copy.shape))
+            sums.add(copy, a[place].astype(np.float64), b[place].astype(np.float64))
+        self._lag += round(float(np.median(found)))
+        for segment in sorted(self._open)[:-1]:
+            self._close(segment)
+
+    def end(self) -> None:
+        """Reads what is left."""
+        for segment in sorted(self._open):
+            self._close(segment)
+
+    def _close(self, number: int) -> None:
+        sums = self._open.pop(number)
+        if sums.count < _LEAST_FRAMES:
+            return
+        segment = sums.segment()
+        self.reading.bits[number] = read(segment)
+        if len(self.reading.shown) < _SHOWN:
+            self.reading.shown.append(Shown(number, segment.copy, (segment.variant_a + segment.variant_b) / 2))
+
+
+def _best_lag(seen: Frames, wanted: NDArray[np.intp], title: Frames) -> int:
+    """By how many frames of the title the copy is late, by pictures an eighth of the size, which hardly care how they are cut."""
+    small, known = _reduced(seen), _reduced(title)
+    best, likeness = 0, -1.0
+    for lag in sorted(range(-_FIRST_SLACK, _FIRST_SLACK + 1), key=abs):
+        places = wanted + lag
+        inside = (places >= 0) & (places < len(title))
+        if inside.mean() < 0.5:
+            continue
+        alike = float(np.mean(np.sum(small[inside] * known[places[inside]], axis=1)))
+        if alike > likeness + 1e-4:
+            best, likeness = lag, alike
+    return best
+
+
+def _reduced(frames: Frames) -> Floats:
+    small = ndimage.uniform_filter(frames.astype(np.float32), (0, 8, 8))[:, 4::8, 4::8].reshape(len(frames), -1)
+    small -= small.mean(axis=1, keepdims=True)
+    return np.asarray(small / (np.linalg.norm(small, axis=1, keepdims=True) + 1e-6), np.float64)
+
+
+def _placement(seen: Frames, wanted: NDArray[np.intp], a: Frames, b: Frames) -> Placement:
+    """The placement by the frames with the most to hold on to, spread over the window."""
+    parts = np.array_split(np.arange(len(seen)), min(_PAIRS, len(seen)))
+    chosen = [int(part[np.argmax([_detail(seen[index]) for index in part])]) for part in parts]
+    chosen = sorted(chosen, key=lambda index: -_detail(seen[index]))[: max(3, len(chosen) // 2)]
+    titles = (a[wanted[chosen]].astype(np.float64) + b[wanted[chosen]]) / 2
+    return placed(seen[chosen].astype(np.float64), titles)
+
+
+def _detail(frame: Frames) -> float:
+    return float(np.abs(np.diff(frame.astype(np.int16), axis=0)).mean())
+
+
+def _nearest(copy: Floats, title: Frames, near: int) -> int:
+    """The frame of the title that a frame of the copy shows, near where it should be."""
+    copy = copy[::2, ::2]  # every fourth pixel tells frames apart as well
+    there = np.isfinite(copy)
+    seen = copy[there] - copy[there].mean()
+    best, likeness = near, -2.0
+    for place in sorted(range(max(0, near - _SLACK), min(len(title), near + _SLACK + 1)), key=lambda p: abs(p - near)):
+        known = title[place, ::2, ::2][there].astype(np.float64)
+        known -= known.mean()
+        alike = float(seen @ known) / (float(np.linalg.norm(known) * np.linalg.norm(seen)) + 1e-6)
+        if alike > likeness + 1e-4:
+            best, likeness = place, alike
+    return best

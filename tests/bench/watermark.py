@@ -1,0 +1,168 @@
+"""Watermarks: how long a piece names one session among a million after each attack, how many bits are misread, and what marking costs.
+
+The film is made anew, of scenes that nothing was tuned on; one session leaks its mixture, which is encoded again, cut, scaled and so on. The
+time until it is named is that of the shortest beginning of the copy by which it is accused with a chance of 10^-6 at most that anybody among a million
+innocents would be. Where the copy is too short for that the time is projected from how the score grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.kit.codewords import PERIOD, Code
+from services.protection.code.accusation import Floats, accuse, folded
+from services.protection.detection.pipeline import Reading, Title, found, read_copy, thumbnails
+from services.transcode import ladder, watermark
+from services.transcode.encode import Chunk, encode_chunk
+from services.transcode.ladder import Plan, Profile
+from services.transcode.media import MediaInfo
+from services.transcode.probe import probe
+from tests.bench import inputs
+from tests.bench.harness import SCRATCH, Measurement, take_turns
+from tests.protection.leaks import ASSET, ROOT, MarkedFilm, attacked, ffmpeg, film, marked
+
+SECONDS: Final = 180
+SIZE: Final = "854x480"
+RUNG: Final = "480p"
+LEAKED_BY: Final = "pbs_leaked"
+MILLION: Final = 1_000_000
+_CROWD: Final = [LEAKED_BY, *(f"pbs_{number}" for number in range(999))]
+_ROUNDS: Final = 2
+
+ATTACKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "same_quality": ("-crf", "20"),
+    "crf_28": ("-crf", "28"),
+    "crf_35": ("-crf", "35"),
+    "crop_5_percent": ("-vf", "crop=iw*0.95:ih*0.95:iw*0.04:ih*0.01,scale=854:480", "-crf", "28"),
+    "brightness_gamma": ("-vf", "eq=brightness=0.06:contrast=1.1:gamma=1.2", "-crf", "28"),
+    "25_to_30_fps": ("-vf", "fps=30", "-crf", "28"),
+    "360p_crf_30": ("-vf", "scale=640:360", "-crf", "30"),
+    "360p_crf_35": ("-vf", "scale=640:360", "-crf", "35"),
+    "denoise_hevc": (
+        "-vf",
+        "hqdn3d=4,scale=640:360",
+        "-c:v",
+        "libx265",
+        "-crf",
+        "30",
+        "-x265-params",
+        "log-level=error",
+    ),
+    "flip_crop_gamma_fps_360p": (
+        "-vf",
+        "hflip,crop=iw*0.94:ih*0.95,scale=640:360,eq=gamma=1.15,unsharp,fps=30",
+        "-crf",
+        "30",
+    ),
+}
+
+
+async def measure() -> list[Measurement]:
+    """Takes about a quarter of an hour on two cores."""
+    with tempfile.TemporaryDirectory(prefix="watermark-", dir=SCRATCH) as folder:
+        found_out = await _costs(Path(folder))
+        master = await asyncio.to_thread(film, Path(folder) / "master.mp4", SECONDS, 20261128, SIZE, 25)
+        title = await marked(Path(folder), master)
+        for name, attack in ATTACKS.items():
+            copy = Path(folder) / f"{name}.mp4"
+            await asyncio.to_thread(attacked, title.leak(LEAKED_BY, RUNG), copy, *attack)
+            found_out += _measured(name, await _read(title, copy))
+            copy.unlink()
+        found_out += [_accused_by_nothing(await _read(title, master))]
+    return found_out
+
+
+async def _read(title: MarkedFilm, copy: Path) -> Reading:
+    a, b = title.files["360p"]
+    known = Title(a, b, 640, 360, 25.0, title.frames_per_segment / 25)
+    return await read_copy(copy, known, await found(await thumbnails(copy), known))
+
+
+def _measured(name: str, reading: Reading) -> list[Measurement]:
+    segments, evidence = reading.evidence()
+    code = Code.of(ROOT, ASSET)
+    drawn = np.frombuffer(code.drawn(LEAKED_BY), np.uint8)
+    truth = np.where(drawn < np.frombuffer(code.chances, np.uint8), 1, -1)[segments % PERIOD]
+    errors = float(np.mean(np.sign(evidence) != truth)) if len(segments) else 1.0
+    minutes, how = _minutes(code, segments, evidence)
+    note = f"{SIZE}, one leaker, {len(segments)} segments of 2 s read"
+    return [
+        Measurement(f"watermark.{name}.minutes_to_name_1e6", minutes, "min", "", f"{note}; {how}"),
+        Measurement(f"watermark.{name}.bit_error_rate", errors, "ratio", "", note),
+    ]
+
+
+def _minutes(code: Code, segments: NDArray[np.intp], evidence: Floats) -> tuple[float, str]:
+    for count in range(30, len(segments) + 1):
+        verdict = accuse(code, folded(segments[:count], evidence[:count]), _CROWD, tries=MILLION // len(_CROWD))
+        if any(one.holder == LEAKED_BY for one in verdict.accused):
+            return count * 2 / 60, "measured"
+    if not len(segments):
+        return 999.0, "the title was not found"
+    verdict = accuse(code, folded(segments, evidence), _CROWD, tries=MILLION // len(_CROWD))
+    grown = max(float(verdict.scores[0]), 0.1)
+    return len(segments) * 2 / 60 * (verdict.threshold / grown) ** 2, "projected, the copy is too short"
+
+
+def _accused_by_nothing(reading: Reading) -> Measurement:
+    segments, evidence = reading.evidence()
+    verdict = accuse(Code.of(ROOT, ASSET), folded(segments, evidence), _CROWD)
+    note = f"of {len(_CROWD)} sessions, by the unmarked master; {len(segments)} segments read"
+    return Measurement("watermark.unmarked.accused", float(len(verdict.accused)), "sessions", "", note)
+
+
+async def _costs(folder: Path) -> list[Measurement]:
+    """Processor time of both variants beside one, and what VMAF makes of them."""
+    master = await asyncio.to_thread(inputs.film)
+    media = await probe(master)
+    plans = {name: ladder.plan(media, Profile(), colluders=number) for name, number in (("plain", 0), ("both", 2))}
+    made: dict[str, dict[str, Path]] = {}
+
+    async def encoded(name: str) -> float:
+        place = Path(tempfile.mkdtemp(dir=folder))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        made[name] = await _encoded(master, media, plans[name], place)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    seen = await take_turns({name: lambda name=name: encoded(name) for name in plans}, _ROUNDS)  # type: ignore[misc]
+    cost = float(np.median(seen["both"]) / np.median(seen["plain"]))
+    largest = plans["plain"].video[0].name
+    marks = {name: _vmaf(made[kind][file], master) for name, kind, file in _files(largest)}
+    means = {name: float(np.mean(mark)) for name, mark in marks.items()}
+    lows = {name: float(np.percentile(mark, 5)) for name, mark in marks.items()}
+    note = "1080p rung of the bench film, every fifth frame, worse of a and b"
+    return [
+        Measurement(
+            "watermark.encode_cost", cost, "ratio", "one variant", "CPU of a whole ladder in both variants, veryfast"
+        ),
+        Measurement("watermark.vmaf_delta", means["plain"] - min(means["a"], means["b"]), "VMAF", "unmarked", note),
+        Measurement("watermark.vmaf_delta_p5", lows["plain"] - min(lows["a"], lows["b"]), "VMAF", "unmarked", note),
+    ]
+
+
+def _files(largest: str) -> list[tuple[str, str, str]]:
+    return [("plain", "plain", largest), ("a", "both", largest), ("b", "both", f"{largest}-b")]
+
+
+async def _encoded(master: Path, media: MediaInfo, plan: Plan, place: Path) -> dict[str, Path]:
+    whole = Chunk(0, 0, plan.frame_count)
+    drawn = watermark.patterns(ROOT, ASSET, 0, -(-plan.frame_count // plan.gop_frames)) if plan.colluders else b""
+    return await encode_chunk(master, media, plan, whole, place, patterns=drawn)
+
+
+def _vmaf(made: Path, master: Path) -> list[float]:
+    """VMAF of every fifth frame."""
+    log = made.with_suffix(".json")
+    compared = f"[0:v]setpts=PTS-STARTPTS[a];[1:v]setpts=PTS-STARTPTS[b];[a][b]libvmaf=log_fmt=json:log_path={log}:n_subsample=5:n_threads=2"
+    ffmpeg("-i", made, "-i", master, "-lavfi", compared, "-f", "null", "-")
+    return [frame["metrics"]["vmaf"] for frame in json.loads(log.read_text())["frames"]]

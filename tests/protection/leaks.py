@@ -1,0 +1,108 @@
+"""A small watermarked title, and copies of it that sessions leaked: encoded again, cut, scaled, mixed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from services.kit.codewords import Code, bit_of
+from services.transcode import binaries, ladder, watermark
+from services.transcode.encode import chunks, encode_chunk
+from services.transcode.ladder import Profile
+from services.transcode.probe import probe
+from services.transcode.stitch import stitch
+
+ROOT: Final = bytes(range(32))
+ASSET: Final = "ast_01jd0000000000000000000000"
+RATE: Final = 10
+_X264: Final = ("-c:v", "libx264", "-preset", "veryfast")
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    """Runs the bundled ffmpeg."""
+    command = [str(binaries.ffmpeg()), "-v", "error", "-y", "-nostdin", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def film(target: Path, seconds: int, seed: int = 1, size: str = "320x180", rate: int = RATE) -> Path:
+    """Clouds, a dark flat scene, graphics and slow colours, with grain on all: each a quarter of it."""
+    part = seconds / 4
+    clouds = (
+        f"perlin=s={size}:r={rate}:octaves=6:persistence=0.6:tscale=0.6:random_mode=seed:seed={seed},format=yuv420p"
+    )
+    scenes = [
+        f"{clouds},eq=contrast=1.5",
+        f"{clouds.replace(f'seed={seed}', f'seed={seed + 50}')},eq=contrast=0.5:brightness=-0.3",
+        f"testsrc2=s={size}:r={rate},format=yuv420p,hue=s=0.5",
+        f"gradients=s={size}:r={rate}:speed=0.02:seed={seed},format=yuv420p",
+    ]
+    graph = ";".join(f"{scene},setsar=1,trim=end={part},setpts=PTS-STARTPTS[s{n}]" for n, scene in enumerate(scenes))
+    joined = "".join(f"[s{n}]" for n in range(len(scenes)))
+    graph += f";{joined}concat=n={len(scenes)},noise=c0s=4:c0f=t:all_seed={seed},format=yuv420p[v]"
+    ffmpeg("-filter_complex", graph, "-map", "[v]", *_X264, "-crf", "16", target)
+    return target
+
+
+@dataclass(frozen=True)
+class MarkedFilm:
+    """A title in two variants.
+
+    Attributes:
+        master: what it was made from.
+        files: rendition → variant a and variant b.
+        segments: how many there are.
+    """
+
+    master: Path
+    folder: Path
+    files: dict[str, tuple[Path, Path]]
+    segments: int
+    frames_per_segment: int
+    root: bytes
+
+    def leak(self, holder: str, rendition: str) -> Path:
+        """What a session got to see."""
+        target = self.folder / f"leak-{holder}-{rendition}.mp4"
+        if not target.exists():
+            codeword = Code.of(self.root, ASSET).codeword(holder, self.segments)
+            self._mixed(target, rendition, [bit_of(codeword, number) for number in range(1, self.segments + 1)])
+        return target
+
+    def _mixed(self, target: Path, rendition: str, bits: Sequence[int]) -> None:
+        a, b = self.files[rendition]
+        every = self.frames_per_segment
+        shown = "+".join(f"between(n,{every * n},{every * n + every - 1})" for n, bit in enumerate(bits) if bit) or "0"
+        graph = f"[0:v][1:v]overlay=enable='{shown}':format=yuv420[v]"
+        ffmpeg("-i", a, "-i", b, "-filter_complex", graph, "-map", "[v]", *_X264, "-crf", "14", target)
+
+
+async def marked(folder: Path, master: Path, preset: str = "veryfast", root: bytes = ROOT) -> MarkedFilm:
+    """Marks a film by the real encode."""
+    media = await probe(master)
+    plan = ladder.plan(media, Profile(preset=preset), colluders=2)
+    segments, parts, made = -(-plan.frame_count // plan.gop_frames), chunks(plan, 3600), []
+    for part in parts:
+        place = folder / str(part.index)
+        place.mkdir()
+        first, count = part.start_frame // plan.gop_frames, -(-part.frame_count // plan.gop_frames)
+        patterns = watermark.patterns(root, ASSET, first, count)
+        made.append(await encode_chunk(master, media, plan, part, place, patterns=patterns))
+    files: dict[str, tuple[Path, Path]] = {}
+    for one in plan.video:
+        whole = []
+        for variant in plan.variants:
+            target, name = folder / f"{one.name}{variant}.mp4", one.name + variant
+            await stitch(plan, one, parts, [outcome[name] for outcome in made], target)
+            whole.append(target)
+        files[one.name] = whole[0], whole[1]
+    return MarkedFilm(master, folder, files, segments, plan.gop_frames, root)
+
+
+def attacked(copy: Path, target: Path, *arguments: str, before: Sequence[str] = ()) -> Path:
+    """A copy after ffmpeg had its way with it."""
+    coding = () if "-c:v" in arguments else _X264
+    ffmpeg(*before, "-i", copy, "-an", *coding, *arguments, target)
+    return target

@@ -1,0 +1,97 @@
+"""Copies of a small watermarked title, leaked in all kinds of ways: the right session is named, or nobody."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from services.kit.errors import Refusal
+from services.kit.storage import ObjectStore
+from services.protection.detection.detecting import Detection, Detector, Outcome
+from services.protection.detection.picture import drawn
+from services.protection.store import MarkedTitle, Rendition, Viewing
+from tests.protection.leaks import ASSET, RATE, ROOT, MarkedFilm, attacked, ffmpeg, film, marked
+
+SECONDS = 64
+CROWD = [f"pbs_{number}" for number in range(30)]
+
+
+@pytest.fixture(scope="module")
+async def title(tmp_path_factory: pytest.TempPathFactory) -> MarkedFilm:
+    folder = tmp_path_factory.mktemp("title")
+    return await marked(folder, film(folder / "master.mp4", SECONDS))
+
+
+async def detected(title: MarkedFilm, copy: Path) -> Detection:
+    a, b = title.files["180p"]
+    small_a, small_b = title.files["144p"]
+    renditions = (
+        Rendition(320, 180, RATE, a.name, b.name),
+        Rendition(256, 144, RATE, small_a.name, small_b.name),
+    )
+    known = MarkedTitle(ASSET, "org_1", 2, 2.0, renditions)
+
+    async def viewings(asset_id: str) -> Sequence[Viewing]:
+        assert asset_id == ASSET
+        return [Viewing(holder, "ada", datetime.now(UTC)) for holder in CROWD]
+
+    return await Detector(ROOT, ObjectStore.at(f"file://{title.folder}"), viewings).detect(copy, [known])
+
+
+async def test_a_session_is_named_by_its_copy(title: MarkedFilm, tmp_path: Path) -> None:
+    copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", "-crf", "28")
+    detection = await detected(title, copy)
+    assert [one.session_id for one in detection.suspects] == ["pbs_7"]
+    assert detection.outcome is Outcome.ACCUSED
+    assert detection.suspects[0].false_positive < 1e-6
+    assert detection.suspects[0].viewer_id == "ada"
+    picture = Image.open(io.BytesIO(drawn(detection)))
+    assert (picture.format, picture.width) == ("PNG", 780)
+
+
+async def test_a_copy_that_was_cut_mirrored_made_lighter_scaled_and_paced_anew_names_it_too(
+    title: MarkedFilm, tmp_path: Path
+) -> None:
+    cut = "crop=iw*0.95:ih*0.95:iw*0.03:ih*0.01,hflip,eq=brightness=0.05:contrast=1.1:gamma=1.2,scale=426:240,fps=12"
+    copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", "-vf", cut, "-crf", "24")
+    detection = await detected(title, copy)
+    assert detection.alignment is not None
+    assert detection.alignment.mirrored
+    assert [one.session_id for one in detection.suspects] == ["pbs_7"]
+
+
+async def test_an_excerpt_lies_where_it_was_cut_out_and_accuses_nobody_when_it_is_short(
+    title: MarkedFilm, tmp_path: Path
+) -> None:
+    copy = attacked(
+        title.leak("pbs_7", "180p"), tmp_path / "copy.mkv", "-t", "24", "-crf", "26", before=["-ss", "31.3"]
+    )
+    detection = await detected(title, copy)
+    assert detection.alignment is not None
+    assert detection.alignment.offset == pytest.approx(31.3, abs=0.25)
+    assert detection.outcome is Outcome.NOT_ENOUGH_EVIDENCE
+    assert detection.verdict is not None
+    assert CROWD[int(detection.verdict.scores.argmax())] == "pbs_7"
+
+
+async def test_an_unmarked_film_accuses_nobody(title: MarkedFilm, tmp_path: Path) -> None:
+    detection = await detected(title, attacked(title.master, tmp_path / "copy.mp4", "-t", "30", "-crf", "23"))
+    assert detection.outcome is Outcome.NOT_ENOUGH_EVIDENCE
+    assert not detection.suspects
+
+
+async def test_the_film_of_somebody_else_is_not_taken_for_ours(title: MarkedFilm, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.mp4"
+    ffmpeg("-f", "lavfi", "-i", f"mandelbrot=s=320x180:r={RATE}", "-t", "24", "-pix_fmt", "yuv420p", foreign)
+    assert (await detected(title, foreign)).outcome is Outcome.TITLE_NOT_FOUND
+
+
+async def test_what_is_no_film_is_refused(title: MarkedFilm, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no film at all")
+    with pytest.raises(Refusal, match="no moving picture"):
+        await detected(title, tmp_path / "notes.txt")
