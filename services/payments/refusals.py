@@ -223,3 +223,64 @@ def _not_found(reason: str, message: str, **metadata: str) -> Refusal:
 
 def _wrong_state(reason: str, message: str, **metadata: str) -> Refusal:
     return Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason, message, domain=DOMAIN, metadata=metadata)
+
+
+def plan_not_found(plan_id: str) -> Refusal:
+    """There is no such plan."""
+    return _not_found("PLAN_NOT_FOUND", "there is no such plan in your organisation", plan_id=plan_id)
+
+
+def plan_retired(plan_id: str) -> Refusal:
+    """Nobody new may have it."""
+    return _wrong_state("PLAN_RETIRED", "this plan is not offered any more; choose another", plan_id=plan_id)
+
+
+def plan_terms_invalid(field: str, message: str) -> Refusal:
+    """The terms contradict themselves."""
+    return _invalid("PLAN_TERMS_INVALID", message, field=field)
+
+
+def price_not_offered(territory: str, currency: str) -> Refusal:
+    """The plan has no such price."""
+    place = territory or "every territory"
+    return _wrong_state(
+        "PRICE_NOT_OFFERED",
+        f"the plan has no price in {currency} for {place}; choose another currency, or give the plan such a price",
+        territory=territory,
+        currency=currency,
+    )
+
+
+def subscription_not_found(subscription_id: str) -> Refusal:
+    """There is no such subscription, or it is another's."""
+    return _not_found("SUBSCRIPTION_NOT_FOUND", "you can reach no such subscription", subscription_id=subscription_id)
+
+
+def subscription_exists(subscription_id: str) -> Refusal:
+    """One at a time."""
+    return _wrong_state(
+        "SUBSCRIPTION_EXISTS",
+        "the viewer has a subscription already; change its plan, or wait until it is over",
+        subscription_id=subscription_id,
+    )
+
+
+def subscription_state_wrong(state: str, message: str) -> Refusal:
+    """Not as it stands."""
+    return _wrong_state("SUBSCRIPTION_STATE_WRONG", message, state=state)
+
+
+def charge_pending() -> Refusal:
+    """First the outcome."""
+    return _wrong_state(
+        "CHARGE_PENDING", "a charge of this subscription is under way; try again when its outcome is known"
+    )
+
+
+def processor_renews(processor: str) -> Refusal:
+    """Only the processor can."""
+    return _wrong_state(
+        "PROCESSOR_RENEWS",
+        f"{processor} renews this subscription by itself, and only there can this be done; cancel it and subscribe anew instead",
+        processor=processor,
+    )

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit.database import Tx
 from services.kit.pagination import Page
+from services.payments.bulk import Bulk
 from services.payments.ledger.domain import AccountKind
 from services.payments.sales.domain import Sale, Takeback, Taken
 from services.payments.splits.domain import Part
@@ -50,6 +51,7 @@ takebacks: Final = sa.Table(
     sa.Column("revoked", sa.Boolean),
     sa.Column("reversed", sa.Boolean),
 )
+_BULK: Final = Bulk(sales, "sale_id")
 _KINDS: Final = {int(takeback.value): takeback for takeback in Takeback}
 
 
@@ -67,6 +69,11 @@ async def add(tx: Tx, sale: Sale) -> None:
     await tx.execute(sa.insert(sales).values(**_values(sale)))
 
 
+async def add_all(tx: Tx, made: Sequence[Sale]) -> None:
+    """Keeps new sales."""
+    await _BULK.add(tx, [_values(sale) for sale in made])
+
+
 async def put(tx: Tx, sale: Sale) -> None:
     """Keeps the next state of a sale, which is locked."""
     await tx.execute(sa.update(sales).where(sales.c.sale_id == sale.sale_id).values(**_values(sale)))
@@ -82,6 +89,14 @@ async def of_entry(tx: Tx, entry_id: str, *, for_update: bool = False) -> Sale |
     """The sale that was made by an entry; None when there is none."""
     query = sa.select(sales).where(sales.c.entry_id == entry_id)
     return await _one(tx, query.with_for_update() if for_update else query)
+
+
+async def known(tx: Tx, organisation_id: str, processor: str, reference: str) -> bool:
+    """Whether a sale was recorded by this reference of the processor's."""
+    query = sa.select(sales.c.sale_id).where(
+        sales.c.organisation_id == organisation_id, sales.c.reference == reference, sales.c.processor == processor
+    )
+    return (await tx.execute(query.limit(1))).one_or_none() is not None
 
 
 async def page(tx: Tx, organisation_id: str, wanted: Wanted, part: Page) -> Sequence[Sale]:
