@@ -146,7 +146,7 @@ class Subscription:
         if self.given_up:
             return self.ended(End.UNPAID, now), None
         if self.payer.renews_by_itself:
-            return self._unpaid_until_the_end(), None
+            return self.given_up_on(), None
         charge = Charge(
             new_id("chg"),
             Purpose.RENEWAL,
@@ -157,7 +157,8 @@ class Subscription:
         )
         return replace(self, open_charge_id=charge.charge_id, attempts=charge.attempt), charge
 
-    def _unpaid_until_the_end(self) -> Subscription:
+    def given_up_on(self) -> Subscription:
+        """Unpaid, without another charge, until the grace is over."""
         return replace(self, state=State.PAST_DUE, retry_time=self.grace_end, given_up=True)
 
     # --- the processor answers -------------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ class Subscription:
         days = [self.period.end + timedelta(days=day) for day in self.deal.dunning_days]
         if retryable and (later := [day for day in days if day > now]):
             return replace(free, state=State.PAST_DUE, retry_time=later[0], given_up=False)
-        return free.ended(End.UNPAID, now) if now >= self.grace_end else free._unpaid_until_the_end()
+        return free.ended(End.UNPAID, now) if now >= self.grace_end else free.given_up_on()
 
     def renewed(self, occur_time: datetime, minor_units: int) -> tuple[Subscription, Charge]:
         """After the processor renewed it by itself, with the charge that it made.
@@ -214,7 +215,7 @@ class Subscription:
 
     def renewal_failed(self) -> Subscription:
         """After the processor could not renew it."""
-        return self._unpaid_until_the_end() if self.state in _RENEWING else self
+        return self.given_up_on() if self.state in _RENEWING else self
 
     def ended(self, end: End, now: datetime) -> Subscription:
         """Over."""

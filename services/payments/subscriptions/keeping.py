@@ -48,9 +48,14 @@ async def begin(tx: Tx, subscription: Subscription, now: datetime) -> Subscripti
     """
     if living := await store.living(tx, subscription.organisation_id, subscription.viewer_id):
         raise refusals.subscription_exists(living.subscription_id)
-    await store.add(tx, subscription)
-    await _tell(tx, [Step(None, subscription)], now)
+    await begin_all(tx, [subscription], now)
     return subscription
+
+
+async def begin_all(tx: Tx, made: Sequence[Subscription], now: datetime) -> None:
+    """Keeps new subscriptions, of viewers who have none."""
+    await store.add_all(tx, made)
+    await _tell(tx, [Step(None, one) for one in made], now)
 
 
 async def keep(tx: Tx, steps: Sequence[Step], now: datetime, *, asked: bool = False) -> list[KeptCharge]:

@@ -80,9 +80,9 @@ class Settling:
             async with self._database.transaction() as tx:
                 await self.keep(tx, [answer])
         except Refusal as error:
-            log.error(
+            log.warning(
                 "a charge that was paid cannot be booked", charge_id=answer.kept.charge.charge_id, error=str(error)
-            )  # noqa: TRY400  # its words are enough
+            )  # its words are enough
             if not isinstance(answer.outcome, Approved):
                 raise
             async with self._database.transaction() as tx:
@@ -100,11 +100,11 @@ class Settling:
                     await charges.put_all(tx, [paid])
         except sa.exc.DBAPIError as error:
             # It stays open, and is asked for again by its key.
-            log.error(
+            log.warning(
                 "a charge was not settled",
                 charge_id=answer.kept.charge.charge_id,
                 error=telemetry.masked(str(error))[:300],
-            )  # noqa: TRY400
+            )
 
     async def keep(self, tx: Tx, answers: Sequence[Answer]) -> None:
         """Keeps answers about charges of one organisation, in the caller's transaction. Those whose outcome is known already say nothing new."""

@@ -27,7 +27,7 @@ def deal_and_period() -> list[sa.Column[Any]]:
         sa.Column("plan_version", sa.Integer),
         sa.Column("tier", sa.Text),
         sa.Column("unit", sa.SmallInteger),
-        sa.Column("count", sa.Integer),
+        sa.Column("unit_count", sa.Integer),
         sa.Column("price", sa.BigInteger),
         sa.Column("grace_days", sa.Integer),
         sa.Column("dunning_days", ARRAY(sa.Integer)),
@@ -79,11 +79,6 @@ _FIXED: Final = (
     "trial_end",
 )
 _BULK: Final = Bulk(subscriptions, "subscription_id", _FIXED)
-
-
-async def add(tx: Tx, subscription: Subscription) -> None:
-    """Keeps a new subscription."""
-    await _BULK.add(tx, [_row(subscription)])
 
 
 async def add_all(tx: Tx, made: Sequence[Subscription]) -> None:
@@ -224,7 +219,7 @@ def subscription_of(row: sa.Row[Any]) -> Subscription:
 
 def deal_of(row: sa.Row[Any]) -> Deal:
     """What was agreed, of a row."""
-    interval = Interval(Unit(row.unit), row._mapping["count"])
+    interval = Interval(Unit(row.unit), row.unit_count)
     return Deal(row.plan_id, row.plan_version, row.tier, interval, row.price, row.grace_days, tuple(row.dunning_days))
 
 
@@ -240,7 +235,7 @@ def deal_and_period_values(deal: Deal, period: Period) -> dict[str, Any]:
         "plan_version": deal.version,
         "tier": deal.tier,
         "unit": deal.interval.unit,
-        "count": deal.interval.count,
+        "unit_count": deal.interval.count,
         "price": deal.price,
         "grace_days": deal.grace_days,
         "dunning_days": deal.dunning_days,
