@@ -9,21 +9,22 @@ holds. A clock that goes back makes them wait; one that goes ahead moves charges
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import structlog
 
 from services.kit import telemetry
 from services.kit.clock import Clock
-from services.kit.database import Database
+from services.kit.database import Database, Tx
 from services.kit.uncancelled import heed_cancellation, uncancelled
 from services.payments.processors import contract
 from services.payments.processors.contract import Amount, Approved, Declined, Outcome, Unknown
 from services.payments.subscriptions import charges, store
 from services.payments.subscriptions.charges import KeptCharge, Stage
-from services.payments.subscriptions.domain import Payer
+from services.payments.subscriptions.domain import Payer, Subscription
 from services.payments.subscriptions.keeping import ANSWERED_WITHIN, Offers, Step, keep
 from services.payments.subscriptions.periods import Purpose
 from services.payments.subscriptions.settling import Answer, Settling
@@ -98,35 +99,29 @@ class Scheduler:
 
     async def once(self) -> int:
         """Does one batch of what is due. Returns how many subscriptions and charges it was about."""
-        due, questions = await self._fallen_due()
-        again = await self._again()
-        answers = await asyncio.gather(*(self._answer(question) for question in [*questions, *again]))
-        await self._settling.settle(answers)
-        return due + len(again)
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            found = await store.due(tx, now, self._batch)
+            made = await self._fallen_due(tx, found, now) if found else []
+            again = await charges.to_ask(tx, now, now + ANSWERED_WITHIN, self._batch)
+            payers = {one.subscription_id: one.payer for one in found}
+            if again:
+                payers |= await store.payers(tx, [kept.subscription_id for kept in again])
+        questions = [_Question(kept, payers[kept.subscription_id]) for kept in [*made, *again]]
+        if questions:
+            await self._settling.settle(await asyncio.gather(*(self._answer(question) for question in questions)))
+        return len(found) + len(again)
 
     async def forget(self) -> None:
         """Removes charges that nobody has to answer for any more."""
         async with self._database.transaction() as tx:
             await charges.forget_unpaid(tx, self._clock.now() - CHARGES_KEPT)
 
-    async def _fallen_due(self) -> tuple[int, list[_Question]]:
-        now = self._clock.now()
-        async with self._database.transaction() as tx:
-            found = await store.due(tx, now, self._batch)
-            if not found:
-                return 0, []
-            offers = await Offers.to(tx, found)
-            steps = [Step(one, *one.fallen_due(now, offers.next(one, now))) for one in found]
-            made = await keep(tx, steps, now, asked=True)
-        payers = {one.subscription_id: one.payer for one in found}
-        return len(found), [_Question(kept, payers[kept.subscription_id]) for kept in made]
-
-    async def _again(self) -> list[_Question]:
-        now = self._clock.now()
-        async with self._database.transaction() as tx:
-            taken = await charges.to_ask(tx, now, now + ANSWERED_WITHIN, self._batch)
-            payers = await store.payers(tx, [kept.subscription_id for kept in taken]) if taken else {}
-        return [_Question(kept, payers[kept.subscription_id]) for kept in taken]
+    async def _fallen_due(self, tx: Tx, found: Sequence[Subscription], now: datetime) -> list[KeptCharge]:
+        """Takes the next step with subscriptions that are due. Returns the charges that are to be asked for once this is committed."""
+        offers = await Offers.to(tx, found)
+        steps = [Step(one, *one.fallen_due(now, offers.next(one, now))) for one in found]
+        return await keep(tx, steps, now, asked=True)
 
     async def _answer(self, question: _Question) -> Answer:
         async with self._room:

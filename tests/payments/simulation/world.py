@@ -49,7 +49,6 @@ from tests.payments.simulation.bank import (
 from tests.payments.simulation.oracle import Oracle, Rate, Subscriber, later
 
 BEGIN = datetime(2026, 1, 31, 9, tzinfo=UTC)
-TICK = timedelta(hours=12)
 LOOKS = (timedelta(0), timedelta(minutes=5), timedelta(hours=1), timedelta(hours=3))
 """When in a tick the scheduler looks: what nobody answered for is asked for again."""
 JOINING = timedelta(days=60)
@@ -80,6 +79,7 @@ class Script:
     days: int
     seed: int
     rates: Sequence[tuple[Rate, int]]
+    tick: timedelta = timedelta(hours=12)
     renewing: float = 0.05
     trials: float = 0.2
     at_once: float = 0.2
@@ -174,11 +174,11 @@ class World:
                 await self._raise()
                 raise_at = None
             told(self.clock.true, self)
-            self.clock.true += TICK
+            self.clock.true += self.script.tick
         self.bank.away, self.clock.shift = False, timedelta(0)
         for _ in range(8):  # whatever is still on its way
             await self._tick(quiet=True)
-            self.clock.true += TICK
+            self.clock.true += self.script.tick
 
     async def _tick(self, *, quiet: bool = False) -> None:
         begin = self.clock.true
@@ -201,7 +201,8 @@ class World:
         self.clock.shift = timedelta(0)
         if not quiet and self.dice.random() < 0.02:
             self.clock.shift = self.dice.uniform(-5, 5) * timedelta(hours=1)
-        self.bank.die_in = self.dice.randint(1, 400) if not quiet and self.dice.random() < 0.05 else None
+        soon = max(2, self.script.people // 200)
+        self.bank.die_in = self.dice.randint(1, soon) if not quiet and self.dice.random() < 0.05 else None
 
     async def _schedule(self) -> None:
         while True:
@@ -361,7 +362,8 @@ class World:
         """Takes all events out of the outbox, in their order, as a listener would get them."""
         async with self.database.transaction() as tx:
             rows = (await tx.execute(sa.select(outbox.c.subject, outbox.c.payload).order_by(outbox.c.position))).all()
-            await tx.execute(sa.delete(outbox))
+            if rows:
+                await tx.execute(sa.delete(outbox))
         for subject, payload in rows:
             match subject.rpartition(".")[2]:
                 case "EntitlementGranted":
