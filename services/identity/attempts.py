@@ -1,50 +1,37 @@
-"""Guessing, made slow: wrong attempts are counted by whom they are about and by where they come from.
-
-An attempt is counted before it is looked at and forgiven when it was right, so a hundred guesses at the same moment count as a hundred.
-"""
+"""Whom wrong attempts are about and where they come from; `services.kit.attempts` counts them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from datetime import timedelta
+from typing import Final
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
-
+from services.kit.attempts import Alone, Counted, Limit, attempts, begin, forget, forget_keys, forget_old, give_back
 from services.kit.database import Tx
 from services.kit.sealing import Seal
 
-attempts: Final = sa.Table(
+__all__ = [
+    "ABOUT_ONE_ACCOUNT",
+    "ABOUT_ONE_PIN",
+    "BY_ONE_ACCOUNT",
+    "FROM_ONE_PLACE",
+    "OF_ONE_NETWORK",
+    "TO_ANYBODY",
+    "TO_ONE_ADDRESS",
+    "Alone",
+    "Counted",
+    "Guess",
+    "Limit",
+    "PinGuess",
+    "Sending",
     "attempts",
-    sa.MetaData(),
-    sa.Column("key", sa.LargeBinary, primary_key=True),
-    sa.Column("failures", sa.Integer),
-    sa.Column("blocked_until", sa.DateTime(timezone=True)),
-    sa.Column("forget_time", sa.DateTime(timezone=True)),
-)
-_FORGET_AFTER: Final = timedelta(days=1)
-_NEVER: Final = datetime.fromtimestamp(0, UTC)
-"""Until when somebody is kept waiting who is not. The present moment would not do: of two attempts at once, the one that is counted second
-may have read the clock first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """How many wrong attempts cost nothing, and how long the next ones cost: `first`, doubling up to `longest`."""
-
-    free: int
-    first: timedelta
-    longest: timedelta
-
-    def wait(self, failures: int) -> timedelta:
-        """How long to wait after so many wrong attempts."""
-        over = failures - self.free
-        if over <= 0:
-            return timedelta()
-        return min(self.first * (1 << min(over - 1, 20)), self.longest)
-
+    "begin",
+    "forget",
+    "forget_old",
+    "forgive",
+    "used",
+]
 
 FROM_ONE_PLACE: Final = Limit(5, timedelta(seconds=15), timedelta(hours=1))
 """About one account from one network. Somebody else's guesses do not lock a person out at home."""
@@ -62,15 +49,6 @@ TO_ANYBODY: Final = Limit(200, timedelta(seconds=15), timedelta(minutes=15))
 """Such messages that were asked for from one network, which may be a whole school, and whose codes were not used."""
 ABOUT_ONE_PIN: Final = Limit(4, timedelta(seconds=15), timedelta(minutes=15))
 """PINs of one account: four wrong ones cost nothing, the fifth costs time."""
-
-
-class Counted(Protocol):
-    """Something that is counted, and limited by its counts."""
-
-    @property
-    def limits(self) -> Sequence[tuple[bytes, Limit]]:
-        """Each key with its limit, in one order for all, so that two attempts never wait for each other."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +121,6 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
-    """One count by itself."""
-
-    limits: Sequence[tuple[bytes, Limit]]
-
-
-@dataclass(frozen=True, slots=True)
 class PinGuess:
     """What one PIN counts against."""
 
@@ -161,57 +132,13 @@ class PinGuess:
         return cls([(seal.digest("pin of", account_id), ABOUT_ONE_PIN)])
 
 
-async def begin(tx: Tx, guess: Counted, now: datetime) -> timedelta:
-    """Counts an attempt. Returns how long to wait instead of making it; nothing when it may be made. An attempt that must wait counts
-    for nothing."""
-    counted: list[tuple[bytes, int, Limit]] = []
-    for key, limit in guess.limits:
-        blank = {"key": key, "failures": 0, "blocked_until": _NEVER, "forget_time": now + _FORGET_AFTER}
-        await tx.execute(insert(attempts).values(**blank).on_conflict_do_nothing())
-        row = (await tx.execute(sa.select(attempts).where(attempts.c.key == key).with_for_update())).one()
-        blocked_until: datetime = row.blocked_until
-        if blocked_until > now:
-            return blocked_until - now
-        counted.append((key, (row.failures if row.forget_time > now else 0) + 1, limit))
-    for key, failures, limit in counted:
-        wait = limit.wait(failures)
-        await tx.execute(
-            sa.update(attempts)
-            .where(attempts.c.key == key)
-            .values(failures=failures, blocked_until=now + wait if wait else _NEVER, forget_time=now + _FORGET_AFTER)
-        )
-    return timedelta()
-
-
 async def forgive(tx: Tx, guess: Guess) -> None:
     """The attempt was right: what was counted about the account is forgotten, and the network gets its one back."""
-    await _forget(tx, [guess.account, guess.place])
-    await _give_back(tx, guess.network)
+    await forget_keys(tx, [guess.account, guess.place])
+    await give_back(tx, guess.network)
 
 
 async def used(tx: Tx, sending: Sending) -> None:
     """A code was asked for by whom it was sent to, as its use shows: it counts against nobody."""
-    await _forget(tx, [sending.address, sending.account])
-    await _give_back(tx, sending.network)
-
-
-async def forget(tx: Tx, counted: Counted) -> None:
-    """What was counted is forgotten."""
-    await _forget(tx, [key for key, _ in counted.limits])
-
-
-async def forget_old(tx: Tx, now: datetime) -> None:
-    """Removes counts that nobody added to for a day."""
-    await tx.execute(sa.delete(attempts).where(attempts.c.forget_time < now))
-
-
-async def _forget(tx: Tx, keys: Sequence[bytes]) -> None:
-    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_(keys)))
-
-
-async def _give_back(tx: Tx, key: bytes) -> None:
-    await tx.execute(
-        sa.update(attempts)
-        .where(attempts.c.key == key, attempts.c.failures > 0)
-        .values(failures=attempts.c.failures - 1)
-    )
+    await forget_keys(tx, [sending.address, sending.account])
+    await give_back(tx, sending.network)

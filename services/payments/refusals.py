@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import grpc
@@ -206,10 +206,146 @@ def checkout_not_found(checkout_id: str) -> Refusal:
     return _not_found("CHECKOUT_NOT_FOUND", "there is no such checkout of yours", checkout_id=checkout_id)
 
 
+def checkout_not_paid(checkout_id: str) -> Refusal:
+    """Nothing can go back."""
+    return _wrong_state(
+        "CHECKOUT_NOT_PAID", "this checkout was not paid, so nothing can go back", checkout_id=checkout_id
+    )
+
+
+def no_processor_account() -> Refusal:
+    """Nobody can pay."""
+    return _wrong_state(
+        "NO_PROCESSOR_ACCOUNT", "nothing can be paid here yet; the operator has to set up a processor account first"
+    )
+
+
+def nothing_to_pay(offer_id: str) -> Refusal:
+    """It is free."""
+    return _wrong_state("NOTHING_TO_PAY", "this offer is free; take it with ClaimOffer", offer_id=offer_id)
+
+
+def not_your_own(viewer_id: str) -> Refusal:
+    """Somebody else's affair."""
+    return Refusal(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "NOT_YOUR_OWN",
+        "a person buys for themselves; leave viewer_id empty",
+        domain=DOMAIN,
+        metadata={"viewer_id": viewer_id},
+    )
+
+
 def webhook_event_not_found(event_id: str) -> Refusal:
     """There is no such event."""
     return _not_found(
         "WEBHOOK_EVENT_NOT_FOUND", "there is no such webhook event in your organisation", event_id=event_id
+    )
+
+
+def offer_not_found(offer_id: str) -> Refusal:
+    """There is no such offer."""
+    return _not_found("OFFER_NOT_FOUND", "there is no such offer in your organisation", offer_id=offer_id)
+
+
+def offer_invalid(field: str, message: str) -> Refusal:
+    """Nobody could buy this."""
+    return _invalid("OFFER_INVALID", f"{field}: {message}", field=field)
+
+
+def offer_retired(offer_id: str) -> Refusal:
+    """It cannot be had any more."""
+    return _wrong_state(
+        "OFFER_RETIRED", "this offer was taken back; choose another that ListOffersForAsset shows", offer_id=offer_id
+    )
+
+
+def offer_not_yet(offer_id: str, start_time: datetime) -> Refusal:
+    """It cannot be had yet."""
+    moment = start_time.isoformat()
+    return _wrong_state("OFFER_NOT_NOW", f"this can be had from {moment} on", offer_id=offer_id, start_time=moment)
+
+
+def offer_over(offer_id: str, end_time: datetime) -> Refusal:
+    """Its time is over."""
+    moment = end_time.isoformat()
+    message = f"this could be had until {moment}; choose another offer that ListOffersForAsset shows"
+    return _wrong_state("OFFER_NOT_NOW", message, offer_id=offer_id, end_time=moment)
+
+
+def offer_not_sold_here(offer_id: str, territory: str) -> Refusal:
+    """It has no price there."""
+    message = f"this is not sold in {territory}; choose another offer that ListOffersForAsset shows"
+    return _wrong_state("OFFER_NOT_SOLD_HERE", message, offer_id=offer_id, territory=territory)
+
+
+def offer_not_free(offer_id: str) -> Refusal:
+    """It costs something."""
+    message = "this offer has a price; open a checkout to pay it"
+    return _wrong_state("OFFER_NOT_FREE", message, offer_id=offer_id)
+
+
+def entitlement_not_found(entitlement_id: str) -> Refusal:
+    """There is no such entitlement."""
+    message = "there is no such entitlement in your organisation"
+    return _not_found("ENTITLEMENT_NOT_FOUND", message, entitlement_id=entitlement_id)
+
+
+def promotion_not_found(promotion_id: str) -> Refusal:
+    """There is no such promotion."""
+    message = "there is no such promotion in your organisation"
+    return _not_found("PROMOTION_NOT_FOUND", message, promotion_id=promotion_id)
+
+
+def promotion_invalid(field: str, message: str) -> Refusal:
+    """Nobody could use this."""
+    return _invalid("PROMOTION_INVALID", f"{field}: {message}", field=field)
+
+
+def promotion_code_taken() -> Refusal:
+    """Two promotions would have one code."""
+    return Refusal(
+        grpc.StatusCode.ALREADY_EXISTS,
+        "PROMOTION_CODE_TAKEN",
+        "another promotion has this code; end it first, or take another code",
+        domain=DOMAIN,
+    )
+
+
+def promotion_code_unknown() -> Refusal:
+    """There is none with this code, or it has ended: which of them is not told."""
+    return _not_found("PROMOTION_CODE_UNKNOWN", "this code is not known, or not good any more; check how it is written")
+
+
+def promotion_not_yet(start_time: datetime) -> Refusal:
+    """Its time has not come."""
+    moment = start_time.isoformat()
+    return _wrong_state("PROMOTION_NOT_YET", f"this code is good from {moment} on; try again then", start_time=moment)
+
+
+def promotion_used_up() -> Refusal:
+    """Others were quicker."""
+    return _wrong_state("PROMOTION_USED_UP", "this code was used as often as it may be; ask for another one")
+
+
+def promotion_redeemed(uses_per_viewer: int) -> Refusal:
+    """The viewer had it."""
+    return _wrong_state(
+        "PROMOTION_REDEEMED",
+        f"you have used this code already, and nobody may more than {uses_per_viewer} times; what you got by it stands in ListMyEntitlements",
+        uses_per_viewer=str(uses_per_viewer),
+    )
+
+
+def too_many_attempts(wait: timedelta) -> Refusal:
+    """Guessing."""
+    seconds = max(1, round(wait.total_seconds()))
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_ATTEMPTS",
+        f"there were too many wrong codes; try again in {seconds} s",
+        domain=DOMAIN,
+        retry_after=timedelta(seconds=seconds),
     )
 
 

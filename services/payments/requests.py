@@ -50,6 +50,34 @@ def amount(request: Message, field: str, *, least: int = 1) -> int | None:
     return money.minor_units
 
 
+def checked_grant(request: Message) -> payments_pb2.Grant:
+    """The `grant` of a request.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT `GRANT_INVALID` for one that ends before it begins, or could never be used.
+    """
+    grant: payments_pb2.Grant = getattr(request, "grant")  # noqa: B009  # the field exists on these requests, not on Message
+    start, end, begin_by = (moment(grant, field) for field in ("start_time", "end_time", "begin_by_time"))
+    if start and end and end <= start:
+        raise refusals.grant_invalid("grant.end_time", "what is granted must end after it begins")
+    if start and begin_by and begin_by <= start:
+        raise refusals.grant_invalid("grant.begin_by_time", "the first play must be possible after it begins")
+    return grant
+
+
+def storable(field: str, text: str) -> None:
+    """Goes on with a text that the database can keep.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT `REQUEST_INVALID` for the one character that it cannot.
+    """
+    if "\0" in text:
+        message = "send text without NUL characters"
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID", message, domain=RPC_DOMAIN, fields=[(field, message)]
+        )
+
+
 def content_of(request: Message) -> bytes:
     """SHA-256 of what is asked for: of the request without its `request_id`, so that the same fact told twice is known for the same."""
     bare = type(request)()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from reelmesh.policy.v1 import events_pb2 as policy
 
 from services.kit.clock import timestamp
@@ -29,6 +31,19 @@ def creation(session: Session) -> policy.PlaybackCreated:
         viewer_id=session.viewer_id,
         expire_time=timestamp(session.expire_time),
         create_time=timestamp(session.create_time),
+    )
+
+
+def use(session: Session, plays: int, begin_time: datetime) -> policy.EntitlementUsed:
+    """The event that tells of a session that is a play of a limited entitlement."""
+    return policy.EntitlementUsed(
+        entitlement_id=session.entitlement_id,
+        organisation_id=session.organisation_id,
+        viewer_id=session.viewer_id,
+        session_id=session.session_id,
+        plays=plays,
+        begin_time=timestamp(begin_time),
+        use_time=timestamp(session.create_time),
     )
 
 

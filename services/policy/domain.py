@@ -88,6 +88,7 @@ class Session:
         beat_time: the last sign of life; None for a session that counts as no stream.
         displace_time: when it lost its place to another stream of the viewer; None unless it has.
         key_thumbprint: key of the device; empty when it is not known.
+        entitlement_id: the limited entitlement of which it is a play; empty when of none.
     """
 
     session_id: str
@@ -106,6 +107,7 @@ class Session:
     beat_time: datetime | None = None
     displace_time: datetime | None = None
     key_thumbprint: str = ""
+    entitlement_id: str = ""
 
     @classmethod
     def opened(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -16,13 +16,14 @@ from services.kit.database import Tx, after_commit
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.policy import refusals, store
-from services.policy.announcements import creation
+from services.policy.announcements import creation, use
 from services.policy.decision.engine import Decision, decide, latest_end
-from services.policy.decision.facts import Facts
+from services.policy.decision.entitling import lasts_until, taken_by
+from services.policy.decision.facts import Entitlement, Facts
 from services.policy.decision.gathering import Gathering, Subject
 from services.policy.decision.record import Record
 from services.policy.decision.rules import RuleKind, RuleSet
-from services.policy.decision.store import add_decisions
+from services.policy.decision.store import add_decisions, take_play
 from services.policy.domain import SILENT_AFTER, Package, Session, Wanted
 from services.policy.judge import Known
 from services.policy.signals.watching import Watch
@@ -35,6 +36,14 @@ class Opened:
     session: Session
     package: Package
     title: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Play:
+    """A play that was taken: the entitlement after it, and when its first one began."""
+
+    entitlement: Entitlement
+    begin_time: datetime
 
 
 class Opening:
@@ -59,17 +68,20 @@ class Opening:
         if self._known.is_withdrawn(asset_id):
             raise refusals.asset_withdrawn(asset_id, grpc.StatusCode.FAILED_PRECONDITION)
         subject, now = Subject(organisation_id, asset_id, wanted), self._clock.now()
-        rules, facts, decision = await self.decided(tx, subject, now)
+        rules, facts, decision, play = await self._decided_and_taken(tx, subject, now)
         session = Session.opened(
             package,
             wanted,
             now,
-            until=latest_end(facts, now + wanted.lifetime),
+            until=_until(facts, play, now + wanted.lifetime),
             territory=facts.place.territory or "",
         )
         await self._keep(tx, decision, facts, organisation_id, session.session_id if decision.allowed else "")
         if decision.refusal:
             return decision.refusal
+        if play is not None:
+            session = replace(session, entitlement_id=play.entitlement.entitlement_id)
+            await events.announce(tx, use(session, play.entitlement.plays, play.begin_time))
         await store.add(tx, session)
         if limits_streams(rules, facts):
             await self._displace(tx, session, now)
@@ -83,6 +95,21 @@ class Opening:
         rules = await self._gathering.rules(tx, subject.organisation_id)
         facts = await self._gathering.facts(tx, subject, rules, now)
         return rules, facts, decide(rules, subject.kind, facts)
+
+    async def _decided_and_taken(
+        self, tx: Tx, subject: Subject, now: datetime
+    ) -> tuple[RuleSet, Facts, Decision, _Play | None]:
+        """Decides, and takes a play where the decision rests on a limited entitlement. Whoever finds that somebody else took the last one
+        decides anew: each time an entitlement fewer is good."""
+        while True:
+            rules, facts, decision = await self.decided(tx, subject, now)
+            one = taken_by(rules, subject.kind, facts, now + subject.wanted.lifetime) if decision.allowed else None
+            if one is None:
+                return rules, facts, decision, None
+            taken = await take_play(tx, one.entitlement_id, now)
+            if taken is not None:
+                plays, begin_time = taken
+                return rules, facts, decision, _Play(replace(one, plays=plays, begin_time=begin_time), begin_time)
 
     async def _keep(self, tx: Tx, decision: Decision, facts: Facts, organisation_id: str, session_id: str) -> None:
         record = Record.of(
@@ -98,6 +125,12 @@ class Opening:
     async def _displace(self, tx: Tx, session: Session, now: datetime) -> None:
         for silent in await displaced(tx, session, now):
             after_commit(tx, partial(self._known.displace, silent.session_id, silent.expire_time.timestamp()))
+
+
+def _until(facts: Facts, play: _Play | None, wanted: datetime) -> datetime:
+    """When a playback has to end: of a play, no later than the window that it is within, which another one may have begun meanwhile."""
+    end = latest_end(facts, wanted)
+    return end if play is None else min(end, lasts_until(play.entitlement, facts.now))
 
 
 def limits_streams(rules: RuleSet, facts: Facts) -> bool:

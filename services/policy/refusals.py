@@ -171,6 +171,24 @@ def entitlement_required(asset_id: str, tiers: Sequence[str]) -> Refusal:
     return _denied("ENTITLEMENT_REQUIRED", f"buy or rent this to watch it{or_tier}", **metadata)
 
 
+def entitlement_used_up(entitlement_id: str, max_plays: int) -> Refusal:
+    """All plays of what the viewer has were used."""
+    plays = "the one play" if max_plays == 1 else f"all {max_plays} plays"
+    return _denied(
+        "ENTITLEMENT_USED_UP",
+        f"{plays} that you had of this {'is' if max_plays == 1 else 'are'} used; buy or rent it again to watch it once more",
+        entitlement_id=entitlement_id,
+        max_plays=str(max_plays),
+    )
+
+
+def rental_over(entitlement_id: str, end_time: datetime) -> Refusal:
+    """The time of what the viewer rented is over, begun or not."""
+    moment = _moment(end_time)
+    message = f"your time to watch this ended at {moment}; rent it again, or buy it"
+    return _denied("RENTAL_OVER", message, entitlement_id=entitlement_id, end_time=moment)
+
+
 def device_refused() -> Refusal:
     """The device is not registered, or was revoked."""
     return _denied("DEVICE_REFUSED", "this device may not play; register it, or use one that is registered")

@@ -207,6 +207,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             download=session.download,
             beat_time=timestamp(session.beat_time),
             territory=session.territory,
+            entitlement_id=session.entitlement_id,
         )
 
     def _playback(self, opened: Opened) -> policy_pb2.Playback:

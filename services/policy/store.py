@@ -65,6 +65,7 @@ sessions: Final = sa.Table(
     sa.Column("beat_time", sa.DateTime(timezone=True)),
     sa.Column("displace_time", sa.DateTime(timezone=True)),
     sa.Column("key_thumbprint", sa.Text),
+    sa.Column("entitlement_id", sa.Text),
     sa.Column("change_time", sa.DateTime(timezone=True)),
 )
 

@@ -47,6 +47,7 @@ class Parts:
     tus: parts.Tus = field(default_factory=parts.Tus)
     oauth: parts.Tus = field(default_factory=parts.Tus)
     speke: parts.Tus = field(default_factory=parts.Tus)
+    webhooks: parts.Tus = field(default_factory=parts.Tus)
     servers: dict[str, grpc.aio.Server] = field(default_factory=dict)
 
     async def start(self, name: str) -> None:
@@ -79,7 +80,12 @@ class Parts:
     async def running(self) -> AsyncIterator[None]:
         """All of them, for the length of the block."""
         gateways = []
-        for name, app in (("tus", self.tus), ("oauth", self.oauth), ("speke", self.speke)):
+        for name, app in (
+            ("tus", self.tus),
+            ("oauth", self.oauth),
+            ("speke", self.speke),
+            ("webhooks", self.webhooks),
+        ):
             config = uvicorn.Config(app, uds=f"{self.folder}/{name}.sock", log_config=None, lifespan="off", ws="none")
             config.load()
             config.ssl = server_context(certificates.certificates_of(name, self.secrets))
@@ -184,6 +190,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         tus=f"unix:{folder}/tus.sock",
         oauth=f"unix:{folder}/oauth.sock",
         speke=f"unix:{folder}/speke.sock",
+        webhooks=f"unix:{folder}/webhooks.sock",
         objects=folder / "objects",
         web=folder / "web",
         tls=certificates.folder_of("envoy", secrets or folder),

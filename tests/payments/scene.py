@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from reelmesh.payments.v1 import (
+    entitlements_service_pb2_grpc,
     events_pb2,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    offers_service_pb2_grpc,
     payments_pb2,
+    promotions_service_pb2_grpc,
     sales_service_pb2,
     sales_service_pb2_grpc,
     split_rules_service_pb2,
@@ -49,6 +52,9 @@ if TYPE_CHECKING:
     Sales = sales_service_pb2_grpc.SalesServiceAsyncStub
     Ledger = ledger_service_pb2_grpc.LedgerServiceAsyncStub
     Rules = split_rules_service_pb2_grpc.SplitRulesServiceAsyncStub
+    Offers = offers_service_pb2_grpc.OffersServiceAsyncStub
+    Entitlements = entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
+    Promotions = promotions_service_pb2_grpc.PromotionsServiceAsyncStub
 
 
 def once() -> str:
@@ -84,6 +90,9 @@ class Books:
     sales: Sales
     ledger: Ledger
     rules: Rules
+    offers: Offers
+    entitlements: Entitlements
+    promotions: Promotions
 
     @property
     def organisation_id(self) -> str:
@@ -173,5 +182,8 @@ async def books(settings: ProcessSettings) -> AsyncIterator[Books]:
             sales_service_pb2_grpc.SalesServiceStub(channel),
             ledger_service_pb2_grpc.LedgerServiceStub(channel),
             split_rules_service_pb2_grpc.SplitRulesServiceStub(channel),
+            offers_service_pb2_grpc.OffersServiceStub(channel),
+            entitlements_service_pb2_grpc.EntitlementsServiceStub(channel),
+            promotions_service_pb2_grpc.PromotionsServiceStub(channel),
         )
     await database.close()

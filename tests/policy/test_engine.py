@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from services.kit.errors import Refusal
 from services.policy.decision.engine import Decision, Outcome, decide, latest_end
+from services.policy.decision.entitling import chosen, costs, taken_by
 from services.policy.decision.facts import (
     AgeProof,
     Consent,
@@ -55,14 +57,26 @@ def terms(draw: st.DrawFn) -> Terms:
     )
 
 
-entitlements = st.builds(
-    Entitlement,
-    st.sampled_from(["ent_1", "ent_2"]),
-    st.sampled_from(["", ASSET, "ast_2"]),
-    st.none() | moments,
-    st.none() | moments,
-    territories,
-)
+@st.composite
+def entitlements_used(draw: st.DrawFn) -> Entitlement:
+    """Any entitlement, with any use of it; of one that is not limited nothing is counted."""
+    plays = draw(st.integers(0, 3))
+    one = Entitlement(
+        draw(st.sampled_from(["ent_1", "ent_2", "ent_3"])),
+        draw(st.sampled_from(["", ASSET, "ast_2"])),
+        draw(st.none() | moments),
+        draw(st.none() | moments),
+        draw(territories),
+        max_plays=draw(st.sampled_from([0, 0, 1, 3])),
+        plays=plays,
+        begin_by_time=draw(st.none() | moments),
+        watch=draw(st.none() | st.sampled_from([HOUR / 2, HOUR, 2 * HOUR, 6 * HOUR])),
+        begin_time=draw(moments) if plays else None,
+    )
+    return one if one.limited else replace(one, plays=0, begin_time=None)
+
+
+entitlements = entitlements_used()
 viewers = st.builds(
     Viewer,
     viewer_id=st.sampled_from(["", "usr_1"]),
@@ -90,6 +104,7 @@ facts = st.builds(
         st.none() | places,
     ),
     streams=st.none() | st.integers(0, 3),
+    counted_on=st.sampled_from(["", "ent_1", "ent_2"]),
 )
 STRICT = RuleSet(
     1,
@@ -121,7 +136,56 @@ def test_another_entitlement_never_takes_anything_away(
         return
     more = replace(known, viewer=replace(known.viewer, entitlements=(*known.viewer.entitlements, another)))
     assert decide(rules, kind, more).allowed
-    assert latest_end(more, NOW + 9 * HOUR) >= latest_end(known, NOW + 9 * HOUR)
+    wanted = NOW + 9 * HOUR
+    rests_on, then = chosen(known, wanted), chosen(more, wanted)
+    if rests_on is not None and then is not None and costs(rests_on) and not costs(then):
+        return  # sooner over, and nothing was taken for it
+    assert latest_end(more, wanted) >= latest_end(known, wanted)
+
+
+@given(facts, rule_sets, kinds, st.integers(0, 1))
+def test_what_was_used_lets_nobody_in_whom_less_use_would_not(
+    known: Facts, rules: RuleSet, kind: Kind, which: int
+) -> None:
+    """Of a playback that is not open yet: one more play of any entitlement turns no refusal into a yes."""
+    had = known.viewer.entitlements
+    if known.session_id or which >= len(had):
+        return
+    used = replace(had[which], plays=had[which].plays + 1, begin_time=had[which].begin_time or NOW - 2 * HOUR)
+    later = replace(known, viewer=replace(known.viewer, entitlements=(*had[:which], used, *had[which + 1 :])))
+    if decide(rules, kind, later).allowed:
+        late = had[which].begin_by_time is not None and had[which].begin_time is None
+        assert decide(rules, kind, known).allowed or late, "a play that began in time is no sign of one that does not"
+
+
+@given(facts, rule_sets, kinds)
+def test_what_is_counted_is_taken_only_by_who_may_watch_by_nothing_else(
+    known: Facts, rules: RuleSet, kind: Kind
+) -> None:
+    taken = taken_by(rules, kind, known, NOW + 9 * HOUR)
+    if taken is None:
+        return
+    assert taken.limited
+    without = tuple(one for one in known.viewer.entitlements if one != taken)
+    less = replace(known, viewer=replace(known.viewer, entitlements=without))
+    if decide(rules, kind, less).allowed and costs(taken):
+        instead = chosen(less, NOW + 9 * HOUR)
+        assert instead is None or costs(instead)
+
+
+@given(facts, kinds)
+def test_a_session_goes_on_by_a_limited_entitlement_only_as_one_of_its_plays(known: Facts, kind: Kind) -> None:
+    open_one = replace(known, session_id="pbs_1", counted_on="")
+    limited = tuple(one for one in known.viewer.entitlements if one.limited)
+    only = replace(open_one, viewer=replace(known.viewer, entitlements=limited), terms=Terms(entitlement_required=True))
+    rules = RuleSet(1, (Rule.plain(RuleKind.ENTITLEMENT),))
+    if kind in BELONGS_TO[RuleKind.ENTITLEMENT]:
+        assert not decide(rules, kind, only).allowed
+
+
+def _forgotten(known: Facts, **what: Any) -> tuple[Entitlement, ...]:
+    """The entitlements that were used, without a part of what is known of that."""
+    return tuple(replace(one, **what) if one.plays else one for one in known.viewer.entitlements)
 
 
 UNKNOWN = [
@@ -132,6 +196,9 @@ UNKNOWN = [
     lambda known: replace(known, viewer=replace(known.viewer, sign_in_time=None)),
     lambda known: replace(known, streams=None),
     lambda known: replace(known, device=Device()),
+    lambda known: replace(known, counted_on=""),
+    lambda known: replace(known, viewer=replace(known.viewer, entitlements=_forgotten(known, begin_time=None))),
+    lambda known: replace(known, viewer=replace(known.viewer, entitlements=_forgotten(known, plays=0))),
 ]
 
 
@@ -175,6 +242,12 @@ def refused(known: Facts, rules: RuleSet = FIRST_RULES, kind: Kind = Kind.PLAYBA
     return decide(rules, kind, known).reason
 
 
+def with_one(**limits: Any) -> Facts:
+    """Of somebody who has one entitlement, of a film that needs one."""
+    one = Entitlement("ent_1", ASSET, **limits)
+    return replace(OPEN, terms=Terms(entitlement_required=True), viewer=Viewer("usr_1", entitlements=(one,)))
+
+
 @pytest.mark.parametrize(
     ("known", "reason"),
     [
@@ -206,6 +279,13 @@ def refused(known: Facts, rules: RuleSet = FIRST_RULES, kind: Kind = Kind.PLAYBA
         (replace(OPEN, terms=Terms(entitlement_required=True)), "ENTITLEMENT_REQUIRED"),
         (replace(OPEN, terms=Terms(tiers=("premium",)), viewer=Viewer("usr_1", "free")), "ENTITLEMENT_REQUIRED"),
         (replace(OPEN, terms=Terms(tiers=("premium",)), viewer=Viewer("usr_1", "premium")), ""),
+        (with_one(max_plays=3, plays=2, begin_time=NOW), ""),
+        (with_one(max_plays=3, plays=3, begin_time=NOW), "ENTITLEMENT_USED_UP"),
+        (with_one(begin_by_time=NOW + HOUR, watch=HOUR), ""),
+        (with_one(begin_by_time=NOW, watch=HOUR), "RENTAL_OVER"),
+        (with_one(begin_by_time=NOW, watch=2 * HOUR, plays=1, begin_time=NOW - HOUR), ""),
+        (with_one(begin_by_time=NOW, watch=HOUR, plays=1, begin_time=NOW - HOUR), "RENTAL_OVER"),
+        (with_one(begin_by_time=NOW, watch=HOUR, territories=("DE",)), "ENTITLEMENT_REQUIRED"),
         (replace(OPEN, device=Device("dev_1", revoked=True, registered=True)), "DEVICE_REFUSED"),
         (replace(OPEN, device=Device("dev_1")), ""),
         (replace(OPEN, viewer=Viewer(risk=100)), "RISK_TOO_HIGH"),
@@ -243,6 +323,20 @@ def test_a_playback_ends_with_what_it_rests_on() -> None:
     assert latest_end(known, NOW + 6 * HOUR) == NOW + HOUR
     bought = replace(rented, entitlements=(*rented.entitlements, Entitlement("ent_2", ASSET)))
     assert latest_end(replace(known, viewer=bought), NOW + 6 * HOUR) == NOW + 6 * HOUR
+
+
+def test_what_costs_nothing_is_used_before_what_does_and_what_perishes_before_what_lasts() -> None:
+    lasting = Entitlement("ent_1", ASSET, max_plays=3)
+    perishing = replace(lasting, entitlement_id="ent_2", end_time=NOW + 9 * HOUR)
+    begun = Entitlement("ent_3", ASSET, watch=2 * HOUR, plays=1, begin_time=NOW - HOUR)
+    known = replace(with_one(), viewer=Viewer("usr_1", entitlements=(lasting, perishing, begun)))
+    assert chosen(known, NOW + HOUR) == begun
+    assert latest_end(known, NOW + 6 * HOUR) == NOW + HOUR
+    without = replace(known, viewer=Viewer("usr_1", entitlements=(lasting, perishing)))
+    assert chosen(without, NOW + HOUR) == perishing
+    assert chosen(replace(without, viewer=replace(without.viewer, tier="premium")), NOW + HOUR) == perishing
+    of_the_tier = Terms(entitlement_required=True, tiers=("premium",))
+    assert chosen(replace(without, viewer=replace(without.viewer, tier="premium"), terms=of_the_tier), NOW) is None
 
 
 def test_an_engine_that_has_no_rule_for_something_says_no() -> None:

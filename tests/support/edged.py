@@ -15,6 +15,8 @@ from gateway.speke.__main__ import SpekeSettings
 from gateway.speke.__main__ import wire as wire_speke
 from gateway.tus.__main__ import TusSettings
 from gateway.tus.__main__ import wire as wire_tus
+from gateway.webhooks.__main__ import WebhooksSettings
+from gateway.webhooks.__main__ import wire as wire_webhooks
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import free_port, settings_in
 from tests.support.running import running
@@ -33,6 +35,7 @@ async def running_edge(settings: ProcessSettings) -> AsyncIterator[str]:
         running("tus", TusSettings(**settings.model_dump()), wire_tus),
         running("oauth", OAuthGatewaySettings(**settings.model_dump()), wire_oauth),
         running("speke", SpekeSettings(**settings.model_dump()), wire_speke),
+        running("webhooks", WebhooksSettings(**settings.model_dump()), wire_webhooks),
     ):
         with log.open("wb") as out:
             envoy = await asyncio.create_subprocess_exec(*command(config, edge), stdout=out, stderr=out)

@@ -303,7 +303,12 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     clusters["limits"] = _cluster("limits", settings.limits, grpc_health, http2, mutual_tls(settings, "limits", "h2"))
     # A connection counts as made only when both have shown their certificates.
     tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
-    for name, address in (("tus", settings.tus), ("oauth", settings.oauth), ("speke", settings.speke)):
+    for name, address in (
+        ("tus", settings.tus),
+        ("oauth", settings.oauth),
+        ("speke", settings.speke),
+        ("webhooks", settings.webhooks),
+    ):
         secured = mutual_tls(settings, name, "http/1.1")
         clusters[f"gateway-{name}"] = _cluster(f"gateway-{name}", address, tcp_health, http1, secured)
     return clusters

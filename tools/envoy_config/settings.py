@@ -20,6 +20,7 @@ class EdgeSettings:
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
         speke: address of the gateway for packagers of other makers (HTTP/1.1).
+        webhooks: address of the gateway for webhooks of payment processors (HTTP/1.1).
         objects: root of the local object store; published packages lie in `published/` below it.
         tls: folder of Envoy's own certificate, as `services.kit.tls` describes it; renewed ones are taken up at once.
         trust_domain: the install's name in the certificates of its services.
@@ -56,6 +57,7 @@ class EdgeSettings:
     tus: str
     oauth: str
     speke: str
+    webhooks: str
     objects: Path
     tls: Path
     trust_domain: str

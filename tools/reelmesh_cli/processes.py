@@ -6,6 +6,7 @@ for again when something is restarted later, because every process reconnects by
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,9 +61,19 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="tls"),
     ProcessSpec("oauth", "python", "gateway.oauth", needs=_STORES, health="tls"),
     ProcessSpec("speke", "python", "gateway.speke", needs=_STORES, health="tls"),
+    ProcessSpec("webhooks", "python", "gateway.webhooks", needs=_STORES, health="tls"),
     ProcessSpec("envoy", "envoy"),
 )
 """The mesh. Stopping goes through this list backwards: the edge first, the stores last."""
+
+STAND_IN = ProcessSpec("stand-in", "python", "tools.stand_in_processor", needs=("postgres",), health="metrics")
+"""The payment processor that moves no money. It runs beside the mesh where `REELMESH_PAYMENTS_STAND_IN_URL` says where."""
+
+
+def besides() -> tuple[ProcessSpec, ...]:
+    """What runs too, because the operator said so."""
+    return (STAND_IN,) if os.environ.get("REELMESH_PAYMENTS_STAND_IN_URL") else ()
+
 
 PRELOADED_MODULES: tuple[str, ...] = (
     "asyncpg",

@@ -10,7 +10,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "payments_0004"
-down_revision = "payments_0001"
+down_revision = "payments_0003"
 branch_labels = None
 depends_on = None
 

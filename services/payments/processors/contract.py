@@ -395,6 +395,21 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a processor is asked at once, before it is asked again later or the caller hears that it is away.
+
+    Attributes:
+        attempts: in all.
+        first_pause: before the second; each further one is twice as long.
+        patience: for each attempt; then it counts as one without an answer.
+    """
+
+    attempts: int = 3
+    first_pause: timedelta = timedelta(milliseconds=200)
+    patience: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessorKind:
     """An adapter. Each package has one as `KIND`, and `kinds.py` lists them.
 
@@ -409,6 +424,7 @@ class ProcessorKind:
         source_networks: from where its webhooks come, if it says; an account's setting `source_networks` (CIDR, comma-separated) goes before.
             Empty: from anywhere.
         body_bytes: longest body of a webhook.
+        retries: how it is asked again.
     """
 
     name: str
@@ -420,3 +436,4 @@ class ProcessorKind:
     optional_secrets: Mapping[str, str] = field(default_factory=dict)
     source_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     body_bytes: int = 256 * 1024
+    retries: RetryPolicy = RetryPolicy()

@@ -4,44 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reelmesh.payments.v1 import events_pb2, payments_pb2
+from reelmesh.payments.v1 import events_pb2
 
 from services.kit.clock import timestamp
-from services.kit.database import Tx
-from services.kit.events import announce
 from services.payments.sales.domain import Sale, Takeback, Taken
-
-
-async def entitlement_told(tx: Tx, sale: Sale) -> None:
-    """Says what the viewer of a sale may watch."""
-    if sale.granted is None:
-        return
-    grant = payments_pb2.Grant.FromString(sale.granted)
-    if not sale.entitled:
-        await announce(
-            tx,
-            events_pb2.EntitlementRevoked(
-                entitlement_id=sale.entitlement_id,
-                organisation_id=sale.organisation_id,
-                viewer_id=sale.viewer_id,
-                change_time=timestamp(sale.entitle_time),
-            ),
-        )
-        return
-    await announce(
-        tx,
-        events_pb2.EntitlementGranted(
-            entitlement_id=sale.entitlement_id,
-            organisation_id=sale.organisation_id,
-            viewer_id=sale.viewer_id,
-            asset_id=grant.asset_id,
-            kind=grant.kind,
-            start_time=grant.start_time if grant.HasField("start_time") else None,
-            end_time=grant.end_time if grant.HasField("end_time") else None,
-            territories=grant.territories,
-            change_time=timestamp(sale.entitle_time),
-        ),
-    )
 
 
 def sold(sale: Sale) -> events_pb2.SaleRecorded:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
-from typing import Final
 
 from services.payments.ledger.domain import Account, AccountKind, Direction, EntryKind, Posting, netted
 from services.payments.splits.domain import Part, Rules, shared_out, taken_back
-
-_INSTANT: Final = timedelta(microseconds=1)
 
 
 class Takeback(Enum):
@@ -55,9 +52,8 @@ class Sale:
         refunded: how much of it was refunded and not reversed.
         charged_back: how much of it was charged back, and neither won nor reversed.
         reversed: whether the sale was a mistake.
-        entitlement_id: empty when nothing was granted.
-        granted: what was, as the contract's `Grant`; None when nothing was.
-        entitle_time: when the entitlement was announced last. Each time is later than the one before, as who hears of both goes by it.
+        entitlement_id: what the viewer may watch by it; empty when nothing was granted.
+        entitled: whether the money for that stands.
     """
 
     sale_id: str
@@ -74,9 +70,7 @@ class Sale:
     charged_back: int
     reversed: bool
     entitlement_id: str
-    granted: bytes | None
     entitled: bool
-    entitle_time: datetime | None
     sell_time: datetime
     create_time: datetime
 
@@ -112,7 +106,7 @@ class Sale:
         """The sale as one that never was."""
         return replace(self, parts=tuple(replace(part, remaining=0) for part in self.parts), reversed=True)
 
-    def entitling(self, standing: Sequence[Taken], now: datetime) -> Sale:
+    def entitling(self, standing: Sequence[Taken]) -> Sale:
         """The sale with its entitlement as it should be, after what of it was given back and stands: it ends with the price, or when somebody
         said so."""
         entitled = (
@@ -121,10 +115,7 @@ class Sale:
             and self.remaining > 0
             and not any(taken.revoked for taken in standing if not taken.reversed)
         )
-        if entitled == self.entitled:
-            return self
-        earliest = self.entitle_time + _INSTANT if self.entitle_time else now
-        return replace(self, entitled=entitled, entitle_time=max(now, earliest))
+        return replace(self, entitled=entitled)
 
 
 def _receivable(sale: Sale) -> Account:

@@ -12,11 +12,12 @@ from services.kit.database import Tx
 from services.kit.events import announce
 from services.kit.ids import new_id
 from services.payments import refusals
+from services.payments.entitlements import granting
 from services.payments.ledger import store as ledger
 from services.payments.ledger.currencies import currency
 from services.payments.ledger.domain import Draft, Entry, EntryKind
 from services.payments.sales import store
-from services.payments.sales.announcements import entitlement_told, given_back, sold
+from services.payments.sales.announcements import given_back, sold
 from services.payments.sales.domain import (
     Sale,
     Takeback,
@@ -108,21 +109,18 @@ class Recording:
             refunded=0,
             charged_back=0,
             reversed=False,
-            entitlement_id=new_id("ent") if order.granted else "",
-            granted=order.granted.SerializeToString() if order.granted else None,
+            entitlement_id="",
             entitled=False,
-            entitle_time=None,
             sell_time=order.sell_time or now,
             create_time=now,
-        ).entitling([], now)
+        )
         draft = Draft(organisation_id, EntryKind.SALE, reference, order.content, postings_of_sale(sale), sale.sell_time)
         posted = await ledger.post(tx, draft, now)
         if not posted.fresh:  # another call recorded it while this one was on its way
             return await _made(tx, posted.entry_id)
-        sale = replace(sale, entry_id=posted.entry_id)
+        sale = await _granted(tx, replace(sale, entry_id=posted.entry_id), order.granted, now)
         await store.add(tx, sale)
         await announce(tx, sold(sale))
-        await entitlement_told(tx, sale)
         return sale
 
     async def give_back(self, tx: Tx, wanted: Return) -> tuple[Sale, str]:
@@ -268,11 +266,20 @@ class Recording:
     async def _kept(self, tx: Tx, before: Sale, after: Sale, now: datetime) -> Sale:
         """Keeps the next state of a sale, and says what its viewer may watch when that changes."""
         standing = await store.takebacks_of(tx, before.sale_id) if before.entitlement_id else []
-        kept = after.entitling(standing, now)
+        kept = after.entitling(standing)
         await store.put(tx, kept)
         if kept.entitled != before.entitled:
-            await entitlement_told(tx, kept)
+            await granting.money(tx, kept.organisation_id, kept.entitlement_id, now, stands=kept.entitled)
         return kept
+
+
+async def _granted(tx: Tx, sale: Sale, grant: payments_pb2.Grant | None, now: datetime) -> Sale:
+    """The sale with what is granted by it."""
+    if grant is None:
+        return sale
+    source = granting.Source(sale.organisation_id, sale.viewer_id, buyer_id=sale.viewer_id, sale_id=sale.sale_id)
+    entitlement = await granting.grant(tx, grant, source, now)
+    return replace(sale, entitlement_id=entitlement.entitlement_id, entitled=True)
 
 
 async def _made(tx: Tx, entry_id: str) -> Sale:

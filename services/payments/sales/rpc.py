@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 import grpc
@@ -18,7 +17,7 @@ from services.kit.idempotency import first_answer, remember
 from services.kit.pagination import page_of
 from services.kit.server import current_call
 from services.payments import refusals
-from services.payments.requests import amount, content_of, moment
+from services.payments.requests import amount, checked_grant, content_of, moment
 from services.payments.sales import store
 from services.payments.sales.domain import Sale, Takeback
 from services.payments.sales.recording import Order, Recording, Return
@@ -176,13 +175,10 @@ def _order(request: api.RecordSaleRequest, organisation_id: str) -> Order:
 
 
 def _granted(request: api.RecordSaleRequest) -> payments_pb2.Grant:
-    if not request.viewer_id:
+    granted = checked_grant(request)
+    if not request.viewer_id and not granted.viewer_id:
         raise refusals.grant_invalid("viewer_id", "say who may watch what is granted")
-    start: datetime | None = moment(request.grant, "start_time")
-    end = moment(request.grant, "end_time")
-    if start and end and end <= start:
-        raise refusals.grant_invalid("grant.end_time", "what is granted must end after it begins")
-    return request.grant
+    return granted
 
 
 def _resource(sale: Sale) -> payments_pb2.Sale:

@@ -35,9 +35,7 @@ sales: Final = sa.Table(
     sa.Column("charged_back", sa.BigInteger),
     sa.Column("reversed", sa.Boolean),
     sa.Column("entitlement_id", sa.Text),
-    sa.Column("granted", sa.LargeBinary),
     sa.Column("entitled", sa.Boolean),
-    sa.Column("entitle_time", sa.DateTime(timezone=True)),
     sa.Column("sell_time", sa.DateTime(timezone=True)),
     sa.Column("create_time", sa.DateTime(timezone=True)),
 )
@@ -91,12 +89,12 @@ async def of_entry(tx: Tx, entry_id: str, *, for_update: bool = False) -> Sale |
     return await _one(tx, query.with_for_update() if for_update else query)
 
 
-async def known(tx: Tx, organisation_id: str, processor: str, reference: str) -> bool:
-    """Whether a sale was recorded by this reference of the processor's."""
-    query = sa.select(sales.c.sale_id).where(
-        sales.c.organisation_id == organisation_id, sales.c.reference == reference, sales.c.processor == processor
+async def of_reference(tx: Tx, organisation_id: str, processor: str, reference: str) -> Sale | None:
+    """The sale that a processor knows by a reference; None when there is none."""
+    query = sa.select(sales).where(
+        sales.c.organisation_id == organisation_id, sales.c.processor == processor, sales.c.reference == reference
     )
-    return (await tx.execute(query.limit(1))).one_or_none() is not None
+    return await _one(tx, query)
 
 
 async def page(tx: Tx, organisation_id: str, wanted: Wanted, part: Page) -> Sequence[Sale]:

@@ -112,6 +112,9 @@ class FactProjection:
             _moment(event.start_time) if event.HasField("start_time") else None,
             _moment(event.end_time) if event.HasField("end_time") else None,
             tuple(event.territories),
+            max_plays=event.max_plays,
+            begin_by_time=_moment(event.begin_by_time) if event.HasField("begin_by_time") else None,
+            watch=event.watch_duration.ToTimedelta() if event.HasField("watch_duration") else None,
         )
         await store.keep_entitlement(
             tx, event.organisation_id, event.viewer_id, entitlement, _moment(event.change_time)

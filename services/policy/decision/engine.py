@@ -12,6 +12,7 @@ import grpc
 
 from services.kit.errors import Refusal
 from services.policy import refusals
+from services.policy.decision.entitling import chosen, holds, is_good, lasts_until, why_not, window_end
 from services.policy.decision.facts import Consent, Entitlement, Facts, Kind, touches, within
 from services.policy.decision.rules import Rule, RuleKind, RuleSet
 
@@ -218,20 +219,20 @@ def _entitlement(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
     saw.note("tier", viewer.tier)
     if viewer.tier is not None and viewer.tier in terms.tiers:
         return _PASSED
-    good = [one.entitlement_id for one in viewer.entitlements if _is_good(one, facts)]
+    good = [one.entitlement_id for one in viewer.entitlements if is_good(one, facts)]
     saw.note("entitlements", ", ".join(good) or "none")
-    return _PASSED if good else refusals.entitlement_required(facts.asset_id, terms.tiers)
+    _note_use(viewer.entitlements, facts, saw)
+    return _PASSED if good else why_not(facts)
 
 
-def _is_good(entitlement: Entitlement, facts: Facts) -> bool:
-    if entitlement.asset_id not in ("", facts.asset_id):
-        return False
-    if entitlement.start_time is not None and facts.now < entitlement.start_time:
-        return False
-    if entitlement.end_time is not None and facts.now >= entitlement.end_time:
-        return False
-    territory = facts.place.territory
-    return not entitlement.territories or (territory is not None and within(territory, entitlement.territories))
+def _note_use(entitlements: tuple[Entitlement, ...], facts: Facts, saw: Saw) -> None:
+    for one in entitlements:
+        if one.limited and holds(one, facts):
+            end = window_end(one)
+            saw.note(f"plays of {one.entitlement_id}", f"{one.plays} of {one.max_plays or 'any number'}")
+            saw.note(f"window_end_time of {one.entitlement_id}", end.isoformat() if end else "none")
+    if facts.counted_on:
+        saw.note("counted_on", facts.counted_on)
 
 
 def _device(rule: Rule, facts: Facts, saw: Saw) -> Verdict:
@@ -295,11 +296,8 @@ def latest_end(facts: Facts, wanted: datetime) -> datetime:
     terms, viewer = facts.terms, facts.viewer
     if terms.end_time is not None:
         ends.append(terms.end_time)
-    if (terms.entitlement_required or terms.tiers) and (viewer.tier is None or viewer.tier not in terms.tiers):
-        good = [one.end_time for one in viewer.entitlements if _is_good(one, facts)]
-        last = [end for end in good if end is not None]
-        if good and len(last) == len(good):
-            ends.append(max(last))
+    if (one := chosen(facts, wanted)) is not None:
+        ends.append(lasts_until(one, facts.now))
     if terms.least_age and viewer.age_proof is not None:
         ends.append(viewer.age_proof.expire_time)
     return min(ends)

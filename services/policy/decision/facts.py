@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -55,6 +55,11 @@ class Entitlement:
         asset_id: the one asset; empty for all of the organisation.
         start_time, end_time: None where it is not bounded.
         territories: where it is good; empty for everywhere.
+        max_plays: how many plays it lets; 0 for any number.
+        plays: how many were begun, where that is counted.
+        begin_by_time: until when the first play must begin; None for whenever.
+        watch: how long it plays once the first play has begun; None for as long as it lasts.
+        begin_time: when the first play began; None when it has not, or is not counted.
     """
 
     entitlement_id: str
@@ -62,6 +67,16 @@ class Entitlement:
     start_time: datetime | None = None
     end_time: datetime | None = None
     territories: tuple[str, ...] = ()
+    max_plays: int = 0
+    plays: int = 0
+    begin_by_time: datetime | None = None
+    watch: timedelta | None = None
+    begin_time: datetime | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether its use is counted."""
+        return bool(self.max_plays) or self.begin_by_time is not None or self.watch is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +167,7 @@ class Facts:
         session_id: empty where none is open yet.
         terms: of the asset.
         consent: None where nothing was ever announced.
+        counted_on: the entitlement of which the open session is a play; empty where it is of none, or none is open.
         streams: how many other playbacks of the viewer are running; None when it was not counted, as where it does not matter.
     """
 
@@ -165,6 +181,7 @@ class Facts:
     device: Device = field(default_factory=Device)
     place: Place = field(default_factory=Place)
     streams: int | None = None
+    counted_on: str = ""
 
 
 def within(territory: str, territories: tuple[str, ...]) -> bool:

@@ -91,6 +91,7 @@ class Gathering:
             viewer=viewer,
             device=await self._device(tx, subject),
             place=self.place(wanted.address, session.territory if session else ""),
+            counted_on=session.entitlement_id if session else "",
         )
         concurrency = rules.rule(RuleKind.CONCURRENCY)
         if concurrency is not None and concurrency.streams(viewer.tier) is not None and not wanted.download:

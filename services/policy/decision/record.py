@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
@@ -149,14 +149,12 @@ def facts_as_json(facts: Facts) -> dict[str, Any]:
             "risk": viewer.risk,
             "sign_in_time": _text(viewer.sign_in_time),
             "age_proof": [proof.threshold, _text(proof.expire_time)] if proof else None,
-            "entitlements": [
-                [one.entitlement_id, one.asset_id, _text(one.start_time), _text(one.end_time), list(one.territories)]
-                for one in viewer.entitlements
-            ],
+            "entitlements": [_entitlement_as_json(one) for one in viewer.entitlements],
         },
         "device": [facts.device.device_id, facts.device.revoked, facts.device.registered],
         "place": [str(facts.place.address) if facts.place.address else None, facts.place.territory],
         "streams": facts.streams,
+        "counted_on": facts.counted_on,
     }
 
 
@@ -181,14 +179,37 @@ def facts_from_json(kept: Mapping[str, Any]) -> Facts:
             risk=viewer["risk"],
             sign_in_time=_moment(viewer.get("sign_in_time")),
             age_proof=_proof(viewer["age_proof"]),
-            entitlements=tuple(
-                Entitlement(entitlement_id, asset_id, _moment(start), _moment(end), tuple(territories))
-                for entitlement_id, asset_id, start, end, territories in viewer["entitlements"]
-            ),
+            entitlements=tuple(_entitlement(one) for one in viewer["entitlements"]),
         ),
         device=_device(kept["device"]),
         place=Place(ip_address(address) if address else None, territory),
         streams=kept["streams"],
+        counted_on=kept.get("counted_on", ""),
+    )
+
+
+def _entitlement_as_json(one: Entitlement) -> list[Any]:
+    kept = [one.entitlement_id, one.asset_id, _text(one.start_time), _text(one.end_time), list(one.territories)]
+    if not one.limited:
+        return kept
+    watch = one.watch.total_seconds() if one.watch is not None else None
+    return [*kept, [one.max_plays, one.plays, _text(one.begin_by_time), watch, _text(one.begin_time)]]
+
+
+def _entitlement(kept: Sequence[Any]) -> Entitlement:
+    entitlement_id, asset_id, start, end, territories, *limits = kept
+    max_plays, plays, begin_by, watch, begin = limits[0] if limits else (0, 0, None, None, None)
+    return Entitlement(
+        entitlement_id,
+        asset_id,
+        _moment(start),
+        _moment(end),
+        tuple(territories),
+        max_plays=max_plays,
+        plays=plays,
+        begin_by_time=_moment(begin_by),
+        watch=None if watch is None else timedelta(seconds=watch),
+        begin_time=_moment(begin),
     )
 
 

@@ -45,6 +45,11 @@ entitlements: Final = sa.Table(
     sa.Column("territories", ARRAY(sa.Text, as_tuple=True)),
     sa.Column("revoked", sa.Boolean),
     sa.Column("event_time", sa.DateTime(timezone=True)),
+    sa.Column("max_plays", sa.Integer),
+    sa.Column("begin_by_time", sa.DateTime(timezone=True)),
+    sa.Column("watch", sa.Interval),
+    sa.Column("plays", sa.Integer),
+    sa.Column("begin_time", sa.DateTime(timezone=True)),
 )
 age_proofs: Final = sa.Table(
     "age_proofs",
@@ -166,15 +171,47 @@ async def entitlements_of(tx: Tx, organisation_id: str, viewer_id: str, asset_id
         entitlements.c.revoked.is_(False),
     )
     return tuple(
-        Entitlement(row.entitlement_id, row.asset_id, row.start_time, row.end_time, row.territories)
+        Entitlement(
+            row.entitlement_id,
+            row.asset_id,
+            row.start_time,
+            row.end_time,
+            row.territories,
+            row.max_plays,
+            row.plays,
+            row.begin_by_time,
+            row.watch,
+            row.begin_time,
+        )
         for row in await tx.execute(query.order_by(entitlements.c.entitlement_id))
     )
+
+
+async def take_play(tx: Tx, entitlement_id: str, now: datetime) -> tuple[int, datetime] | None:
+    """Counts one more play of a limited entitlement; the first begins its window. Returns how many there are then, and when the first one began;
+    None when somebody else was quicker and there is nothing left to take. Of two who ask at once the second waits here for the first."""
+    table = entitlements.c
+    begun = sa.or_(table.watch.is_(None), table.begin_time + table.watch > now)
+    not_late = sa.or_(table.begin_by_time.is_(None), table.begin_by_time > now)
+    statement = (
+        sa.update(entitlements)
+        .where(
+            table.entitlement_id == entitlement_id,
+            table.revoked.is_(False),
+            sa.or_(table.max_plays == 0, table.plays < table.max_plays),
+            sa.case((table.begin_time.is_(None), not_late), else_=begun),
+        )
+        .values(plays=table.plays + 1, begin_time=sa.func.coalesce(table.begin_time, now))
+        .returning(table.plays, table.begin_time)
+    )
+    row = (await tx.execute(statement)).one_or_none()
+    return None if row is None else (row.plays, row.begin_time)
 
 
 async def keep_entitlement(
     tx: Tx, organisation_id: str, viewer_id: str, granted: Entitlement, moment: datetime
 ) -> None:
-    """Keeps an entitlement, unless something later is known of it."""
+    """Keeps an entitlement, unless something later is known of it. What was used of it stays used."""
     values = {
         "organisation_id": organisation_id,
         "viewer_id": viewer_id,
@@ -183,6 +220,9 @@ async def keep_entitlement(
         "end_time": granted.end_time,
         "territories": granted.territories,
         "revoked": False,
+        "max_plays": granted.max_plays,
+        "begin_by_time": granted.begin_by_time,
+        "watch": granted.watch,
     }
     await _keep_later(tx, entitlements, {"entitlement_id": granted.entitlement_id}, values, moment)
 

@@ -71,7 +71,7 @@ def _supervise(layout: Layout, arguments: argparse.Namespace) -> int:
 
     module, _, name = arguments.processes.partition(":")
     listed = importlib.import_module(module)
-    specs = getattr(listed, name)
+    specs = (*getattr(listed, name), *getattr(listed, "besides", tuple)())
 
     async def run() -> bool:
         return await Mesh(layout, arguments.port, specs, listed.PRELOADED_MODULES, _report).run()

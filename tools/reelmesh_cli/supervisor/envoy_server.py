@@ -70,6 +70,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
             "tus",
             "oauth",
             "speke",
+            "webhooks",
         )
     }
     return EdgeSettings(
@@ -85,6 +86,7 @@ def edge_settings(layout: Layout, port: int) -> EdgeSettings:
         tus=at["tus"],
         oauth=at["oauth"],
         speke=at["speke"],
+        webhooks=at["webhooks"],
         objects=layout.objects,
         tls=certificate_folder(layout.secrets, SERVICE_NAME),
         trust_domain=trust_domain(layout.secrets),

@@ -18,6 +18,8 @@ def ensure(directory: Path) -> None:
     _once(directory / "root_key", lambda: _protected_root_key(directory))
     _once(directory / "identity_key", _root_key)
     _once(directory / "policy_key", _root_key)
+    _once(directory / "payments_key", _root_key)
+    _once(directory / "stand_in_key", _root_key)
     _once(directory / "nats_token", lambda: secrets.token_urlsafe(32).encode())
     _once(directory / "operator_api_key", _operator_key)
     _once(directory / "api_keys.json", lambda: _api_keys((directory / "operator_api_key").read_text().strip()))

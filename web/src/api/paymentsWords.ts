@@ -6,6 +6,8 @@ import type { Words } from "./words";
 
 const LOOK_AT_WHAT_WAS_RECORDED = "Look at what was recorded of this sale before you try again.";
 
+const CHOOSE_ANOTHER_OFFER = "Choose another one of the offers for this video.";
+
 /** Reasons of `payments.reelmesh`. */
 export const payments: Readonly<Record<Exclude<keyof typeof PaymentsReason, "UNSPECIFIED">, Words>> = {
   CURRENCY_UNKNOWN: {
@@ -56,4 +58,37 @@ export const payments: Readonly<Record<Exclude<keyof typeof PaymentsReason, "UNS
     title: "Nobody could watch what is granted",
     advice: "Say who may watch, and let it end after it begins.",
   },
+  OFFER_NOT_FOUND: { title: "There is no such offer", advice: "Check the link, or choose one from the list of offers." },
+  OFFER_INVALID: {
+    title: "Nobody could buy this offer",
+    advice: "Give every territory one price, a rental both of its windows, and let the offer end after it begins.",
+  },
+  OFFER_RETIRED: { title: "This offer was taken back", advice: CHOOSE_ANOTHER_OFFER },
+  OFFER_NOT_NOW: { title: "This offer cannot be had now", advice: CHOOSE_ANOTHER_OFFER },
+  OFFER_NOT_SOLD_HERE: { title: "This is not sold where you are", advice: CHOOSE_ANOTHER_OFFER },
+  OFFER_NOT_FREE: { title: "This is not free", advice: "Buy it to watch it." },
+  ENTITLEMENT_NOT_FOUND: {
+    title: "There is no such entitlement",
+    advice: "Check the link, or look for it in the list of what the viewer may watch.",
+  },
+  PROMOTION_NOT_FOUND: { title: "There is no such promotion", advice: "Choose one from the list of promotions." },
+  PROMOTION_INVALID: {
+    title: "Nobody could redeem this promotion",
+    advice: "Let it end after it begins, with no more uses for one viewer than there are in all.",
+  },
+  PROMOTION_CODE_TAKEN: {
+    title: "Another promotion has this code",
+    advice: "End that one first, or take another code.",
+  },
+  PROMOTION_CODE_UNKNOWN: {
+    title: "This code is not good",
+    advice: "Check how it is written. It may have ended.",
+  },
+  PROMOTION_NOT_YET: { title: "This code is not good yet", advice: "Try again when the promotion has begun." },
+  PROMOTION_USED_UP: { title: "Others were quicker", advice: "This code was used as often as it may be." },
+  PROMOTION_REDEEMED: {
+    title: "You have used this code already",
+    advice: "What you got by it is among what you may watch.",
+  },
+  TOO_MANY_ATTEMPTS: { title: "Too many attempts", advice: "Wait a moment before you try another code." },
 };

@@ -20,6 +20,11 @@ export const policy: Readonly<Record<Exclude<keyof typeof PolicyReason, "UNSPECI
     title: "Buy or rent this to watch it",
     advice: "Your account does not include it. If you just paid, try again in a moment.",
   },
+  ENTITLEMENT_USED_UP: {
+    title: "You have watched this as often as you may",
+    advice: "Buy or rent it again to watch it once more.",
+  },
+  RENTAL_OVER: { title: "Your rental is over", advice: "Rent it again, or buy it, to go on watching." },
   VIEWER_LOCKED: { title: "This account is locked", advice: "Ask whoever runs this platform." },
   OUTSIDE_WINDOW: {
     title: "This can not be watched now",

@@ -1,5 +1,5 @@
-"""The stand-in processor: moves no money, for demonstrations and development. Its own process is `gateway/stand_in`; this is its adapter."""
+"""The stand-in processor: moves no money, for demonstrations and development. Its own process is `tools/stand_in_processor`; this is its adapter."""
 
-from services.payments.processors.stand_in.adapter import KIND
+from services.payments.processors.stand_in.adapter import NAME, kind
 
-__all__ = ["KIND"]
+__all__ = ["NAME", "kind"]

@@ -205,14 +205,15 @@ def _text(event: Mapping[str, object], name: str, *, least: int = 0) -> str:
     return value
 
 
-def _made(account: Account, means: Means) -> StandIn:
-    return StandIn(means, account.settings["url"], account.secrets["api_key"], account.secrets["webhook_secret"])
+def kind(url: str) -> ProcessorKind:
+    """The stand-in at a URL. That is the operator's to say, not an organisation's, whose setting could have us call anybody inside."""
 
+    def made(account: Account, means: Means) -> StandIn:
+        return StandIn(means, url, account.secrets["api_key"], account.secrets["webhook_secret"])
 
-KIND: Final = ProcessorKind(
-    NAME,
-    "Stand-in (moves no money)",
-    _made,
-    settings={"url": "Where its API is, such as http://127.0.0.1:8095"},
-    secrets={"api_key": "Opens its API.", "webhook_secret": "Signs its webhooks."},
-)
+    return ProcessorKind(
+        NAME,
+        "Stand-in (moves no money)",
+        made,
+        secrets={"api_key": "opens its API", "webhook_secret": "signs its webhooks"},
+    )

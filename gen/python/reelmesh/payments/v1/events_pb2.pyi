@@ -7,6 +7,7 @@ Facts about money, and about what people may watch because they paid for it, wer
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -155,6 +156,10 @@ class EntitlementGranted(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     TERRITORIES_FIELD_NUMBER: _builtins.int
     CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    MAX_PLAYS_FIELD_NUMBER: _builtins.int
+    BEGIN_BY_TIME_FIELD_NUMBER: _builtins.int
+    WATCH_DURATION_FIELD_NUMBER: _builtins.int
+    BUYER_ID_FIELD_NUMBER: _builtins.int
     entitlement_id: _builtins.str
     """Id of the entitlement, `ent_` and a TypeID suffix."""
     organisation_id: _builtins.str
@@ -165,6 +170,10 @@ class EntitlementGranted(_message.Message):
     """The one asset that it is for. Empty: every asset of the organisation."""
     kind: Global___EntitlementKind.ValueType
     """Why."""
+    max_plays: _builtins.int
+    """How many plays it lets, each of a playback of its own. 0: any number."""
+    buyer_id: _builtins.str
+    """Who paid for it. Empty when nobody did, or when it was the viewer."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """From when on. Absent: at once."""
@@ -181,6 +190,14 @@ class EntitlementGranted(_message.Message):
     def change_time(self) -> _timestamp_pb2.Timestamp:
         """When it became so."""
 
+    @_builtins.property
+    def begin_by_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the first play must begin. Absent: whenever."""
+
+    @_builtins.property
+    def watch_duration(self) -> _duration_pb2.Duration:
+        """How long it plays once the first play has begun. Absent: as long as it lasts."""
+
     def __init__(
         self,
         *,
@@ -193,10 +210,14 @@ class EntitlementGranted(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         territories: _abc.Iterable[_builtins.str] | None = ...,
         change_time: _timestamp_pb2.Timestamp | None = ...,
+        max_plays: _builtins.int = ...,
+        begin_by_time: _timestamp_pb2.Timestamp | None = ...,
+        watch_duration: _duration_pb2.Duration | None = ...,
+        buyer_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_by_time", b"begin_by_time", "change_time", b"change_time", "end_time", b"end_time", "start_time", b"start_time", "watch_duration", b"watch_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "change_time", b"change_time", "end_time", b"end_time", "entitlement_id", b"entitlement_id", "kind", b"kind", "organisation_id", b"organisation_id", "start_time", b"start_time", "territories", b"territories", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "begin_by_time", b"begin_by_time", "buyer_id", b"buyer_id", "change_time", b"change_time", "end_time", b"end_time", "entitlement_id", b"entitlement_id", "kind", b"kind", "max_plays", b"max_plays", "organisation_id", b"organisation_id", "start_time", b"start_time", "territories", b"territories", "viewer_id", b"viewer_id", "watch_duration", b"watch_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -214,12 +235,18 @@ class EntitlementRevoked(_message.Message):
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     VIEWER_ID_FIELD_NUMBER: _builtins.int
     CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     entitlement_id: _builtins.str
     """The entitlement."""
     organisation_id: _builtins.str
     """Organisation whose assets it was for."""
     viewer_id: _builtins.str
     """Who could watch."""
+    asset_id: _builtins.str
+    """The one asset that it was for. Empty: every asset of the organisation."""
+    kind: Global___EntitlementKind.ValueType
+    """What it was."""
     @_builtins.property
     def change_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -231,10 +258,12 @@ class EntitlementRevoked(_message.Message):
         organisation_id: _builtins.str = ...,
         viewer_id: _builtins.str = ...,
         change_time: _timestamp_pb2.Timestamp | None = ...,
+        asset_id: _builtins.str = ...,
+        kind: Global___EntitlementKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "entitlement_id", b"entitlement_id", "organisation_id", b"organisation_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "change_time", b"change_time", "entitlement_id", b"entitlement_id", "kind", b"kind", "organisation_id", b"organisation_id", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ Resources of the payments service: money, sales, split rules, and the refusals."
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -129,6 +130,44 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `event_id`."""
     ERROR_REASON_PROCESSOR_ACCOUNT_TAKEN: _ErrorReason.ValueType  # 39
     """The processor account's id is used by another organisation, or for another processor. Status ALREADY_EXISTS. Metadata: `account_id`."""
+    ERROR_REASON_CHECKOUT_NOT_PAID: _ErrorReason.ValueType  # 40
+    """The checkout was not paid, so that nothing can go back. Status FAILED_PRECONDITION. Metadata: `checkout_id`."""
+    ERROR_REASON_NO_PROCESSOR_ACCOUNT: _ErrorReason.ValueType  # 41
+    """The organisation has no processor account that takes checkouts. Status FAILED_PRECONDITION. Lifted by: SetProcessorAccount. No metadata."""
+    ERROR_REASON_NOTHING_TO_PAY: _ErrorReason.ValueType  # 42
+    """What is free is taken, not bought. Status FAILED_PRECONDITION. Lifted by: EntitlementsService.ClaimOffer. Metadata: `offer_id`."""
+    ERROR_REASON_NOT_YOUR_OWN: _ErrorReason.ValueType  # 43
+    """A person buys for themselves only. Status PERMISSION_DENIED. Metadata: `viewer_id`."""
+    ERROR_REASON_OFFER_NOT_FOUND: _ErrorReason.ValueType  # 50
+    """There is no such offer in the caller's organisation. Status NOT_FOUND. Metadata: `offer_id`."""
+    ERROR_REASON_OFFER_INVALID: _ErrorReason.ValueType  # 51
+    """What an offer says contradicts itself. Status INVALID_ARGUMENT. Metadata: `field`."""
+    ERROR_REASON_OFFER_RETIRED: _ErrorReason.ValueType  # 52
+    """The offer is retired. Status FAILED_PRECONDITION. Lifted by: another offer of ListOffersForAsset. Metadata: `offer_id`."""
+    ERROR_REASON_OFFER_NOT_NOW: _ErrorReason.ValueType  # 53
+    """The offer cannot be had yet, or not any more. Status FAILED_PRECONDITION. Metadata: `offer_id`; `start_time` or `end_time`."""
+    ERROR_REASON_OFFER_NOT_SOLD_HERE: _ErrorReason.ValueType  # 54
+    """The offer has no price in this territory. Status FAILED_PRECONDITION. Metadata: `offer_id`, `territory`."""
+    ERROR_REASON_OFFER_NOT_FREE: _ErrorReason.ValueType  # 55
+    """Only what is free can be taken without paying. Status FAILED_PRECONDITION. Lifted by: a checkout. Metadata: `offer_id`."""
+    ERROR_REASON_ENTITLEMENT_NOT_FOUND: _ErrorReason.ValueType  # 56
+    """There is no such entitlement in the caller's organisation. Status NOT_FOUND. Metadata: `entitlement_id`."""
+    ERROR_REASON_PROMOTION_NOT_FOUND: _ErrorReason.ValueType  # 57
+    """There is no such promotion in the caller's organisation. Status NOT_FOUND. Metadata: `promotion_id`."""
+    ERROR_REASON_PROMOTION_INVALID: _ErrorReason.ValueType  # 58
+    """What a promotion says contradicts itself. Status INVALID_ARGUMENT. Metadata: `field`."""
+    ERROR_REASON_PROMOTION_CODE_TAKEN: _ErrorReason.ValueType  # 59
+    """The code belongs to another promotion of the organisation that has not ended. Status ALREADY_EXISTS. No metadata."""
+    ERROR_REASON_PROMOTION_CODE_UNKNOWN: _ErrorReason.ValueType  # 60
+    """There is no promotion with this code, or it has ended; which of them is not told. Status NOT_FOUND. No metadata."""
+    ERROR_REASON_PROMOTION_NOT_YET: _ErrorReason.ValueType  # 61
+    """The promotion has not begun. Status FAILED_PRECONDITION. Metadata: `start_time`."""
+    ERROR_REASON_PROMOTION_USED_UP: _ErrorReason.ValueType  # 62
+    """All uses of the promotion are taken. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_PROMOTION_REDEEMED: _ErrorReason.ValueType  # 63
+    """The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`."""
+    ERROR_REASON_TOO_MANY_ATTEMPTS: _ErrorReason.ValueType  # 64
+    """Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata."""
     ERROR_REASON_PLAN_NOT_FOUND: _ErrorReason.ValueType  # 70
     """There is no such plan in the caller's organisation. Status NOT_FOUND. Metadata: `plan_id`."""
     ERROR_REASON_PLAN_RETIRED: _ErrorReason.ValueType  # 71
@@ -217,6 +256,44 @@ ERROR_REASON_WEBHOOK_EVENT_NOT_FOUND: ErrorReason.ValueType  # 38
 """There is no such webhook event in the caller's organisation. Status NOT_FOUND. Metadata: `event_id`."""
 ERROR_REASON_PROCESSOR_ACCOUNT_TAKEN: ErrorReason.ValueType  # 39
 """The processor account's id is used by another organisation, or for another processor. Status ALREADY_EXISTS. Metadata: `account_id`."""
+ERROR_REASON_CHECKOUT_NOT_PAID: ErrorReason.ValueType  # 40
+"""The checkout was not paid, so that nothing can go back. Status FAILED_PRECONDITION. Metadata: `checkout_id`."""
+ERROR_REASON_NO_PROCESSOR_ACCOUNT: ErrorReason.ValueType  # 41
+"""The organisation has no processor account that takes checkouts. Status FAILED_PRECONDITION. Lifted by: SetProcessorAccount. No metadata."""
+ERROR_REASON_NOTHING_TO_PAY: ErrorReason.ValueType  # 42
+"""What is free is taken, not bought. Status FAILED_PRECONDITION. Lifted by: EntitlementsService.ClaimOffer. Metadata: `offer_id`."""
+ERROR_REASON_NOT_YOUR_OWN: ErrorReason.ValueType  # 43
+"""A person buys for themselves only. Status PERMISSION_DENIED. Metadata: `viewer_id`."""
+ERROR_REASON_OFFER_NOT_FOUND: ErrorReason.ValueType  # 50
+"""There is no such offer in the caller's organisation. Status NOT_FOUND. Metadata: `offer_id`."""
+ERROR_REASON_OFFER_INVALID: ErrorReason.ValueType  # 51
+"""What an offer says contradicts itself. Status INVALID_ARGUMENT. Metadata: `field`."""
+ERROR_REASON_OFFER_RETIRED: ErrorReason.ValueType  # 52
+"""The offer is retired. Status FAILED_PRECONDITION. Lifted by: another offer of ListOffersForAsset. Metadata: `offer_id`."""
+ERROR_REASON_OFFER_NOT_NOW: ErrorReason.ValueType  # 53
+"""The offer cannot be had yet, or not any more. Status FAILED_PRECONDITION. Metadata: `offer_id`; `start_time` or `end_time`."""
+ERROR_REASON_OFFER_NOT_SOLD_HERE: ErrorReason.ValueType  # 54
+"""The offer has no price in this territory. Status FAILED_PRECONDITION. Metadata: `offer_id`, `territory`."""
+ERROR_REASON_OFFER_NOT_FREE: ErrorReason.ValueType  # 55
+"""Only what is free can be taken without paying. Status FAILED_PRECONDITION. Lifted by: a checkout. Metadata: `offer_id`."""
+ERROR_REASON_ENTITLEMENT_NOT_FOUND: ErrorReason.ValueType  # 56
+"""There is no such entitlement in the caller's organisation. Status NOT_FOUND. Metadata: `entitlement_id`."""
+ERROR_REASON_PROMOTION_NOT_FOUND: ErrorReason.ValueType  # 57
+"""There is no such promotion in the caller's organisation. Status NOT_FOUND. Metadata: `promotion_id`."""
+ERROR_REASON_PROMOTION_INVALID: ErrorReason.ValueType  # 58
+"""What a promotion says contradicts itself. Status INVALID_ARGUMENT. Metadata: `field`."""
+ERROR_REASON_PROMOTION_CODE_TAKEN: ErrorReason.ValueType  # 59
+"""The code belongs to another promotion of the organisation that has not ended. Status ALREADY_EXISTS. No metadata."""
+ERROR_REASON_PROMOTION_CODE_UNKNOWN: ErrorReason.ValueType  # 60
+"""There is no promotion with this code, or it has ended; which of them is not told. Status NOT_FOUND. No metadata."""
+ERROR_REASON_PROMOTION_NOT_YET: ErrorReason.ValueType  # 61
+"""The promotion has not begun. Status FAILED_PRECONDITION. Metadata: `start_time`."""
+ERROR_REASON_PROMOTION_USED_UP: ErrorReason.ValueType  # 62
+"""All uses of the promotion are taken. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_PROMOTION_REDEEMED: ErrorReason.ValueType  # 63
+"""The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`."""
+ERROR_REASON_TOO_MANY_ATTEMPTS: ErrorReason.ValueType  # 64
+"""Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata."""
 ERROR_REASON_PLAN_NOT_FOUND: ErrorReason.ValueType  # 70
 """There is no such plan in the caller's organisation. Status NOT_FOUND. Metadata: `plan_id`."""
 ERROR_REASON_PLAN_RETIRED: ErrorReason.ValueType  # 71
@@ -312,7 +389,7 @@ class Sale(_message.Message):
     entitlement_id: _builtins.str
     """What the buyer may watch by it. Empty when nothing was granted."""
     entitled: _builtins.bool
-    """Whether the entitlement stands."""
+    """Whether the money for the entitlement stands. Somebody may have revoked it all the same: GetEntitlement tells."""
     @_builtins.property
     def gross(self) -> Global___Money:
         """What the buyer paid, tax included."""
@@ -472,10 +549,21 @@ class Grant(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     TERRITORIES_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    MAX_PLAYS_FIELD_NUMBER: _builtins.int
+    BEGIN_BY_TIME_FIELD_NUMBER: _builtins.int
+    WATCH_DURATION_FIELD_NUMBER: _builtins.int
+    OFFER_ID_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """The one asset. Empty: every asset of the organisation."""
     kind: _events_pb2.EntitlementKind.ValueType
     """Why."""
+    viewer_id: _builtins.str
+    """Who may watch, when it is somebody else than who bought: a gift. Empty: the buyer."""
+    max_plays: _builtins.int
+    """How many plays it lets, each of a playback of its own. 0: any number."""
+    offer_id: _builtins.str
+    """The offer that was sold. Empty when there was none."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """From when on. Absent: at once."""
@@ -488,6 +576,14 @@ class Grant(_message.Message):
     def territories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Territories in which it is good, as `EntitlementGranted` writes them. Empty: everywhere."""
 
+    @_builtins.property
+    def begin_by_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the first play must begin. Absent: whenever."""
+
+    @_builtins.property
+    def watch_duration(self) -> _duration_pb2.Duration:
+        """How long it plays once the first play has begun, 1 minute to 5 years. Absent: as long as it lasts."""
+
     def __init__(
         self,
         *,
@@ -496,10 +592,15 @@ class Grant(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         territories: _abc.Iterable[_builtins.str] | None = ...,
+        viewer_id: _builtins.str = ...,
+        max_plays: _builtins.int = ...,
+        begin_by_time: _timestamp_pb2.Timestamp | None = ...,
+        watch_duration: _duration_pb2.Duration | None = ...,
+        offer_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_by_time", b"begin_by_time", "end_time", b"end_time", "start_time", b"start_time", "watch_duration", b"watch_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "end_time", b"end_time", "kind", b"kind", "start_time", b"start_time", "territories", b"territories"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "begin_by_time", b"begin_by_time", "end_time", b"end_time", "kind", b"kind", "max_plays", b"max_plays", "offer_id", b"offer_id", "start_time", b"start_time", "territories", b"territories", "viewer_id", b"viewer_id", "watch_duration", b"watch_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/policy/v1/events.proto\x12\x12reelmesh.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x02\n\x0fPlaybackCreated\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\x1d\n\npackage_id\x18\x03 \x01(\tR\tpackageId\x12\'\n\x0forganisation_id\x18\x04 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x05 \x01(\tR\x08viewerId\x12;\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xd2\x01\n\x0eSessionRevoked\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0brevoke_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\xe5\x01\n\rTargetRevoked\x12#\n\rrevocation_id\x18\x01 \x01(\tR\x0crevocationId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06target\x18\x03 \x01(\tR\x06target\x12\x1b\n\ttarget_id\x18\x04 \x01(\tR\x08targetId\x12\x14\n\x05\x61\x63tor\x18\x05 \x01(\tR\x05\x61\x63tor\x12;\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\xaf\x01\n\x10RevocationLifted\x12#\n\rrevocation_id\x18\x01 \x01(\tR\x0crevocationId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x37\n\tlift_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08liftTime\"b\n\x10TicketKeyRotated\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x37\n\tsign_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08signTime\"\xc6\x01\n\x0fViewerSuspected\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05score\x18\x03 \x01(\x05R\x05score\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12\x35\n\x08\x61\x63t_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x63tTime\"\xc8\x01\n\x11ViewerStepUpAsked\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05score\x18\x03 \x01(\x05R\x05score\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12\x35\n\x08\x61\x63t_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x63tTime\"\x81\x02\n\x0fViewerThrottled\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05score\x18\x03 \x01(\x05R\x05score\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12\x35\n\x08\x61\x63t_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x63tTime\x12\x39\n\nuntil_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tuntilTime\"\xeb\x01\n\rViewerRefused\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05score\x18\x03 \x01(\x05R\x05score\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12\x35\n\x08\x61\x63t_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x63tTime\x12%\n\x0e\x65nded_sessions\x18\x06 \x01(\x03R\rendedSessions\"\xc4\x01\n\x11ViewerRiskCleared\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x18\n\x07\x63omment\x18\x04 \x01(\tR\x07\x63omment\x12\x39\n\nclear_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tclearTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/policy/v1/events.proto\x12\x12reelmesh.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x02\n\x0fPlaybackCreated\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\x1d\n\npackage_id\x18\x03 \x01(\tR\tpackageId\x12\'\n\x0forganisation_id\x18\x04 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x05 \x01(\tR\x08viewerId\x12;\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xa5\x02\n\x0f\x45ntitlementUsed\x12%\n\x0e\x65ntitlement_id\x18\x01 \x01(\tR\rentitlementId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x03 \x01(\tR\x08viewerId\x12\x1d\n\nsession_id\x18\x04 \x01(\tR\tsessionId\x12\x14\n\x05plays\x18\x05 \x01(\x05R\x05plays\x12\x39\n\nbegin_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tbeginTime\x12\x35\n\x08use_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07useTime\"\xd2\x01\n\x0eSessionRevoked\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0brevoke_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\xe5\x01\n\rTargetRevoked\x12#\n\rrevocation_id\x18\x01 \x01(\tR\x0crevocationId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06target\x18\x03 \x01(\tR\x06target\x12\x1b\n\ttarget_id\x18\x04 \x01(\tR\x08targetId\x12\x14\n\x05\x61\x63tor\x18\x05 \x01(\tR\x05\x61\x63tor\x12;\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\xaf\x01\n\x10RevocationLifted\x12#\n\rrevocation_id\x18\x01 \x01(\tR\x0crevocationId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x37\n\tlift_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08liftTime\"b\n\x10TicketKeyRotated\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x37\n\tsign_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08signTime\"\xc6\x01\n\x0fViewerSuspected\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05score\x18\x03 \x01(\x05R\x05score\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12\x35\n\x08\x61\x63t_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x63tTime\"\xc8\x01\n\x11ViewerStepUpAsked\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05score\x18\x03 \x01(\x05R\x05score\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12\x35\n\x08\x61\x63t_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x63tTime\"\x81\x02\n\x0fViewerThrottled\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05score\x18\x03 \x01(\x05R\x05score\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12\x35\n\x08\x61\x63t_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x63tTime\x12\x39\n\nuntil_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tuntilTime\"\xeb\x01\n\rViewerRefused\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05score\x18\x03 \x01(\x05R\x05score\x12 \n\x0b\x65xplanation\x18\x04 \x01(\tR\x0b\x65xplanation\x12\x35\n\x08\x61\x63t_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61\x63tTime\x12%\n\x0e\x65nded_sessions\x18\x06 \x01(\x03R\rendedSessions\"\xc4\x01\n\x11ViewerRiskCleared\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x02 \x01(\tR\x08viewerId\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x18\n\x07\x63omment\x18\x04 \x01(\tR\x07\x63omment\x12\x39\n\nclear_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tclearTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,22 +34,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLAYBACKCREATED']._serialized_start=89
   _globals['_PLAYBACKCREATED']._serialized_end=387
-  _globals['_SESSIONREVOKED']._serialized_start=390
-  _globals['_SESSIONREVOKED']._serialized_end=600
-  _globals['_TARGETREVOKED']._serialized_start=603
-  _globals['_TARGETREVOKED']._serialized_end=832
-  _globals['_REVOCATIONLIFTED']._serialized_start=835
-  _globals['_REVOCATIONLIFTED']._serialized_end=1010
-  _globals['_TICKETKEYROTATED']._serialized_start=1012
-  _globals['_TICKETKEYROTATED']._serialized_end=1110
-  _globals['_VIEWERSUSPECTED']._serialized_start=1113
-  _globals['_VIEWERSUSPECTED']._serialized_end=1311
-  _globals['_VIEWERSTEPUPASKED']._serialized_start=1314
-  _globals['_VIEWERSTEPUPASKED']._serialized_end=1514
-  _globals['_VIEWERTHROTTLED']._serialized_start=1517
-  _globals['_VIEWERTHROTTLED']._serialized_end=1774
-  _globals['_VIEWERREFUSED']._serialized_start=1777
-  _globals['_VIEWERREFUSED']._serialized_end=2012
-  _globals['_VIEWERRISKCLEARED']._serialized_start=2015
-  _globals['_VIEWERRISKCLEARED']._serialized_end=2211
+  _globals['_ENTITLEMENTUSED']._serialized_start=390
+  _globals['_ENTITLEMENTUSED']._serialized_end=683
+  _globals['_SESSIONREVOKED']._serialized_start=686
+  _globals['_SESSIONREVOKED']._serialized_end=896
+  _globals['_TARGETREVOKED']._serialized_start=899
+  _globals['_TARGETREVOKED']._serialized_end=1128
+  _globals['_REVOCATIONLIFTED']._serialized_start=1131
+  _globals['_REVOCATIONLIFTED']._serialized_end=1306
+  _globals['_TICKETKEYROTATED']._serialized_start=1308
+  _globals['_TICKETKEYROTATED']._serialized_end=1406
+  _globals['_VIEWERSUSPECTED']._serialized_start=1409
+  _globals['_VIEWERSUSPECTED']._serialized_end=1607
+  _globals['_VIEWERSTEPUPASKED']._serialized_start=1610
+  _globals['_VIEWERSTEPUPASKED']._serialized_end=1810
+  _globals['_VIEWERTHROTTLED']._serialized_start=1813
+  _globals['_VIEWERTHROTTLED']._serialized_end=2070
+  _globals['_VIEWERREFUSED']._serialized_start=2073
+  _globals['_VIEWERREFUSED']._serialized_end=2308
+  _globals['_VIEWERRISKCLEARED']._serialized_start=2311
+  _globals['_VIEWERRISKCLEARED']._serialized_end=2507
 # @@protoc_insertion_point(module_scope)

@@ -68,6 +68,58 @@ class PlaybackCreated(_message.Message):
 Global___PlaybackCreated: _TypeAlias = PlaybackCreated  # noqa: Y015
 
 @_typing.final
+class EntitlementUsed(_message.Message):
+    """A playback took one of the plays of an entitlement, or began its window; told of entitlements that have either. Subject
+    `reelmesh.policy.v1.EntitlementUsed`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITLEMENT_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PLAYS_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    USE_TIME_FIELD_NUMBER: _builtins.int
+    entitlement_id: _builtins.str
+    """The entitlement, as `payments` announced it."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    viewer_id: _builtins.str
+    """Who watches."""
+    session_id: _builtins.str
+    """The session that is the play."""
+    plays: _builtins.int
+    """How many plays it had, this one among them. Of two events the one with more is the later."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When its first play began."""
+
+    @_builtins.property
+    def use_time(self) -> _timestamp_pb2.Timestamp:
+        """When this one did."""
+
+    def __init__(
+        self,
+        *,
+        entitlement_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        plays: _builtins.int = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        use_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "use_time", b"use_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "entitlement_id", b"entitlement_id", "organisation_id", b"organisation_id", "plays", b"plays", "session_id", b"session_id", "use_time", b"use_time", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntitlementUsed: _TypeAlias = EntitlementUsed  # noqa: Y015
+
+@_typing.final
 class SessionRevoked(_message.Message):
     """A session was revoked. Subject `reelmesh.policy.v1.SessionRevoked`."""
 

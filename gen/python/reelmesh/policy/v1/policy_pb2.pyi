@@ -84,6 +84,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The viewer needs an entitlement, or a tier that needs none. Status PERMISSION_DENIED. Metadata: `asset_id`; `tiers`, those that would
     do, when there are any. Lifted by: buying, renting or subscribing.
     """
+    ERROR_REASON_ENTITLEMENT_USED_UP: _ErrorReason.ValueType  # 33
+    """All plays of the viewer's entitlement are used. Status PERMISSION_DENIED. Metadata: `entitlement_id`, `max_plays`. Lifted by: buying or
+    renting again. A playback that is open goes on.
+    """
+    ERROR_REASON_RENTAL_OVER: _ErrorReason.ValueType  # 34
+    """The time of what the viewer rented is over: the window within which the first play must begin, or that which begins with it. Status
+    PERMISSION_DENIED. Metadata: `entitlement_id`, `end_time`. Lifted by: renting again, or buying.
+    """
     ERROR_REASON_VIEWER_LOCKED: _ErrorReason.ValueType  # 14
     """The viewer's account is locked. Status PERMISSION_DENIED. No metadata."""
     ERROR_REASON_OUTSIDE_WINDOW: _ErrorReason.ValueType  # 15
@@ -209,6 +217,14 @@ ERROR_REASON_ENTITLEMENT_REQUIRED: ErrorReason.ValueType  # 13
 """The viewer needs an entitlement, or a tier that needs none. Status PERMISSION_DENIED. Metadata: `asset_id`; `tiers`, those that would
 do, when there are any. Lifted by: buying, renting or subscribing.
 """
+ERROR_REASON_ENTITLEMENT_USED_UP: ErrorReason.ValueType  # 33
+"""All plays of the viewer's entitlement are used. Status PERMISSION_DENIED. Metadata: `entitlement_id`, `max_plays`. Lifted by: buying or
+renting again. A playback that is open goes on.
+"""
+ERROR_REASON_RENTAL_OVER: ErrorReason.ValueType  # 34
+"""The time of what the viewer rented is over: the window within which the first play must begin, or that which begins with it. Status
+PERMISSION_DENIED. Metadata: `entitlement_id`, `end_time`. Lifted by: renting again, or buying.
+"""
 ERROR_REASON_VIEWER_LOCKED: ErrorReason.ValueType  # 14
 """The viewer's account is locked. Status PERMISSION_DENIED. No metadata."""
 ERROR_REASON_OUTSIDE_WINDOW: ErrorReason.ValueType  # 15
@@ -317,6 +333,7 @@ class PlaybackSession(_message.Message):
     DOWNLOAD_FIELD_NUMBER: _builtins.int
     BEAT_TIME_FIELD_NUMBER: _builtins.int
     TERRITORY_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Id of the session, `pbs_` and a TypeID suffix."""
     asset_id: _builtins.str
@@ -337,6 +354,8 @@ class PlaybackSession(_message.Message):
     """Whether it is kept for watching offline."""
     territory: _builtins.str
     """Where the viewer was when it was opened: ISO 3166-1 or 3166-2 code. Empty when it was not known."""
+    entitlement_id: _builtins.str
+    """The entitlement of which it is a play, where plays or the time of watching are limited. Empty otherwise."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -370,10 +389,11 @@ class PlaybackSession(_message.Message):
         download: _builtins.bool = ...,
         beat_time: _timestamp_pb2.Timestamp | None = ...,
         territory: _builtins.str = ...,
+        entitlement_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beat_time", b"beat_time", "create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "beat_time", b"beat_time", "create_time", b"create_time", "device_id", b"device_id", "download", b"download", "expire_time", b"expire_time", "organisation_id", b"organisation_id", "package_id", b"package_id", "revoke_comment", b"revoke_comment", "revoke_time", b"revoke_time", "session_id", b"session_id", "state", b"state", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "beat_time", b"beat_time", "create_time", b"create_time", "device_id", b"device_id", "download", b"download", "entitlement_id", b"entitlement_id", "expire_time", b"expire_time", "organisation_id", b"organisation_id", "package_id", b"package_id", "revoke_comment", b"revoke_comment", "revoke_time", b"revoke_time", "session_id", b"session_id", "state", b"state", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,8 +6,8 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { EntitlementKind } from "./events_pb";
 import { file_reelmesh_payments_v1_events } from "./events_pb";
 import type { Message } from "@bufbuild/protobuf";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/payments/v1/payments.proto.
  */
 export const file_reelmesh_payments_v1_payments: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9wYXltZW50cy92MS9wYXltZW50cy5wcm90bxIUcmVlbG1lc2gucGF5bWVudHMudjEiLgoFTW9uZXkSEwoLbWlub3JfdW5pdHMYASABKAMSEAoIY3VycmVuY3kYAiABKAkizwMKBFNhbGUSDwoHc2FsZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSEQoJcHJvY2Vzc29yGAQgASgJEhEKCXJlZmVyZW5jZRgFIAEoCRIRCgl2aWV3ZXJfaWQYBiABKAkSKgoFZ3Jvc3MYByABKAsyGy5yZWVsbWVzaC5wYXltZW50cy52MS5Nb25leRIbChNzcGxpdF9ydWxlc192ZXJzaW9uGAggASgDEi0KBXBhcnRzGAkgAygLMh4ucmVlbG1lc2gucGF5bWVudHMudjEuU2FsZVBhcnQSHAoUcmVmdW5kZWRfbWlub3JfdW5pdHMYCiABKAMSIAoYY2hhcmdlZF9iYWNrX21pbm9yX3VuaXRzGAsgASgDEhAKCHJldmVyc2VkGAwgASgIEhYKDmVudGl0bGVtZW50X2lkGA0gASgJEhAKCGVudGl0bGVkGA4gASgIEi0KCXNlbGxfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoEBCghTYWxlUGFydBIvCgRraW5kGAEgASgOMiEucmVlbG1lc2gucGF5bWVudHMudjEuQWNjb3VudEtpbmQSEAoIb3duZXJfaWQYAiABKAkSEwoLbWlub3JfdW5pdHMYAyABKAMSHQoVcmVtYWluaW5nX21pbm9yX3VuaXRzGAQgASgDItMCCgpTcGxpdFJ1bGVzEg8KB3ZlcnNpb24YASABKAMSHQoVcGxhdGZvcm1fYmFzaXNfcG9pbnRzGAIgASgFEhgKEHRheF9iYXNpc19wb2ludHMYAyABKAUSGAoQZmVlX2Jhc2lzX3BvaW50cxgEIAEoBRIcChRyZXNlcnZlX2Jhc2lzX3BvaW50cxgFIAEoBRIaChJmZWVfa2VwdF9vbl9yZWZ1bmQYBiABKAgSIgoaY2hhcmdlYmFja19mZWVfb25fY3JlYXRvcnMYByABKAgSDwoHY29tbWVudBgIIAEoCRIOCgZhY3RpdmUYCSABKAgSLwoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWFjdGl2YXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIsEBCgVHcmFudBIQCghhc3NldF9pZBgBIAEoCRIzCgRraW5kGAIgASgOMiUucmVlbG1lc2gucGF5bWVudHMudjEuRW50aXRsZW1lbnRLaW5kEi4KCnN0YXJ0X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt0ZXJyaXRvcmllcxgFIAMoCSrvAQoLQWNjb3VudEtpbmQSHAoYQUNDT1VOVF9LSU5EX1VOU1BFQ0lGSUVEEAASJQohQUNDT1VOVF9LSU5EX1BST0NFU1NPUl9SRUNFSVZBQkxFEAESIAocQUNDT1VOVF9LSU5EX0NSRUFUT1JfUEVORElORxACEiEKHUFDQ09VTlRfS0lORF9QTEFURk9STV9SRVZFTlVFEAMSHAoYQUNDT1VOVF9LSU5EX1RBWF9QQVlBQkxFEAQSHgoaQUNDT1VOVF9LSU5EX1BST0NFU1NPUl9GRUUQBRIYChRBQ0NPVU5UX0tJTkRfUkVTRVJWRRAGKtgKCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIhCh1FUlJPUl9SRUFTT05fQ1VSUkVOQ1lfVU5LTk9XThABEh8KG0VSUk9SX1JFQVNPTl9DVVJSRU5DWV9NSVhFRBACEh8KG0VSUk9SX1JFQVNPTl9BTU9VTlRfSU5WQUxJRBADEiEKHUVSUk9SX1JFQVNPTl9TUExJVF9JTVBPU1NJQkxFEAQSJAogRVJST1JfUkVBU09OX1NQTElUX1JVTEVTX01JU1NJTkcQBRImCiJFUlJPUl9SRUFTT05fU1BMSVRfUlVMRVNfTk9UX0ZPVU5EEAYSIQodRVJST1JfUkVBU09OX1JFRkVSRU5DRV9SRVVTRUQQBxIfChtFUlJPUl9SRUFTT05fU0FMRV9OT1RfRk9VTkQQCBIpCiVFUlJPUl9SRUFTT05fQU1PVU5UX0VYQ0VFRFNfUkVNQUlOSU5HEAkSIAocRVJST1JfUkVBU09OX0VOVFJZX05PVF9GT1VORBAKEiEKHUVSUk9SX1JFQVNPTl9BTFJFQURZX1JFVkVSU0VEEAsSHwobRVJST1JfUkVBU09OX05PVF9SRVZFUlNJQkxFEAwSIQodRVJST1JfUkVBU09OX05PVF9BX0NIQVJHRUJBQ0sQDRIaChZFUlJPUl9SRUFTT05fT1ZFUkRSQUZUEA4SJQohRVJST1JfUkVBU09OX0JBTEFOQ0VfT1VUX09GX1JBTkdFEA8SIgoeRVJST1JfUkVBU09OX0FDQ09VTlRfTk9UX0ZPVU5EEBASHgoaRVJST1JfUkVBU09OX0dSQU5UX0lOVkFMSUQQERImCiJFUlJPUl9SRUFTT05fV0VCSE9PS19OT1RfQVVUSEVOVElDEB4SJAogRVJST1JfUkVBU09OX1dFQkhPT0tfT1VUX09GX1RJTUUQHxIiCh5FUlJPUl9SRUFTT05fV0VCSE9PS19NQUxGT1JNRUQQIBIsCihFUlJPUl9SRUFTT05fUFJPQ0VTU09SX0FDQ09VTlRfTk9UX0ZPVU5EECESKgomRVJST1JfUkVBU09OX1BST0NFU1NPUl9BQ0NPVU5UX0lOVkFMSUQQIhIiCh5FUlJPUl9SRUFTT05fUFJPQ0VTU09SX1JFRlVTRUQQIxImCiJFUlJPUl9SRUFTT05fUFJPQ0VTU09SX1VOQVZBSUxBQkxFECQSIwofRVJST1JfUkVBU09OX0NIRUNLT1VUX05PVF9GT1VORBAlEigKJEVSUk9SX1JFQVNPTl9XRUJIT09LX0VWRU5UX05PVF9GT1VORBAmEigKJEVSUk9SX1JFQVNPTl9QUk9DRVNTT1JfQUNDT1VOVF9UQUtFThAnEh8KG0VSUk9SX1JFQVNPTl9QTEFOX05PVF9GT1VORBBGEh0KGUVSUk9SX1JFQVNPTl9QTEFOX1JFVElSRUQQRxIjCh9FUlJPUl9SRUFTT05fUExBTl9URVJNU19JTlZBTElEEEgSIgoeRVJST1JfUkVBU09OX1BSSUNFX05PVF9PRkZFUkVEEEkSJwojRVJST1JfUkVBU09OX1NVQlNDUklQVElPTl9OT1RfRk9VTkQQShIkCiBFUlJPUl9SRUFTT05fU1VCU0NSSVBUSU9OX0VYSVNUUxBLEikKJUVSUk9SX1JFQVNPTl9TVUJTQ1JJUFRJT05fU1RBVEVfV1JPTkcQTBIfChtFUlJPUl9SRUFTT05fQ0hBUkdFX1BFTkRJTkcQTRIhCh1FUlJPUl9SRUFTT05fUFJPQ0VTU09SX1JFTkVXUxBOYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_payments_v1_events]);
+  fileDesc("CiNyZWVsbWVzaC9wYXltZW50cy92MS9wYXltZW50cy5wcm90bxIUcmVlbG1lc2gucGF5bWVudHMudjEiLgoFTW9uZXkSEwoLbWlub3JfdW5pdHMYASABKAMSEAoIY3VycmVuY3kYAiABKAkizwMKBFNhbGUSDwoHc2FsZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSEQoJcHJvY2Vzc29yGAQgASgJEhEKCXJlZmVyZW5jZRgFIAEoCRIRCgl2aWV3ZXJfaWQYBiABKAkSKgoFZ3Jvc3MYByABKAsyGy5yZWVsbWVzaC5wYXltZW50cy52MS5Nb25leRIbChNzcGxpdF9ydWxlc192ZXJzaW9uGAggASgDEi0KBXBhcnRzGAkgAygLMh4ucmVlbG1lc2gucGF5bWVudHMudjEuU2FsZVBhcnQSHAoUcmVmdW5kZWRfbWlub3JfdW5pdHMYCiABKAMSIAoYY2hhcmdlZF9iYWNrX21pbm9yX3VuaXRzGAsgASgDEhAKCHJldmVyc2VkGAwgASgIEhYKDmVudGl0bGVtZW50X2lkGA0gASgJEhAKCGVudGl0bGVkGA4gASgIEi0KCXNlbGxfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoEBCghTYWxlUGFydBIvCgRraW5kGAEgASgOMiEucmVlbG1lc2gucGF5bWVudHMudjEuQWNjb3VudEtpbmQSEAoIb3duZXJfaWQYAiABKAkSEwoLbWlub3JfdW5pdHMYAyABKAMSHQoVcmVtYWluaW5nX21pbm9yX3VuaXRzGAQgASgDItMCCgpTcGxpdFJ1bGVzEg8KB3ZlcnNpb24YASABKAMSHQoVcGxhdGZvcm1fYmFzaXNfcG9pbnRzGAIgASgFEhgKEHRheF9iYXNpc19wb2ludHMYAyABKAUSGAoQZmVlX2Jhc2lzX3BvaW50cxgEIAEoBRIcChRyZXNlcnZlX2Jhc2lzX3BvaW50cxgFIAEoBRIaChJmZWVfa2VwdF9vbl9yZWZ1bmQYBiABKAgSIgoaY2hhcmdlYmFja19mZWVfb25fY3JlYXRvcnMYByABKAgSDwoHY29tbWVudBgIIAEoCRIOCgZhY3RpdmUYCSABKAgSLwoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWFjdGl2YXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIt8CCgVHcmFudBIQCghhc3NldF9pZBgBIAEoCRIzCgRraW5kGAIgASgOMiUucmVlbG1lc2gucGF5bWVudHMudjEuRW50aXRsZW1lbnRLaW5kEi4KCnN0YXJ0X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt0ZXJyaXRvcmllcxgFIAMoCRIRCgl2aWV3ZXJfaWQYBiABKAkSEQoJbWF4X3BsYXlzGAcgASgFEjEKDWJlZ2luX2J5X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDndhdGNoX2R1cmF0aW9uGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCG9mZmVyX2lkGAogASgJKu8BCgtBY2NvdW50S2luZBIcChhBQ0NPVU5UX0tJTkRfVU5TUEVDSUZJRUQQABIlCiFBQ0NPVU5UX0tJTkRfUFJPQ0VTU09SX1JFQ0VJVkFCTEUQARIgChxBQ0NPVU5UX0tJTkRfQ1JFQVRPUl9QRU5ESU5HEAISIQodQUNDT1VOVF9LSU5EX1BMQVRGT1JNX1JFVkVOVUUQAxIcChhBQ0NPVU5UX0tJTkRfVEFYX1BBWUFCTEUQBBIeChpBQ0NPVU5UX0tJTkRfUFJPQ0VTU09SX0ZFRRAFEhgKFEFDQ09VTlRfS0lORF9SRVNFUlZFEAYq/w8KC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiEKHUVSUk9SX1JFQVNPTl9DVVJSRU5DWV9VTktOT1dOEAESHwobRVJST1JfUkVBU09OX0NVUlJFTkNZX01JWEVEEAISHwobRVJST1JfUkVBU09OX0FNT1VOVF9JTlZBTElEEAMSIQodRVJST1JfUkVBU09OX1NQTElUX0lNUE9TU0lCTEUQBBIkCiBFUlJPUl9SRUFTT05fU1BMSVRfUlVMRVNfTUlTU0lORxAFEiYKIkVSUk9SX1JFQVNPTl9TUExJVF9SVUxFU19OT1RfRk9VTkQQBhIhCh1FUlJPUl9SRUFTT05fUkVGRVJFTkNFX1JFVVNFRBAHEh8KG0VSUk9SX1JFQVNPTl9TQUxFX05PVF9GT1VORBAIEikKJUVSUk9SX1JFQVNPTl9BTU9VTlRfRVhDRUVEU19SRU1BSU5JTkcQCRIgChxFUlJPUl9SRUFTT05fRU5UUllfTk9UX0ZPVU5EEAoSIQodRVJST1JfUkVBU09OX0FMUkVBRFlfUkVWRVJTRUQQCxIfChtFUlJPUl9SRUFTT05fTk9UX1JFVkVSU0lCTEUQDBIhCh1FUlJPUl9SRUFTT05fTk9UX0FfQ0hBUkdFQkFDSxANEhoKFkVSUk9SX1JFQVNPTl9PVkVSRFJBRlQQDhIlCiFFUlJPUl9SRUFTT05fQkFMQU5DRV9PVVRfT0ZfUkFOR0UQDxIiCh5FUlJPUl9SRUFTT05fQUNDT1VOVF9OT1RfRk9VTkQQEBIeChpFUlJPUl9SRUFTT05fR1JBTlRfSU5WQUxJRBAREiYKIkVSUk9SX1JFQVNPTl9XRUJIT09LX05PVF9BVVRIRU5USUMQHhIkCiBFUlJPUl9SRUFTT05fV0VCSE9PS19PVVRfT0ZfVElNRRAfEiIKHkVSUk9SX1JFQVNPTl9XRUJIT09LX01BTEZPUk1FRBAgEiwKKEVSUk9SX1JFQVNPTl9QUk9DRVNTT1JfQUNDT1VOVF9OT1RfRk9VTkQQIRIqCiZFUlJPUl9SRUFTT05fUFJPQ0VTU09SX0FDQ09VTlRfSU5WQUxJRBAiEiIKHkVSUk9SX1JFQVNPTl9QUk9DRVNTT1JfUkVGVVNFRBAjEiYKIkVSUk9SX1JFQVNPTl9QUk9DRVNTT1JfVU5BVkFJTEFCTEUQJBIjCh9FUlJPUl9SRUFTT05fQ0hFQ0tPVVRfTk9UX0ZPVU5EECUSKAokRVJST1JfUkVBU09OX1dFQkhPT0tfRVZFTlRfTk9UX0ZPVU5EECYSKAokRVJST1JfUkVBU09OX1BST0NFU1NPUl9BQ0NPVU5UX1RBS0VOECcSIgoeRVJST1JfUkVBU09OX0NIRUNLT1VUX05PVF9QQUlEECgSJQohRVJST1JfUkVBU09OX05PX1BST0NFU1NPUl9BQ0NPVU5UECkSHwobRVJST1JfUkVBU09OX05PVEhJTkdfVE9fUEFZECoSHQoZRVJST1JfUkVBU09OX05PVF9ZT1VSX09XThArEiAKHEVSUk9SX1JFQVNPTl9PRkZFUl9OT1RfRk9VTkQQMhIeChpFUlJPUl9SRUFTT05fT0ZGRVJfSU5WQUxJRBAzEh4KGkVSUk9SX1JFQVNPTl9PRkZFUl9SRVRJUkVEEDQSHgoaRVJST1JfUkVBU09OX09GRkVSX05PVF9OT1cQNRIkCiBFUlJPUl9SRUFTT05fT0ZGRVJfTk9UX1NPTERfSEVSRRA2Eh8KG0VSUk9SX1JFQVNPTl9PRkZFUl9OT1RfRlJFRRA3EiYKIkVSUk9SX1JFQVNPTl9FTlRJVExFTUVOVF9OT1RfRk9VTkQQOBIkCiBFUlJPUl9SRUFTT05fUFJPTU9USU9OX05PVF9GT1VORBA5EiIKHkVSUk9SX1JFQVNPTl9QUk9NT1RJT05fSU5WQUxJRBA6EiUKIUVSUk9SX1JFQVNPTl9QUk9NT1RJT05fQ09ERV9UQUtFThA7EicKI0VSUk9SX1JFQVNPTl9QUk9NT1RJT05fQ09ERV9VTktOT1dOEDwSIgoeRVJST1JfUkVBU09OX1BST01PVElPTl9OT1RfWUVUED0SIgoeRVJST1JfUkVBU09OX1BST01PVElPTl9VU0VEX1VQED4SIwofRVJST1JfUkVBU09OX1BST01PVElPTl9SRURFRU1FRBA/EiIKHkVSUk9SX1JFQVNPTl9UT09fTUFOWV9BVFRFTVBUUxBAEh8KG0VSUk9SX1JFQVNPTl9QTEFOX05PVF9GT1VORBBGEh0KGUVSUk9SX1JFQVNPTl9QTEFOX1JFVElSRUQQRxIjCh9FUlJPUl9SRUFTT05fUExBTl9URVJNU19JTlZBTElEEEgSIgoeRVJST1JfUkVBU09OX1BSSUNFX05PVF9PRkZFUkVEEEkSJwojRVJST1JfUkVBU09OX1NVQlNDUklQVElPTl9OT1RfRk9VTkQQShIkCiBFUlJPUl9SRUFTT05fU1VCU0NSSVBUSU9OX0VYSVNUUxBLEikKJUVSUk9SX1JFQVNPTl9TVUJTQ1JJUFRJT05fU1RBVEVfV1JPTkcQTBIfChtFUlJPUl9SRUFTT05fQ0hBUkdFX1BFTkRJTkcQTRIhCh1FUlJPUl9SRUFTT05fUFJPQ0VTU09SX1JFTkVXUxBOYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_reelmesh_payments_v1_events]);
 
 /**
  * An amount of money in the smallest unit that its currency has.
@@ -145,7 +145,7 @@ export type Sale = Message<"reelmesh.payments.v1.Sale"> & {
   entitlementId: string;
 
   /**
-   * Whether the entitlement stands.
+   * Whether the money for the entitlement stands. Somebody may have revoked it all the same: GetEntitlement tells.
    *
    * @generated from field: bool entitled = 14;
    */
@@ -348,6 +348,41 @@ export type Grant = Message<"reelmesh.payments.v1.Grant"> & {
    * @generated from field: repeated string territories = 5;
    */
   territories: string[];
+
+  /**
+   * Who may watch, when it is somebody else than who bought: a gift. Empty: the buyer.
+   *
+   * @generated from field: string viewer_id = 6;
+   */
+  viewerId: string;
+
+  /**
+   * How many plays it lets, each of a playback of its own. 0: any number.
+   *
+   * @generated from field: int32 max_plays = 7;
+   */
+  maxPlays: number;
+
+  /**
+   * Until when the first play must begin. Absent: whenever.
+   *
+   * @generated from field: google.protobuf.Timestamp begin_by_time = 8;
+   */
+  beginByTime?: Timestamp | undefined;
+
+  /**
+   * How long it plays once the first play has begun, 1 minute to 5 years. Absent: as long as it lasts.
+   *
+   * @generated from field: google.protobuf.Duration watch_duration = 9;
+   */
+  watchDuration?: Duration | undefined;
+
+  /**
+   * The offer that was sold. Empty when there was none.
+   *
+   * @generated from field: string offer_id = 10;
+   */
+  offerId: string;
 };
 
 /**
@@ -624,6 +659,139 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_PROCESSOR_ACCOUNT_TAKEN = 39;
    */
   PROCESSOR_ACCOUNT_TAKEN = 39,
+
+  /**
+   * The checkout was not paid, so that nothing can go back. Status FAILED_PRECONDITION. Metadata: `checkout_id`.
+   *
+   * @generated from enum value: ERROR_REASON_CHECKOUT_NOT_PAID = 40;
+   */
+  CHECKOUT_NOT_PAID = 40,
+
+  /**
+   * The organisation has no processor account that takes checkouts. Status FAILED_PRECONDITION. Lifted by: SetProcessorAccount. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_NO_PROCESSOR_ACCOUNT = 41;
+   */
+  NO_PROCESSOR_ACCOUNT = 41,
+
+  /**
+   * What is free is taken, not bought. Status FAILED_PRECONDITION. Lifted by: EntitlementsService.ClaimOffer. Metadata: `offer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_NOTHING_TO_PAY = 42;
+   */
+  NOTHING_TO_PAY = 42,
+
+  /**
+   * A person buys for themselves only. Status PERMISSION_DENIED. Metadata: `viewer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_NOT_YOUR_OWN = 43;
+   */
+  NOT_YOUR_OWN = 43,
+
+  /**
+   * There is no such offer in the caller's organisation. Status NOT_FOUND. Metadata: `offer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OFFER_NOT_FOUND = 50;
+   */
+  OFFER_NOT_FOUND = 50,
+
+  /**
+   * What an offer says contradicts itself. Status INVALID_ARGUMENT. Metadata: `field`.
+   *
+   * @generated from enum value: ERROR_REASON_OFFER_INVALID = 51;
+   */
+  OFFER_INVALID = 51,
+
+  /**
+   * The offer is retired. Status FAILED_PRECONDITION. Lifted by: another offer of ListOffersForAsset. Metadata: `offer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OFFER_RETIRED = 52;
+   */
+  OFFER_RETIRED = 52,
+
+  /**
+   * The offer cannot be had yet, or not any more. Status FAILED_PRECONDITION. Metadata: `offer_id`; `start_time` or `end_time`.
+   *
+   * @generated from enum value: ERROR_REASON_OFFER_NOT_NOW = 53;
+   */
+  OFFER_NOT_NOW = 53,
+
+  /**
+   * The offer has no price in this territory. Status FAILED_PRECONDITION. Metadata: `offer_id`, `territory`.
+   *
+   * @generated from enum value: ERROR_REASON_OFFER_NOT_SOLD_HERE = 54;
+   */
+  OFFER_NOT_SOLD_HERE = 54,
+
+  /**
+   * Only what is free can be taken without paying. Status FAILED_PRECONDITION. Lifted by: a checkout. Metadata: `offer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_OFFER_NOT_FREE = 55;
+   */
+  OFFER_NOT_FREE = 55,
+
+  /**
+   * There is no such entitlement in the caller's organisation. Status NOT_FOUND. Metadata: `entitlement_id`.
+   *
+   * @generated from enum value: ERROR_REASON_ENTITLEMENT_NOT_FOUND = 56;
+   */
+  ENTITLEMENT_NOT_FOUND = 56,
+
+  /**
+   * There is no such promotion in the caller's organisation. Status NOT_FOUND. Metadata: `promotion_id`.
+   *
+   * @generated from enum value: ERROR_REASON_PROMOTION_NOT_FOUND = 57;
+   */
+  PROMOTION_NOT_FOUND = 57,
+
+  /**
+   * What a promotion says contradicts itself. Status INVALID_ARGUMENT. Metadata: `field`.
+   *
+   * @generated from enum value: ERROR_REASON_PROMOTION_INVALID = 58;
+   */
+  PROMOTION_INVALID = 58,
+
+  /**
+   * The code belongs to another promotion of the organisation that has not ended. Status ALREADY_EXISTS. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PROMOTION_CODE_TAKEN = 59;
+   */
+  PROMOTION_CODE_TAKEN = 59,
+
+  /**
+   * There is no promotion with this code, or it has ended; which of them is not told. Status NOT_FOUND. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PROMOTION_CODE_UNKNOWN = 60;
+   */
+  PROMOTION_CODE_UNKNOWN = 60,
+
+  /**
+   * The promotion has not begun. Status FAILED_PRECONDITION. Metadata: `start_time`.
+   *
+   * @generated from enum value: ERROR_REASON_PROMOTION_NOT_YET = 61;
+   */
+  PROMOTION_NOT_YET = 61,
+
+  /**
+   * All uses of the promotion are taken. Status FAILED_PRECONDITION. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PROMOTION_USED_UP = 62;
+   */
+  PROMOTION_USED_UP = 62,
+
+  /**
+   * The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`.
+   *
+   * @generated from enum value: ERROR_REASON_PROMOTION_REDEEMED = 63;
+   */
+  PROMOTION_REDEEMED = 63,
+
+  /**
+   * Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_TOO_MANY_ATTEMPTS = 64;
+   */
+  TOO_MANY_ATTEMPTS = 64,
 
   /**
    * There is no such plan in the caller's organisation. Status NOT_FOUND. Metadata: `plan_id`.

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/policy/v1/events.proto.
  */
 export const file_reelmesh_policy_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi2QEKD1BsYXliYWNrQ3JlYXRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCg5TZXNzaW9uUmV2b2tlZBISCgpzZXNzaW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqIBCg1UYXJnZXRSZXZva2VkEhUKDXJldm9jYXRpb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBnRhcmdldBgDIAEoCRIRCgl0YXJnZXRfaWQYBCABKAkSDQoFYWN0b3IYBSABKAkSLwoLcmV2b2tlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoABChBSZXZvY2F0aW9uTGlmdGVkEhUKDXJldm9jYXRpb25faWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEi0KCWxpZnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUQoQVGlja2V0S2V5Um90YXRlZBIOCgZrZXlfaWQYASABKAkSLQoJc2lnbl90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKPAQoPVmlld2VyU3VzcGVjdGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIRCgl2aWV3ZXJfaWQYAiABKAkSDQoFc2NvcmUYAyABKAUSEwoLZXhwbGFuYXRpb24YBCABKAkSLAoIYWN0X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpEBChFWaWV3ZXJTdGVwVXBBc2tlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK/AQoPVmlld2VyVGhyb3R0bGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIRCgl2aWV3ZXJfaWQYAiABKAkSDQoFc2NvcmUYAyABKAUSEwoLZXhwbGFuYXRpb24YBCABKAkSLAoIYWN0X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVudGlsX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqUBCg1WaWV3ZXJSZWZ1c2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIRCgl2aWV3ZXJfaWQYAiABKAkSDQoFc2NvcmUYAyABKAUSEwoLZXhwbGFuYXRpb24YBCABKAkSLAoIYWN0X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmVuZGVkX3Nlc3Npb25zGAYgASgDIo8BChFWaWV3ZXJSaXNrQ2xlYXJlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBWFjdG9yGAMgASgJEg8KB2NvbW1lbnQYBCABKAkSLgoKY2xlYXJfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi2QEKD1BsYXliYWNrQ3JlYXRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItYBCg9FbnRpdGxlbWVudFVzZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEg0KBXBsYXlzGAUgASgFEi4KCmJlZ2luX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCHVzZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKfAQoOU2Vzc2lvblJldm9rZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKiAQoNVGFyZ2V0UmV2b2tlZBIVCg1yZXZvY2F0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSEQoJdGFyZ2V0X2lkGAQgASgJEg0KBWFjdG9yGAUgASgJEi8KC3Jldm9rZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAQoQUmV2b2NhdGlvbkxpZnRlZBIVCg1yZXZvY2F0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRItCglsaWZ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlEKEFRpY2tldEtleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi0KCXNpZ25fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwEKD1ZpZXdlclN1c3BlY3RlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKRAQoRVmlld2VyU3RlcFVwQXNrZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhEKCXZpZXdlcl9pZBgCIAEoCRINCgVzY29yZRgDIAEoBRITCgtleHBsYW5hdGlvbhgEIAEoCRIsCghhY3RfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivwEKD1ZpZXdlclRocm90dGxlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1bnRpbF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKlAQoNVmlld2VyUmVmdXNlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5lbmRlZF9zZXNzaW9ucxgGIAEoAyKPAQoRVmlld2VyUmlza0NsZWFyZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhEKCXZpZXdlcl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdjb21tZW50GAQgASgJEi4KCmNsZWFyX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A playback was allowed. Subject `reelmesh.policy.v1.PlaybackCreated`.
@@ -80,6 +80,70 @@ export const PlaybackCreatedSchema: GenMessage<PlaybackCreated> = /*@__PURE__*/
   messageDesc(file_reelmesh_policy_v1_events, 0);
 
 /**
+ * A playback took one of the plays of an entitlement, or began its window; told of entitlements that have either. Subject
+ * `reelmesh.policy.v1.EntitlementUsed`.
+ *
+ * @generated from message reelmesh.policy.v1.EntitlementUsed
+ */
+export type EntitlementUsed = Message<"reelmesh.policy.v1.EntitlementUsed"> & {
+  /**
+   * The entitlement, as `payments` announced it.
+   *
+   * @generated from field: string entitlement_id = 1;
+   */
+  entitlementId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Who watches.
+   *
+   * @generated from field: string viewer_id = 3;
+   */
+  viewerId: string;
+
+  /**
+   * The session that is the play.
+   *
+   * @generated from field: string session_id = 4;
+   */
+  sessionId: string;
+
+  /**
+   * How many plays it had, this one among them. Of two events the one with more is the later.
+   *
+   * @generated from field: int32 plays = 5;
+   */
+  plays: number;
+
+  /**
+   * When its first play began.
+   *
+   * @generated from field: google.protobuf.Timestamp begin_time = 6;
+   */
+  beginTime?: Timestamp | undefined;
+
+  /**
+   * When this one did.
+   *
+   * @generated from field: google.protobuf.Timestamp use_time = 7;
+   */
+  useTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.EntitlementUsed.
+ * Use `create(EntitlementUsedSchema)` to create a new message.
+ */
+export const EntitlementUsedSchema: GenMessage<EntitlementUsed> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 1);
+
+/**
  * A session was revoked. Subject `reelmesh.policy.v1.SessionRevoked`.
  *
  * @generated from message reelmesh.policy.v1.SessionRevoked
@@ -119,7 +183,7 @@ export type SessionRevoked = Message<"reelmesh.policy.v1.SessionRevoked"> & {
  * Use `create(SessionRevokedSchema)` to create a new message.
  */
 export const SessionRevokedSchema: GenMessage<SessionRevoked> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 1);
+  messageDesc(file_reelmesh_policy_v1_events, 2);
 
 /**
  * A viewer, a device, an asset or a key was revoked. Subject `reelmesh.policy.v1.TargetRevoked`.
@@ -175,7 +239,7 @@ export type TargetRevoked = Message<"reelmesh.policy.v1.TargetRevoked"> & {
  * Use `create(TargetRevokedSchema)` to create a new message.
  */
 export const TargetRevokedSchema: GenMessage<TargetRevoked> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 2);
+  messageDesc(file_reelmesh_policy_v1_events, 3);
 
 /**
  * A revocation was lifted. Subject `reelmesh.policy.v1.RevocationLifted`.
@@ -217,7 +281,7 @@ export type RevocationLifted = Message<"reelmesh.policy.v1.RevocationLifted"> & 
  * Use `create(RevocationLiftedSchema)` to create a new message.
  */
 export const RevocationLiftedSchema: GenMessage<RevocationLifted> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 3);
+  messageDesc(file_reelmesh_policy_v1_events, 4);
 
 /**
  * The key that tickets are signed with changed. Subject `reelmesh.policy.v1.TicketKeyRotated`.
@@ -245,7 +309,7 @@ export type TicketKeyRotated = Message<"reelmesh.policy.v1.TicketKeyRotated"> & 
  * Use `create(TicketKeyRotatedSchema)` to create a new message.
  */
 export const TicketKeyRotatedSchema: GenMessage<TicketKeyRotated> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 4);
+  messageDesc(file_reelmesh_policy_v1_events, 5);
 
 /**
  * What happens on a viewer's behalf looks unusual. Subject `reelmesh.policy.v1.ViewerSuspected`.
@@ -294,7 +358,7 @@ export type ViewerSuspected = Message<"reelmesh.policy.v1.ViewerSuspected"> & {
  * Use `create(ViewerSuspectedSchema)` to create a new message.
  */
 export const ViewerSuspectedSchema: GenMessage<ViewerSuspected> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 5);
+  messageDesc(file_reelmesh_policy_v1_events, 6);
 
 /**
  * New playbacks of a viewer need a recent sign-in. Subject `reelmesh.policy.v1.ViewerStepUpAsked`.
@@ -343,7 +407,7 @@ export type ViewerStepUpAsked = Message<"reelmesh.policy.v1.ViewerStepUpAsked"> 
  * Use `create(ViewerStepUpAskedSchema)` to create a new message.
  */
 export const ViewerStepUpAskedSchema: GenMessage<ViewerStepUpAsked> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 6);
+  messageDesc(file_reelmesh_policy_v1_events, 7);
 
 /**
  * The playbacks of a viewer are slowed down. Subject `reelmesh.policy.v1.ViewerThrottled`.
@@ -399,7 +463,7 @@ export type ViewerThrottled = Message<"reelmesh.policy.v1.ViewerThrottled"> & {
  * Use `create(ViewerThrottledSchema)` to create a new message.
  */
 export const ViewerThrottledSchema: GenMessage<ViewerThrottled> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 7);
+  messageDesc(file_reelmesh_policy_v1_events, 8);
 
 /**
  * The playbacks of a viewer were revoked, and new ones are refused. Subject `reelmesh.policy.v1.ViewerRefused`.
@@ -455,7 +519,7 @@ export type ViewerRefused = Message<"reelmesh.policy.v1.ViewerRefused"> & {
  * Use `create(ViewerRefusedSchema)` to create a new message.
  */
 export const ViewerRefusedSchema: GenMessage<ViewerRefused> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 8);
+  messageDesc(file_reelmesh_policy_v1_events, 9);
 
 /**
  * The score of a viewer was set back, and with it whatever followed from it. Subject `reelmesh.policy.v1.ViewerRiskCleared`.
@@ -504,5 +568,5 @@ export type ViewerRiskCleared = Message<"reelmesh.policy.v1.ViewerRiskCleared"> 
  * Use `create(ViewerRiskClearedSchema)` to create a new message.
  */
 export const ViewerRiskClearedSchema: GenMessage<ViewerRiskCleared> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 9);
+  messageDesc(file_reelmesh_policy_v1_events, 10);
 

@@ -1,0 +1,1 @@
+"""Codes that let watch for nothing, so often and no oftener."""
