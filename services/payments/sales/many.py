@@ -17,9 +17,8 @@ from services.payments.ledger.many import post_many
 from services.payments.sales import store
 from services.payments.sales.announcements import sold
 from services.payments.sales.domain import Sale, postings_of_sale
-from services.payments.sales.recording import Order
+from services.payments.sales.recording import Order, sale_of
 from services.payments.splits import store as splits
-from services.payments.splits.domain import KeptRules, divided
 
 
 async def sell_many(tx: Tx, orders: Sequence[Order], now: datetime) -> list[Sale]:
@@ -33,7 +32,11 @@ async def sell_many(tx: Tx, orders: Sequence[Order], now: datetime) -> list[Sale
     rules = await splits.find(tx, orders[0].organisation_id, 0)
     if rules is None:
         raise refusals.split_rules_missing()
-    sales = [_sale(order, rules, now) for order in orders]
+    for order in orders:
+        currency(order.currency)
+        if order.granted is not None:
+            raise ValueError("sales that grant something are recorded one by one")
+    sales = [sale_of(order, rules, now) for order in orders]
     drafts = [
         Draft(
             order.organisation_id,
@@ -51,33 +54,6 @@ async def sell_many(tx: Tx, orders: Sequence[Order], now: datetime) -> list[Sale
     await store.add_all(tx, fresh)
     await announce_all(tx, [Told(new_id("evt"), correlation_id(), sold(sale)) for sale in fresh])
     return [sale if one.fresh else await _made(tx, one.entry_id) for sale, one in zip(sales, posted, strict=True)]
-
-
-def _sale(order: Order, rules: KeptRules, now: datetime) -> Sale:
-    currency(order.currency)
-    if order.granted is not None:
-        raise ValueError("sales that grant something are recorded one by one")
-    return Sale(
-        sale_id=new_id("sal"),
-        organisation_id=order.organisation_id,
-        entry_id="",
-        processor=order.price.processor,
-        reference=order.reference,
-        viewer_id=order.viewer_id,
-        gross=order.price.gross,
-        currency=order.currency,
-        split_rules_version=rules.version,
-        parts=divided(rules.rules, order.price),
-        refunded=0,
-        charged_back=0,
-        reversed=False,
-        entitlement_id="",
-        granted=None,
-        entitled=False,
-        entitle_time=None,
-        sell_time=order.sell_time or now,
-        create_time=now,
-    )
 
 
 async def _made(tx: Tx, entry_id: str) -> Sale:

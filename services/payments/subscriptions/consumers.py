@@ -11,13 +11,13 @@ from services.kit.database import Tx
 from services.kit.events import Handler
 from services.payments.sales.domain import Takeback
 from services.payments.subscriptions import charges, store
-from services.payments.subscriptions.notices import Notices
+from services.payments.subscriptions.notices import SubscriptionNotices
 
 
 class Returns:
     """Handlers of our own events about sales."""
 
-    def __init__(self, notices: Notices) -> None:
+    def __init__(self, notices: SubscriptionNotices) -> None:
         self._notices = notices
 
     def handlers(self) -> Mapping[type[Message], Handler]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from services.payments.subscriptions.announcements import told
 from services.payments.subscriptions.charges import KeptCharge
 from services.payments.subscriptions.domain import Subscription
 from services.payments.subscriptions.periods import Charge, Deal, Purpose
+from services.payments.webhooks.handling import content_of
 
 ANSWERED_WITHIN: Final = timedelta(minutes=2)
 """How long whoever asks the processor has it for themselves. After that it counts as dead, and others ask, by the same key."""
@@ -94,11 +94,10 @@ def cancellation(subscription: Subscription) -> Charge | None:
 
 def order(subscription: Subscription, reference: str, minor_units: int, sell_time: datetime) -> Order:
     """The sale of a period. It grants nothing by itself: the entitlement is the subscription's."""
-    content = f"subscription\0{subscription.subscription_id}\0{reference}\0{minor_units}\0{subscription.currency}"
     return Order(
         organisation_id=subscription.organisation_id,
         reference=reference,
-        content=hashlib.sha256(content.encode()).digest(),
+        content=content_of("sale", subscription.payer.processor, reference),
         price=Price(minor_units, subscription.payer.processor),
         currency=subscription.currency,
         viewer_id=subscription.viewer_id,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
@@ -35,8 +35,6 @@ BATCH: Final = 200
 """Subscriptions that are taken in hand at a time. Each batch is two short transactions, so 100,000 that fall due at once hold nobody up."""
 AT_A_TIME: Final = 32
 """Charges that processors are asked for at a time."""
-CHARGES_KEPT: Final = timedelta(days=400)
-"""How long declined charges are kept, to answer for them."""
 
 
 class Charger(Protocol):
@@ -111,11 +109,6 @@ class Scheduler:
         if questions:
             await self._settling.settle(await asyncio.gather(*(self._answer(question) for question in questions)))
         return len(found) + len(again)
-
-    async def forget(self) -> None:
-        """Removes charges that nobody has to answer for any more."""
-        async with self._database.transaction() as tx:
-            await charges.forget_unpaid(tx, self._clock.now() - CHARGES_KEPT)
 
     async def _fallen_due(self, tx: Tx, found: Sequence[Subscription], now: datetime) -> list[KeptCharge]:
         """Takes the next step with subscriptions that are due. Returns the charges that are to be asked for once this is committed."""

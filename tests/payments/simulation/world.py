@@ -17,6 +17,7 @@ from services.kit.database import Database, outbox
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
+from services.payments.checkouts.notices import SaleNotices
 from services.payments.plans import store as plans
 from services.payments.plans.calendar import Interval, Unit
 from services.payments.plans.domain import Plan, Price, Terms
@@ -30,11 +31,12 @@ from services.payments.subscriptions import charges, keeping, store
 from services.payments.subscriptions.charges import KeptCharge, Stage
 from services.payments.subscriptions.domain import Beginning, Payer, State, Subscription
 from services.payments.subscriptions.keeping import Step, cancellation
-from services.payments.subscriptions.notices import Notices, NotYet, Source
+from services.payments.subscriptions.notices import SubscriptionNotices
 from services.payments.subscriptions.periods import Charge, Deal, Purpose
 from services.payments.subscriptions.proration import begun, change
 from services.payments.subscriptions.scheduler import Charger, Scheduler
 from services.payments.subscriptions.settling import Settling
+from services.payments.webhooks.handling import NOT_MINE, Applied, Handled, NotMine, Told
 from tests.payments.simulation.bank import (
     CHARGING,
     RENEWING,
@@ -120,7 +122,8 @@ class World:
         self.bank = Bank(lambda: self.clock.true, random.Random(seed + 2), chances, self.post, paid)
         self.renewing = RenewingBank(lambda: self.clock.true, random.Random(seed + 3), chances, self.post, paid)
         self.recording = Recording(self.clock)
-        self.notices = Notices(self.clock, self.recording, Settling(self.database, self.clock))
+        booked = SaleNotices(self.recording)
+        self.handlers = [SubscriptionNotices(self.clock, Settling(self.database, self.clock), booked), booked]
         self.scheduler = self._started()
         self.joiners = sorted(self._joiners(), key=lambda joiner: joiner[0])
 
@@ -329,24 +332,21 @@ class World:
     # --- notices and events ----------------------------------------------------------------------------------------------
 
     async def _deliver(self) -> None:
-        """Hands over what the banks tell; what comes too early comes again."""
+        """Hands over what the banks tell, as the queue of webhooks does; what comes too early comes again."""
         for processor, notice in self.post.arrived(self.clock.true):
-            try:
-                async with self.database.transaction() as tx:
-                    known = await self.notices.apply(tx, Source(self.organisation_id, processor), notice)
-            except NotYet:
+            handled = await self._handled(Told(self.organisation_id, processor, processor, notice))
+            if not isinstance(handled, Applied):
                 self.oracle.tally["notices that came too early"] += 1
                 self.post.again(processor, notice, self.clock.true + timedelta(hours=1))
-            else:
-                if not known:
-                    self._not_known(processor, notice)
-                elif notice.original_reference:
-                    self._given_back(processor, notice)
+            elif notice.original_reference:
+                self._given_back(processor, notice)
 
-    def _not_known(self, processor: str, notice: Notice) -> None:
-        """A payment went back whose answer was lost: the queue would keep the notice until the sale is known."""
-        self.oracle.tally["notices that came too early"] += 1
-        self.post.again(processor, notice, self.clock.true + timedelta(hours=1))
+    async def _handled(self, told: Told) -> Handled:
+        async with self.database.transaction() as tx:
+            for handler in self.handlers:
+                if not isinstance(handled := await handler.apply(tx, told), NotMine):
+                    return handled
+        return NOT_MINE
 
     def _given_back(self, processor: str, notice: Notice) -> None:
         payment = self._payments(processor)[notice.original_reference]
