@@ -107,7 +107,8 @@ class Oracle:
         self.tally["payments"] += 1
         if one.quit_time is not None and payment.ask_time > one.quit_time + SKEW and not one.by_itself:
             self._complain(one, now, f"was charged after they had quit at {one.quit_time}")
-        if one.wanted is not None and payment.amount.minor_units != one.price:
+        usual = one.rate.prices(one.price, payment.ask_time)
+        if one.wanted is not None and payment.amount.minor_units not in usual:
             self._changed(one, payment)
         else:
             self._renewed(one, payment)

@@ -51,8 +51,6 @@ from tests.payments.simulation.bank import (
 from tests.payments.simulation.oracle import Oracle, Rate, Subscriber, later
 
 BEGIN = datetime(2026, 1, 31, 9, tzinfo=UTC)
-LOOKS = (timedelta(0), timedelta(minutes=5), timedelta(hours=1), timedelta(hours=3))
-"""When in a tick the scheduler looks: what nobody answered for is asked for again."""
 JOINING = timedelta(days=60)
 _BATCH = 500
 
@@ -74,6 +72,7 @@ class Script:
 
     Attributes:
         rates: plans, each with how many of a hundred choose it.
+        looks: when in a tick the scheduler looks: what nobody answered for is asked for again.
         raised: when the price of the first plan goes up by a tenth for all; None for never.
     """
 
@@ -82,6 +81,7 @@ class Script:
     seed: int
     rates: Sequence[tuple[Rate, int]]
     tick: timedelta = timedelta(hours=12)
+    looks: Sequence[timedelta] = (timedelta(0), timedelta(minutes=5), timedelta(hours=1), timedelta(hours=3))
     renewing: float = 0.05
     trials: float = 0.2
     at_once: float = 0.2
@@ -189,7 +189,7 @@ class World:
         if not quiet:
             await self._join()
             await self._act()
-        for look in LOOKS:
+        for look in self.script.looks:
             self.clock.true = begin + look
             self.renewing.work()
             await self._deliver()
