@@ -13,7 +13,12 @@ from tests.payments.simulation.world import Script, played, usual_rates
 @pytest.mark.timeout(170)
 async def test_fourteen_months_of_sixty_subscribers_are_charged_once_and_served(mesh: ProcessSettings) -> None:
     script = Script(
-        people=60, days=425, seed=2026, tick=timedelta(days=1), looks=(timedelta(0), timedelta(hours=1)), rates=usual_rates(monthly=70, quarterly=20, yearly=10)
+        people=60,
+        days=425,
+        seed=2026,
+        tick=timedelta(days=1),
+        looks=(timedelta(0), timedelta(hours=1)),
+        rates=usual_rates(monthly=70, quarterly=20, yearly=10),
     )
     world = await played(mesh, script, lambda now, world: None)
     assert world.oracle.complaints == []

@@ -129,6 +129,12 @@ def _subscriptions() -> None:
         postgresql_where=sa.text("checkout_id <> ''"),
     )
     op.create_index(
+        "subscriptions_by_payment_method",
+        "subscriptions",
+        ["organisation_id", "payment_method"],
+        postgresql_where=sa.text("open_charge_id <> ''"),
+    )
+    op.create_index(
         "subscriptions_by_reference",
         "subscriptions",
         ["organisation_id", "processor", "reference"],

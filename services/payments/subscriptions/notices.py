@@ -62,9 +62,13 @@ class SubscriptionNotices:
         return Applied()
 
     async def _waiting(self, tx: Tx, told: Told) -> KeptCharge | None:
-        """The charge under way whose outcome a notice tells: of the subscription that its checkout began, and of this amount."""
-        one = await store.by_checkout(tx, told.organisation_id, told.notice.checkout_id)
-        if one is None or not one.open_charge_id or one.payer.processor != told.processor:
+        """The charge under way whose outcome a notice tells: of the subscription that its checkout began or its payment method pays,
+        and of this amount."""
+        notice = told.notice
+        one = await store.waiting_for(
+            tx, told.organisation_id, told.processor, notice.checkout_id, notice.payment_method_reference
+        )
+        if one is None:
             return None
         kept = (await charges.by_ids(tx, [one.open_charge_id]))[one.open_charge_id]
         return kept if told.notice.amount == (kept.charge.minor_units, kept.currency) else None

@@ -110,14 +110,20 @@ async def by_reference(tx: Tx, organisation_id: str, processor: str, reference: 
     return await _one(tx, query.with_for_update())
 
 
-async def by_checkout(tx: Tx, organisation_id: str, checkout_id: str) -> Subscription | None:
-    """The one that was begun by a checkout, locked; None when there is none."""
+async def waiting_for(
+    tx: Tx, organisation_id: str, processor: str, checkout_id: str, payment_method: str
+) -> Subscription | None:
+    """The one with a charge under way that was begun by a checkout, or is paid by a payment method; locked. None when there is none."""
     query = sa.select(subscriptions).where(
         subscriptions.c.organisation_id == organisation_id,
-        subscriptions.c.checkout_id == checkout_id,
-        subscriptions.c.checkout_id != "",
+        subscriptions.c.processor == processor,
+        subscriptions.c.open_charge_id != "",
+        sa.or_(
+            sa.and_(subscriptions.c.checkout_id == checkout_id, subscriptions.c.checkout_id != ""),
+            sa.and_(subscriptions.c.payment_method == payment_method, subscriptions.c.payment_method != ""),
+        ),
     )
-    return await _one(tx, query.with_for_update())
+    return await _one(tx, query.limit(1).with_for_update())
 
 
 async def tried(tx: Tx, organisation_id: str, viewer_id: str) -> bool:
