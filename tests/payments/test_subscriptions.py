@@ -26,7 +26,7 @@ from tests.payments.scene import RECEIVABLE, Books, money, once, refused
 from tests.payments.shop import ACCOUNT, Shop, a_shop
 from tests.support.running import connected
 
-State = subscriptions_service_pb2.DESCRIPTOR and events_pb2.SubscriptionState
+State = events_pb2.SubscriptionState
 MONTH = plans_pb2.INTERVAL_UNIT_MONTH
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.kit.database import Tx
-from services.policy.decision import messages, people, store
+from services.policy.decision import messages, people, store, tiers
 from services.policy.decision.facts import Device, Facts, Kind, Place, Standing, Viewer
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.territories import Territories, read_address
@@ -132,7 +132,7 @@ class Gathering:
         account = await store.account(tx, viewer_id)
         return Viewer(
             viewer_id=viewer_id,
-            tier=account.tier if account else None,
+            tier=await tiers.tier_of(tx, organisation_id, viewer_id, now) or (account.tier if account else None),
             locked=account.locked if account else None,
             entitlements=await store.entitlements_of(tx, organisation_id, viewer_id, subject.asset_id),
             age_proof=await store.age_proof_of(tx, organisation_id, viewer_id),
