@@ -59,7 +59,7 @@ async def wire(process: Process, settings: PaymentsSettings) -> None:
     split_rules = SplitRulesRpc(database, process.clock)
     notices = notices_of(database, process.clock, recording)
     sold = selling(process, settings, database, recording, [notices])
-    subscribed = subscribing(database, process.clock, sold.accounts, sold.calling, notices)
+    subscribed = subscribing(process, database, sold.accounts, sold.calling, notices)
     offers = OffersRpc(database, process.clock)
     entitlements = EntitlementsRpc(database, process.clock)
     promotions = PromotionsRpc(database, process.clock, writers=settings.database_pool)

@@ -26,6 +26,7 @@ from services.payments.processors.accounts import Accounts, Working
 from services.payments.processors.calling import Calling
 from services.payments.processors.contract import Charge, Outcome
 from services.payments.sales.recording import Recording
+from services.payments.subscriptions.checkouts import Opening
 from services.payments.subscriptions.consumers import Returns
 from services.payments.subscriptions.domain import Payer
 from services.payments.subscriptions.notices import SubscriptionNotices
@@ -113,13 +114,15 @@ def notices_of(database: Database, clock: Clock, recording: Recording) -> Subscr
 
 
 def subscribing(
-    database: Database, clock: Clock, accounts: Accounts, calling: Calling, notices: SubscriptionNotices
+    process: Process, database: Database, accounts: Accounts, calling: Calling, notices: SubscriptionNotices
 ) -> Subscribing:
     """Puts it together."""
+    clock = process.clock
+    opening = Opening(clock, accounts, calling, process.settings.public_url)
     chargers = AccountChargers(database, accounts, calling)
     return Subscribing(
         plans_rpc=PlansRpc(database, clock),
-        subscriptions_rpc=SubscriptionsRpc(database, clock, chargers),
+        subscriptions_rpc=SubscriptionsRpc(database, clock, chargers, opening),
         scheduler=Scheduler(database, clock, chargers),
         handlers=Returns(notices).handlers(),
     )

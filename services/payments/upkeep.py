@@ -11,7 +11,7 @@ import structlog
 from services.kit import attempts, telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database
-from services.payments.subscriptions import charges
+from services.payments.subscriptions import charges, checkouts
 
 log = structlog.stdlib.get_logger()
 
@@ -28,10 +28,11 @@ class Upkeep:
         self._clock = clock
 
     async def once(self) -> None:
-        """Removes counts of wrong codes that nobody added to for a day, and charges of long ago that were not paid."""
+        """Removes counts of wrong codes that nobody added to for a day, and charges and checkouts of long ago that were not paid."""
         async with self._database.transaction() as tx:
             await attempts.forget_old(tx, self._clock.now())
             await charges.forget_unpaid(tx, self._clock.now() - CHARGES_KEPT)
+            await checkouts.forget_unpaid(tx, self._clock.now() - checkouts.UNPAID_KEPT)
 
     async def run(self) -> None:
         """Cleans up every ten minutes, until cancelled. Trouble is waited out."""

@@ -18,6 +18,7 @@ from reelmesh.payments.v1 import (
     subscriptions_pb2,
     subscriptions_service_pb2,
     subscriptions_service_pb2_grpc,
+    webhooks_service_pb2,
 )
 
 from services.kit.settings import ProcessSettings
@@ -71,7 +72,7 @@ class Club:
             "plan_id": plan.plan_id,
             "viewer_id": viewer_id,
             "currency": "EUR",
-            "processor_account_id": ACCOUNT,
+            "account_id": ACCOUNT,
             "payment_method_reference": method,
         }
         request = subscriptions_service_pb2.CreateSubscriptionRequest(**(usual | changes))
@@ -152,6 +153,34 @@ async def test_a_subscription_is_charged_renewed_changed_and_ended(club: Club) -
     await club.books.in_order()
 
 
+async def test_who_pays_on_the_page_subscribes(club: Club) -> None:
+    plan = await club.plan(1000, trial_days=14)
+    request = subscriptions_service_pb2.CreateSubscriptionCheckoutRequest(
+        request_id=once(), plan_id=plan.plan_id, currency="EUR", viewer_id="bob"
+    )
+    opened = await club.subscriptions.CreateSubscriptionCheckout(request)
+    assert (await club.subscriptions.CreateSubscriptionCheckout(request)) == opened
+    assert "10.00 EUR" in (await club.shop.pages.get(opened.page.url)).text
+    await club.shop.press(opened.page.url, "approve")
+    await club.shop.carry()
+    listed = subscriptions_service_pb2.ListSubscriptionsRequest(viewer_id="bob")
+    while not (found := (await club.subscriptions.ListSubscriptions(listed)).subscriptions):
+        await asyncio.sleep(0.02)
+    assert found[0].state == events_pb2.SUBSCRIPTION_STATE_ACTIVE
+    with refused("SUBSCRIPTION_EXISTS"):
+        request.request_id = once()
+        await club.subscriptions.CreateSubscriptionCheckout(request)
+    club.books.clock.advance(timedelta(days=31))
+    while (renewed := await club.becomes(found[0].subscription_id, "ACTIVE")).period_end_time == found[
+        0
+    ].period_end_time:
+        await asyncio.sleep(0.02)
+    await club.shop.carry()
+    assert all(event.state == webhooks_service_pb2.WEBHOOK_EVENT_STATE_DONE for event in await club.shop.settled())
+    assert (await club.books.balances())[RECEIVABLE, "stand_in", "EUR"] == 2000
+    assert renewed.price == money(1000)
+
+
 async def test_a_refund_of_the_running_period_ends_it_within_moments(club: Club) -> None:
     begun = await club.subscribe(await club.plan())
     await club.becomes(begun.subscription_id, "ACTIVE")
@@ -202,7 +231,7 @@ async def test_retired_plans_and_what_is_not_offered_are_refused(club: Club) -> 
     with refused("PRICE_NOT_OFFERED"):
         await club.subscribe(plan, currency="USD", payment_method_reference="pm_x")
     with refused("PROCESSOR_ACCOUNT_NOT_FOUND"):
-        await club.subscribe(plan, processor_account_id="other", payment_method_reference="pm_x")
+        await club.subscribe(plan, account_id="other", payment_method_reference="pm_x")
     retire = plans_service_pb2.RetirePlanRequest(plan_id=plan.plan_id)
     retired = (await club.plans.RetirePlan(retire)).plan
     assert retired.HasField("retire_time")

@@ -41,6 +41,7 @@ def upgrade() -> None:
     _plans()
     _subscriptions()
     _charges()
+    _checkouts()
 
 
 def _plans() -> None:
@@ -192,3 +193,27 @@ def _charges() -> None:
     )
     op.create_index("charges_by_sale", "charges", ["sale_id"], postgresql_where=sa.text("sale_id <> ''"))
     op.create_index("charges_unpaid", "charges", ["outcome_time"], postgresql_where=sa.text("state = 4 OR purpose = 3"))
+
+
+def _checkouts() -> None:
+    op.create_table(
+        "subscription_checkouts",
+        sa.Column("checkout_id", sa.Text, primary_key=True),
+        sa.Column("organisation_id", sa.Text, nullable=False),
+        sa.Column("viewer_id", sa.Text, nullable=False),
+        sa.Column("plan_id", sa.Text, nullable=False),
+        sa.Column("territory", sa.Text, nullable=False),
+        sa.Column("minor_units", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.Text, nullable=False),
+        sa.Column("account_id", sa.Text, nullable=False),
+        sa.Column("renews_by_itself", sa.Boolean, nullable=False),
+        # Empty until it is paid.
+        sa.Column("subscription_id", sa.Text, nullable=False),
+        _time("create_time"),
+    )
+    op.create_index(
+        "subscription_checkouts_unpaid",
+        "subscription_checkouts",
+        ["create_time"],
+        postgresql_where=sa.text("subscription_id = ''"),
+    )

@@ -14,6 +14,7 @@ from services.payments.sales.domain import Takeback
 from services.payments.sales.many import sell_many
 from services.payments.subscriptions import charges, store
 from services.payments.subscriptions.charges import KeptCharge, Stage
+from services.payments.subscriptions.checkouts import Beginning
 from services.payments.subscriptions.domain import End, State, Subscription
 from services.payments.subscriptions.keeping import Step, cancellation, keep, order
 from services.payments.subscriptions.settling import Answer, Settling
@@ -34,12 +35,15 @@ class SubscriptionNotices:
         self._clock = clock
         self._settling = settling
         self._sale_notices = sale_notices
+        self._beginning = Beginning(clock)
 
     async def apply(self, tx: Tx, told: Told) -> Handled:
         """Applies whatever is about a subscription. A renewal that comes before its sale waits for it."""
         match told.notice.kind:
             case NoticeKind.SALE:
                 return await self._paid(tx, told)
+            case NoticeKind.SALE_FAILED:
+                return await self._beginning.apply(tx, told)
             case NoticeKind.RENEWAL:
                 return await self._renewed(tx, told)
             case NoticeKind.RENEWAL_FAILED | NoticeKind.CANCELLATION | NoticeKind.EXPIRY:
@@ -51,13 +55,13 @@ class SubscriptionNotices:
         return NOT_MINE
 
     async def _paid(self, tx: Tx, told: Told) -> Handled:
-        """The notice of a charge that we made ourselves, whose answer may have been lost."""
+        """The notice of a charge that we made ourselves, whose answer may have been lost; or of a first period that was paid at a checkout."""
         reference = told.notice.transaction_reference
         if await charges.by_reference(tx, told.organisation_id, told.processor, reference):
             return Applied("known before")
         waiting = await self._waiting(tx, told)
         if waiting is None:
-            return NOT_MINE
+            return await self._beginning.apply(tx, told)
         await self._settling.keep(tx, [Answer(waiting, Approved(reference))])
         return Applied()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import grpc
-from reelmesh.payments.v1 import subscriptions_pb2, subscriptions_service_pb2_grpc
+from reelmesh.payments.v1 import checkouts_service_pb2, subscriptions_pb2, subscriptions_service_pb2_grpc
 from reelmesh.payments.v1 import subscriptions_service_pb2 as api
 
 from services.kit.clock import Clock
@@ -16,8 +16,9 @@ from services.kit.pagination import page_of
 from services.kit.server import current_call
 from services.payments import refusals
 from services.payments.plans import store as plans
-from services.payments.subscriptions import messages, store
+from services.payments.subscriptions import checkouts, messages, store
 from services.payments.subscriptions.beginning import Beginnings, Wish
+from services.payments.subscriptions.checkouts import Asked
 from services.payments.subscriptions.domain import Payer, Subscription
 from services.payments.subscriptions.keeping import Step, cancellation, keep
 from services.payments.subscriptions.periods import Charge, Deal
@@ -41,11 +42,39 @@ class Payers(Protocol):
 class SubscriptionsRpc(subscriptions_service_pb2_grpc.SubscriptionsServiceServicer):
     """Keeps subscriptions to plans of the caller's organisation."""
 
-    def __init__(self, database: Database, clock: Clock, payers: Payers) -> None:
+    def __init__(self, database: Database, clock: Clock, payers: Payers, opening: checkouts.Opening) -> None:
         self._database = database
         self._clock = clock
         self._payers = payers
+        self._opening = opening
         self._beginnings = Beginnings(clock)
+
+    async def CreateSubscriptionCheckout(
+        self, request: api.CreateSubscriptionCheckoutRequest, context: Context
+    ) -> api.CreateSubscriptionCheckoutResponse:
+        """Opens a page for the first period. What is remembered of the answer has no page in it, which a repeat gets anew for its checkout."""
+        organisation_id = current_call().organisation_id
+        asked = Asked(
+            organisation_id,
+            _viewer(request.viewer_id),
+            request.plan_id,
+            request.territory,
+            request.currency,
+            request.account_id,
+        )
+        async with self._database.transaction() as tx:
+            earlier = await first_answer(tx, organisation_id, request, api.CreateSubscriptionCheckoutResponse)
+            known = await checkouts.find(tx, organisation_id, earlier.checkout_id) if earlier else None
+            if known is None:
+                known = await self._opening.begun(tx, asked)
+                answer = api.CreateSubscriptionCheckoutResponse(checkout_id=known.checkout_id)
+                await remember(tx, organisation_id, request, answer)
+            wanted = await self._opening.page(tx, known, request.return_path)
+        page = await self._opening.opened(*wanted)
+        return api.CreateSubscriptionCheckoutResponse(
+            checkout_id=known.checkout_id,
+            page=checkouts_service_pb2.PaymentPage(url=page.url, posted=page.method == "POST", fields=page.fields),
+        )
 
     async def CreateSubscription(
         self, request: api.CreateSubscriptionRequest, context: Context
@@ -55,7 +84,7 @@ class SubscriptionsRpc(subscriptions_service_pb2_grpc.SubscriptionsServiceServic
         async with self._database.transaction() as tx:
             if earlier := await first_answer(tx, organisation_id, request, api.CreateSubscriptionResponse):
                 return earlier
-            found = await self._payers.payer(tx, organisation_id, request.processor_account_id)
+            found = await self._payers.payer(tx, organisation_id, request.account_id)
             if found.renews_by_itself:
                 raise refusals.processor_renews(found.processor)
             payer = Payer(found.processor, found.account_id, request.payment_method_reference)
@@ -173,6 +202,18 @@ async def _reached(tx: Tx, subscription_id: str, permission: str, *, for_update:
     if one is None or not (_may(permission) or one.viewer_id == _own()):
         raise refusals.subscription_not_found(subscription_id)
     return one
+
+
+def _viewer(named: str) -> str:
+    """Who subscribes: a person for themselves, a server for whomever it names."""
+    own = _own()
+    if own:
+        if named not in {"", own}:
+            raise refusals.not_your_own(named)
+        return own
+    if not named:
+        raise refusals.grant_invalid("viewer_id", "say who subscribes; an API key is nobody who watches")
+    return named
 
 
 def _may(permission: str) -> bool:

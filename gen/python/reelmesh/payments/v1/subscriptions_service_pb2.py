@@ -24,17 +24,32 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from reelmesh.payments.v1 import checkouts_service_pb2 as reelmesh_dot_payments_dot_v1_dot_checkouts__service__pb2
 from reelmesh.payments.v1 import subscriptions_pb2 as reelmesh_dot_payments_dot_v1_dot_subscriptions__pb2
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0reelmesh/payments/v1/subscriptions_service.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a(reelmesh/payments/v1/subscriptions.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xcf\x03\n\x19\x43reateSubscriptionRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x41\n\x07plan_id\x18\x02 \x01(\tB(\xbaH%r#2!^pln_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06planId\x12\x32\n\tviewer_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$R\x08viewerId\x12\x43\n\tterritory\x18\x04 \x01(\tB%\xbaH\"r 2\x1e^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$R\tterritory\x12/\n\x08\x63urrency\x18\x05 \x01(\tB\x13\xbaH\x10r\x0e\x32\x0c^[A-Z]{3,4}$R\x08\x63urrency\x12\x46\n\x14processor_account_id\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$R\x12processorAccountId\x12R\n\x18payment_method_reference\x18\x07 \x01(\tB\x18\x80\x01\x01\xbaH\x12r\x10\x32\x0e^[!-~]{1,200}$R\x16paymentMethodReference\"d\n\x1a\x43reateSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\"k\n\x16GetSubscriptionRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\"a\n\x17GetSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\"\xa0\x01\n\x18ListSubscriptionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12\x32\n\tviewer_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$R\x08viewerId\"\x8d\x01\n\x19ListSubscriptionsResponse\x12H\n\rsubscriptions\x18\x01 \x03(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\rsubscriptions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xac\x01\n\x14PreviewChangeRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\x12\x41\n\x07plan_id\x18\x02 \x01(\tB(\xbaH%r#2!^pln_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06planId\"Q\n\x15PreviewChangeResponse\x12\x38\n\x06\x63hange\x18\x01 \x01(\x0b\x32 .reelmesh.payments.v1.PlanChangeR\x06\x63hange\"\xd4\x01\n\x11\x43hangePlanRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12Q\n\x0fsubscription_id\x18\x02 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\x12\x41\n\x07plan_id\x18\x03 \x01(\tB(\xbaH%r#2!^pln_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06planId\"\x96\x01\n\x12\x43hangePlanResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\x12\x38\n\x06\x63hange\x18\x02 \x01(\x0b\x32 .reelmesh.payments.v1.PlanChangeR\x06\x63hange\"n\n\x19\x43\x61ncelSubscriptionRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\"d\n\x1a\x43\x61ncelSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\"n\n\x19ResumeSubscriptionRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\"d\n\x1aResumeSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\"m\n\x18PauseSubscriptionRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\"c\n\x19PauseSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription2\xf8\x0b\n\x14SubscriptionsService\x12\xaa\x01\n\x12\x43reateSubscription\x12/.reelmesh.payments.v1.CreateSubscriptionRequest\x1a\x30.reelmesh.payments.v1.CreateSubscriptionResponse\"1\xca\xa3\"\x11\n\x0fpayments.record\x82\xd3\xe4\x93\x02\x16\"\x11/v1/subscriptions:\x01*\x12\xb5\x01\n\x0fGetSubscription\x12,.reelmesh.payments.v1.GetSubscriptionRequest\x1a-.reelmesh.payments.v1.GetSubscriptionResponse\"E\x90\x02\x01\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02%\x12#/v1/subscriptions/{subscription_id}\x12\xa9\x01\n\x11ListSubscriptions\x12..reelmesh.payments.v1.ListSubscriptionsRequest\x1a/.reelmesh.payments.v1.ListSubscriptionsResponse\"3\x90\x02\x01\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/subscriptions\x12\xbd\x01\n\rPreviewChange\x12*.reelmesh.payments.v1.PreviewChangeRequest\x1a+.reelmesh.payments.v1.PreviewChangeResponse\"S\x90\x02\x01\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02\x33\x12\x31/v1/subscriptions/{subscription_id}:previewChange\x12\xb1\x01\n\nChangePlan\x12\'.reelmesh.payments.v1.ChangePlanRequest\x1a(.reelmesh.payments.v1.ChangePlanResponse\"P\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02\x33\"./v1/subscriptions/{subscription_id}:changePlan:\x01*\x12\xc8\x01\n\x12\x43\x61ncelSubscription\x12/.reelmesh.payments.v1.CancelSubscriptionRequest\x1a\x30.reelmesh.payments.v1.CancelSubscriptionResponse\"O\x90\x02\x02\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02/\"*/v1/subscriptions/{subscription_id}:cancel:\x01*\x12\xc8\x01\n\x12ResumeSubscription\x12/.reelmesh.payments.v1.ResumeSubscriptionRequest\x1a\x30.reelmesh.payments.v1.ResumeSubscriptionResponse\"O\x90\x02\x02\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02/\"*/v1/subscriptions/{subscription_id}:resume:\x01*\x12\xc4\x01\n\x11PauseSubscription\x12..reelmesh.payments.v1.PauseSubscriptionRequest\x1a/.reelmesh.payments.v1.PauseSubscriptionResponse\"N\x90\x02\x02\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02.\")/v1/subscriptions/{subscription_id}:pause:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0reelmesh/payments/v1/subscriptions_service.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a,reelmesh/payments/v1/checkouts_service.proto\x1a(reelmesh/payments/v1/subscriptions.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xd6\x03\n!CreateSubscriptionCheckoutRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x41\n\x07plan_id\x18\x02 \x01(\tB(\xbaH%r#2!^pln_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06planId\x12\x43\n\tterritory\x18\x03 \x01(\tB%\xbaH\"r 2\x1e^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$R\tterritory\x12/\n\x08\x63urrency\x18\x04 \x01(\tB\x13\xbaH\x10r\x0e\x32\x0c^[A-Z]{3,4}$R\x08\x63urrency\x12\x32\n\tviewer_id\x18\x05 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$R\x08viewerId\x12\x42\n\naccount_id\x18\x06 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{1,39})?$R\taccountId\x12U\n\x0breturn_path\x18\x07 \x01(\tB4\xbaH1r/2-^(/[A-Za-z0-9_~-][A-Za-z0-9_./~-]{0,199}|/)?$R\nreturnPath\"|\n\"CreateSubscriptionCheckoutResponse\x12\x1f\n\x0b\x63heckout_id\x18\x01 \x01(\tR\ncheckoutId\x12\x35\n\x04page\x18\x02 \x01(\x0b\x32!.reelmesh.payments.v1.PaymentPageR\x04page\"\xc8\x03\n\x19\x43reateSubscriptionRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x41\n\x07plan_id\x18\x02 \x01(\tB(\xbaH%r#2!^pln_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06planId\x12\x32\n\tviewer_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$R\x08viewerId\x12\x43\n\tterritory\x18\x04 \x01(\tB%\xbaH\"r 2\x1e^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$R\tterritory\x12/\n\x08\x63urrency\x18\x05 \x01(\tB\x13\xbaH\x10r\x0e\x32\x0c^[A-Z]{3,4}$R\x08\x63urrency\x12?\n\naccount_id\x18\x06 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{1,39}$R\taccountId\x12R\n\x18payment_method_reference\x18\x07 \x01(\tB\x18\x80\x01\x01\xbaH\x12r\x10\x32\x0e^[!-~]{1,200}$R\x16paymentMethodReference\"d\n\x1a\x43reateSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\"k\n\x16GetSubscriptionRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\"a\n\x17GetSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\"\xa0\x01\n\x18ListSubscriptionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12\x32\n\tviewer_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$R\x08viewerId\"\x8d\x01\n\x19ListSubscriptionsResponse\x12H\n\rsubscriptions\x18\x01 \x03(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\rsubscriptions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xac\x01\n\x14PreviewChangeRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\x12\x41\n\x07plan_id\x18\x02 \x01(\tB(\xbaH%r#2!^pln_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06planId\"Q\n\x15PreviewChangeResponse\x12\x38\n\x06\x63hange\x18\x01 \x01(\x0b\x32 .reelmesh.payments.v1.PlanChangeR\x06\x63hange\"\xd4\x01\n\x11\x43hangePlanRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12Q\n\x0fsubscription_id\x18\x02 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\x12\x41\n\x07plan_id\x18\x03 \x01(\tB(\xbaH%r#2!^pln_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x06planId\"\x96\x01\n\x12\x43hangePlanResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\x12\x38\n\x06\x63hange\x18\x02 \x01(\x0b\x32 .reelmesh.payments.v1.PlanChangeR\x06\x63hange\"n\n\x19\x43\x61ncelSubscriptionRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\"d\n\x1a\x43\x61ncelSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\"n\n\x19ResumeSubscriptionRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\"d\n\x1aResumeSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription\"m\n\x18PauseSubscriptionRequest\x12Q\n\x0fsubscription_id\x18\x01 \x01(\tB(\xbaH%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x0esubscriptionId\"c\n\x19PauseSubscriptionResponse\x12\x46\n\x0csubscription\x18\x01 \x01(\x0b\x32\".reelmesh.payments.v1.SubscriptionR\x0csubscription2\xc8\r\n\x14SubscriptionsService\x12\xcd\x01\n\x1a\x43reateSubscriptionCheckout\x12\x37.reelmesh.payments.v1.CreateSubscriptionCheckoutRequest\x1a\x38.reelmesh.payments.v1.CreateSubscriptionCheckoutResponse\"<\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/subscriptions:checkout:\x01*\x12\xaa\x01\n\x12\x43reateSubscription\x12/.reelmesh.payments.v1.CreateSubscriptionRequest\x1a\x30.reelmesh.payments.v1.CreateSubscriptionResponse\"1\xca\xa3\"\x11\n\x0fpayments.record\x82\xd3\xe4\x93\x02\x16\"\x11/v1/subscriptions:\x01*\x12\xb5\x01\n\x0fGetSubscription\x12,.reelmesh.payments.v1.GetSubscriptionRequest\x1a-.reelmesh.payments.v1.GetSubscriptionResponse\"E\x90\x02\x01\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02%\x12#/v1/subscriptions/{subscription_id}\x12\xa9\x01\n\x11ListSubscriptions\x12..reelmesh.payments.v1.ListSubscriptionsRequest\x1a/.reelmesh.payments.v1.ListSubscriptionsResponse\"3\x90\x02\x01\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/subscriptions\x12\xbd\x01\n\rPreviewChange\x12*.reelmesh.payments.v1.PreviewChangeRequest\x1a+.reelmesh.payments.v1.PreviewChangeResponse\"S\x90\x02\x01\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02\x33\x12\x31/v1/subscriptions/{subscription_id}:previewChange\x12\xb1\x01\n\nChangePlan\x12\'.reelmesh.payments.v1.ChangePlanRequest\x1a(.reelmesh.payments.v1.ChangePlanResponse\"P\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02\x33\"./v1/subscriptions/{subscription_id}:changePlan:\x01*\x12\xc8\x01\n\x12\x43\x61ncelSubscription\x12/.reelmesh.payments.v1.CancelSubscriptionRequest\x1a\x30.reelmesh.payments.v1.CancelSubscriptionResponse\"O\x90\x02\x02\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02/\"*/v1/subscriptions/{subscription_id}:cancel:\x01*\x12\xc8\x01\n\x12ResumeSubscription\x12/.reelmesh.payments.v1.ResumeSubscriptionRequest\x1a\x30.reelmesh.payments.v1.ResumeSubscriptionResponse\"O\x90\x02\x02\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02/\"*/v1/subscriptions/{subscription_id}:resume:\x01*\x12\xc4\x01\n\x11PauseSubscription\x12..reelmesh.payments.v1.PauseSubscriptionRequest\x1a/.reelmesh.payments.v1.PauseSubscriptionResponse\"N\x90\x02\x02\xca\xa3\"\x13\n\x11subscriptions.use\x82\xd3\xe4\x93\x02.\")/v1/subscriptions/{subscription_id}:pause:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.payments.v1.subscriptions_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['plan_id']._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['plan_id']._serialized_options = b'\272H%r#2!^pln_[0-7][0-9a-hjkmnp-tv-z]{25}$'
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['territory']._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['territory']._serialized_options = b'\272H\"r 2\036^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$'
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['currency']._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['currency']._serialized_options = b'\272H\020r\0162\014^[A-Z]{3,4}$'
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['viewer_id']._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['viewer_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{1,39})?$'
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['return_path']._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST'].fields_by_name['return_path']._serialized_options = b'\272H1r/2-^(/[A-Za-z0-9_~-][A-Za-z0-9_./~-]{0,199}|/)?$'
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005\020\010\030\200\001'
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['plan_id']._loaded_options = None
@@ -45,8 +60,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['territory']._serialized_options = b'\272H\"r 2\036^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$'
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['currency']._loaded_options = None
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['currency']._serialized_options = b'\272H\020r\0162\014^[A-Z]{3,4}$'
-  _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['processor_account_id']._loaded_options = None
-  _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['processor_account_id']._serialized_options = b'\272H\021r\0172\r^[!-~]{1,64}$'
+  _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{1,39}$'
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['payment_method_reference']._loaded_options = None
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['payment_method_reference']._serialized_options = b'\200\001\001\272H\022r\0202\016^[!-~]{1,200}$'
   _globals['_GETSUBSCRIPTIONREQUEST'].fields_by_name['subscription_id']._loaded_options = None
@@ -73,6 +88,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMESUBSCRIPTIONREQUEST'].fields_by_name['subscription_id']._serialized_options = b'\272H%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_PAUSESUBSCRIPTIONREQUEST'].fields_by_name['subscription_id']._loaded_options = None
   _globals['_PAUSESUBSCRIPTIONREQUEST'].fields_by_name['subscription_id']._serialized_options = b'\272H%r#2!^sub_[0-7][0-9a-hjkmnp-tv-z]{25}$'
+  _globals['_SUBSCRIPTIONSSERVICE'].methods_by_name['CreateSubscriptionCheckout']._loaded_options = None
+  _globals['_SUBSCRIPTIONSSERVICE'].methods_by_name['CreateSubscriptionCheckout']._serialized_options = b'\312\243\"\023\n\021subscriptions.use\202\323\344\223\002\037\"\032/v1/subscriptions:checkout:\001*'
   _globals['_SUBSCRIPTIONSSERVICE'].methods_by_name['CreateSubscription']._loaded_options = None
   _globals['_SUBSCRIPTIONSSERVICE'].methods_by_name['CreateSubscription']._serialized_options = b'\312\243\"\021\n\017payments.record\202\323\344\223\002\026\"\021/v1/subscriptions:\001*'
   _globals['_SUBSCRIPTIONSSERVICE'].methods_by_name['GetSubscription']._loaded_options = None
@@ -89,38 +106,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBSCRIPTIONSSERVICE'].methods_by_name['ResumeSubscription']._serialized_options = b'\220\002\002\312\243\"\023\n\021subscriptions.use\202\323\344\223\002/\"*/v1/subscriptions/{subscription_id}:resume:\001*'
   _globals['_SUBSCRIPTIONSSERVICE'].methods_by_name['PauseSubscription']._loaded_options = None
   _globals['_SUBSCRIPTIONSSERVICE'].methods_by_name['PauseSubscription']._serialized_options = b'\220\002\002\312\243\"\023\n\021subscriptions.use\202\323\344\223\002.\")/v1/subscriptions/{subscription_id}:pause:\001*'
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=206
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=669
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=671
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=771
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=773
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=880
-  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_start=882
-  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_end=979
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=982
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1142
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1145
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1286
-  _globals['_PREVIEWCHANGEREQUEST']._serialized_start=1289
-  _globals['_PREVIEWCHANGEREQUEST']._serialized_end=1461
-  _globals['_PREVIEWCHANGERESPONSE']._serialized_start=1463
-  _globals['_PREVIEWCHANGERESPONSE']._serialized_end=1544
-  _globals['_CHANGEPLANREQUEST']._serialized_start=1547
-  _globals['_CHANGEPLANREQUEST']._serialized_end=1759
-  _globals['_CHANGEPLANRESPONSE']._serialized_start=1762
-  _globals['_CHANGEPLANRESPONSE']._serialized_end=1912
-  _globals['_CANCELSUBSCRIPTIONREQUEST']._serialized_start=1914
-  _globals['_CANCELSUBSCRIPTIONREQUEST']._serialized_end=2024
-  _globals['_CANCELSUBSCRIPTIONRESPONSE']._serialized_start=2026
-  _globals['_CANCELSUBSCRIPTIONRESPONSE']._serialized_end=2126
-  _globals['_RESUMESUBSCRIPTIONREQUEST']._serialized_start=2128
-  _globals['_RESUMESUBSCRIPTIONREQUEST']._serialized_end=2238
-  _globals['_RESUMESUBSCRIPTIONRESPONSE']._serialized_start=2240
-  _globals['_RESUMESUBSCRIPTIONRESPONSE']._serialized_end=2340
-  _globals['_PAUSESUBSCRIPTIONREQUEST']._serialized_start=2342
-  _globals['_PAUSESUBSCRIPTIONREQUEST']._serialized_end=2451
-  _globals['_PAUSESUBSCRIPTIONRESPONSE']._serialized_start=2453
-  _globals['_PAUSESUBSCRIPTIONRESPONSE']._serialized_end=2552
-  _globals['_SUBSCRIPTIONSSERVICE']._serialized_start=2555
-  _globals['_SUBSCRIPTIONSSERVICE']._serialized_end=4083
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST']._serialized_start=252
+  _globals['_CREATESUBSCRIPTIONCHECKOUTREQUEST']._serialized_end=722
+  _globals['_CREATESUBSCRIPTIONCHECKOUTRESPONSE']._serialized_start=724
+  _globals['_CREATESUBSCRIPTIONCHECKOUTRESPONSE']._serialized_end=848
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=851
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=1307
+  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=1309
+  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=1409
+  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=1411
+  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=1518
+  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_start=1520
+  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_end=1617
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1620
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1780
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1783
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1924
+  _globals['_PREVIEWCHANGEREQUEST']._serialized_start=1927
+  _globals['_PREVIEWCHANGEREQUEST']._serialized_end=2099
+  _globals['_PREVIEWCHANGERESPONSE']._serialized_start=2101
+  _globals['_PREVIEWCHANGERESPONSE']._serialized_end=2182
+  _globals['_CHANGEPLANREQUEST']._serialized_start=2185
+  _globals['_CHANGEPLANREQUEST']._serialized_end=2397
+  _globals['_CHANGEPLANRESPONSE']._serialized_start=2400
+  _globals['_CHANGEPLANRESPONSE']._serialized_end=2550
+  _globals['_CANCELSUBSCRIPTIONREQUEST']._serialized_start=2552
+  _globals['_CANCELSUBSCRIPTIONREQUEST']._serialized_end=2662
+  _globals['_CANCELSUBSCRIPTIONRESPONSE']._serialized_start=2664
+  _globals['_CANCELSUBSCRIPTIONRESPONSE']._serialized_end=2764
+  _globals['_RESUMESUBSCRIPTIONREQUEST']._serialized_start=2766
+  _globals['_RESUMESUBSCRIPTIONREQUEST']._serialized_end=2876
+  _globals['_RESUMESUBSCRIPTIONRESPONSE']._serialized_start=2878
+  _globals['_RESUMESUBSCRIPTIONRESPONSE']._serialized_end=2978
+  _globals['_PAUSESUBSCRIPTIONREQUEST']._serialized_start=2980
+  _globals['_PAUSESUBSCRIPTIONREQUEST']._serialized_end=3089
+  _globals['_PAUSESUBSCRIPTIONRESPONSE']._serialized_start=3091
+  _globals['_PAUSESUBSCRIPTIONRESPONSE']._serialized_end=3190
+  _globals['_SUBSCRIPTIONSSERVICE']._serialized_start=3193
+  _globals['_SUBSCRIPTIONSSERVICE']._serialized_end=4929
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,11 @@ class SubscriptionsServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateSubscriptionCheckout = channel.unary_unary(
+                '/reelmesh.payments.v1.SubscriptionsService/CreateSubscriptionCheckout',
+                request_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.CreateSubscriptionCheckoutRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.CreateSubscriptionCheckoutResponse.FromString,
+                _registered_method=True)
         self.CreateSubscription = channel.unary_unary(
                 '/reelmesh.payments.v1.SubscriptionsService/CreateSubscription',
                 request_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.CreateSubscriptionRequest.SerializeToString,
@@ -82,6 +87,14 @@ class SubscriptionsServiceServicer:
     """Keeps subscriptions. People reach their own; who holds `payments.read` sees all of the organisation, and who holds `payments.manage` changes
     them.
     """
+
+    def CreateSubscriptionCheckout(self, request, context):
+        """Opens the page of a processor on which a viewer pays for the first period; the subscription begins when the processor says that it was paid. A
+        person subscribes for themselves. A trial is had by this way where the processor renews by itself; the others charge nothing first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def CreateSubscription(self, request, context):
         """Begins a subscription with a payment method that a processor keeps: with the plan's trial, or by charging it at once.
@@ -143,6 +156,11 @@ class SubscriptionsServiceServicer:
 
 def add_SubscriptionsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateSubscriptionCheckout': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSubscriptionCheckout,
+                    request_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.CreateSubscriptionCheckoutRequest.FromString,
+                    response_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.CreateSubscriptionCheckoutResponse.SerializeToString,
+            ),
             'CreateSubscription': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSubscription,
                     request_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.CreateSubscriptionRequest.FromString,
@@ -195,6 +213,33 @@ class SubscriptionsService:
     """Keeps subscriptions. People reach their own; who holds `payments.read` sees all of the organisation, and who holds `payments.manage` changes
     them.
     """
+
+    @staticmethod
+    def CreateSubscriptionCheckout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.payments.v1.SubscriptionsService/CreateSubscriptionCheckout',
+            reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.CreateSubscriptionCheckoutRequest.SerializeToString,
+            reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.CreateSubscriptionCheckoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def CreateSubscription(request,

@@ -35,6 +35,10 @@ class SubscriptionsServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SubscriptionsServiceAsyncStub: ...
+    CreateSubscriptionCheckout: _grpc.UnaryUnaryMultiCallable[_subscriptions_service_pb2.CreateSubscriptionCheckoutRequest, _subscriptions_service_pb2.CreateSubscriptionCheckoutResponse]
+    """Opens the page of a processor on which a viewer pays for the first period; the subscription begins when the processor says that it was paid. A
+    person subscribes for themselves. A trial is had by this way where the processor renews by itself; the others charge nothing first.
+    """
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_subscriptions_service_pb2.CreateSubscriptionRequest, _subscriptions_service_pb2.CreateSubscriptionResponse]
     """Begins a subscription with a payment method that a processor keeps: with the plan's trial, or by charging it at once."""
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_subscriptions_service_pb2.GetSubscriptionRequest, _subscriptions_service_pb2.GetSubscriptionResponse]
@@ -61,6 +65,10 @@ class SubscriptionsServiceAsyncStub(SubscriptionsServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateSubscriptionCheckout: _aio.UnaryUnaryMultiCallable[_subscriptions_service_pb2.CreateSubscriptionCheckoutRequest, _subscriptions_service_pb2.CreateSubscriptionCheckoutResponse]  # type: ignore[assignment]
+    """Opens the page of a processor on which a viewer pays for the first period; the subscription begins when the processor says that it was paid. A
+    person subscribes for themselves. A trial is had by this way where the processor renews by itself; the others charge nothing first.
+    """
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_subscriptions_service_pb2.CreateSubscriptionRequest, _subscriptions_service_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
     """Begins a subscription with a payment method that a processor keeps: with the plan's trial, or by charging it at once."""
     GetSubscription: _aio.UnaryUnaryMultiCallable[_subscriptions_service_pb2.GetSubscriptionRequest, _subscriptions_service_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
@@ -84,6 +92,16 @@ class SubscriptionsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps subscriptions. People reach their own; who holds `payments.read` sees all of the organisation, and who holds `payments.manage` changes
     them.
     """
+
+    @_abc_1.abstractmethod
+    def CreateSubscriptionCheckout(
+        self,
+        request: _subscriptions_service_pb2.CreateSubscriptionCheckoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscriptions_service_pb2.CreateSubscriptionCheckoutResponse, _abc.Awaitable[_subscriptions_service_pb2.CreateSubscriptionCheckoutResponse]]:
+        """Opens the page of a processor on which a viewer pays for the first period; the subscription begins when the processor says that it was paid. A
+        person subscribes for themselves. A trial is had by this way where the processor renews by itself; the others charge nothing first.
+        """
 
     @_abc_1.abstractmethod
     def CreateSubscription(

@@ -6,6 +6,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { PaymentPage } from "./checkouts_service_pb";
+import { file_reelmesh_payments_v1_checkouts_service } from "./checkouts_service_pb";
 import type { PlanChange, Subscription } from "./subscriptions_pb";
 import { file_reelmesh_payments_v1_subscriptions } from "./subscriptions_pb";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,98 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/payments/v1/subscriptions_service.proto.
  */
 export const file_reelmesh_payments_v1_subscriptions_service: GenFile = /*@__PURE__*/
-  fileDesc("CjByZWVsbWVzaC9wYXltZW50cy92MS9zdWJzY3JpcHRpb25zX3NlcnZpY2UucHJvdG8SFHJlZWxtZXNoLnBheW1lbnRzLnYxIr0BChlDcmVhdGVTdWJzY3JpcHRpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDwoHcGxhbl9pZBgCIAEoCRIRCgl2aWV3ZXJfaWQYAyABKAkSEQoJdGVycml0b3J5GAQgASgJEhAKCGN1cnJlbmN5GAUgASgJEhwKFHByb2Nlc3Nvcl9hY2NvdW50X2lkGAYgASgJEiUKGHBheW1lbnRfbWV0aG9kX3JlZmVyZW5jZRgHIAEoCUIDgAEBIlYKGkNyZWF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEjgKDHN1YnNjcmlwdGlvbhgBIAEoCzIiLnJlZWxtZXNoLnBheW1lbnRzLnYxLlN1YnNjcmlwdGlvbiIxChZHZXRTdWJzY3JpcHRpb25SZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCSJTChdHZXRTdWJzY3JpcHRpb25SZXNwb25zZRI4CgxzdWJzY3JpcHRpb24YASABKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24iVAoYTGlzdFN1YnNjcmlwdGlvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCSJvChlMaXN0U3Vic2NyaXB0aW9uc1Jlc3BvbnNlEjkKDXN1YnNjcmlwdGlvbnMYASADKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkAKFFByZXZpZXdDaGFuZ2VSZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIPCgdwbGFuX2lkGAIgASgJIkkKFVByZXZpZXdDaGFuZ2VSZXNwb25zZRIwCgZjaGFuZ2UYASABKAsyIC5yZWVsbWVzaC5wYXltZW50cy52MS5QbGFuQ2hhbmdlIlEKEUNoYW5nZVBsYW5SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSFwoPc3Vic2NyaXB0aW9uX2lkGAIgASgJEg8KB3BsYW5faWQYAyABKAkigAEKEkNoYW5nZVBsYW5SZXNwb25zZRI4CgxzdWJzY3JpcHRpb24YASABKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24SMAoGY2hhbmdlGAIgASgLMiAucmVlbG1lc2gucGF5bWVudHMudjEuUGxhbkNoYW5nZSI0ChlDYW5jZWxTdWJzY3JpcHRpb25SZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCSJWChpDYW5jZWxTdWJzY3JpcHRpb25SZXNwb25zZRI4CgxzdWJzY3JpcHRpb24YASABKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24iNAoZUmVzdW1lU3Vic2NyaXB0aW9uUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiVgoaUmVzdW1lU3Vic2NyaXB0aW9uUmVzcG9uc2USOAoMc3Vic2NyaXB0aW9uGAEgASgLMiIucmVlbG1lc2gucGF5bWVudHMudjEuU3Vic2NyaXB0aW9uIjMKGFBhdXNlU3Vic2NyaXB0aW9uUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiVQoZUGF1c2VTdWJzY3JpcHRpb25SZXNwb25zZRI4CgxzdWJzY3JpcHRpb24YASABKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24yxgcKFFN1YnNjcmlwdGlvbnNTZXJ2aWNlEncKEkNyZWF0ZVN1YnNjcmlwdGlvbhIvLnJlZWxtZXNoLnBheW1lbnRzLnYxLkNyZWF0ZVN1YnNjcmlwdGlvblJlcXVlc3QaMC5yZWVsbWVzaC5wYXltZW50cy52MS5DcmVhdGVTdWJzY3JpcHRpb25SZXNwb25zZRJzCg9HZXRTdWJzY3JpcHRpb24SLC5yZWVsbWVzaC5wYXltZW50cy52MS5HZXRTdWJzY3JpcHRpb25SZXF1ZXN0Gi0ucmVlbG1lc2gucGF5bWVudHMudjEuR2V0U3Vic2NyaXB0aW9uUmVzcG9uc2UiA5ACARJ5ChFMaXN0U3Vic2NyaXB0aW9ucxIuLnJlZWxtZXNoLnBheW1lbnRzLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBovLnJlZWxtZXNoLnBheW1lbnRzLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2UiA5ACARJtCg1QcmV2aWV3Q2hhbmdlEioucmVlbG1lc2gucGF5bWVudHMudjEuUHJldmlld0NoYW5nZVJlcXVlc3QaKy5yZWVsbWVzaC5wYXltZW50cy52MS5QcmV2aWV3Q2hhbmdlUmVzcG9uc2UiA5ACARJfCgpDaGFuZ2VQbGFuEicucmVlbG1lc2gucGF5bWVudHMudjEuQ2hhbmdlUGxhblJlcXVlc3QaKC5yZWVsbWVzaC5wYXltZW50cy52MS5DaGFuZ2VQbGFuUmVzcG9uc2USfAoSQ2FuY2VsU3Vic2NyaXB0aW9uEi8ucmVlbG1lc2gucGF5bWVudHMudjEuQ2FuY2VsU3Vic2NyaXB0aW9uUmVxdWVzdBowLnJlZWxtZXNoLnBheW1lbnRzLnYxLkNhbmNlbFN1YnNjcmlwdGlvblJlc3BvbnNlIgOQAgISfAoSUmVzdW1lU3Vic2NyaXB0aW9uEi8ucmVlbG1lc2gucGF5bWVudHMudjEuUmVzdW1lU3Vic2NyaXB0aW9uUmVxdWVzdBowLnJlZWxtZXNoLnBheW1lbnRzLnYxLlJlc3VtZVN1YnNjcmlwdGlvblJlc3BvbnNlIgOQAgISeQoRUGF1c2VTdWJzY3JpcHRpb24SLi5yZWVsbWVzaC5wYXltZW50cy52MS5QYXVzZVN1YnNjcmlwdGlvblJlcXVlc3QaLy5yZWVsbWVzaC5wYXltZW50cy52MS5QYXVzZVN1YnNjcmlwdGlvblJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_reelmesh_payments_v1_subscriptions]);
+  fileDesc("CjByZWVsbWVzaC9wYXltZW50cy92MS9zdWJzY3JpcHRpb25zX3NlcnZpY2UucHJvdG8SFHJlZWxtZXNoLnBheW1lbnRzLnYxIqkBCiFDcmVhdGVTdWJzY3JpcHRpb25DaGVja291dFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIPCgdwbGFuX2lkGAIgASgJEhEKCXRlcnJpdG9yeRgDIAEoCRIQCghjdXJyZW5jeRgEIAEoCRIRCgl2aWV3ZXJfaWQYBSABKAkSEgoKYWNjb3VudF9pZBgGIAEoCRITCgtyZXR1cm5fcGF0aBgHIAEoCSJqCiJDcmVhdGVTdWJzY3JpcHRpb25DaGVja291dFJlc3BvbnNlEhMKC2NoZWNrb3V0X2lkGAEgASgJEi8KBHBhZ2UYAiABKAsyIS5yZWVsbWVzaC5wYXltZW50cy52MS5QYXltZW50UGFnZSKzAQoZQ3JlYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEg8KB3BsYW5faWQYAiABKAkSEQoJdmlld2VyX2lkGAMgASgJEhEKCXRlcnJpdG9yeRgEIAEoCRIQCghjdXJyZW5jeRgFIAEoCRISCgphY2NvdW50X2lkGAYgASgJEiUKGHBheW1lbnRfbWV0aG9kX3JlZmVyZW5jZRgHIAEoCUIDgAEBIlYKGkNyZWF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEjgKDHN1YnNjcmlwdGlvbhgBIAEoCzIiLnJlZWxtZXNoLnBheW1lbnRzLnYxLlN1YnNjcmlwdGlvbiIxChZHZXRTdWJzY3JpcHRpb25SZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCSJTChdHZXRTdWJzY3JpcHRpb25SZXNwb25zZRI4CgxzdWJzY3JpcHRpb24YASABKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24iVAoYTGlzdFN1YnNjcmlwdGlvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCSJvChlMaXN0U3Vic2NyaXB0aW9uc1Jlc3BvbnNlEjkKDXN1YnNjcmlwdGlvbnMYASADKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkAKFFByZXZpZXdDaGFuZ2VSZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIPCgdwbGFuX2lkGAIgASgJIkkKFVByZXZpZXdDaGFuZ2VSZXNwb25zZRIwCgZjaGFuZ2UYASABKAsyIC5yZWVsbWVzaC5wYXltZW50cy52MS5QbGFuQ2hhbmdlIlEKEUNoYW5nZVBsYW5SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSFwoPc3Vic2NyaXB0aW9uX2lkGAIgASgJEg8KB3BsYW5faWQYAyABKAkigAEKEkNoYW5nZVBsYW5SZXNwb25zZRI4CgxzdWJzY3JpcHRpb24YASABKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24SMAoGY2hhbmdlGAIgASgLMiAucmVlbG1lc2gucGF5bWVudHMudjEuUGxhbkNoYW5nZSI0ChlDYW5jZWxTdWJzY3JpcHRpb25SZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCSJWChpDYW5jZWxTdWJzY3JpcHRpb25SZXNwb25zZRI4CgxzdWJzY3JpcHRpb24YASABKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24iNAoZUmVzdW1lU3Vic2NyaXB0aW9uUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiVgoaUmVzdW1lU3Vic2NyaXB0aW9uUmVzcG9uc2USOAoMc3Vic2NyaXB0aW9uGAEgASgLMiIucmVlbG1lc2gucGF5bWVudHMudjEuU3Vic2NyaXB0aW9uIjMKGFBhdXNlU3Vic2NyaXB0aW9uUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiVQoZUGF1c2VTdWJzY3JpcHRpb25SZXNwb25zZRI4CgxzdWJzY3JpcHRpb24YASABKAsyIi5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb24y2AgKFFN1YnNjcmlwdGlvbnNTZXJ2aWNlEo8BChpDcmVhdGVTdWJzY3JpcHRpb25DaGVja291dBI3LnJlZWxtZXNoLnBheW1lbnRzLnYxLkNyZWF0ZVN1YnNjcmlwdGlvbkNoZWNrb3V0UmVxdWVzdBo4LnJlZWxtZXNoLnBheW1lbnRzLnYxLkNyZWF0ZVN1YnNjcmlwdGlvbkNoZWNrb3V0UmVzcG9uc2USdwoSQ3JlYXRlU3Vic2NyaXB0aW9uEi8ucmVlbG1lc2gucGF5bWVudHMudjEuQ3JlYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBowLnJlZWxtZXNoLnBheW1lbnRzLnYxLkNyZWF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEnMKD0dldFN1YnNjcmlwdGlvbhIsLnJlZWxtZXNoLnBheW1lbnRzLnYxLkdldFN1YnNjcmlwdGlvblJlcXVlc3QaLS5yZWVsbWVzaC5wYXltZW50cy52MS5HZXRTdWJzY3JpcHRpb25SZXNwb25zZSIDkAIBEnkKEUxpc3RTdWJzY3JpcHRpb25zEi4ucmVlbG1lc2gucGF5bWVudHMudjEuTGlzdFN1YnNjcmlwdGlvbnNSZXF1ZXN0Gi8ucmVlbG1lc2gucGF5bWVudHMudjEuTGlzdFN1YnNjcmlwdGlvbnNSZXNwb25zZSIDkAIBEm0KDVByZXZpZXdDaGFuZ2USKi5yZWVsbWVzaC5wYXltZW50cy52MS5QcmV2aWV3Q2hhbmdlUmVxdWVzdBorLnJlZWxtZXNoLnBheW1lbnRzLnYxLlByZXZpZXdDaGFuZ2VSZXNwb25zZSIDkAIBEl8KCkNoYW5nZVBsYW4SJy5yZWVsbWVzaC5wYXltZW50cy52MS5DaGFuZ2VQbGFuUmVxdWVzdBooLnJlZWxtZXNoLnBheW1lbnRzLnYxLkNoYW5nZVBsYW5SZXNwb25zZRJ8ChJDYW5jZWxTdWJzY3JpcHRpb24SLy5yZWVsbWVzaC5wYXltZW50cy52MS5DYW5jZWxTdWJzY3JpcHRpb25SZXF1ZXN0GjAucmVlbG1lc2gucGF5bWVudHMudjEuQ2FuY2VsU3Vic2NyaXB0aW9uUmVzcG9uc2UiA5ACAhJ8ChJSZXN1bWVTdWJzY3JpcHRpb24SLy5yZWVsbWVzaC5wYXltZW50cy52MS5SZXN1bWVTdWJzY3JpcHRpb25SZXF1ZXN0GjAucmVlbG1lc2gucGF5bWVudHMudjEuUmVzdW1lU3Vic2NyaXB0aW9uUmVzcG9uc2UiA5ACAhJ5ChFQYXVzZVN1YnNjcmlwdGlvbhIuLnJlZWxtZXNoLnBheW1lbnRzLnYxLlBhdXNlU3Vic2NyaXB0aW9uUmVxdWVzdBovLnJlZWxtZXNoLnBheW1lbnRzLnYxLlBhdXNlU3Vic2NyaXB0aW9uUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_reelmesh_payments_v1_checkouts_service, file_reelmesh_payments_v1_subscriptions]);
+
+/**
+ * Request of CreateSubscriptionCheckout.
+ *
+ * @generated from message reelmesh.payments.v1.CreateSubscriptionCheckoutRequest
+ */
+export type CreateSubscriptionCheckoutRequest = Message<"reelmesh.payments.v1.CreateSubscriptionCheckoutRequest"> & {
+  /**
+   * Makes the call safe to repeat: a repeat with the same body gets a page by which no more is paid than once. 8 to 128 characters.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The plan.
+   *
+   * @generated from field: string plan_id = 2;
+   */
+  planId: string;
+
+  /**
+   * Where the viewer is, to find their price. Empty: the price for anywhere.
+   *
+   * @generated from field: string territory = 3;
+   */
+  territory: string;
+
+  /**
+   * Currency of the price.
+   *
+   * @generated from field: string currency = 4;
+   */
+  currency: string;
+
+  /**
+   * Who subscribes, as CreatePlayback names viewers. A person does for themselves: empty means their account, and no other may be named.
+   *
+   * @generated from field: string viewer_id = 5;
+   */
+  viewerId: string;
+
+  /**
+   * By which of the organisation's processor accounts. Empty: the first that takes checkouts, by its id.
+   *
+   * @generated from field: string account_id = 6;
+   */
+  accountId: string;
+
+  /**
+   * Path on this install to which the viewer returns. Empty: `/`.
+   *
+   * @generated from field: string return_path = 7;
+   */
+  returnPath: string;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.CreateSubscriptionCheckoutRequest.
+ * Use `create(CreateSubscriptionCheckoutRequestSchema)` to create a new message.
+ */
+export const CreateSubscriptionCheckoutRequestSchema: GenMessage<CreateSubscriptionCheckoutRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 0);
+
+/**
+ * Response of CreateSubscriptionCheckout.
+ *
+ * @generated from message reelmesh.payments.v1.CreateSubscriptionCheckoutResponse
+ */
+export type CreateSubscriptionCheckoutResponse = Message<"reelmesh.payments.v1.CreateSubscriptionCheckoutResponse"> & {
+  /**
+   * Id of the checkout, which the processor carries through.
+   *
+   * @generated from field: string checkout_id = 1;
+   */
+  checkoutId: string;
+
+  /**
+   * Where the viewer pays.
+   *
+   * @generated from field: reelmesh.payments.v1.PaymentPage page = 2;
+   */
+  page?: PaymentPage | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.CreateSubscriptionCheckoutResponse.
+ * Use `create(CreateSubscriptionCheckoutResponseSchema)` to create a new message.
+ */
+export const CreateSubscriptionCheckoutResponseSchema: GenMessage<CreateSubscriptionCheckoutResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 1);
 
 /**
  * Request of CreateSubscription.
@@ -60,9 +153,9 @@ export type CreateSubscriptionRequest = Message<"reelmesh.payments.v1.CreateSubs
   /**
    * The organisation's account with the processor who takes the money.
    *
-   * @generated from field: string processor_account_id = 6;
+   * @generated from field: string account_id = 6;
    */
-  processorAccountId: string;
+  accountId: string;
 
   /**
    * What the processor charges: its own token for the payment method, never a card number.
@@ -77,7 +170,7 @@ export type CreateSubscriptionRequest = Message<"reelmesh.payments.v1.CreateSubs
  * Use `create(CreateSubscriptionRequestSchema)` to create a new message.
  */
 export const CreateSubscriptionRequestSchema: GenMessage<CreateSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 0);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 2);
 
 /**
  * Response of CreateSubscription.
@@ -98,7 +191,7 @@ export type CreateSubscriptionResponse = Message<"reelmesh.payments.v1.CreateSub
  * Use `create(CreateSubscriptionResponseSchema)` to create a new message.
  */
 export const CreateSubscriptionResponseSchema: GenMessage<CreateSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 1);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 3);
 
 /**
  * Request of GetSubscription.
@@ -119,7 +212,7 @@ export type GetSubscriptionRequest = Message<"reelmesh.payments.v1.GetSubscripti
  * Use `create(GetSubscriptionRequestSchema)` to create a new message.
  */
 export const GetSubscriptionRequestSchema: GenMessage<GetSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 2);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 4);
 
 /**
  * Response of GetSubscription.
@@ -140,7 +233,7 @@ export type GetSubscriptionResponse = Message<"reelmesh.payments.v1.GetSubscript
  * Use `create(GetSubscriptionResponseSchema)` to create a new message.
  */
 export const GetSubscriptionResponseSchema: GenMessage<GetSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 3);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 5);
 
 /**
  * Request of ListSubscriptions.
@@ -175,7 +268,7 @@ export type ListSubscriptionsRequest = Message<"reelmesh.payments.v1.ListSubscri
  * Use `create(ListSubscriptionsRequestSchema)` to create a new message.
  */
 export const ListSubscriptionsRequestSchema: GenMessage<ListSubscriptionsRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 4);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 6);
 
 /**
  * Response of ListSubscriptions.
@@ -203,7 +296,7 @@ export type ListSubscriptionsResponse = Message<"reelmesh.payments.v1.ListSubscr
  * Use `create(ListSubscriptionsResponseSchema)` to create a new message.
  */
 export const ListSubscriptionsResponseSchema: GenMessage<ListSubscriptionsResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 5);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 7);
 
 /**
  * Request of PreviewChange.
@@ -231,7 +324,7 @@ export type PreviewChangeRequest = Message<"reelmesh.payments.v1.PreviewChangeRe
  * Use `create(PreviewChangeRequestSchema)` to create a new message.
  */
 export const PreviewChangeRequestSchema: GenMessage<PreviewChangeRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 6);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 8);
 
 /**
  * Response of PreviewChange.
@@ -252,7 +345,7 @@ export type PreviewChangeResponse = Message<"reelmesh.payments.v1.PreviewChangeR
  * Use `create(PreviewChangeResponseSchema)` to create a new message.
  */
 export const PreviewChangeResponseSchema: GenMessage<PreviewChangeResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 7);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 9);
 
 /**
  * Request of ChangePlan.
@@ -287,7 +380,7 @@ export type ChangePlanRequest = Message<"reelmesh.payments.v1.ChangePlanRequest"
  * Use `create(ChangePlanRequestSchema)` to create a new message.
  */
 export const ChangePlanRequestSchema: GenMessage<ChangePlanRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 8);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 10);
 
 /**
  * Response of ChangePlan.
@@ -315,7 +408,7 @@ export type ChangePlanResponse = Message<"reelmesh.payments.v1.ChangePlanRespons
  * Use `create(ChangePlanResponseSchema)` to create a new message.
  */
 export const ChangePlanResponseSchema: GenMessage<ChangePlanResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 9);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 11);
 
 /**
  * Request of CancelSubscription.
@@ -336,7 +429,7 @@ export type CancelSubscriptionRequest = Message<"reelmesh.payments.v1.CancelSubs
  * Use `create(CancelSubscriptionRequestSchema)` to create a new message.
  */
 export const CancelSubscriptionRequestSchema: GenMessage<CancelSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 10);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 12);
 
 /**
  * Response of CancelSubscription.
@@ -357,7 +450,7 @@ export type CancelSubscriptionResponse = Message<"reelmesh.payments.v1.CancelSub
  * Use `create(CancelSubscriptionResponseSchema)` to create a new message.
  */
 export const CancelSubscriptionResponseSchema: GenMessage<CancelSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 11);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 13);
 
 /**
  * Request of ResumeSubscription.
@@ -378,7 +471,7 @@ export type ResumeSubscriptionRequest = Message<"reelmesh.payments.v1.ResumeSubs
  * Use `create(ResumeSubscriptionRequestSchema)` to create a new message.
  */
 export const ResumeSubscriptionRequestSchema: GenMessage<ResumeSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 12);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 14);
 
 /**
  * Response of ResumeSubscription.
@@ -399,7 +492,7 @@ export type ResumeSubscriptionResponse = Message<"reelmesh.payments.v1.ResumeSub
  * Use `create(ResumeSubscriptionResponseSchema)` to create a new message.
  */
 export const ResumeSubscriptionResponseSchema: GenMessage<ResumeSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 13);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 15);
 
 /**
  * Request of PauseSubscription.
@@ -420,7 +513,7 @@ export type PauseSubscriptionRequest = Message<"reelmesh.payments.v1.PauseSubscr
  * Use `create(PauseSubscriptionRequestSchema)` to create a new message.
  */
 export const PauseSubscriptionRequestSchema: GenMessage<PauseSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 14);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 16);
 
 /**
  * Response of PauseSubscription.
@@ -441,7 +534,7 @@ export type PauseSubscriptionResponse = Message<"reelmesh.payments.v1.PauseSubsc
  * Use `create(PauseSubscriptionResponseSchema)` to create a new message.
  */
 export const PauseSubscriptionResponseSchema: GenMessage<PauseSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 15);
+  messageDesc(file_reelmesh_payments_v1_subscriptions_service, 17);
 
 /**
  * Keeps subscriptions. People reach their own; who holds `payments.read` sees all of the organisation, and who holds `payments.manage` changes
@@ -450,6 +543,17 @@ export const PauseSubscriptionResponseSchema: GenMessage<PauseSubscriptionRespon
  * @generated from service reelmesh.payments.v1.SubscriptionsService
  */
 export const SubscriptionsService: GenService<{
+  /**
+   * Opens the page of a processor on which a viewer pays for the first period; the subscription begins when the processor says that it was paid. A
+   * person subscribes for themselves. A trial is had by this way where the processor renews by itself; the others charge nothing first.
+   *
+   * @generated from rpc reelmesh.payments.v1.SubscriptionsService.CreateSubscriptionCheckout
+   */
+  createSubscriptionCheckout: {
+    methodKind: "unary";
+    input: typeof CreateSubscriptionCheckoutRequestSchema;
+    output: typeof CreateSubscriptionCheckoutResponseSchema;
+  },
   /**
    * Begins a subscription with a payment method that a processor keeps: with the plan's trial, or by charging it at once.
    *
