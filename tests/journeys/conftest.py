@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, expect
 
+from tests.cli.command import free_port
 from tests.support.chromium import running_chromium
 from tests.support.counted_films import film
 from tests.support.mesh import Mesh, running_mesh
@@ -14,8 +15,8 @@ from tests.support.mesh import Mesh, running_mesh
 
 @pytest.fixture(scope="session")
 def whole_mesh() -> Iterator[Mesh]:
-    """The mesh as `reelmesh up` starts it."""
-    with running_mesh() as mesh:
+    """The mesh as `reelmesh up` starts it, with the stand-in for a payment processor beside it."""
+    with running_mesh(REELMESH_PAYMENTS_STAND_IN_URL=f"http://127.0.0.1:{free_port()}") as mesh:
         yield mesh
 
 

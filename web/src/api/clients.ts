@@ -7,6 +7,8 @@ import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
 import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
 import { PasskeysService } from "@gen/reelmesh/identity/v1/passkeys_service_pb";
 import { SsoService } from "@gen/reelmesh/identity/v1/sso_service_pb";
+import { CheckoutsService } from "@gen/reelmesh/payments/v1/checkouts_service_pb";
+import { OffersService } from "@gen/reelmesh/payments/v1/offers_service_pb";
 import { PolicyService } from "@gen/reelmesh/policy/v1/policy_service_pb";
 import { UploadService } from "@gen/reelmesh/upload/v1/upload_service_pb";
 
@@ -22,6 +24,10 @@ export const assets: Client<typeof AssetsService> = createClient(AssetsService, 
 export const uploads: Client<typeof UploadService> = createClient(UploadService, signedIn);
 /** Playback sessions. */
 export const policy: Client<typeof PolicyService> = createClient(PolicyService, signedIn);
+/** What can be bought. */
+export const offers: Client<typeof OffersService> = createClient(OffersService, signedIn);
+/** Buying it. */
+export const checkouts: Client<typeof CheckoutsService> = createClient(CheckoutsService, signedIn);
 /** The person's own account and sessions. */
 export const account: Client<typeof AccountsService> = createClient(AccountsService, signedIn);
 /** The person's own passkeys. */

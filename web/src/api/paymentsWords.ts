@@ -58,7 +58,48 @@ export const payments: Readonly<Record<Exclude<keyof typeof PaymentsReason, "UNS
     title: "Nobody could watch what is granted",
     advice: "Say who may watch, and let it end after it begins.",
   },
-  OFFER_NOT_FOUND: { title: "There is no such offer", advice: "Check the link, or choose one from the list of offers." },
+  WEBHOOK_NOT_AUTHENTIC: {
+    title: "This webhook is not from the processor",
+    advice: "Check the secret and the addresses of the processor account.",
+  },
+  WEBHOOK_OUT_OF_TIME: {
+    title: "This webhook is old",
+    advice: "Check the clocks, and let the processor send it again.",
+  },
+  WEBHOOK_MALFORMED: { title: "This webhook makes no sense", advice: "Look at the processor's own log of it." },
+  PROCESSOR_ACCOUNT_NOT_FOUND: {
+    title: "There is no such processor account",
+    advice: "Choose one from the list of processor accounts, or set it up first.",
+  },
+  PROCESSOR_ACCOUNT_INVALID: {
+    title: "This processor account could not work",
+    advice: "Give it every setting and secret that its processor needs, and no others.",
+  },
+  PROCESSOR_ACCOUNT_TAKEN: {
+    title: "This id stands for another processor account",
+    advice: "Choose another id.",
+  },
+  PROCESSOR_REFUSED: {
+    title: "The payment processor does not take this",
+    advice: "Nothing was charged. Try another way to pay, or tell the operator.",
+  },
+  PROCESSOR_UNAVAILABLE: {
+    title: "The payment processor cannot be reached",
+    advice: "Nothing was charged. Try again in a moment.",
+  },
+  CHECKOUT_NOT_FOUND: { title: "There is no such purchase", advice: "Go back to the video, and buy it again." },
+  WEBHOOK_EVENT_NOT_FOUND: { title: "There is no such event", advice: "Choose one from the list of webhook events." },
+  CHECKOUT_NOT_PAID: { title: "This was not paid", advice: "So nothing can go back." },
+  NO_PROCESSOR_ACCOUNT: {
+    title: "Nothing can be bought here yet",
+    advice: "The operator has to set up a payment processor first.",
+  },
+  NOTHING_TO_PAY: { title: "This is free", advice: "Take it without paying." },
+  NOT_YOUR_OWN: { title: "You buy for yourself here", advice: "Sign in as whoever is to watch." },
+  OFFER_NOT_FOUND: {
+    title: "There is no such offer",
+    advice: "Check the link, or choose one from the list of offers.",
+  },
   OFFER_INVALID: {
     title: "Nobody could buy this offer",
     advice: "Give every territory one price, a rental both of its windows, and let the offer end after it begins.",

@@ -49,6 +49,7 @@ const TRANSIENT = new Set([
   "OFFLINE",
   "UNREACHABLE",
   "EDGE_UNAVAILABLE",
+  "PROCESSOR_UNAVAILABLE",
 ]);
 
 interface Extras {

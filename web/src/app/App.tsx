@@ -3,6 +3,7 @@ import { lazy, Suspense, useEffect, type ReactElement } from "react";
 import { AccountPage } from "../account/AccountPage";
 import { ActivatePage } from "../activate/ActivatePage";
 import { AuthorizePage } from "../authorize/AuthorizePage";
+import { PaidPage } from "../buy/PaidPage";
 import { LibraryPage } from "../library/LibraryPage";
 import { useSignedIn } from "../session/current";
 import { ForgotPasswordPage } from "../session/ForgotPasswordPage";
@@ -76,6 +77,8 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
           <WatchPage key={`${route.assetId} ${code}`} assetId={route.assetId} format={route.format} code={code} />
         </Suspense>
       );
+    case "paid":
+      return who === "nobody" ? entrance : <PaidPage key={route.checkoutId} checkoutId={route.checkoutId} />;
     case "authorize":
       return <AuthorizePage />;
     case "activate":

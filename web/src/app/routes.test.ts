@@ -21,6 +21,12 @@ test("the pages that let apps, devices and people in and out have an address eac
   expect(routeOf("/authorize/more", "")).toEqual({ page: "missing" });
 });
 
+test("a checkout that was paid has an address", () => {
+  const checkoutId = ID.replace("ast", "chk");
+  expect(routeOf(`/paid/${checkoutId}`, "")).toEqual({ page: "paid", checkoutId });
+  expect(routeOf(`/paid/${ID}`, "")).toEqual({ page: "missing" });
+});
+
 test("anything else is missing, also a watch page of something that is no asset id", () => {
   for (const path of ["/nothing", "/upload/more", "/watch", "/watch/42", `/watch/${ID}/x`, "/watch/ast_ILLEGAL"]) {
     expect(routeOf(path, ""), path).toEqual({ page: "missing" });

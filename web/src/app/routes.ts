@@ -6,6 +6,7 @@ export type Route =
   | { readonly page: "activate" }
   | { readonly page: "sso" }
   | { readonly page: "sign-out" }
+  | { readonly page: "paid"; readonly checkoutId: string }
   | { readonly page: "watch"; readonly assetId: string; readonly format: Format }
   | { readonly page: SessionPage }
   | { readonly page: "account" }
@@ -28,6 +29,7 @@ const SINGLE = [
   "sso",
   "sign-out",
 ] as const;
+const CHECKOUT_ID = /^chk_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 const ASSET_ID = /^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 
 /** Whether a text is an asset id as the contracts define it. */
@@ -45,6 +47,9 @@ export function routeOf(pathname: string, search: string): Route {
   if (first === "watch" && parts.length === 2 && second !== undefined && isAssetId(second)) {
     const format = new URLSearchParams(search).get("format") === "hls" ? "hls" : "dash";
     return { page: "watch", assetId: second, format };
+  }
+  if (first === "paid" && parts.length === 2 && second !== undefined && CHECKOUT_ID.test(second)) {
+    return { page: "paid", checkoutId: second };
   }
   return { page: "missing" };
 }

@@ -1,6 +1,7 @@
 import { useState, type ReactElement } from "react";
 
 import { refusalOfCall, type Refusal } from "../api/refusal";
+import { Offers } from "../buy/Offers";
 import { Button } from "../ui/Button";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { startPlayback } from "./startPlayback";
@@ -38,7 +39,12 @@ export function WatchButton({ assetId, title, look = "primary" }: Props): ReactE
       >
         {opening ? "Opening…" : "Watch"}
       </Button>
-      {refused === null ? null : <RefusalPanel refusal={refused} />}
+      {refused === null ? null : (
+        <RefusalPanel
+          refusal={refused}
+          actions={refused.reason === "ENTITLEMENT_REQUIRED" ? <Offers assetId={assetId} /> : undefined}
+        />
+      )}
     </>
   );
 }

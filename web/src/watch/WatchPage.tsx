@@ -8,6 +8,7 @@ import { announce } from "../app/announcer";
 import { Link } from "../app/navigation";
 import { PageHead } from "../app/PageHead";
 import { watchPath, type Format } from "../app/routes";
+import { Offers } from "../buy/Offers";
 import { useSignedIn } from "../session/current";
 import { withNext } from "../session/next";
 import { may } from "../session/signedIn";
@@ -270,6 +271,7 @@ function RefusedActions({ watching, again, offer, assetId, format }: ActionProps
           Try {other.toUpperCase()}
         </Link>
       ) : null}
+      {reason === "ENTITLEMENT_REQUIRED" && offer !== null ? <Offers assetId={assetId} /> : null}
       {kind === "transient" ? null : offer}
     </>
   );
