@@ -53,9 +53,10 @@ gen: setup  ## Writes gen/ and docs/permissions.md from proto/.
 bench: setup  ## Measures, and writes bench/results.json. ONLY=group for a part.
 	@$(PY) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
-soak: setup  ## Uploads, plays and kills for a long while, watching memory and descriptors; then 10,000 viewers before an oracle.
+soak: setup  ## Uploads, plays and kills for a long while, watching memory and descriptors; then 10,000 viewers, and 100,000 subscribers over two years, before oracles.
 	@$(PY) -m tests.bench.soak
 	@$(PY) -m tests.bench.simulation
+	@$(PY) -m tests.bench.subscriptions_simulation
 
 fuzz: setup  ## Tries every method and every REST operation with made-up requests for a long while.
 	$(PY) -m pytest tests/contracts/test_fuzz_rpcs.py tests/envoy/test_described_interface.py --hypothesis-profile long --timeout 0 $(PYTEST_ARGS)

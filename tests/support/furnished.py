@@ -1,4 +1,4 @@
-"""Something for callers to ask about: a master, its asset and job, a package, a playback, a sale, a person; all known to whoever makes requests up."""
+"""Something for callers to ask about: a master, its asset and job, a package, a playback, a sale, a plan, a person; all known to whoever makes requests up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from reelmesh.assets.v1 import assets_service_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
-from reelmesh.payments.v1 import payments_pb2, split_rules_service_pb2
+from reelmesh.payments.v1 import payments_pb2, plans_pb2, plans_service_pb2, split_rules_service_pb2
 from reelmesh.payments.v1 import sales_service_pb2 as sales
 from reelmesh.policy.v1 import policy_service_pb2 as policy
 from reelmesh.transcode.v1 import transcode_service_pb2 as transcode
@@ -89,6 +89,14 @@ async def _sell(whole: Whole, memory: Memory) -> None:
         creators=[sales.CreatorShare(creator_id="ada", weight=1)],
     )
     await _called(whole, memory, sale, "payments.v1.SalesService/RecordSale")
+    terms = plans_pb2.PlanTerms(
+        tier="basic",
+        interval_unit=plans_pb2.INTERVAL_UNIT_MONTH,
+        interval_count=1,
+        prices=[plans_pb2.PlanPrice(amount=payments_pb2.Money(minor_units=1999, currency="EUR"))],
+    )
+    plan = plans_service_pb2.CreatePlanRequest(request_id=new_id("req"), display_name="Basic", terms=terms)
+    await _called(whole, memory, plan, "payments.v1.PlansService/CreatePlan")
 
 
 async def _upload(whole: Whole, memory: Memory) -> str:
