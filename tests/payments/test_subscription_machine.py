@@ -151,7 +151,9 @@ class SubscriptionMachine(Machine):
                     after, charge = begun(one, change(one, Deal.of(plan.plan_id, plan.newest, price), now))
                     await keep(tx, [Step(one, after, charge)], now)
                     return
-                moved = {"cancel": one.cancelled, "resume": one.resumed, "pause": lambda _: one.paused()}[wish](now)
+                moved = (
+                    one.paused() if wish == "pause" else one.cancelled(now) if wish == "cancel" else one.resumed(now)
+                )
                 await keep(tx, [Step(one, moved)], now)
 
         if name in self.subscriptions:

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.payments.v1 import (
     events_pb2,
+    payments_pb2,
     plans_pb2,
     plans_service_pb2,
     plans_service_pb2_grpc,
@@ -28,6 +29,9 @@ from tests.payments.shop import ACCOUNT, Shop, a_shop
 from tests.support.running import connected
 
 State = events_pb2.SubscriptionState
+if TYPE_CHECKING:
+    Plans = plans_service_pb2_grpc.PlansServiceAsyncStub
+    Subscriptions = subscriptions_service_pb2_grpc.SubscriptionsServiceAsyncStub
 MONTH = plans_pb2.INTERVAL_UNIT_MONTH
 
 
@@ -37,8 +41,8 @@ class Club:
     def __init__(self, shop: Shop, channel: Any) -> None:
         self.shop = shop
         self.books: Books = shop.books
-        self.plans = plans_service_pb2_grpc.PlansServiceStub(channel)
-        self.subscriptions = subscriptions_service_pb2_grpc.SubscriptionsServiceStub(channel)
+        self.plans: Plans = plans_service_pb2_grpc.PlansServiceStub(channel)
+        self.subscriptions: Subscriptions = subscriptions_service_pb2_grpc.SubscriptionsServiceStub(channel)
 
     def terms(self, minor_units: int = 1000, **changes: Any) -> plans_pb2.PlanTerms:
         usual: dict[str, Any] = {
@@ -92,7 +96,9 @@ class Club:
 
     async def call(self, name: str, subscription_id: str) -> subscriptions_pb2.Subscription:
         request = getattr(subscriptions_service_pb2, f"{name}SubscriptionRequest")(subscription_id=subscription_id)
-        return (await getattr(self.subscriptions, f"{name}Subscription")(request)).subscription
+        answer: Any = await getattr(self.subscriptions, f"{name}Subscription")(request)
+        subscription: subscriptions_pb2.Subscription = answer.subscription
+        return subscription
 
     async def change(self, subscription_id: str, plan: plans_pb2.Plan) -> Any:
         request = subscriptions_service_pb2.ChangePlanRequest(
@@ -184,9 +190,8 @@ async def test_who_pays_on_the_page_subscribes(club: Club) -> None:
 async def test_a_refund_of_the_running_period_ends_it_within_moments(club: Club) -> None:
     begun = await club.subscribe(await club.plan())
     await club.becomes(begun.subscription_id, "ACTIVE")
-    (sale,) = [sold for sold in club.books.bus.heard(events_pb2.SaleRecorded) if sold.gross_minor_units == 1000] or [
-        await club.books.bus.hears(events_pb2.SaleRecorded, count=2)
-    ]
+    sold = await club.books.bus.hears(events_pb2.SaleRecorded, count=2)
+    sale = payments_pb2.Sale(sale_id=sold.sale_id, gross=money(sold.gross_minor_units))
     await club.books.refund(sale)
     over = await club.becomes(begun.subscription_id, "EXPIRED")
     assert over.end_reason == events_pb2.SUBSCRIPTION_END_REASON_REFUNDED

@@ -105,6 +105,10 @@ def _subscriptions() -> None:
         # Changed at every renewal.
         postgresql_with={"fillfactor": "70"},
     )
+    _ways_to_subscriptions()
+
+
+def _ways_to_subscriptions() -> None:
     op.create_index(
         "subscriptions_by_organisation", "subscriptions", ["organisation_id", sa.text("subscription_id DESC")]
     )

@@ -36,7 +36,7 @@ from services.payments.subscriptions.periods import Charge, Deal, Purpose
 from services.payments.subscriptions.proration import begun, change
 from services.payments.subscriptions.scheduler import Charger, Scheduler
 from services.payments.subscriptions.settling import Settling
-from services.payments.webhooks.handling import NOT_MINE, Applied, Handled, NotMine, Told
+from services.payments.webhooks.handling import NOT_MINE, Applied, Handled, NoticeHandler, NotMine, Told
 from tests.payments.simulation.bank import (
     CHARGING,
     RENEWING,
@@ -123,7 +123,10 @@ class World:
         self.renewing = RenewingBank(lambda: self.clock.true, random.Random(seed + 3), chances, self.post, paid)
         self.recording = Recording(self.clock)
         booked = SaleNotices(self.recording)
-        self.handlers = [SubscriptionNotices(self.clock, Settling(self.database, self.clock), booked), booked]
+        self.handlers: list[NoticeHandler] = [
+            SubscriptionNotices(self.clock, Settling(self.database, self.clock), booked),
+            booked,
+        ]
         self.scheduler = self._started()
         self.joiners = sorted(self._joiners(), key=lambda joiner: joiner[0])
 
