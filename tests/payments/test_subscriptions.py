@@ -32,7 +32,7 @@ State = events_pb2.SubscriptionState
 if TYPE_CHECKING:
     Plans = plans_service_pb2_grpc.PlansServiceAsyncStub
     Subscriptions = subscriptions_service_pb2_grpc.SubscriptionsServiceAsyncStub
-MONTH = plans_pb2.INTERVAL_UNIT_MONTH
+MONTH = plans_pb2.PERIOD_UNIT_MONTH
 
 
 class Club:
@@ -47,8 +47,8 @@ class Club:
     def terms(self, minor_units: int = 1000, **changes: Any) -> plans_pb2.PlanTerms:
         usual: dict[str, Any] = {
             "tier": "basic",
-            "interval_unit": MONTH,
-            "interval_count": 1,
+            "period_unit": MONTH,
+            "period_count": 1,
             "grace_days": 8,
             "dunning_days": [1, 3, 5, 7],
             "prices": [plans_pb2.PlanPrice(amount=money(minor_units))],
@@ -126,8 +126,8 @@ async def test_a_subscription_is_charged_renewed_changed_and_ended(club: Club) -
         await club.subscribe(premium, payment_method_reference="pm_x")
 
     preview = (
-        await club.subscriptions.PreviewChange(
-            subscriptions_service_pb2.PreviewChangeRequest(
+        await club.subscriptions.GetPlanChange(
+            subscriptions_service_pb2.GetPlanChangeRequest(
                 subscription_id=paid.subscription_id, plan_id=premium.plan_id
             )
         )

@@ -91,8 +91,8 @@ async def _sell(whole: Whole, memory: Memory) -> None:
     await _called(whole, memory, sale, "payments.v1.SalesService/RecordSale")
     terms = plans_pb2.PlanTerms(
         tier="basic",
-        interval_unit=plans_pb2.INTERVAL_UNIT_MONTH,
-        interval_count=1,
+        period_unit=plans_pb2.PERIOD_UNIT_MONTH,
+        period_count=1,
         prices=[plans_pb2.PlanPrice(amount=payments_pb2.Money(minor_units=1999, currency="EUR"))],
     )
     plan = plans_service_pb2.CreatePlanRequest(request_id=new_id("req"), display_name="Basic", terms=terms)

@@ -90,7 +90,9 @@ class StandInProcessor:
             page = self._books.page(reference)
             if page is None:
                 return JSONResponse({"reason": "there is none"}, 404)
-            return JSONResponse(_standing({**page, "id": "", "time": 0, "refunded": 0, "payment_method": ""}, "PENDING"))
+            return JSONResponse(
+                _standing({**page, "id": "", "time": 0, "refunded": 0, "payment_method": ""}, "PENDING")
+            )
         return JSONResponse(_standing(found, _STATES[not found["refunded"]]))
 
     async def _report(self, request: Request) -> Response:

@@ -116,7 +116,7 @@ def _terms(message: plans_pb2.PlanTerms, version: int, move_time: datetime | Non
     return Terms(
         version=version,
         tier=message.tier,
-        interval=Interval(Unit(message.interval_unit), message.interval_count),
+        interval=Interval(Unit(message.period_unit), message.period_count),
         trial_days=message.trial_days,
         grace_days=message.grace_days,
         dunning_days=tuple(message.dunning_days),
@@ -140,8 +140,8 @@ def _resource(plan: Plan) -> plans_pb2.Plan:
         terms=plans_pb2.PlanTerms(
             version=terms.version,
             tier=terms.tier,
-            interval_unit=plans_pb2.IntervalUnit.ValueType(terms.interval.unit),
-            interval_count=terms.interval.count,
+            period_unit=plans_pb2.PeriodUnit.ValueType(terms.interval.unit),
+            period_count=terms.interval.count,
             trial_days=terms.trial_days,
             grace_days=terms.grace_days,
             dunning_days=terms.dunning_days,

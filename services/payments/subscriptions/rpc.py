@@ -120,12 +120,12 @@ class SubscriptionsRpc(subscriptions_service_pb2_grpc.SubscriptionsServiceServic
             next_page_token=part.next_token(shown[-1].subscription_id) if len(found) > part.size else "",
         )
 
-    async def PreviewChange(self, request: api.PreviewChangeRequest, context: Context) -> api.PreviewChangeResponse:
+    async def GetPlanChange(self, request: api.GetPlanChangeRequest, context: Context) -> api.GetPlanChangeResponse:
         """What a change of plan would do now."""
         async with self._database.transaction() as tx:
             one = await _reached(tx, request.subscription_id, "payments.read")
             wanted = await self._change(tx, one, request.plan_id)
-            return api.PreviewChangeResponse(change=messages.change(wanted, one.currency))
+            return api.GetPlanChangeResponse(change=messages.change(wanted, one.currency))
 
     async def ChangePlan(self, request: api.ChangePlanRequest, context: Context) -> api.ChangePlanResponse:
         """Changes the plan, at once or at the end of the period."""

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from reelmesh.payments.v1 import payments_pb2 as reelmesh_dot_payments_dot_v1_dot_payments__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n reelmesh/payments/v1/plans.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#reelmesh/payments/v1/payments.proto\"\x9c\x02\n\x04Plan\x12\x17\n\x07plan_id\x18\x01 \x01(\tR\x06planId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x35\n\x05terms\x18\x04 \x01(\x0b\x32\x1f.reelmesh.payments.v1.PlanTermsR\x05terms\x12;\n\x0bretire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nretireTime\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xa5\x04\n\tPlanTerms\x12\x18\n\x07version\x18\x01 \x01(\x05R\x07version\x12\x31\n\x04tier\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$R\x04tier\x12S\n\rinterval_unit\x18\x03 \x01(\x0e\x32\".reelmesh.payments.v1.IntervalUnitB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0cintervalUnit\x12\x30\n\x0einterval_count\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01R\rintervalCount\x12)\n\ntrial_days\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00R\ttrialDays\x12(\n\ngrace_days\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x00R\tgraceDays\x12\x33\n\x0c\x64unning_days\x18\x07 \x03(\x05\x42\x10\xbaH\r\x92\x01\n\x10\x14\"\x06\x1a\x04\x18<(\x01R\x0b\x64unningDays\x12\x44\n\x06prices\x18\x08 \x03(\x0b\x32\x1f.reelmesh.payments.v1.PlanPriceB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x06prices\x12\x37\n\tmove_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08moveTime\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x8d\x01\n\tPlanPrice\x12\x43\n\tterritory\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$R\tterritory\x12;\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06\x61mount*\x8d\x01\n\x0cIntervalUnit\x12\x1d\n\x19INTERVAL_UNIT_UNSPECIFIED\x10\x00\x12\x15\n\x11INTERVAL_UNIT_DAY\x10\x01\x12\x16\n\x12INTERVAL_UNIT_WEEK\x10\x02\x12\x17\n\x13INTERVAL_UNIT_MONTH\x10\x03\x12\x16\n\x12INTERVAL_UNIT_YEAR\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n reelmesh/payments/v1/plans.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#reelmesh/payments/v1/payments.proto\"\x9c\x02\n\x04Plan\x12\x17\n\x07plan_id\x18\x01 \x01(\tR\x06planId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x35\n\x05terms\x18\x04 \x01(\x0b\x32\x1f.reelmesh.payments.v1.PlanTermsR\x05terms\x12;\n\x0bretire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nretireTime\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x9b\x04\n\tPlanTerms\x12\x18\n\x07version\x18\x01 \x01(\x05R\x07version\x12\x31\n\x04tier\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$R\x04tier\x12M\n\x0bperiod_unit\x18\x03 \x01(\x0e\x32 .reelmesh.payments.v1.PeriodUnitB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\nperiodUnit\x12,\n\x0cperiod_count\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01R\x0bperiodCount\x12)\n\ntrial_days\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00R\ttrialDays\x12(\n\ngrace_days\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x00R\tgraceDays\x12\x33\n\x0c\x64unning_days\x18\x07 \x03(\x05\x42\x10\xbaH\r\x92\x01\n\x10\x14\"\x06\x1a\x04\x18<(\x01R\x0b\x64unningDays\x12\x44\n\x06prices\x18\x08 \x03(\x0b\x32\x1f.reelmesh.payments.v1.PlanPriceB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x06prices\x12\x37\n\tmove_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08moveTime\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x8d\x01\n\tPlanPrice\x12\x43\n\tterritory\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$R\tterritory\x12;\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06\x61mount*\x81\x01\n\nPeriodUnit\x12\x1b\n\x17PERIOD_UNIT_UNSPECIFIED\x10\x00\x12\x13\n\x0fPERIOD_UNIT_DAY\x10\x01\x12\x14\n\x10PERIOD_UNIT_WEEK\x10\x02\x12\x15\n\x11PERIOD_UNIT_MONTH\x10\x03\x12\x14\n\x10PERIOD_UNIT_YEAR\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLANTERMS'].fields_by_name['tier']._loaded_options = None
   _globals['_PLANTERMS'].fields_by_name['tier']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{0,31}$'
-  _globals['_PLANTERMS'].fields_by_name['interval_unit']._loaded_options = None
-  _globals['_PLANTERMS'].fields_by_name['interval_unit']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_PLANTERMS'].fields_by_name['interval_count']._loaded_options = None
-  _globals['_PLANTERMS'].fields_by_name['interval_count']._serialized_options = b'\272H\006\032\004\030d(\001'
+  _globals['_PLANTERMS'].fields_by_name['period_unit']._loaded_options = None
+  _globals['_PLANTERMS'].fields_by_name['period_unit']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_PLANTERMS'].fields_by_name['period_count']._loaded_options = None
+  _globals['_PLANTERMS'].fields_by_name['period_count']._serialized_options = b'\272H\006\032\004\030d(\001'
   _globals['_PLANTERMS'].fields_by_name['trial_days']._loaded_options = None
   _globals['_PLANTERMS'].fields_by_name['trial_days']._serialized_options = b'\272H\007\032\005\030\355\002(\000'
   _globals['_PLANTERMS'].fields_by_name['grace_days']._loaded_options = None
@@ -52,12 +52,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANPRICE'].fields_by_name['territory']._serialized_options = b'\272H\"r 2\036^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$'
   _globals['_PLANPRICE'].fields_by_name['amount']._loaded_options = None
   _globals['_PLANPRICE'].fields_by_name['amount']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_INTERVALUNIT']._serialized_start=1141
-  _globals['_INTERVALUNIT']._serialized_end=1282
+  _globals['_PERIODUNIT']._serialized_start=1131
+  _globals['_PERIODUNIT']._serialized_end=1260
   _globals['_PLAN']._serialized_start=158
   _globals['_PLAN']._serialized_end=442
   _globals['_PLANTERMS']._serialized_start=445
-  _globals['_PLANTERMS']._serialized_end=994
-  _globals['_PLANPRICE']._serialized_start=997
-  _globals['_PLANPRICE']._serialized_end=1138
+  _globals['_PLANTERMS']._serialized_end=984
+  _globals['_PLANPRICE']._serialized_start=987
+  _globals['_PLANPRICE']._serialized_end=1128
 # @@protoc_insertion_point(module_scope)

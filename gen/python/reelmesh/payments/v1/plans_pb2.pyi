@@ -21,37 +21,37 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _IntervalUnit:
+class _PeriodUnit:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _IntervalUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntervalUnit.ValueType], _builtins.type):
+class _PeriodUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodUnit.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    INTERVAL_UNIT_UNSPECIFIED: _IntervalUnit.ValueType  # 0
+    PERIOD_UNIT_UNSPECIFIED: _PeriodUnit.ValueType  # 0
     """Never sent."""
-    INTERVAL_UNIT_DAY: _IntervalUnit.ValueType  # 1
+    PERIOD_UNIT_DAY: _PeriodUnit.ValueType  # 1
     """Days of 24 hours."""
-    INTERVAL_UNIT_WEEK: _IntervalUnit.ValueType  # 2
+    PERIOD_UNIT_WEEK: _PeriodUnit.ValueType  # 2
     """Weeks of seven days."""
-    INTERVAL_UNIT_MONTH: _IntervalUnit.ValueType  # 3
+    PERIOD_UNIT_MONTH: _PeriodUnit.ValueType  # 3
     """Months of the calendar."""
-    INTERVAL_UNIT_YEAR: _IntervalUnit.ValueType  # 4
+    PERIOD_UNIT_YEAR: _PeriodUnit.ValueType  # 4
     """Years of the calendar."""
 
-class IntervalUnit(_IntervalUnit, metaclass=_IntervalUnitEnumTypeWrapper):
+class PeriodUnit(_PeriodUnit, metaclass=_PeriodUnitEnumTypeWrapper):
     """A unit of calendar time, in UTC."""
 
-INTERVAL_UNIT_UNSPECIFIED: IntervalUnit.ValueType  # 0
+PERIOD_UNIT_UNSPECIFIED: PeriodUnit.ValueType  # 0
 """Never sent."""
-INTERVAL_UNIT_DAY: IntervalUnit.ValueType  # 1
+PERIOD_UNIT_DAY: PeriodUnit.ValueType  # 1
 """Days of 24 hours."""
-INTERVAL_UNIT_WEEK: IntervalUnit.ValueType  # 2
+PERIOD_UNIT_WEEK: PeriodUnit.ValueType  # 2
 """Weeks of seven days."""
-INTERVAL_UNIT_MONTH: IntervalUnit.ValueType  # 3
+PERIOD_UNIT_MONTH: PeriodUnit.ValueType  # 3
 """Months of the calendar."""
-INTERVAL_UNIT_YEAR: IntervalUnit.ValueType  # 4
+PERIOD_UNIT_YEAR: PeriodUnit.ValueType  # 4
 """Years of the calendar."""
-Global___IntervalUnit: _TypeAlias = IntervalUnit  # noqa: Y015
+Global___PeriodUnit: _TypeAlias = PeriodUnit  # noqa: Y015
 
 @_typing.final
 class Plan(_message.Message):
@@ -109,8 +109,8 @@ class PlanTerms(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
-    INTERVAL_UNIT_FIELD_NUMBER: _builtins.int
-    INTERVAL_COUNT_FIELD_NUMBER: _builtins.int
+    PERIOD_UNIT_FIELD_NUMBER: _builtins.int
+    PERIOD_COUNT_FIELD_NUMBER: _builtins.int
     TRIAL_DAYS_FIELD_NUMBER: _builtins.int
     GRACE_DAYS_FIELD_NUMBER: _builtins.int
     DUNNING_DAYS_FIELD_NUMBER: _builtins.int
@@ -121,9 +121,9 @@ class PlanTerms(_message.Message):
     """Which of the plan's terms, counted from 1. Ignored on input."""
     tier: _builtins.str
     """Tier that subscribers are in, such as `premium`: lower-case letters, digits and dashes."""
-    interval_unit: Global___IntervalUnit.ValueType
+    period_unit: Global___PeriodUnit.ValueType
     """Unit of the time between two renewals."""
-    interval_count: _builtins.int
+    period_count: _builtins.int
     """How many of the unit lie between two renewals, 1 to 100. Months and years keep the day on which the subscription began: what began on
     31 January renews on 28 February and on 31 March.
     """
@@ -152,8 +152,8 @@ class PlanTerms(_message.Message):
         *,
         version: _builtins.int = ...,
         tier: _builtins.str = ...,
-        interval_unit: Global___IntervalUnit.ValueType = ...,
-        interval_count: _builtins.int = ...,
+        period_unit: Global___PeriodUnit.ValueType = ...,
+        period_count: _builtins.int = ...,
         trial_days: _builtins.int = ...,
         grace_days: _builtins.int = ...,
         dunning_days: _abc.Iterable[_builtins.int] | None = ...,
@@ -163,7 +163,7 @@ class PlanTerms(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "move_time", b"move_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dunning_days", b"dunning_days", "grace_days", b"grace_days", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "move_time", b"move_time", "prices", b"prices", "tier", b"tier", "trial_days", b"trial_days", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dunning_days", b"dunning_days", "grace_days", b"grace_days", "move_time", b"move_time", "period_count", b"period_count", "period_unit", b"period_unit", "prices", b"prices", "tier", b"tier", "trial_days", b"trial_days", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -269,8 +269,8 @@ class ListSubscriptionsResponse(_message.Message):
 Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
 
 @_typing.final
-class PreviewChangeRequest(_message.Message):
-    """Request of PreviewChange."""
+class GetPlanChangeRequest(_message.Message):
+    """Request of GetPlanChange."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -292,11 +292,11 @@ class PreviewChangeRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PreviewChangeRequest: _TypeAlias = PreviewChangeRequest  # noqa: Y015
+Global___GetPlanChangeRequest: _TypeAlias = GetPlanChangeRequest  # noqa: Y015
 
 @_typing.final
-class PreviewChangeResponse(_message.Message):
-    """Response of PreviewChange."""
+class GetPlanChangeResponse(_message.Message):
+    """Response of GetPlanChange."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -316,7 +316,7 @@ class PreviewChangeResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PreviewChangeResponse: _TypeAlias = PreviewChangeResponse  # noqa: Y015
+Global___GetPlanChangeResponse: _TypeAlias = GetPlanChangeResponse  # noqa: Y015
 
 @_typing.final
 class ChangePlanRequest(_message.Message):

@@ -56,10 +56,10 @@ class SubscriptionsServiceStub:
                 request_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.ListSubscriptionsRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.ListSubscriptionsResponse.FromString,
                 _registered_method=True)
-        self.PreviewChange = channel.unary_unary(
-                '/reelmesh.payments.v1.SubscriptionsService/PreviewChange',
-                request_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.PreviewChangeRequest.SerializeToString,
-                response_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.PreviewChangeResponse.FromString,
+        self.GetPlanChange = channel.unary_unary(
+                '/reelmesh.payments.v1.SubscriptionsService/GetPlanChange',
+                request_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.GetPlanChangeRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.GetPlanChangeResponse.FromString,
                 _registered_method=True)
         self.ChangePlan = channel.unary_unary(
                 '/reelmesh.payments.v1.SubscriptionsService/ChangePlan',
@@ -117,7 +117,7 @@ class SubscriptionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PreviewChange(self, request, context):
+    def GetPlanChange(self, request, context):
         """Says what a change of plan would cost and when it would take effect, and changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -176,10 +176,10 @@ def add_SubscriptionsServiceServicer_to_server(servicer, server):
                     request_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.ListSubscriptionsRequest.FromString,
                     response_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.ListSubscriptionsResponse.SerializeToString,
             ),
-            'PreviewChange': grpc.unary_unary_rpc_method_handler(
-                    servicer.PreviewChange,
-                    request_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.PreviewChangeRequest.FromString,
-                    response_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.PreviewChangeResponse.SerializeToString,
+            'GetPlanChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlanChange,
+                    request_deserializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.GetPlanChangeRequest.FromString,
+                    response_serializer=reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.GetPlanChangeResponse.SerializeToString,
             ),
             'ChangePlan': grpc.unary_unary_rpc_method_handler(
                     servicer.ChangePlan,
@@ -323,7 +323,7 @@ class SubscriptionsService:
             _registered_method=True)
 
     @staticmethod
-    def PreviewChange(request,
+    def GetPlanChange(request,
             target,
             options=(),
             channel_credentials=None,
@@ -336,9 +336,9 @@ class SubscriptionsService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/reelmesh.payments.v1.SubscriptionsService/PreviewChange',
-            reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.PreviewChangeRequest.SerializeToString,
-            reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.PreviewChangeResponse.FromString,
+            '/reelmesh.payments.v1.SubscriptionsService/GetPlanChange',
+            reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.GetPlanChangeRequest.SerializeToString,
+            reelmesh_dot_payments_dot_v1_dot_subscriptions__service__pb2.GetPlanChangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,7 +45,7 @@ class SubscriptionsServiceStub:
     """Returns one subscription."""
     ListSubscriptions: _grpc.UnaryUnaryMultiCallable[_subscriptions_service_pb2.ListSubscriptionsRequest, _subscriptions_service_pb2.ListSubscriptionsResponse]
     """Lists subscriptions, newest first."""
-    PreviewChange: _grpc.UnaryUnaryMultiCallable[_subscriptions_service_pb2.PreviewChangeRequest, _subscriptions_service_pb2.PreviewChangeResponse]
+    GetPlanChange: _grpc.UnaryUnaryMultiCallable[_subscriptions_service_pb2.GetPlanChangeRequest, _subscriptions_service_pb2.GetPlanChangeResponse]
     """Says what a change of plan would cost and when it would take effect, and changes nothing."""
     ChangePlan: _grpc.UnaryUnaryMultiCallable[_subscriptions_service_pb2.ChangePlanRequest, _subscriptions_service_pb2.ChangePlanResponse]
     """Changes the plan: to one that costs more at once, for the difference; to another at the end of the period. To the present plan: takes back a
@@ -75,7 +75,7 @@ class SubscriptionsServiceAsyncStub(SubscriptionsServiceStub):
     """Returns one subscription."""
     ListSubscriptions: _aio.UnaryUnaryMultiCallable[_subscriptions_service_pb2.ListSubscriptionsRequest, _subscriptions_service_pb2.ListSubscriptionsResponse]  # type: ignore[assignment]
     """Lists subscriptions, newest first."""
-    PreviewChange: _aio.UnaryUnaryMultiCallable[_subscriptions_service_pb2.PreviewChangeRequest, _subscriptions_service_pb2.PreviewChangeResponse]  # type: ignore[assignment]
+    GetPlanChange: _aio.UnaryUnaryMultiCallable[_subscriptions_service_pb2.GetPlanChangeRequest, _subscriptions_service_pb2.GetPlanChangeResponse]  # type: ignore[assignment]
     """Says what a change of plan would cost and when it would take effect, and changes nothing."""
     ChangePlan: _aio.UnaryUnaryMultiCallable[_subscriptions_service_pb2.ChangePlanRequest, _subscriptions_service_pb2.ChangePlanResponse]  # type: ignore[assignment]
     """Changes the plan: to one that costs more at once, for the difference; to another at the end of the period. To the present plan: takes back a
@@ -128,11 +128,11 @@ class SubscriptionsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists subscriptions, newest first."""
 
     @_abc_1.abstractmethod
-    def PreviewChange(
+    def GetPlanChange(
         self,
-        request: _subscriptions_service_pb2.PreviewChangeRequest,
+        request: _subscriptions_service_pb2.GetPlanChangeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_subscriptions_service_pb2.PreviewChangeResponse, _abc.Awaitable[_subscriptions_service_pb2.PreviewChangeResponse]]:
+    ) -> _typing.Union[_subscriptions_service_pb2.GetPlanChangeResponse, _abc.Awaitable[_subscriptions_service_pb2.GetPlanChangeResponse]]:
         """Says what a change of plan would cost and when it would take effect, and changes nothing."""
 
     @_abc_1.abstractmethod

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/payments/v1/plans.proto.
  */
 export const file_reelmesh_payments_v1_plans: GenFile = /*@__PURE__*/
-  fileDesc("CiByZWVsbWVzaC9wYXltZW50cy92MS9wbGFucy5wcm90bxIUcmVlbG1lc2gucGF5bWVudHMudjEi2AEKBFBsYW4SDwoHcGxhbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEi4KBXRlcm1zGAQgASgLMh8ucmVlbG1lc2gucGF5bWVudHMudjEuUGxhblRlcm1zEi8KC3JldGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAizAIKCVBsYW5UZXJtcxIPCgd2ZXJzaW9uGAEgASgFEgwKBHRpZXIYAiABKAkSOQoNaW50ZXJ2YWxfdW5pdBgDIAEoDjIiLnJlZWxtZXNoLnBheW1lbnRzLnYxLkludGVydmFsVW5pdBIWCg5pbnRlcnZhbF9jb3VudBgEIAEoBRISCgp0cmlhbF9kYXlzGAUgASgFEhIKCmdyYWNlX2RheXMYBiABKAUSFAoMZHVubmluZ19kYXlzGAcgAygFEi8KBnByaWNlcxgIIAMoCzIfLnJlZWxtZXNoLnBheW1lbnRzLnYxLlBsYW5QcmljZRItCgltb3ZlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCglQbGFuUHJpY2USEQoJdGVycml0b3J5GAEgASgJEisKBmFtb3VudBgCIAEoCzIbLnJlZWxtZXNoLnBheW1lbnRzLnYxLk1vbmV5Ko0BCgxJbnRlcnZhbFVuaXQSHQoZSU5URVJWQUxfVU5JVF9VTlNQRUNJRklFRBAAEhUKEUlOVEVSVkFMX1VOSVRfREFZEAESFgoSSU5URVJWQUxfVU5JVF9XRUVLEAISFwoTSU5URVJWQUxfVU5JVF9NT05USBADEhYKEklOVEVSVkFMX1VOSVRfWUVBUhAEYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_payments_v1_payments]);
+  fileDesc("CiByZWVsbWVzaC9wYXltZW50cy92MS9wbGFucy5wcm90bxIUcmVlbG1lc2gucGF5bWVudHMudjEi2AEKBFBsYW4SDwoHcGxhbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEi4KBXRlcm1zGAQgASgLMh8ucmVlbG1lc2gucGF5bWVudHMudjEuUGxhblRlcm1zEi8KC3JldGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixgIKCVBsYW5UZXJtcxIPCgd2ZXJzaW9uGAEgASgFEgwKBHRpZXIYAiABKAkSNQoLcGVyaW9kX3VuaXQYAyABKA4yIC5yZWVsbWVzaC5wYXltZW50cy52MS5QZXJpb2RVbml0EhQKDHBlcmlvZF9jb3VudBgEIAEoBRISCgp0cmlhbF9kYXlzGAUgASgFEhIKCmdyYWNlX2RheXMYBiABKAUSFAoMZHVubmluZ19kYXlzGAcgAygFEi8KBnByaWNlcxgIIAMoCzIfLnJlZWxtZXNoLnBheW1lbnRzLnYxLlBsYW5QcmljZRItCgltb3ZlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCglQbGFuUHJpY2USEQoJdGVycml0b3J5GAEgASgJEisKBmFtb3VudBgCIAEoCzIbLnJlZWxtZXNoLnBheW1lbnRzLnYxLk1vbmV5KoEBCgpQZXJpb2RVbml0EhsKF1BFUklPRF9VTklUX1VOU1BFQ0lGSUVEEAASEwoPUEVSSU9EX1VOSVRfREFZEAESFAoQUEVSSU9EX1VOSVRfV0VFSxACEhUKEVBFUklPRF9VTklUX01PTlRIEAMSFAoQUEVSSU9EX1VOSVRfWUVBUhAEYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_payments_v1_payments]);
 
 /**
  * Something that people subscribe to. Its terms are kept for ever by version: a subscriber keeps those they began with until they are moved.
@@ -97,17 +97,17 @@ export type PlanTerms = Message<"reelmesh.payments.v1.PlanTerms"> & {
   /**
    * Unit of the time between two renewals.
    *
-   * @generated from field: reelmesh.payments.v1.IntervalUnit interval_unit = 3;
+   * @generated from field: reelmesh.payments.v1.PeriodUnit period_unit = 3;
    */
-  intervalUnit: IntervalUnit;
+  periodUnit: PeriodUnit;
 
   /**
    * How many of the unit lie between two renewals, 1 to 100. Months and years keep the day on which the subscription began: what began on
    * 31 January renews on 28 February and on 31 March.
    *
-   * @generated from field: int32 interval_count = 4;
+   * @generated from field: int32 period_count = 4;
    */
-  intervalCount: number;
+  periodCount: number;
 
   /**
    * Days before the first charge that cost nothing, 0 to 365.
@@ -190,48 +190,48 @@ export const PlanPriceSchema: GenMessage<PlanPrice> = /*@__PURE__*/
 /**
  * A unit of calendar time, in UTC.
  *
- * @generated from enum reelmesh.payments.v1.IntervalUnit
+ * @generated from enum reelmesh.payments.v1.PeriodUnit
  */
-export enum IntervalUnit {
+export enum PeriodUnit {
   /**
    * Never sent.
    *
-   * @generated from enum value: INTERVAL_UNIT_UNSPECIFIED = 0;
+   * @generated from enum value: PERIOD_UNIT_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
    * Days of 24 hours.
    *
-   * @generated from enum value: INTERVAL_UNIT_DAY = 1;
+   * @generated from enum value: PERIOD_UNIT_DAY = 1;
    */
   DAY = 1,
 
   /**
    * Weeks of seven days.
    *
-   * @generated from enum value: INTERVAL_UNIT_WEEK = 2;
+   * @generated from enum value: PERIOD_UNIT_WEEK = 2;
    */
   WEEK = 2,
 
   /**
    * Months of the calendar.
    *
-   * @generated from enum value: INTERVAL_UNIT_MONTH = 3;
+   * @generated from enum value: PERIOD_UNIT_MONTH = 3;
    */
   MONTH = 3,
 
   /**
    * Years of the calendar.
    *
-   * @generated from enum value: INTERVAL_UNIT_YEAR = 4;
+   * @generated from enum value: PERIOD_UNIT_YEAR = 4;
    */
   YEAR = 4,
 }
 
 /**
- * Describes the enum reelmesh.payments.v1.IntervalUnit.
+ * Describes the enum reelmesh.payments.v1.PeriodUnit.
  */
-export const IntervalUnitSchema: GenEnum<IntervalUnit> = /*@__PURE__*/
+export const PeriodUnitSchema: GenEnum<PeriodUnit> = /*@__PURE__*/
   enumDesc(file_reelmesh_payments_v1_plans, 0);
 
