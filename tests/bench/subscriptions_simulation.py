@@ -1,6 +1,6 @@
 """A third of `make soak`: a hundred thousand subscribers over two years in accelerated time, before the real scheduler and the real Postgres.
 
-    python -m tests.bench.subscriptions_simulation [--people 100000] [--days 730] [--seed 2026] [--monthly 25] [--quarterly 35] [--yearly 40]
+    python -m tests.bench.subscriptions_simulation [--people 100000] [--days 730] [--seed 2026] [--tick 12] [--monthly 25] [--quarterly 35] [--yearly 40]
 
 Banks decline, lose questions and answers, are away, renew by themselves and tell of it late, twice and in another order; the scheduler dies between
 charge and answer; its clock is wrong by hours. An oracle that shares nothing with the code says afterwards whether everybody was charged once, had
@@ -17,7 +17,7 @@ import json
 import logging
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from rich.console import Console
@@ -35,13 +35,14 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=100_000, help="how many, 100,000 by default")
     parser.add_argument("--days", type=int, default=730, help="for how long, two years by default")
     parser.add_argument("--seed", type=int, default=2026, help="everybody's choices follow from it")
+    parser.add_argument("--tick", type=int, default=12, help="hours between two turns of the world, 12 by default")
     for interval, share in (("monthly", 25), ("quarterly", 35), ("yearly", 40)):
         parser.add_argument(f"--{interval}", type=int, default=share, help=f"of a hundred; {share} by default")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     stores.without_environment()
     rates = usual_rates(monthly=asked.monthly, quarterly=asked.quarterly, yearly=asked.yearly)
-    script = Script(asked.people, asked.days, asked.seed, rates=rates)
+    script = Script(asked.people, asked.days, asked.seed, rates=rates, tick=timedelta(hours=asked.tick))
     with stores.running_stores() as settings:
         world = asyncio.run(played(settings, script, _Progress()))
     _report(world)
