@@ -24,7 +24,7 @@ class WebhooksSettings(ProcessSettings):
 async def wire(process: Process, settings: WebhooksSettings) -> None:
     """Puts the gateway together and starts it."""
     grouping = Grouping(webhooks_service_pb2_grpc.WebhooksServiceStub(process.peer("payments", CONTRACT)))
-    server = HttpServer(WebhooksGateway(grouping).app, process.certificates, callers_of("webhooks"))
+    server = HttpServer(WebhooksGateway(grouping), process.certificates, callers_of("webhooks"))
     await server.start(settings.listen_address("webhooks"))
     begun = asyncio.Event()
 

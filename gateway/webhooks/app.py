@@ -48,13 +48,13 @@ class Unfit(Exception):
 
 
 class WebhooksGateway:
-    """Serves processors."""
+    """Serves processors, as an ASGI application."""
 
     def __init__(self, grouping: Grouping) -> None:
         self._grouping = grouping
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request (ASGI)."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
         started = time.monotonic()
         answer = await self._answer(scope, receive)
         headers = [(b"content-type", answer.content_type.encode("latin-1", "replace")), (b"cache-control", b"no-store")]
@@ -100,7 +100,7 @@ def _delivery(scope: Scope) -> api.WebhookDelivery:
         raise Unfit(431, "REQUEST_INVALID", f"a webhook has up to {_MOST_HEADERS} header fields")
     return api.WebhookDelivery(
         processor=found[1],
-        account_id=found[2],
+        processor_account_id=found[2],
         headers=headers,
         query=query.decode("latin-1"),
         # Only the last address is the edge's own word; those before came with the request.

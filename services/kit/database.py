@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.kit.settings import ProcessSettings
@@ -52,6 +52,16 @@ replies = sa.Table(
     sa.Column("create_time", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now(), index=True),
 )
 """First answers, by `request_id`."""
+
+
+def one_of(names: Iterable[str]) -> sa.ColumnElement[Any]:
+    """What a text column is compared with to find any of many: one parameter, so that the statement is the same for any number of them."""
+    return sa.func.any(sa.cast(list(names), ARRAY(sa.Text)))
+
+
+def any_of(parameter: str) -> sa.ColumnElement[Any]:
+    """The same for a statement that is put together once: the names, a list, are given by this parameter when it is executed."""
+    return sa.func.any(sa.bindparam(parameter, type_=ARRAY(sa.Text)))
 
 
 def after_commit(tx: Tx, act: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -106,6 +107,9 @@ def selling(
         recording: writes what is sold.
         handlers: are asked first what a notice means, before those that know of checkouts and sales.
     """
+    # Each logs every request with its whole URL, in which some processors have their passwords.
+    for talkative in ("httpx", "httpcore"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     http = httpx.AsyncClient(timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS), follow_redirects=False)
     process.at_end(http.aclose)
     clock = process.clock

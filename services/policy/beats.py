@@ -21,7 +21,8 @@ from services.kit.database import Database, Tx, after_commit
 from services.policy import store
 from services.policy.decision.engine import decide
 from services.policy.decision.facts import Kind
-from services.policy.decision.gathering import Gathering, Subject, holds_place
+from services.policy.decision.found import Subject
+from services.policy.decision.gathering import Gathering, holds_place
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.domain import BEAT_INTERVAL, SILENT_AFTER, Session
 from services.policy.judge import Known

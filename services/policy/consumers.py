@@ -20,7 +20,7 @@ from services.policy.announcements import revocation, target_revoked
 from services.policy.decision.consumers import FactProjection
 from services.policy.domain import Package
 from services.policy.judge import Known
-from services.policy.revocations.store import Revocation, Target, add, standing
+from services.policy.revocations.store import Revocation, Target, add, barred
 
 DELETED = "the asset was deleted"
 
@@ -75,8 +75,9 @@ class Projection:
         """The keys of a package must not be used any more: it is held like every package of a revoked key, and its sessions end."""
         event = drm.ContentKeysRevoked.FromString(data)
         now = self._clock.now()
-        for key_id in event.key_ids:
-            if await standing(tx, event.organisation_id, {Target.KEY: [key_id]}):
+        held = await barred(tx, [event.organisation_id], {Target.KEY: event.key_ids})
+        for key_id in dict.fromkeys(event.key_ids):
+            if held.first(event.organisation_id, {Target.KEY: [key_id]}):
                 continue
             revoked = Revocation(
                 revocation_id=new_id("rvk"),

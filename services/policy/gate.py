@@ -9,27 +9,23 @@ import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
-
-import structlog
 
 from services.kit import telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database
+from services.kit.errors import Refusal
 from services.kit.ids import new_id
-from services.kit.server import as_refusal
-from services.policy import store
 from services.policy.decision.engine import decide
 from services.policy.decision.facts import Facts, Kind, Standing
-from services.policy.decision.gathering import Gathering, Subject
+from services.policy.decision.found import Subject
+from services.policy.decision.gathering import Gathering
 from services.policy.decision.record import Record
 from services.policy.decision.recorder import Recorder
 from services.policy.decision.rules import RuleSet
 from services.policy.domain import Session, Wanted
+from services.policy.looking import LookUps, Seen
 from services.policy.signals.watching import Watch
-
-log = structlog.stdlib.get_logger()
 
 _KEPT: Final = 20_000
 _KEPT_FOR: Final = 30.0
@@ -38,9 +34,7 @@ _KEPT_FOR: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    session: Session
-    facts: Facts
-    rules: RuleSet
+    seen: Seen
     until: float
 
 
@@ -63,18 +57,18 @@ class Gate:
         self._gathering = gathering
         self._recorder = recorder
         self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._looking: dict[str, asyncio.Task[_Known | None]] = {}
+        self._look_ups = LookUps(database, clock, gathering, keep=self._keep)
         self._shown: OrderedDict[str, _Shown] = OrderedDict()
 
     def forget(self, session_id: str) -> None:
         """Something about a session changed: it is looked up again."""
         self._known.pop(session_id, None)
-        self._looking.pop(session_id, None)  # what is being read may be from before the change
+        self._look_ups.forget(session_id)
 
     def forget_all(self) -> None:
         """Something about rules or terms changed."""
         self._known.clear()
-        self._looking.clear()
+        self._look_ups.forget_all()
         self._shown.clear()
 
     def knows(self, session_id: str) -> bool:
@@ -103,14 +97,14 @@ class Gate:
             if looked_up is None:
                 return None
             known = looked_up
-        now = self._clock.now()
-        place = self._gathering.place(address, known.session.territory)
+        seen, now = known.seen, self._clock.now()
+        place = self._gathering.place(address, seen.session.territory)
         if address:
-            self._watch.asked(kind, known.session, place, user_agent)
-        facts = replace(known.facts, now=now, place=place, standing=Standing(expire_time=known.session.expire_time))
-        decision = decide(known.rules, kind, facts)
+            self._watch.asked(kind, seen.session, place, user_agent)
+        facts = replace(seen.facts, now=now, place=place, standing=Standing(expire_time=seen.session.expire_time))
+        decision = decide(seen.rules, kind, facts)
         if decision.refusal is None:
-            return known.session
+            return seen.session
         self._recorder.note(
             Record.of(
                 decision,
@@ -142,37 +136,24 @@ class Gate:
         decide(known.rules, Kind.PREVIEW, facts).required()
 
     async def _looked_up(self, organisation_id: str, session_id: str) -> _Known | None:
-        """As `_look`, once for all who ask for it at the same time."""
-        looking = self._looking.get(session_id)
-        if looking is None:
-            looking = self._looking[session_id] = asyncio.create_task(self._look(organisation_id, session_id))
-            looking.add_done_callback(partial(self._looked, session_id))
-        return await asyncio.shield(looking)
+        """What is known of a session; None while the database is away, when the judge alone decides, for as long as it may.
 
-    def _looked(self, session_id: str, done: asyncio.Task[_Known | None]) -> None:
-        if self._looking.get(session_id) is done:
-            del self._looking[session_id]
-        if not done.cancelled():
-            done.exception()  # seen: whoever waited for it may be gone
+        Raises:
+            Refusal: SESSION_NOT_FOUND.
+        """
+        answer = await asyncio.shield(self._look_ups.ask(organisation_id, session_id))
+        match answer:
+            case Refusal():
+                raise answer
+            case None:
+                stale = self._known.get(session_id)
+                return stale and replace(stale, until=time.monotonic() + 1)
+            case _:
+                return _Known(answer, time.monotonic() + _KEPT_FOR)
 
-    async def _look(self, organisation_id: str, session_id: str) -> _Known | None:
-        """What is known of a session; None while the database is away, when the judge alone decides, for as long as it may."""
-        try:
-            async with self._database.transaction() as tx:
-                session = await store.get(tx, organisation_id, session_id)
-                rules = await self._gathering.rules(tx, organisation_id)
-                facts = await self._gathering.facts(tx, Subject.of(session), rules, self._clock.now())
-        except Exception as error:
-            refusal = as_refusal(error)
-            if refusal is None or refusal.reason != "DEPENDENCY_UNAVAILABLE":
-                raise
-            log.warning("the database is away: open sessions go on", session_id=session_id)
-            stale = self._known.get(session_id)
-            return stale and replace(stale, until=time.monotonic() + 1)
-        # A session that is silent has still its place until another one takes it; then the judge refuses it.
-        known = _Known(session, replace(facts, streams=0), rules, time.monotonic() + _KEPT_FOR)
-        self._known[session_id] = known
+    def _keep(self, seen: Seen) -> None:
+        session_id = seen.session.session_id
+        self._known[session_id] = _Known(seen, time.monotonic() + _KEPT_FOR)
         self._known.move_to_end(session_id)
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
-        return known

@@ -20,7 +20,8 @@ from services.policy.announcements import creation, use
 from services.policy.decision.engine import Decision, decide, latest_end
 from services.policy.decision.entitling import lasts_until, taken_by
 from services.policy.decision.facts import Entitlement, Facts
-from services.policy.decision.gathering import Gathering, Subject
+from services.policy.decision.found import Subject
+from services.policy.decision.gathering import Gathering
 from services.policy.decision.record import Record
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.store import add_decisions, take_play

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,7 +11,7 @@ import grpc
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from services.kit.database import Tx
+from services.kit.database import Tx, any_of, one_of
 from services.kit.pagination import Page
 from services.policy import refusals
 from services.policy.domain import CLOCKS_APART, Code, Package, Session, digest_of
@@ -80,6 +80,10 @@ codes: Final = sa.Table(
 
 _PACKAGE: Final = [packages.c[field.name] for field in fields(Package)]
 SESSION: Final = [sessions.c[field.name] for field in fields(Session)]
+_SESSIONS: Final = sa.select(*SESSION).where(sessions.c.session_id == any_of("session_ids"))
+_KEYS_OF_PACKAGES: Final = sa.select(packages.c.package_id, packages.c.key_ids).where(
+    packages.c.package_id == any_of("package_ids")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ async def changes(tx: Tx, since: datetime | None, now: datetime, known_displaced
     )
     restored = await tx.execute(
         sa.select(sessions.c.session_id).where(
-            sessions.c.session_id == sa.func.any(sa.cast(list(known_displaced), ARRAY(sa.Text))),
+            sessions.c.session_id == one_of(known_displaced),
             sessions.c.displace_time.is_(None),
         )
     )
@@ -268,6 +272,29 @@ async def get(tx: Tx, organisation_id: str, session_id: str, *, for_update: bool
     if row is None:
         raise refusals.session_not_found(session_id)
     return session_of(row)
+
+
+async def get_all(tx: Tx, session_ids: Sequence[str]) -> Mapping[str, Session]:
+    """Sessions of whichever organisation, those that there are."""
+    rows = await tx.execute(_SESSIONS, {"session_ids": list(session_ids)})
+    return {row.session_id: session_of(row) for row in rows}
+
+
+async def keys_of_packages(tx: Tx, package_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """The content keys of packages."""
+    rows = await tx.execute(_KEYS_OF_PACKAGES, {"package_ids": list(package_ids)})
+    return {row.package_id: row.key_ids for row in rows}
+
+
+async def newest_keys(tx: Tx, organisation_id: str, asset_id: str) -> Sequence[str]:
+    """The content keys of the package by which an organisation's asset is played now; none where there is no package."""
+    query = (
+        sa.select(packages.c.key_ids)
+        .where(packages.c.asset_id == asset_id, packages.c.organisation_id == organisation_id)
+        .order_by(packages.c.publish_time.desc(), packages.c.package_id.desc())
+        .limit(1)
+    )
+    return (await tx.execute(query)).scalar_one_or_none() or ()
 
 
 async def beat(tx: Tx, session_id: str, now: datetime) -> None:

@@ -27,6 +27,7 @@ GROUPS: Final = {
     "fairplay": "tests.bench.licence_fairplay",
     "keys": "tests.bench.keys",
     "ledger": "tests.bench.ledger",
+    "webhooks": "tests.bench.webhooks",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
 }

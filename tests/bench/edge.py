@@ -143,6 +143,8 @@ def _measurements(found: Mapping[int, Mapping[str, Result]], size: int, plan: Pl
         Measurement("edge.warm_per_s", warm.per_second, "1/s", "", how),
         Measurement("edge.warm_p95_ms", warm.late(95), "ms", "", how),
         Measurement("edge.strict_vs_plain", strict.per_second / plain.per_second, "ratio", _PLAIN, table),
+        # Segments with and without ext_authz, by the name that came first.
+        Measurement("edge.authz_vs_plain", strict.per_second / plain.per_second, "ratio", _PLAIN, table),
         Measurement("edge.strict_per_s", strict.per_second, "1/s", "", how),
         Measurement("edge.strict_p95_ms", strict.late(95), "ms", "", how),
         Measurement("edge.warm_vs_nginx_secure_link", warm.per_second / nginx.per_second, "ratio", _NGINX, table),

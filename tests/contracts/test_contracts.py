@@ -18,6 +18,7 @@ PREFIXES = {
     "authorization_id": "aut",
     "device_authorization_id": "dva",
     "decision_id": "dec",
+    "checkout_id": "chk",
     "device_id": "dev",
     "entitlement_id": "ent",
     "entry_id": "jnl",
@@ -26,6 +27,8 @@ PREFIXES = {
     "kek_id": "kek",
     "keyed_content_id": "kct",
     "licence_id": "lic",
+    "offer_id": "off",
+    "promotion_id": "prm",
     "organisation_id": "org",
     "message_id": "msg",
     "new_package_id": "pkg",
@@ -37,6 +40,7 @@ PREFIXES = {
     "phone_verification_id": "phv",
     "profile_id": "prf",
     "provider_id": "idp",
+    "refund_id": "rfd",
     "registration_id": "reg",
     "replaced_package_id": "pkg",
     "reset_id": "rst",
@@ -52,14 +56,16 @@ PREFIXES = {
     "use_id": "kus",
 }
 # Where a domain's ids are of its own kind.
-PREFIXES_OF = {"identity": {"session_id": "ses"}}
+PREFIXES_OF = {"identity": {"session_id": "ses"}, "payments": {"event_id": "whe"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; those of roles, of which some are words; and many at once.
 OTHER_IDS = {
+    "buyer_id",
     "client_id",
     "content_id",
     "correlation_id",
     "creator_id",
     "owner_id",
+    "processor_account_id",
     "dropped_key_ids",
     "request_id",
     "role_id",

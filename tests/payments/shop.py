@@ -169,7 +169,7 @@ class Shop:
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         usual: dict[str, Any] = {
             "processor": "stand_in",
-            "account_id": account_id,
+            "processor_account_id": account_id,
             "headers": {HEADER: signature(self.secret, body, self.books.clock.now())},
             "body": body,
             "source_address": "203.0.113.7",
@@ -222,7 +222,7 @@ class Shop:
         secrets = changes.pop(
             "secrets", {"api_key": keys.api_key(self.books.settings.secrets_dir), "webhook_secret": self.secret}
         )
-        usual: dict[str, Any] = {"account_id": account_id, "processor": "stand_in"}
+        usual: dict[str, Any] = {"processor_account_id": account_id, "processor": "stand_in"}
         account = processor_accounts_service_pb2.ProcessorAccount(**(usual | changes))
         request = processor_accounts_service_pb2.SetProcessorAccountRequest(account=account, secrets=secrets)
         return (await self.accounts.SetProcessorAccount(request)).account

@@ -81,7 +81,7 @@ async def test_what_cannot_be_bought_opens_no_page(shop: Shop) -> None:
         await shop.open(free.offer_id)
     offer = await shop.offer()
     with refused("PROCESSOR_ACCOUNT_NOT_FOUND"):
-        await shop.open(offer.offer_id, account_id="another")
+        await shop.open(offer.offer_id, processor_account_id="another")
     with refused("GRANT_INVALID"):
         await shop.open(offer.offer_id, viewer_id="")
     await shop.set_account(disabled=True)

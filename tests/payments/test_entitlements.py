@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.payments.v1 import entitlements_service_pb2 as api
 from reelmesh.payments.v1 import events_pb2, payments_pb2
@@ -15,7 +20,6 @@ from reelmesh.policy.v1 import decisions_service_pb2 as policy
 from services.kit.clock import timestamp
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from services.payments.entitlements.domain import State
 from tests.payments.scene import T0, Books, books, money, once, rental
 from tests.payments.scene import refused as refusing
 from tests.policy.scene import Scene, a_scene, eventually, refused
@@ -95,7 +99,7 @@ async def test_what_an_operator_gives_plays_until_it_is_taken_back(mesh: Process
         assert (shown.plays, shown.plays_left, shown.begin_time) == (1, 1, timestamp(begun))
         assert shown.window_end_time == timestamp(begun + 2 * HOUR)
         ended = await taken(till, made.entitlement_id, "by mistake")
-        assert (ended.state, ended.revoke_comment) == (State.REVOKED, "by mistake")
+        assert (ended.state, ended.revoke_comment) == (api.ENTITLEMENT_STATE_REVOKED, "by mistake")
         await eventually(scene.edge, playback.dash_url, "SESSION_REVOKED")
         assert (await refused(scene.play(film.asset_id, viewer_id="ada"))).reason == "ENTITLEMENT_REQUIRED"
 
@@ -135,7 +139,7 @@ async def test_what_somebody_revoked_stays_revoked_whatever_becomes_of_the_money
     await taken(here, sale.entitlement_id)
     lost = await here.charge_back(sale)
     assert (await here.win(sale, lost.entry_id)).sale.entitled, "the money stands"
-    assert (await found(here, sale.entitlement_id)).state == State.REVOKED
+    assert (await found(here, sale.entitlement_id)).state == api.ENTITLEMENT_STATE_REVOKED
     assert (await taken(here, sale.entitlement_id, "again")).revoke_comment == "", "the first time counts"
     await here.bus.hears(events_pb2.EntitlementRevoked)
     assert len(here.bus.heard(events_pb2.EntitlementGranted)) == 1
@@ -166,7 +170,8 @@ async def test_entitlements_are_found_by_viewer_and_by_asset_and_say_where_they_
     here.clock.advance(HOUR)
 
     async def listed(**filters: str) -> list[tuple[str, int]]:
-        seen, token = [], ""
+        seen: list[tuple[str, int]] = []
+        token = ""
         while True:
             request = api.ListEntitlementsRequest(page_size=1, page_token=token, **filters)
             answer = await here.entitlements.ListEntitlements(request)
@@ -175,9 +180,41 @@ async def test_entitlements_are_found_by_viewer_and_by_asset_and_say_where_they_
             if not token:
                 return seen
 
-    assert later.state == State.PENDING
-    assert await listed(viewer_id="ada") == [(over.entitlement_id, State.ENDED), (later.entitlement_id, State.ACTIVE)]
-    assert await listed(asset_id=asset_id) == [
-        (other.entitlement_id, State.ACTIVE),
-        (later.entitlement_id, State.ACTIVE),
+    assert later.state == api.ENTITLEMENT_STATE_PENDING
+    assert await listed(viewer_id="ada") == [
+        (over.entitlement_id, api.ENTITLEMENT_STATE_ENDED),
+        (later.entitlement_id, api.ENTITLEMENT_STATE_ACTIVE),
     ]
+    assert await listed(asset_id=asset_id) == [
+        (other.entitlement_id, api.ENTITLEMENT_STATE_ACTIVE),
+        (later.entitlement_id, api.ENTITLEMENT_STATE_ACTIVE),
+    ]
+
+
+MIGRATION = Path(__file__).resolve().parents[2] / "services/payments/migrations/0003_offers.py"
+
+
+async def test_what_sales_granted_before_entitlements_stood_by_themselves_is_kept(here: Books) -> None:
+    """As the migration copies it: with its sale, whether its money stands, and when it was announced last."""
+    end = timestamp(T0 + HOUR)
+    sale = await here.sell(1000, viewer_id="ada", grant=rental(end_time=end, territories=["DE"]))
+    before = await found(here, sale.entitlement_id)
+    as_it_was = {
+        "granted": rental(end_time=end, territories=["DE"]).SerializeToString(),
+        "entitle_time": T0 + HOUR,
+        "sale_id": sale.sale_id,
+    }
+
+    def copied(connection: sa.Connection) -> None:
+        with Operations.context(MigrationContext.configure(connection)):
+            runpy.run_path(str(MIGRATION))["copy_from_sales"]()
+
+    async with here.database.transaction() as tx:
+        await tx.execute(sa.text("DELETE FROM entitlements"))
+        query = "UPDATE sales SET granted = :granted, entitle_time = :entitle_time WHERE sale_id = :sale_id"
+        await tx.execute(sa.text(query), as_it_was)
+        await tx.run_sync(copied)
+    assert await found(here, sale.entitlement_id) == before
+    assert not (await here.refund(sale)).sale.entitled
+    revoked = await here.bus.hears(events_pb2.EntitlementRevoked)
+    assert revoked.change_time.ToDatetime(tzinfo=T0.tzinfo) > T0 + HOUR, "later than what was announced last"

@@ -154,7 +154,7 @@ async def test_a_checkout_keeps_the_version_that_it_was_opened_with(here: Books)
     assert (await here.offers.UpdateOffer(request)).offer == second, "the same request again"
     first = (await here.offers.GetOffer(api.GetOfferRequest(offer_id=offer.offer_id, version=1))).offer
     assert first.prices[0].price == money(999)
-    quote = (await here.offers.QuoteOffer(api.QuoteOfferRequest(offer_id=offer.offer_id, territory="DE"))).quote
+    quote = (await here.offers.GetQuote(api.GetQuoteRequest(offer_id=offer.offer_id, territory="DE"))).quote
     assert (quote.version, quote.price) == (2, money(1999))
     with refused("ETAG_MISMATCH"):
         await here.offers.UpdateOffer(api.UpdateOfferRequest(request_id=once(), offer=dearer))
@@ -167,7 +167,7 @@ async def test_what_is_retired_is_sold_to_nobody_and_changed_no_more(here: Books
     here.clock.advance(DAY)
     assert (await here.offers.RetireOffer(retire)).offer == retired
     with refused("OFFER_RETIRED"):
-        await here.offers.QuoteOffer(api.QuoteOfferRequest(offer_id=offer.offer_id, territory="DE"))
+        await here.offers.GetQuote(api.GetQuoteRequest(offer_id=offer.offer_id, territory="DE"))
     with refused("OFFER_RETIRED"):
         await here.offers.UpdateOffer(api.UpdateOfferRequest(request_id=once(), offer=retired))
     assert not (await here.offers.ListOffers(api.ListOffersRequest())).offers
@@ -202,14 +202,20 @@ async def test_another_organisation_knows_nothing_of_an_offer(here: Books) -> No
         async with connected(here.settings, "payments", *CONTRACTS, key=key) as channel:
             other = offers_service_pb2_grpc.OffersServiceStub(channel)
             with refused("OFFER_NOT_FOUND"):
-                await other.QuoteOffer(api.QuoteOfferRequest(offer_id=offer.offer_id, territory="DE"))
+                await other.GetQuote(api.GetQuoteRequest(offer_id=offer.offer_id, territory="DE"))
             with refused("OFFER_NOT_FOUND"):
                 await other.RetireOffer(api.RetireOfferRequest(offer_id=offer.offer_id))
             assert not (await other.ListOffers(api.ListOffersRequest())).offers
 
 
 async def test_what_the_contract_cannot_say_is_refused_all_the_same(here: Books) -> None:
-    for change in ({"kind": 0}, {"title": " "}, {"prices": []}, {"prices": [api.OfferPrice(price=money(-1))]}):
+    changes: list[dict[str, Any]] = [
+        {"kind": 0},
+        {"title": " "},
+        {"prices": []},
+        {"prices": [api.OfferPrice(price=money(-1))]},
+    ]
+    for change in changes:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await made(here, **change)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

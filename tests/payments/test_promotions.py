@@ -8,18 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.payments.v1 import entitlements_service_pb2 as entitlements
 from reelmesh.payments.v1 import events_pb2, offers_service_pb2
 from reelmesh.payments.v1 import promotions_service_pb2 as api
 
+from services.kit.attempts import attempts
 from services.kit.clock import timestamp
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from services.payments.entitlements.domain import State
 from services.payments.promotions.domain import new_code
 from services.payments.promotions.redeeming import redeem
+from services.payments.upkeep import Upkeep
 from tests.identity.organisation import Home, Shown
 from tests.identity.scene import a_scene as with_identity
 from tests.payments.scene import T0, Books, once, refused
@@ -117,7 +119,7 @@ async def test_people_redeem_claim_and_see_what_is_theirs(here: Books, home: Hom
     assert (got.max_plays, got.plays_left, got.state, got.kind) == (
         3,
         3,
-        State.ACTIVE,
+        entitlements.ENTITLEMENT_STATE_ACTIVE,
         events_pb2.ENTITLEMENT_KIND_PROMOTION,
     )
     assert got.end_time == timestamp(here.clock.now() + 7 * DAY)
@@ -143,3 +145,9 @@ async def test_people_redeem_claim_and_see_what_is_theirs(here: Books, home: Hom
     assert caught[0].retry_after is not None
     here.clock.advance(caught[0].retry_after)
     assert (await try_code(promotion.code, bob)).viewer_id != got.viewer_id
+    with refused("PROMOTION_CODE_UNKNOWN"):
+        await try_code("WRONG", bob)
+    here.clock.advance(2 * DAY)
+    await Upkeep(here.database, here.clock).once()
+    async with here.database.transaction() as tx:
+        assert (await tx.execute(sa.select(sa.func.count()).select_from(attempts))).scalar_one() == 0

@@ -96,7 +96,7 @@ async def test_coming_back_to_a_session_is_no_other_play_and_what_is_open_goes_o
 async def test_what_is_announced_again_has_no_more_plays_than_before(scene: Scene) -> None:
     asset_id, granted = await film_for(scene, "ada", max_plays=1)
     await scene.play(asset_id, viewer_id="ada")
-    granted.change_time.CopyFrom(timestamp(scene.clock.now() + timedelta(seconds=1)))
+    granted.change_time.FromDatetime(scene.clock.now() + timedelta(seconds=1))
     await scene.bus.publish(granted)
     await grant(scene, "bob", asset_id)
     await becomes(scene, asset_id, "bob", "")

@@ -226,14 +226,12 @@ async def database(scene: Scene) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_a_profile_of_another_account_is_the_strictest(scene: Scene, database: Database) -> None:
+async def test_a_profile_is_known_as_its_own_accounts_alone(scene: Scene, database: Database) -> None:
     async with database.transaction() as tx:
         await people.keep_profile(tx, "prf_1", "usr_1", 16, scene.clock.now())
-        assert await people.limit(tx, "prf_1", "usr_1", kept=True) == 16
-        assert await people.limit(tx, "prf_1", "usr_2", kept=True) == people.STRICTEST
-        assert await people.limit(tx, "prf_2", "usr_1", kept=True) == people.STRICTEST
+        assert await people.limits_of(tx, ["prf_1", "prf_2"], kept=True) == {("prf_1", "usr_1"): 16}
         await people.keep_profile(tx, "prf_1", "usr_1", 18, scene.clock.now() - timedelta(seconds=1))
-        assert await people.limit(tx, "prf_1", "usr_1", kept=True) == 16
+        assert await people.limits_of(tx, ["prf_1"], kept=True) == {("prf_1", "usr_1"): 16}
 
 
 async def test_a_revoked_device_is_forgotten_in_the_end(scene: Scene, database: Database) -> None:
@@ -244,5 +242,5 @@ async def test_a_revoked_device_is_forgotten_in_the_end(scene: Scene, database: 
         await people.keep_device(tx, "dev_3", "usr_1", now, revoked=True)
     await Upkeep(database, scene.clock, Territories(None)).once()
     async with database.transaction() as tx:
-        kept = [await people.device(tx, f"dev_{number}", kept=False) for number in (1, 2, 3)]
-    assert [one is not None for one in kept] == [True, False, True]
+        kept = await people.devices_of(tx, ["dev_1", "dev_2", "dev_3"], kept=False)
+    assert set(kept) == {"dev_1", "dev_3"}

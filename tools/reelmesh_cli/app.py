@@ -10,6 +10,7 @@ from tools.reelmesh_cli.commands import (
     certificates,
     demo,
     doctor,
+    entitlements,
     keys,
     keys_escrow,
     ledger,
@@ -18,8 +19,10 @@ from tools.reelmesh_cli.commands import (
     members,
     mesh,
     messages,
+    offers,
     organisations,
     playback,
+    promotions,
     status,
     upload,
 )
@@ -38,6 +41,7 @@ app.command("status")(status.status)
 app.command("upload")(upload.upload)
 app.command("play")(playback.play)
 app.command("revoke")(playback.revoke)
+app.command("grant")(entitlements.grant)
 app.command("logs")(logs.logs)
 app.command("messages")(messages.messages)
 app.command("demo")(demo.demo)
@@ -54,6 +58,9 @@ keys.app.command("escrow")(keys_escrow.escrow)
 keys.app.command("recover")(keys_escrow.recover)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(offers.app, name="offers")
+app.add_typer(entitlements.app, name="entitlements")
+app.add_typer(promotions.app, name="promotions")
 
 
 def main() -> None:

@@ -20,6 +20,11 @@ from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.drm.v1 import keys_service_pb2_grpc
 from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
+from reelmesh.payments.v1 import (
+    entitlements_service_pb2_grpc,
+    offers_service_pb2_grpc,
+    promotions_service_pb2_grpc,
+)
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
@@ -87,6 +92,9 @@ class Client:
     organisations: organisations_service_pb2_grpc.OrganisationsServiceAsyncStub
     api_keys: api_keys_service_pb2_grpc.ApiKeysServiceAsyncStub
     keys: keys_service_pb2_grpc.KeysServiceAsyncStub
+    offers: offers_service_pb2_grpc.OffersServiceAsyncStub
+    entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
+    promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -114,6 +122,9 @@ class Client:
         self.organisations = organisations_service_pb2_grpc.OrganisationsServiceStub(self._channel)
         self.api_keys = api_keys_service_pb2_grpc.ApiKeysServiceStub(self._channel)
         self.keys = keys_service_pb2_grpc.KeysServiceStub(self._channel)
+        self.offers = offers_service_pb2_grpc.OffersServiceStub(self._channel)
+        self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
+        self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
         return self
 
     async def __aexit__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from typing import Final
 from urllib.parse import urlsplit
@@ -60,6 +61,8 @@ def main() -> None:
     """Runs until told to stop."""
     settings = PaymentsSettings()
     telemetry.set_up_logging(NAME, settings.log_level)
+    for talkative in ("httpx", "uvicorn.error"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     asyncio.run(serve(settings))
 
 

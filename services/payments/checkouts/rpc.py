@@ -42,7 +42,7 @@ class CheckoutsRpc(checkouts_service_pb2_grpc.CheckoutsServiceServicer):
             viewer_id=_viewer(request.viewer_id),
             offer_id=request.offer_id,
             territory=request.territory,
-            account_id=request.account_id,
+            account_id=request.processor_account_id,
             return_path=request.return_path,
         )
         async with self._database.transaction() as tx:
@@ -99,7 +99,7 @@ class CheckoutsRpc(checkouts_service_pb2_grpc.CheckoutsServiceServicer):
             asset_id=checkout.asset_id,
             title=checkout.title,
             price=payments_pb2.Money(minor_units=checkout.minor_units, currency=checkout.currency),
-            account_id=checkout.account_id,
+            processor_account_id=checkout.account_id,
             processor=checkout.processor,
             state=api.CheckoutState.ValueType(state),
             page=_page(checkout) if payable else None,

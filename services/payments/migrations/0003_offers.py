@@ -44,7 +44,7 @@ def upgrade() -> None:
         _time("forget_time"),
     )
     op.create_index("attempts_by_forgetting", "attempts", ["forget_time"])
-    _copy()
+    copy_from_sales()
 
 
 def _offers() -> None:
@@ -154,7 +154,7 @@ def _promotions() -> None:
     op.create_index("redemptions_by_viewer", "redemptions", ["promotion_id", "viewer_id"])
 
 
-def _copy() -> None:
+def copy_from_sales() -> None:
     """What sales granted becomes entitlements."""
     connection = op.get_bind()
     table = sa.Table("entitlements", sa.MetaData(), autoload_with=connection)

@@ -111,11 +111,11 @@ class OffersRpc(offers_service_pb2_grpc.OffersServiceServicer):
             next_page_token=part.next_token(shown[-1].offer_id) if len(found) > part.size else "",
         )
 
-    async def QuoteOffer(self, request: api.QuoteOfferRequest, context: Context) -> api.QuoteOfferResponse:
+    async def GetQuote(self, request: api.GetQuoteRequest, context: Context) -> api.GetQuoteResponse:
         """What a viewer pays."""
         async with self._database.transaction() as tx:
             offer = await _found(tx, current_call().organisation_id, request.offer_id)
-        return api.QuoteOfferResponse(quote=quote_message(offer.quoted(request.territory, self._clock.now())))
+        return api.GetQuoteResponse(quote=quote_message(offer.quoted(request.territory, self._clock.now())))
 
 
 async def _found(tx: Tx, organisation_id: str, offer_id: str, version: int = 0, *, for_update: bool = False) -> Offer:

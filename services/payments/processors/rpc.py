@@ -35,7 +35,7 @@ class ProcessorAccountsRpc(processor_accounts_service_pb2_grpc.ProcessorAccounts
                 if "\0" in text:
                     raise refusals.processor_account_invalid(f"{field}.{name}", "holds U+0000, which cannot be kept")
         wanted = Wanted(
-            account.account_id,
+            account.processor_account_id,
             account.processor,
             dict(account.settings),
             dict(request.secrets),
@@ -61,7 +61,7 @@ class ProcessorAccountsRpc(processor_accounts_service_pb2_grpc.ProcessorAccounts
 
     def _resource(self, kept: KeptAccount) -> api.ProcessorAccount:
         return api.ProcessorAccount(
-            account_id=kept.account_id,
+            processor_account_id=kept.account_id,
             processor=kept.processor,
             settings=kept.settings,
             test_mode=kept.test_mode,

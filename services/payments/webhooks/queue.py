@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -54,6 +55,11 @@ KEPT_FOR: Final = timedelta(days=400)
 _LONGEST_PAUSE: Final = timedelta(hours=1)
 _LOOK_AGAIN: Final = 0.5
 _SWEEP_EVERY: Final = 3600.0
+_FLOOD_WITHIN: Final = 0.05
+"""Seconds since the last that came in."""
+_STAND_BACK: Final = 6.0
+"""Times as long as an event took."""
+_LONGEST_STAND_BACK: Final = 0.1
 
 
 class Queue:
@@ -68,9 +74,11 @@ class Queue:
         self._clock = clock
         self._handlers = handlers
         self._news = asyncio.Event()
+        self._told = 0.0
 
     def wake(self) -> None:
         """There is something new."""
+        self._told = time.monotonic()
         self._news.set()
 
     async def run(self) -> None:
@@ -80,8 +88,11 @@ class Queue:
             heed_cancellation()
             self._news.clear()
             try:
+                began = time.monotonic()
                 while await uncancelled(self.once()):
                     heed_cancellation()
+                    await self._stood_back(time.monotonic() - began)
+                    began = time.monotonic()
             except asyncio.CancelledError:
                 raise
             except Exception as error:
@@ -95,6 +106,12 @@ class Queue:
                     await self._news.wait()
             except TimeoutError:
                 pass
+
+    async def _stood_back(self, took: float) -> None:
+        """Leaves the processor and the database to those who receive, as long as more comes in: a processor waits for its answer, an event
+        can wait for its turn. A part of the time remains, so that a flood that does not end stops nothing."""
+        if time.monotonic() - self._told < _FLOOD_WITHIN:
+            await asyncio.sleep(min(took * _STAND_BACK, _LONGEST_STAND_BACK))
 
     async def sweep(self) -> None:
         """Removes what is too old to be of use, now and then, until cancelled."""

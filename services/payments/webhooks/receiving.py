@@ -140,7 +140,7 @@ def _sound(processor: str, notice: Notice) -> Notice:
         log.error("a payment method looks like a card and is not kept", processor=processor)
         notice = replace(notice, payment_method_reference="")
     printable = "".join(character for character in notice.reason if character.isprintable())
-    return replace(notice, reason=printable)
+    return replace(notice, reason=without_cards(printable.encode()).decode())
 
 
 def _events(working: Working, reading: Reading, receive_time: datetime) -> list[NewEvent]:

@@ -39,7 +39,7 @@ class WebhooksRpc(webhooks_service_pb2_grpc.WebhooksServiceServicer):
         posted = [
             Posted(
                 one.processor,
-                one.account_id,
+                one.processor_account_id,
                 Delivery(one.headers, one.query, one.body, one.source_address, now),
             )
             for one in request.deliveries
@@ -85,7 +85,7 @@ def _resource(event: Event) -> api.WebhookEvent:
     notice = event.told()
     return api.WebhookEvent(
         event_id=event.event_id,
-        account_id=event.account_id,
+        processor_account_id=event.account_id,
         processor=event.processor,
         kind=api.WebhookEventKind.ValueType(event.kind),
         state=api.WebhookEventState.ValueType(event.state),

@@ -58,6 +58,9 @@ _ADD: Final = sa.text(
     " AS told (event_id, organisation_id, account_id, processor, dedupe_key, kind, state, notice, redacted, receive_time)"
     " ON CONFLICT (account_id, dedupe_key) DO NOTHING"
 )
+_LOCK: Final = sa.text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(CAST(:keys AS text[])) AS key"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +143,7 @@ async def claim(tx: Tx, now: datetime) -> Event | None:
 
 async def lock_keys(tx: Tx, account_id: str, keys: Sequence[str]) -> None:
     """Until the transaction ends nobody else works on anything with these keys. They are sorted, so nobody waits in a ring."""
-    for key in keys:
-        await tx.execute(
-            sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:it, 0))"), {"it": f"webhook {account_id} {key}"}
-        )
+    await tx.execute(_LOCK, {"keys": [f"webhook {account_id} {key}" for key in keys]})
 
 
 async def done(tx: Tx, event_id: str, remark: str, now: datetime) -> None:

@@ -221,7 +221,10 @@ def _entitlement(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
         return _PASSED
     good = [one.entitlement_id for one in viewer.entitlements if is_good(one, facts)]
     saw.note("entitlements", ", ".join(good) or "none")
-    _note_use(viewer.entitlements, facts, saw)
+    if (
+        not good or facts.counted_on or not facts.session_id
+    ):  # of who goes on by what is not limited there is nothing to tell
+        _note_use(viewer.entitlements, facts, saw)
     return _PASSED if good else why_not(facts)
 
 

@@ -6,6 +6,7 @@ the access token says the same in identity's own words: it was signed after the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,7 +16,7 @@ from reelmesh.identity.v1 import profiles_pb2
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kit.access import Principal
-from services.kit.database import Tx
+from services.kit.database import Tx, any_of
 
 _METADATA: Final = sa.MetaData()
 
@@ -36,6 +37,15 @@ profiles: Final = sa.Table(
     sa.Column("removed", sa.Boolean),
     sa.Column("event_time", sa.DateTime(timezone=True)),
 )
+
+_DEVICES: Final = sa.select(devices).where(devices.c.device_id == any_of("device_ids")).order_by(devices.c.device_id)
+_DEVICES_KEPT: Final = _DEVICES.with_for_update(read=True)
+_LIMITS: Final = (
+    sa.select(profiles.c.profile_id, profiles.c.account_id, profiles.c.maturity)
+    .where(profiles.c.profile_id == any_of("profile_ids"), profiles.c.removed.is_(False))
+    .order_by(profiles.c.profile_id)
+)
+_LIMITS_KEPT: Final = _LIMITS.with_for_update(read=True)
 
 ADULT: Final = 99
 """Whoever may watch what is for adults may watch all: there is no rating above it."""
@@ -69,33 +79,28 @@ def age_of(rating: int) -> int:
     return _AGES.get(profiles_pb2.MaturityRating.ValueType(rating), STRICTEST)
 
 
-async def device(tx: Tx, device_id: str, *, kept: bool) -> KnownDevice | None:
-    """What is known of a device; None when nothing is.
+async def devices_of(tx: Tx, device_ids: Sequence[str], *, kept: bool) -> Mapping[str, KnownDevice]:
+    """What is known of devices, of those of which anything is.
 
     Args:
         tx: the transaction.
-        device_id: which.
-        kept: it stays as it is until the transaction has ended, so that whoever revokes it finds the sessions that rest on it.
+        device_ids: which.
+        kept: they stay as they are until the transaction has ended, so that whoever revokes one finds the sessions that rest on it.
     """
-    query = sa.select(devices.c.account_id, devices.c.revoked).where(devices.c.device_id == device_id)
-    row = (await tx.execute(query.with_for_update(read=True) if kept else query)).one_or_none()
-    return None if row is None else KnownDevice(row.account_id, row.revoked)
+    rows = await tx.execute(_DEVICES_KEPT if kept else _DEVICES, {"device_ids": list(device_ids)})
+    return {row.device_id: KnownDevice(row.account_id, row.revoked) for row in rows}
 
 
-async def limit(tx: Tx, profile_id: str, account_id: str, *, kept: bool) -> int:
-    """What a profile of an account may watch at most, as an age; the strictest for one that is removed, of another account, or not known.
+async def limits_of(tx: Tx, profile_ids: Sequence[str], *, kept: bool) -> Mapping[tuple[str, str], int]:
+    """What profiles may watch at most, as an age, by profile and account; nothing of one that is removed or not known.
 
     Args:
         tx: the transaction.
-        profile_id: which.
-        account_id: whose.
-        kept: as for a device.
+        profile_ids: which.
+        kept: as for devices.
     """
-    query = sa.select(profiles.c.maturity).where(
-        profiles.c.profile_id == profile_id, profiles.c.account_id == account_id, profiles.c.removed.is_(False)
-    )
-    found = (await tx.execute(query.with_for_update(read=True) if kept else query)).scalar_one_or_none()
-    return STRICTEST if found is None else int(found)
+    rows = await tx.execute(_LIMITS_KEPT if kept else _LIMITS, {"profile_ids": list(profile_ids)})
+    return {(row.profile_id, row.account_id): int(row.maturity) for row in rows}
 
 
 async def keep_device(tx: Tx, device_id: str, account_id: str, moment: datetime, *, revoked: bool) -> None:

@@ -25,7 +25,8 @@ from services.policy import store as sessions_store
 from services.policy.announcements import revocation
 from services.policy.decision.engine import decide
 from services.policy.decision.facts import Kind
-from services.policy.decision.gathering import Gathering, Subject
+from services.policy.decision.found import Subject
+from services.policy.decision.gathering import Gathering
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.domain import Session
 from services.policy.judge import Known

@@ -20,7 +20,7 @@ from services.policy import refusals
 from services.policy.decision import messages, store
 from services.policy.decision.engine import decide
 from services.policy.decision.facts import Terms
-from services.policy.decision.gathering import Subject
+from services.policy.decision.found import Subject
 from services.policy.decision.record import Record
 from services.policy.decision.review import ASSET, Review, Target
 from services.policy.decision.rules import RuleSet

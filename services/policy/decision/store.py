@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
-from services.kit.database import Tx
+from services.kit.database import Tx, any_of
 from services.kit.pagination import Page
 from services.policy.decision.facts import OPEN_TERMS, AgeProof, Consent, Entitlement, Terms
 from services.policy.decision.record import Record, terms_as_json, terms_from_json
@@ -103,6 +103,39 @@ decisions: Final = sa.Table(
     sa.Column("facts", JSONB),
     sa.Column("results", JSONB),
 )
+# Asked for each batch of sessions that are looked up, so put together once.
+_TERMS: Final = sa.select(terms.c.asset_id, terms.c.terms).where(terms.c.asset_id == any_of("asset_ids"))
+_CONSENTS: Final = sa.select(consents.c.asset_id, consents.c.state).where(consents.c.asset_id == any_of("asset_ids"))
+_ACCOUNTS: Final = sa.select(accounts.c.account_id, accounts.c.tier, accounts.c.locked).where(
+    accounts.c.account_id == any_of("account_ids")
+)
+_ENTITLEMENTS: Final = (
+    sa.select(entitlements)
+    .where(
+        entitlements.c.organisation_id == any_of("organisation_ids"),
+        entitlements.c.viewer_id == any_of("viewer_ids"),
+        entitlements.c.asset_id == any_of("asset_ids"),
+        entitlements.c.revoked.is_(False),
+    )
+    .order_by(entitlements.c.entitlement_id)
+)
+_ENTITLEMENT: Final = tuple(field.name for field in fields(Entitlement))
+_AGE_PROOFS: Final = sa.select(age_proofs).where(
+    age_proofs.c.organisation_id == any_of("organisation_ids"),
+    age_proofs.c.viewer_id == any_of("viewer_ids"),
+    age_proofs.c.threshold != 0,
+)
+_ACTIVE_RULES: Final = (
+    sa.select(rule_sets)
+    .join(
+        active_rule_sets,
+        sa.and_(
+            active_rule_sets.c.organisation_id == rule_sets.c.organisation_id,
+            active_rule_sets.c.version == rule_sets.c.version,
+        ),
+    )
+    .where(rule_sets.c.organisation_id == any_of("organisation_ids"))
+)
 _RECORD: Final = [decisions.c[field.name] for field in fields(Record)]
 _RULES_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('rule_sets:' || :organisation_id, 0))"
 
@@ -140,6 +173,12 @@ async def terms_of(tx: Tx, asset_id: str, *, for_update: bool = False) -> tuple[
     return (OPEN_TERMS, 0) if row is None else (terms_from_json(row.terms), row.version)
 
 
+async def terms_of_all(tx: Tx, asset_ids: Sequence[str]) -> Mapping[str, Terms]:
+    """The terms of assets for which somebody set any."""
+    rows = await tx.execute(_TERMS, {"asset_ids": list(asset_ids)})
+    return {row.asset_id: terms_from_json(row.terms) for row in rows}
+
+
 async def put_terms(tx: Tx, asset_id: str, organisation_id: str, found: Terms, version: int) -> None:
     """Keeps the terms of an asset."""
     values = {"version": version, "terms": terms_as_json(found)}
@@ -150,11 +189,10 @@ async def put_terms(tx: Tx, asset_id: str, organisation_id: str, found: Terms, v
     )
 
 
-async def account(tx: Tx, account_id: str) -> KnownAccount | None:
-    """What is known of an account; None when it is none of ours."""
-    query = sa.select(accounts.c.tier, accounts.c.locked).where(accounts.c.account_id == account_id)
-    row = (await tx.execute(query)).one_or_none()
-    return None if row is None else KnownAccount(row.tier, row.locked)
+async def accounts_of(tx: Tx, account_ids: Sequence[str]) -> Mapping[str, KnownAccount]:
+    """What is known of accounts, of those that are ours."""
+    rows = await tx.execute(_ACCOUNTS, {"account_ids": list(account_ids)})
+    return {row.account_id: KnownAccount(row.tier, row.locked) for row in rows}
 
 
 async def keep_account(tx: Tx, account_id: str, known: KnownAccount, moment: datetime) -> None:
@@ -162,29 +200,17 @@ async def keep_account(tx: Tx, account_id: str, known: KnownAccount, moment: dat
     await _keep_later(tx, accounts, {"account_id": account_id}, {"tier": known.tier, "locked": known.locked}, moment)
 
 
-async def entitlements_of(tx: Tx, organisation_id: str, viewer_id: str, asset_id: str) -> tuple[Entitlement, ...]:
-    """What a viewer may watch an asset by, now or at another time."""
-    query = sa.select(entitlements).where(
-        entitlements.c.organisation_id == organisation_id,
-        entitlements.c.viewer_id == viewer_id,
-        entitlements.c.asset_id.in_(["", asset_id]),
-        entitlements.c.revoked.is_(False),
-    )
-    return tuple(
-        Entitlement(
-            row.entitlement_id,
-            row.asset_id,
-            row.start_time,
-            row.end_time,
-            row.territories,
-            row.max_plays,
-            row.plays,
-            row.begin_by_time,
-            row.watch,
-            row.begin_time,
-        )
-        for row in await tx.execute(query.order_by(entitlements.c.entitlement_id))
-    )
+async def entitlements_of(
+    tx: Tx, organisation_ids: Sequence[str], viewer_ids: Sequence[str], asset_ids: Sequence[str]
+) -> Mapping[tuple[str, str], Sequence[Entitlement]]:
+    """What viewers may watch any of the assets by, now or at another time, by organisation and viewer. An entitlement may be for another
+    of the assets than its viewer watches."""
+    asked = {"organisation_ids": list(organisation_ids), "viewer_ids": list(viewer_ids), "asset_ids": ["", *asset_ids]}
+    found: dict[tuple[str, str], list[Entitlement]] = {}
+    for row in await tx.execute(_ENTITLEMENTS, asked):
+        granted = Entitlement(*(getattr(row, name) for name in _ENTITLEMENT))
+        found.setdefault((row.organisation_id, row.viewer_id), []).append(granted)
+    return found
 
 
 async def take_play(tx: Tx, entitlement_id: str, now: datetime) -> tuple[int, datetime] | None:
@@ -239,13 +265,13 @@ async def end_entitlement(tx: Tx, entitlement_id: str, organisation_id: str, vie
     await _keep_later(tx, entitlements, {"entitlement_id": entitlement_id}, values, moment)
 
 
-async def age_proof_of(tx: Tx, organisation_id: str, viewer_id: str) -> AgeProof | None:
-    """What a viewer proved of their age; None when nothing."""
-    query = sa.select(age_proofs.c.threshold, age_proofs.c.expire_time).where(
-        age_proofs.c.organisation_id == organisation_id, age_proofs.c.viewer_id == viewer_id
-    )
-    row = (await tx.execute(query)).one_or_none()
-    return None if row is None or row.threshold == 0 else AgeProof(row.threshold, row.expire_time)
+async def age_proofs_of(
+    tx: Tx, organisation_ids: Sequence[str], viewer_ids: Sequence[str]
+) -> Mapping[tuple[str, str], AgeProof]:
+    """What viewers proved of their age, by organisation and viewer."""
+    asked = {"organisation_ids": list(organisation_ids), "viewer_ids": list(viewer_ids)}
+    rows = await tx.execute(_AGE_PROOFS, asked)
+    return {(row.organisation_id, row.viewer_id): AgeProof(row.threshold, row.expire_time) for row in rows}
 
 
 async def keep_age_proof(tx: Tx, organisation_id: str, viewer_id: str, proof: AgeProof, moment: datetime) -> None:
@@ -254,10 +280,10 @@ async def keep_age_proof(tx: Tx, organisation_id: str, viewer_id: str, proof: Ag
     await _keep_later(tx, age_proofs, key, {"threshold": proof.threshold, "expire_time": proof.expire_time}, moment)
 
 
-async def consent_of(tx: Tx, asset_id: str) -> Consent | None:
-    """How the consent of those seen in an asset stands; None where nothing was announced."""
-    state = (await tx.execute(sa.select(consents.c.state).where(consents.c.asset_id == asset_id))).scalar_one_or_none()
-    return None if state is None else Consent(state)
+async def consents_of(tx: Tx, asset_ids: Sequence[str]) -> Mapping[str, Consent]:
+    """How the consent of those seen in assets stands, where something was announced."""
+    rows = await tx.execute(_CONSENTS, {"asset_ids": list(asset_ids)})
+    return {row.asset_id: Consent(row.state) for row in rows}
 
 
 async def keep_consent(tx: Tx, asset_id: str, organisation_id: str, state: int, moment: datetime) -> None:
@@ -290,6 +316,12 @@ async def rules_of(tx: Tx, organisation_id: str, version: int | None = None) -> 
     )
     row = (await tx.execute(query)).one_or_none()
     return None if row is None else KeptRules(**row._asdict(), active=row.version == active)
+
+
+async def active_rules(tx: Tx, organisation_ids: Sequence[str]) -> Mapping[str, KeptRules]:
+    """The rules that decide now for organisations, where they have others than those that every organisation begins with."""
+    rows = await tx.execute(_ACTIVE_RULES, {"organisation_ids": list(organisation_ids)})
+    return {row.organisation_id: KeptRules(**row._asdict(), active=True) for row in rows}
 
 
 async def rules_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KeptRules]:

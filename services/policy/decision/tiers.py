@@ -6,8 +6,9 @@ else is announced, so that a service of payments that is away leaves nobody in a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -24,6 +25,13 @@ subscribed_tiers: Final = sa.Table(
     sa.Column("end_time", sa.DateTime(timezone=True)),
     sa.Column("event_time", sa.DateTime(timezone=True)),
 )
+
+
+class SubscribedTier(NamedTuple):
+    """A tier, and until when it is had."""
+
+    tier: str
+    end_time: datetime
 
 
 async def keep(
@@ -52,20 +60,23 @@ async def keep(
     )
 
 
-async def tier_of(tx: Tx, organisation_id: str, viewer_id: str, now: datetime) -> str | None:
-    """The tier that a viewer is in by a subscription; None when by none."""
+async def tiers_of(
+    tx: Tx, organisations: Sequence[str], viewers: Sequence[str]
+) -> dict[tuple[str, str], list[SubscribedTier]]:
+    """The tiers that viewers are in by subscriptions, by organisation and viewer, the one heard of last first; those that have ended too."""
     query = (
-        sa.select(subscribed_tiers.c.tier)
+        sa.select(subscribed_tiers)
         .where(
-            subscribed_tiers.c.organisation_id == organisation_id,
-            subscribed_tiers.c.viewer_id == viewer_id,
+            subscribed_tiers.c.organisation_id.in_(organisations),
+            subscribed_tiers.c.viewer_id.in_(viewers),
             subscribed_tiers.c.tier != "",
-            subscribed_tiers.c.end_time > now,
         )
         .order_by(subscribed_tiers.c.event_time.desc())
-        .limit(1)
     )
-    return (await tx.execute(query)).scalar_one_or_none()
+    found: dict[tuple[str, str], list[SubscribedTier]] = {}
+    for row in await tx.execute(query):
+        found.setdefault((row.organisation_id, row.viewer_id), []).append(SubscribedTier(row.tier, row.end_time))
+    return found
 
 
 async def forget(tx: Tx, before: datetime) -> None:

@@ -18,5 +18,4 @@ def upgrade() -> None:
     op.add_column("entitlements", sa.Column("watch", sa.Interval))
     op.add_column("entitlements", sa.Column("plays", sa.Integer, nullable=False, server_default="0"))
     op.add_column("entitlements", sa.Column("begin_time", sa.DateTime(timezone=True)))
-    op.create_check_constraint("no_more_plays", "entitlements", "max_plays = 0 OR plays <= max_plays")
     op.add_column("playback_sessions", sa.Column("entitlement_id", sa.Text, nullable=False, server_default=""))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.kit.database import Tx
+from services.kit.database import Tx, any_of
 from services.kit.pagination import Page
 from services.policy import store
 from services.policy.domain import Session
@@ -68,6 +67,16 @@ revocations: Final = sa.Table(
     sa.Column("lift_time", sa.DateTime(timezone=True)),
 )
 _ALL: Final = [revocations.c[field.name] for field in fields(Revocation)]
+_BARRED: Final = sa.select(revocations.c.organisation_id, revocations.c.target, revocations.c.target_id).where(
+    revocations.c.organisation_id == any_of("organisation_ids"),
+    revocations.c.lift_time.is_(None),
+    sa.or_(
+        *(
+            sa.and_(revocations.c.target == int(target), revocations.c.target_id == any_of(target.word))
+            for target in Target
+        )
+    ),
+)
 
 
 async def add(tx: Tx, revocation: Revocation) -> None:
@@ -104,20 +113,25 @@ async def page(tx: Tx, organisation_id: str, part: Page, *, standing_only: bool)
     return [Revocation(**row._asdict()) for row in rows]
 
 
-async def standing(tx: Tx, organisation_id: str, asked: Mapping[Target, Iterable[str]]) -> str:
-    """What of several things is revoked, such as `viewer`; empty when none is."""
-    wanted = [
-        sa.and_(
-            revocations.c.target == int(target),
-            revocations.c.target_id == sa.func.any(sa.cast(list(ids), ARRAY(sa.Text))),
-        )
-        for target, ids in asked.items()
-    ]
-    query = sa.select(sa.func.min(revocations.c.target)).where(
-        revocations.c.organisation_id == organisation_id, revocations.c.lift_time.is_(None), sa.or_(*wanted)
-    )
-    found = (await tx.execute(query)).scalar_one_or_none()
-    return "" if found is None else Target(found).word
+class Barred:
+    """What of the things that were asked about is revoked."""
+
+    def __init__(self, revoked: Collection[tuple[str, int, str]]) -> None:
+        self._revoked = revoked
+
+    def first(self, organisation_id: str, things: Mapping[Target, Iterable[str]]) -> str:
+        """What of several things is revoked, such as `viewer`; of more than one the first kind of `Target`. Empty when none is."""
+        for target in sorted(things):
+            if any((organisation_id, int(target), name) in self._revoked for name in things[target]):
+                return target.word
+        return ""
+
+
+async def barred(tx: Tx, organisation_ids: Sequence[str], things: Mapping[Target, Sequence[str]]) -> Barred:
+    """Looks up what of many things is revoked, by any of the organisations."""
+    asked = {target.word: list(things.get(target, ())) for target in Target}
+    rows = await tx.execute(_BARRED, {"organisation_ids": list(organisation_ids), **asked})
+    return Barred({(row.organisation_id, row.target, row.target_id) for row in rows})
 
 
 async def held_packages(tx: Tx) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from services.kit.database import Tx
+from services.kit.database import Tx, any_of
 from services.kit.pagination import Page
 from services.policy import store as sessions_store
 from services.policy.domain import Session
@@ -80,6 +80,10 @@ sign_ins: Final = sa.Table(
 )
 _SIGNAL: Final = [signals.c[field.name] for field in fields(Signal)]
 _RISK: Final = [risks.c[field.name] for field in fields(Risk)]
+_RISKS: Final = sa.select(*_RISK).where(
+    risks.c.organisation_id == any_of("organisation_ids"), risks.c.viewer_id == any_of("viewer_ids")
+)
+_SIGN_INS: Final = sa.select(sign_ins).where(sign_ins.c.account_id == any_of("account_ids"))
 
 
 async def add(tx: Tx, found: Sequence[Signal]) -> None:
@@ -137,6 +141,15 @@ async def risk_of(tx: Tx, organisation_id: str, viewer_id: str) -> Risk | None:
     return None if row is None else Risk(**row._asdict())
 
 
+async def risks_of(
+    tx: Tx, organisation_ids: Sequence[str], viewer_ids: Sequence[str]
+) -> Mapping[tuple[str, str], Risk]:
+    """The scores of viewers of whom anything was found, by organisation and viewer."""
+    asked = {"organisation_ids": list(organisation_ids), "viewer_ids": list(viewer_ids)}
+    found = [Risk(**row._asdict()) for row in await tx.execute(_RISKS, asked)]
+    return {(risk.organisation_id, risk.viewer_id): risk for risk in found}
+
+
 async def put_risk(tx: Tx, risk: Risk) -> None:
     """Keeps a score."""
     values = asdict(risk)
@@ -192,10 +205,10 @@ async def keep_sign_in(tx: Tx, account_id: str, moment: datetime) -> None:
     )
 
 
-async def sign_in_of(tx: Tx, account_id: str) -> datetime | None:
-    """When a person last signed in; None when it is not known, or long ago."""
-    query = sa.select(sign_ins.c.sign_in_time).where(sign_ins.c.account_id == account_id)
-    return (await tx.execute(query)).scalar_one_or_none()
+async def sign_ins_of(tx: Tx, account_ids: Sequence[str]) -> Mapping[str, datetime]:
+    """When people last signed in, where it is known and not long ago."""
+    rows = await tx.execute(_SIGN_INS, {"account_ids": list(account_ids)})
+    return {row.account_id: row.sign_in_time for row in rows}
 
 
 async def forget(tx: Tx, now: datetime, *, signals_before: datetime, sign_ins_before: datetime) -> None:

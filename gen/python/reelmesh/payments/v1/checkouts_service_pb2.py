@@ -29,7 +29,7 @@ from reelmesh.payments.v1 import payments_pb2 as reelmesh_dot_payments_dot_v1_do
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,reelmesh/payments/v1/checkouts_service.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#reelmesh/payments/v1/payments.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xaf\x05\n\x08\x43heckout\x12\x1f\n\x0b\x63heckout_id\x18\x01 \x01(\tR\ncheckoutId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x03 \x01(\tR\x08viewerId\x12\x19\n\x08offer_id\x18\x04 \x01(\tR\x07offerId\x12#\n\roffer_version\x18\x05 \x01(\x03R\x0cofferVersion\x12\x19\n\x08\x61sset_id\x18\x06 \x01(\tR\x07\x61ssetId\x12\x14\n\x05title\x18\x07 \x01(\tR\x05title\x12\x31\n\x05price\x18\x08 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyR\x05price\x12\x1d\n\naccount_id\x18\t \x01(\tR\taccountId\x12\x1c\n\tprocessor\x18\n \x01(\tR\tprocessor\x12\x39\n\x05state\x18\x0b \x01(\x0e\x32#.reelmesh.payments.v1.CheckoutStateR\x05state\x12\x35\n\x04page\x18\x0c \x01(\x0b\x32!.reelmesh.payments.v1.PaymentPageR\x04page\x12\x17\n\x07sale_id\x18\r \x01(\tR\x06saleId\x12;\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x35\n\x08pay_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07payTime\x12\x1f\n\x0breturn_path\x18\x11 \x01(\tR\nreturnPath\"\xc3\x01\n\x0bPaymentPage\x12\x15\n\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01R\x03url\x12\x16\n\x06posted\x18\x02 \x01(\x08R\x06posted\x12J\n\x06\x66ields\x18\x03 \x03(\x0b\x32-.reelmesh.payments.v1.PaymentPage.FieldsEntryB\x03\x80\x01\x01R\x06\x66ields\x1a\x39\n\x0b\x46ieldsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x91\x02\n\x0e\x43heckoutRefund\x12\x1b\n\trefund_id\x18\x01 \x01(\tR\x08refundId\x12\x1f\n\x0b\x63heckout_id\x18\x02 \x01(\tR\ncheckoutId\x12\x33\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyR\x06\x61mount\x12\x37\n\x05state\x18\x04 \x01(\x0e\x32!.reelmesh.payments.v1.RefundStateR\x05state\x12\x16\n\x06reason\x18\x05 \x01(\tR\x06reason\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x98\x03\n\x15\x43reateCheckoutRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x43\n\x08offer_id\x18\x02 \x01(\tB(\xbaH%r#2!^off_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07offerId\x12@\n\tterritory\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\tterritory\x12\x32\n\tviewer_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$R\x08viewerId\x12\x42\n\naccount_id\x18\x05 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{1,39})?$R\taccountId\x12U\n\x0breturn_path\x18\x06 \x01(\tB4\xbaH1r/2-^(/[A-Za-z0-9_~-][A-Za-z0-9_./~-]{0,199}|/)?$R\nreturnPath\"T\n\x16\x43reateCheckoutResponse\x12:\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1e.reelmesh.payments.v1.CheckoutR\x08\x63heckout\"_\n\x12GetCheckoutRequest\x12I\n\x0b\x63heckout_id\x18\x01 \x01(\tB(\xbaH%r#2!^chk_[0-7][0-9a-hjkmnp-tv-z]{25}$R\ncheckoutId\"Q\n\x13GetCheckoutResponse\x12:\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1e.reelmesh.payments.v1.CheckoutR\x08\x63heckout\"\xc2\x01\n\x15RefundCheckoutRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12I\n\x0b\x63heckout_id\x18\x02 \x01(\tB(\xbaH%r#2!^chk_[0-7][0-9a-hjkmnp-tv-z]{25}$R\ncheckoutId\x12\x33\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyR\x06\x61mount\"V\n\x16RefundCheckoutResponse\x12<\n\x06refund\x18\x01 \x01(\x0b\x32$.reelmesh.payments.v1.CheckoutRefundR\x06refund*\xb7\x01\n\rCheckoutState\x12\x1e\n\x1a\x43HECKOUT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43HECKOUT_STATE_OPEN\x10\x01\x12\x17\n\x13\x43HECKOUT_STATE_PAID\x10\x02\x12\x1b\n\x17\x43HECKOUT_STATE_DECLINED\x10\x03\x12\x1a\n\x16\x43HECKOUT_STATE_EXPIRED\x10\x04\x12\x1b\n\x17\x43HECKOUT_STATE_RETURNED\x10\x05*w\n\x0bRefundState\x12\x1c\n\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUND_STATE_PENDING\x10\x01\x12\x15\n\x11REFUND_STATE_MADE\x10\x02\x12\x19\n\x15REFUND_STATE_DECLINED\x10\x03\x32\x83\x04\n\x10\x43heckoutsService\x12\x9a\x01\n\x0e\x43reateCheckout\x12+.reelmesh.payments.v1.CreateCheckoutRequest\x1a,.reelmesh.payments.v1.CreateCheckoutResponse\"-\xca\xa3\"\x11\n\x0fplayback.create\x82\xd3\xe4\x93\x02\x12\"\r/v1/checkouts:\x01*\x12\x9f\x01\n\x0bGetCheckout\x12(.reelmesh.payments.v1.GetCheckoutRequest\x1a).reelmesh.payments.v1.GetCheckoutResponse\";\x90\x02\x01\xca\xa3\"\x11\n\x0fplayback.create\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/checkouts/{checkout_id}\x12\xaf\x01\n\x0eRefundCheckout\x12+.reelmesh.payments.v1.RefundCheckoutRequest\x1a,.reelmesh.payments.v1.RefundCheckoutResponse\"B\xca\xa3\"\x11\n\x0fpayments.record\x82\xd3\xe4\x93\x02\'\"\"/v1/checkouts/{checkout_id}:refund:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,reelmesh/payments/v1/checkouts_service.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#reelmesh/payments/v1/payments.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xc2\x05\n\x08\x43heckout\x12\x1f\n\x0b\x63heckout_id\x18\x01 \x01(\tR\ncheckoutId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1b\n\tviewer_id\x18\x03 \x01(\tR\x08viewerId\x12\x19\n\x08offer_id\x18\x04 \x01(\tR\x07offerId\x12#\n\roffer_version\x18\x05 \x01(\x03R\x0cofferVersion\x12\x19\n\x08\x61sset_id\x18\x06 \x01(\tR\x07\x61ssetId\x12\x14\n\x05title\x18\x07 \x01(\tR\x05title\x12\x31\n\x05price\x18\x08 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyR\x05price\x12\x30\n\x14processor_account_id\x18\t \x01(\tR\x12processorAccountId\x12\x1c\n\tprocessor\x18\n \x01(\tR\tprocessor\x12\x39\n\x05state\x18\x0b \x01(\x0e\x32#.reelmesh.payments.v1.CheckoutStateR\x05state\x12\x35\n\x04page\x18\x0c \x01(\x0b\x32!.reelmesh.payments.v1.PaymentPageR\x04page\x12\x17\n\x07sale_id\x18\r \x01(\tR\x06saleId\x12;\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x35\n\x08pay_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07payTime\x12\x1f\n\x0breturn_path\x18\x11 \x01(\tR\nreturnPath\"\xc3\x01\n\x0bPaymentPage\x12\x15\n\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01R\x03url\x12\x16\n\x06posted\x18\x02 \x01(\x08R\x06posted\x12J\n\x06\x66ields\x18\x03 \x03(\x0b\x32-.reelmesh.payments.v1.PaymentPage.FieldsEntryB\x03\x80\x01\x01R\x06\x66ields\x1a\x39\n\x0b\x46ieldsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x91\x02\n\x0e\x43heckoutRefund\x12\x1b\n\trefund_id\x18\x01 \x01(\tR\x08refundId\x12\x1f\n\x0b\x63heckout_id\x18\x02 \x01(\tR\ncheckoutId\x12\x33\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyR\x06\x61mount\x12\x37\n\x05state\x18\x04 \x01(\x0e\x32!.reelmesh.payments.v1.RefundStateR\x05state\x12\x16\n\x06reason\x18\x05 \x01(\tR\x06reason\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xab\x03\n\x15\x43reateCheckoutRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\x43\n\x08offer_id\x18\x02 \x01(\tB(\xbaH%r#2!^off_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07offerId\x12@\n\tterritory\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\tterritory\x12\x32\n\tviewer_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$R\x08viewerId\x12U\n\x14processor_account_id\x18\x05 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{1,39})?$R\x12processorAccountId\x12U\n\x0breturn_path\x18\x06 \x01(\tB4\xbaH1r/2-^(/[A-Za-z0-9_~-][A-Za-z0-9_./~-]{0,199}|/)?$R\nreturnPath\"T\n\x16\x43reateCheckoutResponse\x12:\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1e.reelmesh.payments.v1.CheckoutR\x08\x63heckout\"_\n\x12GetCheckoutRequest\x12I\n\x0b\x63heckout_id\x18\x01 \x01(\tB(\xbaH%r#2!^chk_[0-7][0-9a-hjkmnp-tv-z]{25}$R\ncheckoutId\"Q\n\x13GetCheckoutResponse\x12:\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1e.reelmesh.payments.v1.CheckoutR\x08\x63heckout\"\xc2\x01\n\x15RefundCheckoutRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12I\n\x0b\x63heckout_id\x18\x02 \x01(\tB(\xbaH%r#2!^chk_[0-7][0-9a-hjkmnp-tv-z]{25}$R\ncheckoutId\x12\x33\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x1b.reelmesh.payments.v1.MoneyR\x06\x61mount\"V\n\x16RefundCheckoutResponse\x12<\n\x06refund\x18\x01 \x01(\x0b\x32$.reelmesh.payments.v1.CheckoutRefundR\x06refund*\xb7\x01\n\rCheckoutState\x12\x1e\n\x1a\x43HECKOUT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43HECKOUT_STATE_OPEN\x10\x01\x12\x17\n\x13\x43HECKOUT_STATE_PAID\x10\x02\x12\x1b\n\x17\x43HECKOUT_STATE_DECLINED\x10\x03\x12\x1a\n\x16\x43HECKOUT_STATE_EXPIRED\x10\x04\x12\x1b\n\x17\x43HECKOUT_STATE_RETURNED\x10\x05*w\n\x0bRefundState\x12\x1c\n\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUND_STATE_PENDING\x10\x01\x12\x15\n\x11REFUND_STATE_MADE\x10\x02\x12\x19\n\x15REFUND_STATE_DECLINED\x10\x03\x32\x83\x04\n\x10\x43heckoutsService\x12\x9a\x01\n\x0e\x43reateCheckout\x12+.reelmesh.payments.v1.CreateCheckoutRequest\x1a,.reelmesh.payments.v1.CreateCheckoutResponse\"-\xca\xa3\"\x11\n\x0fplayback.create\x82\xd3\xe4\x93\x02\x12\"\r/v1/checkouts:\x01*\x12\x9f\x01\n\x0bGetCheckout\x12(.reelmesh.payments.v1.GetCheckoutRequest\x1a).reelmesh.payments.v1.GetCheckoutResponse\";\x90\x02\x01\xca\xa3\"\x11\n\x0fplayback.create\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/checkouts/{checkout_id}\x12\xaf\x01\n\x0eRefundCheckout\x12+.reelmesh.payments.v1.RefundCheckoutRequest\x1a,.reelmesh.payments.v1.RefundCheckoutResponse\"B\xca\xa3\"\x11\n\x0fpayments.record\x82\xd3\xe4\x93\x02\'\"\"/v1/checkouts/{checkout_id}:refund:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,8 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['territory']._serialized_options = b'\272H\037r\0352\033^[A-Z]{2}(-[A-Z0-9]{1,3})?$'
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['viewer_id']._loaded_options = None
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['viewer_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
-  _globals['_CREATECHECKOUTREQUEST'].fields_by_name['account_id']._loaded_options = None
-  _globals['_CREATECHECKOUTREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{1,39})?$'
+  _globals['_CREATECHECKOUTREQUEST'].fields_by_name['processor_account_id']._loaded_options = None
+  _globals['_CREATECHECKOUTREQUEST'].fields_by_name['processor_account_id']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{1,39})?$'
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['return_path']._loaded_options = None
   _globals['_CREATECHECKOUTREQUEST'].fields_by_name['return_path']._serialized_options = b'\272H1r/2-^(/[A-Za-z0-9_~-][A-Za-z0-9_./~-]{0,199}|/)?$'
   _globals['_GETCHECKOUTREQUEST'].fields_by_name['checkout_id']._loaded_options = None
@@ -66,30 +66,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKOUTSSERVICE'].methods_by_name['GetCheckout']._serialized_options = b'\220\002\001\312\243\"\021\n\017playback.create\202\323\344\223\002\035\022\033/v1/checkouts/{checkout_id}'
   _globals['_CHECKOUTSSERVICE'].methods_by_name['RefundCheckout']._loaded_options = None
   _globals['_CHECKOUTSSERVICE'].methods_by_name['RefundCheckout']._serialized_options = b'\312\243\"\021\n\017payments.record\202\323\344\223\002\'\"\"/v1/checkouts/{checkout_id}:refund:\001*'
-  _globals['_CHECKOUTSTATE']._serialized_start=2356
-  _globals['_CHECKOUTSTATE']._serialized_end=2539
-  _globals['_REFUNDSTATE']._serialized_start=2541
-  _globals['_REFUNDSTATE']._serialized_end=2660
+  _globals['_CHECKOUTSTATE']._serialized_start=2394
+  _globals['_CHECKOUTSTATE']._serialized_end=2577
+  _globals['_REFUNDSTATE']._serialized_start=2579
+  _globals['_REFUNDSTATE']._serialized_end=2698
   _globals['_CHECKOUT']._serialized_start=230
-  _globals['_CHECKOUT']._serialized_end=917
-  _globals['_PAYMENTPAGE']._serialized_start=920
-  _globals['_PAYMENTPAGE']._serialized_end=1115
-  _globals['_PAYMENTPAGE_FIELDSENTRY']._serialized_start=1058
-  _globals['_PAYMENTPAGE_FIELDSENTRY']._serialized_end=1115
-  _globals['_CHECKOUTREFUND']._serialized_start=1118
-  _globals['_CHECKOUTREFUND']._serialized_end=1391
-  _globals['_CREATECHECKOUTREQUEST']._serialized_start=1394
-  _globals['_CREATECHECKOUTREQUEST']._serialized_end=1802
-  _globals['_CREATECHECKOUTRESPONSE']._serialized_start=1804
-  _globals['_CREATECHECKOUTRESPONSE']._serialized_end=1888
-  _globals['_GETCHECKOUTREQUEST']._serialized_start=1890
-  _globals['_GETCHECKOUTREQUEST']._serialized_end=1985
-  _globals['_GETCHECKOUTRESPONSE']._serialized_start=1987
-  _globals['_GETCHECKOUTRESPONSE']._serialized_end=2068
-  _globals['_REFUNDCHECKOUTREQUEST']._serialized_start=2071
-  _globals['_REFUNDCHECKOUTREQUEST']._serialized_end=2265
-  _globals['_REFUNDCHECKOUTRESPONSE']._serialized_start=2267
-  _globals['_REFUNDCHECKOUTRESPONSE']._serialized_end=2353
-  _globals['_CHECKOUTSSERVICE']._serialized_start=2663
-  _globals['_CHECKOUTSSERVICE']._serialized_end=3178
+  _globals['_CHECKOUT']._serialized_end=936
+  _globals['_PAYMENTPAGE']._serialized_start=939
+  _globals['_PAYMENTPAGE']._serialized_end=1134
+  _globals['_PAYMENTPAGE_FIELDSENTRY']._serialized_start=1077
+  _globals['_PAYMENTPAGE_FIELDSENTRY']._serialized_end=1134
+  _globals['_CHECKOUTREFUND']._serialized_start=1137
+  _globals['_CHECKOUTREFUND']._serialized_end=1410
+  _globals['_CREATECHECKOUTREQUEST']._serialized_start=1413
+  _globals['_CREATECHECKOUTREQUEST']._serialized_end=1840
+  _globals['_CREATECHECKOUTRESPONSE']._serialized_start=1842
+  _globals['_CREATECHECKOUTRESPONSE']._serialized_end=1926
+  _globals['_GETCHECKOUTREQUEST']._serialized_start=1928
+  _globals['_GETCHECKOUTREQUEST']._serialized_end=2023
+  _globals['_GETCHECKOUTRESPONSE']._serialized_start=2025
+  _globals['_GETCHECKOUTRESPONSE']._serialized_end=2106
+  _globals['_REFUNDCHECKOUTREQUEST']._serialized_start=2109
+  _globals['_REFUNDCHECKOUTREQUEST']._serialized_end=2303
+  _globals['_REFUNDCHECKOUTRESPONSE']._serialized_start=2305
+  _globals['_REFUNDCHECKOUTRESPONSE']._serialized_end=2391
+  _globals['_CHECKOUTSSERVICE']._serialized_start=2701
+  _globals['_CHECKOUTSSERVICE']._serialized_end=3216
 # @@protoc_insertion_point(module_scope)

@@ -99,7 +99,7 @@ class Checkout(_message.Message):
     ASSET_ID_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROCESSOR_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     PROCESSOR_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PAGE_FIELD_NUMBER: _builtins.int
@@ -122,7 +122,7 @@ class Checkout(_message.Message):
     """The one asset that it lets watch. Empty: every asset of the organisation."""
     title: _builtins.str
     """What the viewer reads."""
-    account_id: _builtins.str
+    processor_account_id: _builtins.str
     """The processor account."""
     processor: _builtins.str
     """The processor."""
@@ -163,7 +163,7 @@ class Checkout(_message.Message):
         asset_id: _builtins.str = ...,
         title: _builtins.str = ...,
         price: _payments_pb2.Money | None = ...,
-        account_id: _builtins.str = ...,
+        processor_account_id: _builtins.str = ...,
         processor: _builtins.str = ...,
         state: Global___CheckoutState.ValueType = ...,
         page: Global___PaymentPage | None = ...,
@@ -175,7 +175,7 @@ class Checkout(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "page", b"page", "pay_time", b"pay_time", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "asset_id", b"asset_id", "checkout_id", b"checkout_id", "create_time", b"create_time", "expire_time", b"expire_time", "offer_id", b"offer_id", "offer_version", b"offer_version", "organisation_id", b"organisation_id", "page", b"page", "pay_time", b"pay_time", "price", b"price", "processor", b"processor", "return_path", b"return_path", "sale_id", b"sale_id", "state", b"state", "title", b"title", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "checkout_id", b"checkout_id", "create_time", b"create_time", "expire_time", b"expire_time", "offer_id", b"offer_id", "offer_version", b"offer_version", "organisation_id", b"organisation_id", "page", b"page", "pay_time", b"pay_time", "price", b"price", "processor", b"processor", "processor_account_id", b"processor_account_id", "return_path", b"return_path", "sale_id", b"sale_id", "state", b"state", "title", b"title", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,7 +289,7 @@ class CreateCheckoutRequest(_message.Message):
     OFFER_ID_FIELD_NUMBER: _builtins.int
     TERRITORY_FIELD_NUMBER: _builtins.int
     VIEWER_ID_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROCESSOR_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     RETURN_PATH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
@@ -299,7 +299,7 @@ class CreateCheckoutRequest(_message.Message):
     """Where the viewer is: an ISO 3166-1 alpha-2 code, or a 3166-2 code such as `US-TX`."""
     viewer_id: _builtins.str
     """Who buys, as CreatePlayback names viewers. A person buys for themselves: empty means their account, and no other may be named."""
-    account_id: _builtins.str
+    processor_account_id: _builtins.str
     """By which of the organisation's processor accounts. Empty: the first that takes checkouts, by its id."""
     return_path: _builtins.str
     """Path on this install to which the viewer returns, such as `/watch/ast_…`. Empty: `/`."""
@@ -310,12 +310,12 @@ class CreateCheckoutRequest(_message.Message):
         offer_id: _builtins.str = ...,
         territory: _builtins.str = ...,
         viewer_id: _builtins.str = ...,
-        account_id: _builtins.str = ...,
+        processor_account_id: _builtins.str = ...,
         return_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "offer_id", b"offer_id", "request_id", b"request_id", "return_path", b"return_path", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offer_id", b"offer_id", "processor_account_id", b"processor_account_id", "request_id", b"request_id", "return_path", b"return_path", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -636,8 +636,8 @@ class ListOffersForAssetResponse(_message.Message):
 Global___ListOffersForAssetResponse: _TypeAlias = ListOffersForAssetResponse  # noqa: Y015
 
 @_typing.final
-class QuoteOfferRequest(_message.Message):
-    """Request of QuoteOffer."""
+class GetQuoteRequest(_message.Message):
+    """Request of GetQuote."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -659,11 +659,11 @@ class QuoteOfferRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___QuoteOfferRequest: _TypeAlias = QuoteOfferRequest  # noqa: Y015
+Global___GetQuoteRequest: _TypeAlias = GetQuoteRequest  # noqa: Y015
 
 @_typing.final
-class QuoteOfferResponse(_message.Message):
-    """Response of QuoteOffer."""
+class GetQuoteResponse(_message.Message):
+    """Response of GetQuote."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -683,4 +683,4 @@ class QuoteOfferResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___QuoteOfferResponse: _TypeAlias = QuoteOfferResponse  # noqa: Y015
+Global___GetQuoteResponse: _TypeAlias = GetQuoteResponse  # noqa: Y015

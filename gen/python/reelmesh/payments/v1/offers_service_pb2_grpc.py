@@ -66,10 +66,10 @@ class OffersServiceStub:
                 request_serializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.ListOffersForAssetRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.ListOffersForAssetResponse.FromString,
                 _registered_method=True)
-        self.QuoteOffer = channel.unary_unary(
-                '/reelmesh.payments.v1.OffersService/QuoteOffer',
-                request_serializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.QuoteOfferRequest.SerializeToString,
-                response_deserializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.QuoteOfferResponse.FromString,
+        self.GetQuote = channel.unary_unary(
+                '/reelmesh.payments.v1.OffersService/GetQuote',
+                request_serializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.GetQuoteRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.GetQuoteResponse.FromString,
                 _registered_method=True)
 
 
@@ -120,7 +120,7 @@ class OffersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def QuoteOffer(self, request, context):
+    def GetQuote(self, request, context):
         """Says what a viewer in a territory pays for an offer now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -160,10 +160,10 @@ def add_OffersServiceServicer_to_server(servicer, server):
                     request_deserializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.ListOffersForAssetRequest.FromString,
                     response_serializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.ListOffersForAssetResponse.SerializeToString,
             ),
-            'QuoteOffer': grpc.unary_unary_rpc_method_handler(
-                    servicer.QuoteOffer,
-                    request_deserializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.QuoteOfferRequest.FromString,
-                    response_serializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.QuoteOfferResponse.SerializeToString,
+            'GetQuote': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuote,
+                    request_deserializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.GetQuoteRequest.FromString,
+                    response_serializer=reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.GetQuoteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -341,7 +341,7 @@ class OffersService:
             _registered_method=True)
 
     @staticmethod
-    def QuoteOffer(request,
+    def GetQuote(request,
             target,
             options=(),
             channel_credentials=None,
@@ -354,9 +354,9 @@ class OffersService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/reelmesh.payments.v1.OffersService/QuoteOffer',
-            reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.QuoteOfferRequest.SerializeToString,
-            reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.QuoteOfferResponse.FromString,
+            '/reelmesh.payments.v1.OffersService/GetQuote',
+            reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.GetQuoteRequest.SerializeToString,
+            reelmesh_dot_payments_dot_v1_dot_offers__service__pb2.GetQuoteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,7 +47,7 @@ class OffersServiceStub:
     """Lists the organisation's offers, newest first."""
     ListOffersForAsset: _grpc.UnaryUnaryMultiCallable[_offers_service_pb2.ListOffersForAssetRequest, _offers_service_pb2.ListOffersForAssetResponse]
     """Lists what a viewer can have now to watch an asset, with the one price of each in their territory; offers of the whole catalogue too."""
-    QuoteOffer: _grpc.UnaryUnaryMultiCallable[_offers_service_pb2.QuoteOfferRequest, _offers_service_pb2.QuoteOfferResponse]
+    GetQuote: _grpc.UnaryUnaryMultiCallable[_offers_service_pb2.GetQuoteRequest, _offers_service_pb2.GetQuoteResponse]
     """Says what a viewer in a territory pays for an offer now."""
 
 @_typing.type_check_only
@@ -69,7 +69,7 @@ class OffersServiceAsyncStub(OffersServiceStub):
     """Lists the organisation's offers, newest first."""
     ListOffersForAsset: _aio.UnaryUnaryMultiCallable[_offers_service_pb2.ListOffersForAssetRequest, _offers_service_pb2.ListOffersForAssetResponse]  # type: ignore[assignment]
     """Lists what a viewer can have now to watch an asset, with the one price of each in their territory; offers of the whole catalogue too."""
-    QuoteOffer: _aio.UnaryUnaryMultiCallable[_offers_service_pb2.QuoteOfferRequest, _offers_service_pb2.QuoteOfferResponse]  # type: ignore[assignment]
+    GetQuote: _aio.UnaryUnaryMultiCallable[_offers_service_pb2.GetQuoteRequest, _offers_service_pb2.GetQuoteResponse]  # type: ignore[assignment]
     """Says what a viewer in a territory pays for an offer now."""
 
 class OffersServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -126,11 +126,11 @@ class OffersServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists what a viewer can have now to watch an asset, with the one price of each in their territory; offers of the whole catalogue too."""
 
     @_abc_1.abstractmethod
-    def QuoteOffer(
+    def GetQuote(
         self,
-        request: _offers_service_pb2.QuoteOfferRequest,
+        request: _offers_service_pb2.GetQuoteRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_offers_service_pb2.QuoteOfferResponse, _abc.Awaitable[_offers_service_pb2.QuoteOfferResponse]]:
+    ) -> _typing.Union[_offers_service_pb2.GetQuoteResponse, _abc.Awaitable[_offers_service_pb2.GetQuoteResponse]]:
         """Says what a viewer in a territory pays for an offer now."""
 
 def add_OffersServiceServicer_to_server(servicer: OffersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5reelmesh/payments/v1/processor_accounts_service.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xb8\x04\n\x10ProcessorAccount\x12?\n\naccount_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{1,39}$R\taccountId\x12\x37\n\tprocessor\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[a-z0-9_-]{1,40}$R\tprocessor\x12x\n\x08settings\x18\x03 \x03(\x0b\x32\x34.reelmesh.payments.v1.ProcessorAccount.SettingsEntryB&\xbaH#\x9a\x01 \x10\x1e\"\x15r\x13\x32\x11^[a-z0-9_]{1,60}$*\x05r\x03\x18\xd0\x0fR\x08settings\x12\x1b\n\ttest_mode\x18\x04 \x01(\x08R\x08testMode\x12\x1a\n\x08\x64isabled\x18\x05 \x01(\x08R\x08\x64isabled\x12\x1d\n\nnotify_url\x18\x06 \x01(\tR\tnotifyUrl\x12!\n\x0csecret_names\x18\x07 \x03(\tR\x0bsecretNames\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x1a;\n\rSettingsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xa7\x02\n\x1aSetProcessorAccountRequest\x12H\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32&.reelmesh.payments.v1.ProcessorAccountB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x63\x63ount\x12\x82\x01\n\x07secrets\x18\x02 \x03(\x0b\x32=.reelmesh.payments.v1.SetProcessorAccountRequest.SecretsEntryB)\x80\x01\x01\xbaH#\x9a\x01 \x10\x14\"\x15r\x13\x32\x11^[a-z0-9_]{1,60}$*\x05r\x03\x18\x90NR\x07secrets\x1a:\n\x0cSecretsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"_\n\x1bSetProcessorAccountResponse\x12@\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32&.reelmesh.payments.v1.ProcessorAccountR\x07\x61\x63\x63ount\"p\n\x1cListProcessorAccountsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\x8b\x01\n\x1dListProcessorAccountsResponse\x12\x42\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32&.reelmesh.payments.v1.ProcessorAccountR\x08\x61\x63\x63ounts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x9e\x03\n\x18ProcessorAccountsService\x12\xc9\x01\n\x13SetProcessorAccount\x12\x30.reelmesh.payments.v1.SetProcessorAccountRequest\x1a\x31.reelmesh.payments.v1.SetProcessorAccountResponse\"M\x90\x02\x02\xca\xa3\"\x11\n\x0fpayments.manage\x82\xd3\xe4\x93\x02/\x1a*/v1/processorAccounts/{account.account_id}:\x01*\x12\xb5\x01\n\x15ListProcessorAccounts\x12\x32.reelmesh.payments.v1.ListProcessorAccountsRequest\x1a\x33.reelmesh.payments.v1.ListProcessorAccountsResponse\"3\x90\x02\x01\xca\xa3\"\x0f\n\rpayments.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/processorAccountsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5reelmesh/payments/v1/processor_accounts_service.proto\x12\x14reelmesh.payments.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xcb\x04\n\x10ProcessorAccount\x12R\n\x14processor_account_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{1,39}$R\x12processorAccountId\x12\x37\n\tprocessor\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[a-z0-9_-]{1,40}$R\tprocessor\x12x\n\x08settings\x18\x03 \x03(\x0b\x32\x34.reelmesh.payments.v1.ProcessorAccount.SettingsEntryB&\xbaH#\x9a\x01 \x10\x1e\"\x15r\x13\x32\x11^[a-z0-9_]{1,60}$*\x05r\x03\x18\xd0\x0fR\x08settings\x12\x1b\n\ttest_mode\x18\x04 \x01(\x08R\x08testMode\x12\x1a\n\x08\x64isabled\x18\x05 \x01(\x08R\x08\x64isabled\x12\x1d\n\nnotify_url\x18\x06 \x01(\tR\tnotifyUrl\x12!\n\x0csecret_names\x18\x07 \x03(\tR\x0bsecretNames\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x1a;\n\rSettingsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xa7\x02\n\x1aSetProcessorAccountRequest\x12H\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32&.reelmesh.payments.v1.ProcessorAccountB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x63\x63ount\x12\x82\x01\n\x07secrets\x18\x02 \x03(\x0b\x32=.reelmesh.payments.v1.SetProcessorAccountRequest.SecretsEntryB)\x80\x01\x01\xbaH#\x9a\x01 \x10\x14\"\x15r\x13\x32\x11^[a-z0-9_]{1,60}$*\x05r\x03\x18\x90NR\x07secrets\x1a:\n\x0cSecretsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"_\n\x1bSetProcessorAccountResponse\x12@\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32&.reelmesh.payments.v1.ProcessorAccountR\x07\x61\x63\x63ount\"p\n\x1cListProcessorAccountsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\x8b\x01\n\x1dListProcessorAccountsResponse\x12\x42\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32&.reelmesh.payments.v1.ProcessorAccountR\x08\x61\x63\x63ounts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa8\x03\n\x18ProcessorAccountsService\x12\xd3\x01\n\x13SetProcessorAccount\x12\x30.reelmesh.payments.v1.SetProcessorAccountRequest\x1a\x31.reelmesh.payments.v1.SetProcessorAccountResponse\"W\x90\x02\x02\xca\xa3\"\x11\n\x0fpayments.manage\x82\xd3\xe4\x93\x02\x39\x1a\x34/v1/processorAccounts/{account.processor_account_id}:\x01*\x12\xb5\x01\n\x15ListProcessorAccounts\x12\x32.reelmesh.payments.v1.ListProcessorAccountsRequest\x1a\x33.reelmesh.payments.v1.ListProcessorAccountsResponse\"3\x90\x02\x01\xca\xa3\"\x0f\n\rpayments.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/processorAccountsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROCESSORACCOUNT_SETTINGSENTRY']._loaded_options = None
   _globals['_PROCESSORACCOUNT_SETTINGSENTRY']._serialized_options = b'8\001'
-  _globals['_PROCESSORACCOUNT'].fields_by_name['account_id']._loaded_options = None
-  _globals['_PROCESSORACCOUNT'].fields_by_name['account_id']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{1,39}$'
+  _globals['_PROCESSORACCOUNT'].fields_by_name['processor_account_id']._loaded_options = None
+  _globals['_PROCESSORACCOUNT'].fields_by_name['processor_account_id']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{1,39}$'
   _globals['_PROCESSORACCOUNT'].fields_by_name['processor']._loaded_options = None
   _globals['_PROCESSORACCOUNT'].fields_by_name['processor']._serialized_options = b'\272H\026r\0242\022^[a-z0-9_-]{1,40}$'
   _globals['_PROCESSORACCOUNT'].fields_by_name['settings']._loaded_options = None
@@ -54,23 +54,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPROCESSORACCOUNTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTPROCESSORACCOUNTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
   _globals['_PROCESSORACCOUNTSSERVICE'].methods_by_name['SetProcessorAccount']._loaded_options = None
-  _globals['_PROCESSORACCOUNTSSERVICE'].methods_by_name['SetProcessorAccount']._serialized_options = b'\220\002\002\312\243\"\021\n\017payments.manage\202\323\344\223\002/\032*/v1/processorAccounts/{account.account_id}:\001*'
+  _globals['_PROCESSORACCOUNTSSERVICE'].methods_by_name['SetProcessorAccount']._serialized_options = b'\220\002\002\312\243\"\021\n\017payments.manage\202\323\344\223\0029\0324/v1/processorAccounts/{account.processor_account_id}:\001*'
   _globals['_PROCESSORACCOUNTSSERVICE'].methods_by_name['ListProcessorAccounts']._loaded_options = None
   _globals['_PROCESSORACCOUNTSSERVICE'].methods_by_name['ListProcessorAccounts']._serialized_options = b'\220\002\001\312\243\"\017\n\rpayments.read\202\323\344\223\002\027\022\025/v1/processorAccounts'
   _globals['_PROCESSORACCOUNT']._serialized_start=202
-  _globals['_PROCESSORACCOUNT']._serialized_end=770
-  _globals['_PROCESSORACCOUNT_SETTINGSENTRY']._serialized_start=711
-  _globals['_PROCESSORACCOUNT_SETTINGSENTRY']._serialized_end=770
-  _globals['_SETPROCESSORACCOUNTREQUEST']._serialized_start=773
-  _globals['_SETPROCESSORACCOUNTREQUEST']._serialized_end=1068
-  _globals['_SETPROCESSORACCOUNTREQUEST_SECRETSENTRY']._serialized_start=1010
-  _globals['_SETPROCESSORACCOUNTREQUEST_SECRETSENTRY']._serialized_end=1068
-  _globals['_SETPROCESSORACCOUNTRESPONSE']._serialized_start=1070
-  _globals['_SETPROCESSORACCOUNTRESPONSE']._serialized_end=1165
-  _globals['_LISTPROCESSORACCOUNTSREQUEST']._serialized_start=1167
-  _globals['_LISTPROCESSORACCOUNTSREQUEST']._serialized_end=1279
-  _globals['_LISTPROCESSORACCOUNTSRESPONSE']._serialized_start=1282
-  _globals['_LISTPROCESSORACCOUNTSRESPONSE']._serialized_end=1421
-  _globals['_PROCESSORACCOUNTSSERVICE']._serialized_start=1424
-  _globals['_PROCESSORACCOUNTSSERVICE']._serialized_end=1838
+  _globals['_PROCESSORACCOUNT']._serialized_end=789
+  _globals['_PROCESSORACCOUNT_SETTINGSENTRY']._serialized_start=730
+  _globals['_PROCESSORACCOUNT_SETTINGSENTRY']._serialized_end=789
+  _globals['_SETPROCESSORACCOUNTREQUEST']._serialized_start=792
+  _globals['_SETPROCESSORACCOUNTREQUEST']._serialized_end=1087
+  _globals['_SETPROCESSORACCOUNTREQUEST_SECRETSENTRY']._serialized_start=1029
+  _globals['_SETPROCESSORACCOUNTREQUEST_SECRETSENTRY']._serialized_end=1087
+  _globals['_SETPROCESSORACCOUNTRESPONSE']._serialized_start=1089
+  _globals['_SETPROCESSORACCOUNTRESPONSE']._serialized_end=1184
+  _globals['_LISTPROCESSORACCOUNTSREQUEST']._serialized_start=1186
+  _globals['_LISTPROCESSORACCOUNTSREQUEST']._serialized_end=1298
+  _globals['_LISTPROCESSORACCOUNTSRESPONSE']._serialized_start=1301
+  _globals['_LISTPROCESSORACCOUNTSRESPONSE']._serialized_end=1440
+  _globals['_PROCESSORACCOUNTSSERVICE']._serialized_start=1443
+  _globals['_PROCESSORACCOUNTSSERVICE']._serialized_end=1867
 # @@protoc_insertion_point(module_scope)

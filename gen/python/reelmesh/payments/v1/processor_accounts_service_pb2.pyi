@@ -45,7 +45,7 @@ class ProcessorAccount(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROCESSOR_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     PROCESSOR_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     TEST_MODE_FIELD_NUMBER: _builtins.int
@@ -54,7 +54,7 @@ class ProcessorAccount(_message.Message):
     SECRET_NAMES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
-    account_id: _builtins.str
+    processor_account_id: _builtins.str
     """What the organisation calls it. It stands in the URL of its webhooks, and is unique in the install."""
     processor: _builtins.str
     """Which processor, such as `ccbill`; one that there is an adapter for. Never changed once it is set."""
@@ -85,7 +85,7 @@ class ProcessorAccount(_message.Message):
     def __init__(
         self,
         *,
-        account_id: _builtins.str = ...,
+        processor_account_id: _builtins.str = ...,
         processor: _builtins.str = ...,
         settings: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         test_mode: _builtins.bool = ...,
@@ -97,7 +97,7 @@ class ProcessorAccount(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "create_time", b"create_time", "disabled", b"disabled", "notify_url", b"notify_url", "processor", b"processor", "secret_names", b"secret_names", "settings", b"settings", "test_mode", b"test_mode", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disabled", b"disabled", "notify_url", b"notify_url", "processor", b"processor", "processor_account_id", b"processor_account_id", "secret_names", b"secret_names", "settings", b"settings", "test_mode", b"test_mode", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

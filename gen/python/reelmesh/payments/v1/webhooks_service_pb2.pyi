@@ -120,7 +120,7 @@ class WebhookEvent(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROCESSOR_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     PROCESSOR_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -137,7 +137,7 @@ class WebhookEvent(_message.Message):
     DONE_TIME_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Id, `whe_` and a TypeID suffix."""
-    account_id: _builtins.str
+    processor_account_id: _builtins.str
     """The processor account that it is about."""
     processor: _builtins.str
     """The processor."""
@@ -179,7 +179,7 @@ class WebhookEvent(_message.Message):
         self,
         *,
         event_id: _builtins.str = ...,
-        account_id: _builtins.str = ...,
+        processor_account_id: _builtins.str = ...,
         processor: _builtins.str = ...,
         kind: Global___WebhookEventKind.ValueType = ...,
         state: Global___WebhookEventState.ValueType = ...,
@@ -197,7 +197,7 @@ class WebhookEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "done_time", b"done_time", "occur_time", b"occur_time", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "attempts", b"attempts", "checkout_id", b"checkout_id", "done_time", b"done_time", "event_id", b"event_id", "kind", b"kind", "occur_time", b"occur_time", "original_reference", b"original_reference", "processor", b"processor", "receive_time", b"receive_time", "redacted", b"redacted", "state", b"state", "subscription_reference", b"subscription_reference", "transaction_reference", b"transaction_reference", "trouble", b"trouble"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "attempts", b"attempts", "checkout_id", b"checkout_id", "done_time", b"done_time", "event_id", b"event_id", "kind", b"kind", "occur_time", b"occur_time", "original_reference", b"original_reference", "processor", b"processor", "processor_account_id", b"processor_account_id", "receive_time", b"receive_time", "redacted", b"redacted", "state", b"state", "subscription_reference", b"subscription_reference", "transaction_reference", b"transaction_reference", "trouble", b"trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,14 +230,14 @@ class WebhookDelivery(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     PROCESSOR_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROCESSOR_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     HEADERS_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     SOURCE_ADDRESS_FIELD_NUMBER: _builtins.int
     processor: _builtins.str
     """The processor, as the URL names it."""
-    account_id: _builtins.str
+    processor_account_id: _builtins.str
     """The processor account, as the URL names it."""
     query: _builtins.str
     """The raw query string."""
@@ -253,7 +253,7 @@ class WebhookDelivery(_message.Message):
         self,
         *,
         processor: _builtins.str = ...,
-        account_id: _builtins.str = ...,
+        processor_account_id: _builtins.str = ...,
         headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         query: _builtins.str = ...,
         body: _builtins.bytes = ...,
@@ -261,7 +261,7 @@ class WebhookDelivery(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "body", b"body", "headers", b"headers", "processor", b"processor", "query", b"query", "source_address", b"source_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers", "processor", b"processor", "processor_account_id", b"processor_account_id", "query", b"query", "source_address", b"source_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
