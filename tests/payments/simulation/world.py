@@ -194,9 +194,12 @@ class World:
             await self._act()
         for look in self.script.looks:
             self.clock.true = begin + look
+            unclear = self.bank.lost, self.restarts
             self.renewing.work()
             await self._deliver()
             await self._schedule()
+            if unclear == (self.bank.lost, self.restarts):
+                break  # whoever was asked has answered, and is not asked again
         await self._hear()
         self.oracle.look(self.clock.true)
         self.clock.true = begin
