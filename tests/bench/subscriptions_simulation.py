@@ -51,12 +51,16 @@ def main() -> int:
 
 
 class _Progress:
-    """Says every ten seconds or so how far it is."""
+    """Says every ten seconds or so how far it is, and what the oracle complains of as soon as it does."""
 
     def __init__(self) -> None:
         self._began = self._said = time.monotonic()
+        self._complaints = 0
 
     def __call__(self, now: datetime, world: World) -> None:
+        for complaint in world.oracle.complaints[self._complaints : _SHOWN]:
+            print(complaint, flush=True)
+        self._complaints = len(world.oracle.complaints)
         if time.monotonic() - self._said < 10:
             return
         self._said = time.monotonic()
@@ -80,8 +84,6 @@ def _report(world: World) -> None:
     for what, times in _figures(world).items():
         table.add_row(what, f"{times:,}")
     Console().print(table)
-    for complaint in world.oracle.complaints[:_SHOWN]:
-        print(complaint)
 
 
 if __name__ == "__main__":
