@@ -95,6 +95,7 @@ def _subscriptions() -> None:
         sa.Column("given_up", sa.Boolean, nullable=False),
         sa.Column("lapsed", sa.Boolean, nullable=False),
         sa.Column("next_plan_id", sa.Text, nullable=False),
+        sa.Column("next_version", sa.Integer, nullable=False),
         _time("trial_end", nullable=True),
         sa.Column("end_reason", sa.SmallInteger, nullable=False),
         _time("end_time", nullable=True),

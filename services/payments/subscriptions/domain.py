@@ -80,6 +80,7 @@ class Subscription:
         given_up: whether that is to end it, and not to charge again.
         lapsed: whether what was paid before a pause is used up.
         next_plan_id: the plan that follows at the end of the period; empty for the same.
+        next_version: of its terms, as they were agreed.
         trial_end: None when there was no trial.
         entitlement_id: what the viewer may watch by it; one for its whole life, whose end moves.
         change_time: when something about it was announced last. Each time is later than the one before, as who hears of both goes by it.
@@ -103,6 +104,7 @@ class Subscription:
     given_up: bool = False
     lapsed: bool = False
     next_plan_id: str = ""
+    next_version: int = 0
     trial_end: datetime | None = None
     end: End = End.NONE
     end_time: datetime | None = None

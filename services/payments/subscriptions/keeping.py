@@ -119,10 +119,10 @@ class Offers:
         return cls(await plans.by_ids(tx, ids) if ids else {})
 
     def next(self, one: Subscription, now: datetime) -> Deal:
-        """The deal of the next period: that of the plan that was chosen to follow, if it has a price, or the own plan's, at terms to which
-        subscribers were moved by then."""
+        """The deal of the next period: that of the plan that was chosen to follow, if it has a price, or the own plan's; at the terms
+        that were agreed, or those to which subscribers were moved by then."""
         if one.next_plan_id:
-            terms = self._plans[one.next_plan_id].newest
+            terms = self._plans[one.next_plan_id].moved(one.next_version, one.territory, one.currency, now)
             if (price := terms.price(one.territory, one.currency)) is not None:
                 return Deal.of(one.next_plan_id, terms, price)
         terms = self._plans[one.deal.plan_id].moved(one.deal.version, one.territory, one.currency, now)

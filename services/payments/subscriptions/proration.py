@@ -77,7 +77,7 @@ def begun(subscription: Subscription, wanted: Change) -> tuple[Subscription, Cha
     """The subscription with the change made, noted for the end of the period, or waiting for its charge."""
     if not wanted.at_once:
         following = "" if wanted.deal.plan_id == subscription.deal.plan_id else wanted.deal.plan_id
-        return replace(subscription, next_plan_id=following), None
+        return replace(subscription, next_plan_id=following, next_version=wanted.deal.version), None
     if not wanted.due_now:
         return replace(subscription, deal=wanted.deal, period=wanted.period, next_plan_id=""), None
     charge = Charge(new_id("chg"), Purpose.CHANGE, wanted.due_now, wanted.deal, wanted.period, 1)

@@ -68,6 +68,7 @@ class Subscriber:
         quit_time: when they cancelled or paused, or their bank took money back; None while they go on.
         wanted: the plan to which they want to change at once, and when they said so.
         next: the plan to which they change at the next renewal.
+        next_price: what that cost when they chose it.
         by_itself: whether their bank renews.
     """
 
@@ -83,6 +84,7 @@ class Subscriber:
     quit_time: datetime | None = None
     wanted: tuple[Rate, datetime] | None = None
     next: Rate | None = None
+    next_price: int = 0
     over: bool = False
     payments: int = 0
 
@@ -121,7 +123,7 @@ class Oracle:
             self._complain(one, now, f"was charged twice: it is paid through {one.through}")
         rate = one.next or one.rate
         allowed = (
-            {one.price} if one.by_itself else rate.prices(rate.minor_units if one.next else one.price, payment.ask_time)
+            {one.price} if one.by_itself else rate.prices(one.next_price if one.next else one.price, payment.ask_time)
         )
         if payment.amount.minor_units not in allowed:
             self._complain(one, now, f"was charged {payment.amount} and not {allowed}")

@@ -315,7 +315,7 @@ class World:
             return None
         self.quiet_until[person.card] = self.clock.true + timedelta(days=2)
         if not wanted.at_once:
-            person.next = None if rate is person.rate else rate
+            person.next, person.next_price = None if rate is person.rate else rate, wanted.deal.price
         elif charge is not None:
             person.wanted = rate, now
         else:
