@@ -33,6 +33,8 @@ from services.payments.promotions.rpc import PromotionsRpc
 from services.payments.sales.recording import Recording
 from services.payments.sales.rpc import SalesRpc
 from services.payments.splits.rpc import SplitRulesRpc
+from services.payments.subscribing import CONTRACTS as SUBSCRIBING_CONTRACTS
+from services.payments.subscribing import notices_of, subscribing
 from services.payments.upkeep import Upkeep
 from services.payments.wiring import CONTRACTS as SELLING_CONTRACTS
 from services.payments.wiring import PaymentsSettings, selling
@@ -46,6 +48,7 @@ CONTRACTS: Final[list[ServiceDescriptor]] = [
     split_rules_service_pb2.DESCRIPTOR.services_by_name["SplitRulesService"],
     *ACCOUNTING_CONTRACTS,
     *SELLING_CONTRACTS,
+    *SUBSCRIBING_CONTRACTS,
 ]
 
 
@@ -58,7 +61,9 @@ async def wire(process: Process, settings: PaymentsSettings) -> None:
     ledger = LedgerRpc(database, recording.reverse)
     split_rules = SplitRulesRpc(database, process.clock)
     accounting = Accounting(process, database)
-    sold = selling(process, settings, database, recording)
+    notices = notices_of(database, process.clock, recording)
+    sold = selling(process, settings, database, recording, [notices])
+    subscribed = subscribing(process, database, sold.accounts, sold.calling, notices)
     offers = OffersRpc(database, process.clock)
     entitlements = EntitlementsRpc(database, process.clock)
     promotions = PromotionsRpc(database, process.clock, writers=settings.database_pool)
@@ -72,13 +77,15 @@ async def wire(process: Process, settings: PaymentsSettings) -> None:
         promotions_service_pb2_grpc.add_PromotionsServiceServicer_to_server(promotions, server)
         sold.add(server)
         accounting.add(server)
+        subscribed.add(server)
 
     await process.serve(CONTRACTS, add)
     process.in_background(Relay(database, bus.jetstream()).run(), "relay")
-    process.in_background(Consumer("payments", database, bus, HANDLERS).run(), "consumer")
+    process.in_background(Consumer("payments", database, bus, {**HANDLERS, **subscribed.handlers}).run(), "consumer")
     process.in_background(Upkeep(database, process.clock).run(), "upkeep")
     sold.start(process)
     accounting.start(bus)
+    subscribed.start(process)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ DOMAIN: Final = "payments.reelmesh"
 
 def currency_unknown(currency: str) -> Refusal:
     """No such currency is kept here."""
-    return _invalid(
+    return invalid(
         "CURRENCY_UNKNOWN",
         f"{currency!r} is no currency that is kept here; send a code of ISO 4217 that has minor units, or of a crypto asset that the contract names",
         currency=currency,
@@ -23,7 +23,7 @@ def currency_unknown(currency: str) -> Refusal:
 
 def currency_mixed(expected: str, other: str) -> Refusal:
     """One transaction has one currency."""
-    return _invalid(
+    return invalid(
         "CURRENCY_MIXED",
         f"an amount is in {other} where everything else is in {expected}; record each currency by itself",
         currency=expected,
@@ -33,12 +33,12 @@ def currency_mixed(expected: str, other: str) -> Refusal:
 
 def amount_invalid(field: str, message: str) -> Refusal:
     """An amount that is zero or negative where it may not be."""
-    return _invalid("AMOUNT_INVALID", f"{field} {message}", field=field)
+    return invalid("AMOUNT_INVALID", f"{field} {message}", field=field)
 
 
 def split_impossible(gross: int, deductions: int) -> Refusal:
     """More is taken off the price than there is."""
-    return _invalid(
+    return invalid(
         "SPLIT_IMPOSSIBLE",
         f"tax and fee are {deductions} minor units of a price of {gross}; check the amounts, or the rates of the split rules",
         gross=str(gross),
@@ -48,19 +48,19 @@ def split_impossible(gross: int, deductions: int) -> Refusal:
 
 def split_rules_missing() -> Refusal:
     """Nobody said how to divide."""
-    return _wrong_state(
+    return wrong_state(
         "SPLIT_RULES_MISSING", "the organisation has no active split rules; make some and activate them first"
     )
 
 
 def split_rules_not_found(version: int) -> Refusal:
     """There are no such rules."""
-    return _not_found("SPLIT_RULES_NOT_FOUND", f"there are no split rules with version {version}", version=str(version))
+    return not_found("SPLIT_RULES_NOT_FOUND", f"there are no split rules with version {version}", version=str(version))
 
 
 def reference_reused(reference: str) -> Refusal:
     """The reference stands for something else already."""
-    return _wrong_state(
+    return wrong_state(
         "REFERENCE_REUSED",
         f"{reference} was recorded before with other contents; look at what was recorded, and use a reference of its own for something new",
         reference=reference,
@@ -69,12 +69,12 @@ def reference_reused(reference: str) -> Refusal:
 
 def sale_not_found(sale_id: str) -> Refusal:
     """There is no such sale."""
-    return _not_found("SALE_NOT_FOUND", "there is no such sale in your organisation", sale_id=sale_id)
+    return not_found("SALE_NOT_FOUND", "there is no such sale in your organisation", sale_id=sale_id)
 
 
 def amount_exceeds_remaining(remaining: int) -> Refusal:
     """More would be given back than was taken."""
-    return _wrong_state(
+    return wrong_state(
         "AMOUNT_EXCEEDS_REMAINING",
         f"only {remaining} minor units are left of this sale; give back no more than that",
         remaining=str(remaining),
@@ -83,29 +83,29 @@ def amount_exceeds_remaining(remaining: int) -> Refusal:
 
 def entry_not_found(entry_id: str) -> Refusal:
     """There is no such entry."""
-    return _not_found("ENTRY_NOT_FOUND", "there is no such entry in your organisation", entry_id=entry_id)
+    return not_found("ENTRY_NOT_FOUND", "there is no such entry in your organisation", entry_id=entry_id)
 
 
 def already_reversed(entry_id: str) -> Refusal:
     """Each entry is reversed at most once."""
-    return _wrong_state("ALREADY_REVERSED", "this entry was reversed before; once is enough", entry_id=entry_id)
+    return wrong_state("ALREADY_REVERSED", "this entry was reversed before; once is enough", entry_id=entry_id)
 
 
 def not_reversible(entry_id: str, message: str) -> Refusal:
     """The entry cannot be reversed."""
-    return _wrong_state("NOT_REVERSIBLE", message, entry_id=entry_id)
+    return wrong_state("NOT_REVERSIBLE", message, entry_id=entry_id)
 
 
 def not_a_chargeback(entry_id: str) -> Refusal:
     """The entry tells of something else."""
-    return _wrong_state(
+    return wrong_state(
         "NOT_A_CHARGEBACK", "this entry is no chargeback of this sale; name the chargeback's own", entry_id=entry_id
     )
 
 
 def overdraft() -> Refusal:
     """Somebody would have less than nothing."""
-    return _wrong_state("OVERDRAFT", "an account that may not fall below zero would; wait until it holds enough")
+    return wrong_state("OVERDRAFT", "an account that may not fall below zero would; wait until it holds enough")
 
 
 def balance_out_of_range() -> Refusal:
@@ -120,14 +120,14 @@ def balance_out_of_range() -> Refusal:
 
 def account_not_found() -> Refusal:
     """Nothing was ever posted to it."""
-    return _not_found(
+    return not_found(
         "ACCOUNT_NOT_FOUND", "nothing was ever posted to such an account; ListBalances shows those that there are"
     )
 
 
 def grant_invalid(field: str, message: str) -> Refusal:
     """Nobody could use what is granted."""
-    return _invalid("GRANT_INVALID", message, field=field)
+    return invalid("GRANT_INVALID", message, field=field)
 
 
 def webhook_not_authentic(processor: str, what: str = "is not signed with the account's secret") -> Refusal:
@@ -154,14 +154,14 @@ def webhook_out_of_time(processor: str) -> Refusal:
 
 def webhook_malformed(processor: str, what: str) -> Refusal:
     """It is authentic and makes no sense. `what` names the field at most, never its value."""
-    return _invalid(
+    return invalid(
         "WEBHOOK_MALFORMED", f"this webhook cannot be read: {what}; send it as the processor does", processor=processor
     )
 
 
 def processor_account_not_found(account_id: str) -> Refusal:
     """There is no such account."""
-    return _not_found(
+    return not_found(
         "PROCESSOR_ACCOUNT_NOT_FOUND",
         "there is no such processor account in your organisation; SetProcessorAccount makes one",
         account_id=account_id,
@@ -170,7 +170,7 @@ def processor_account_not_found(account_id: str) -> Refusal:
 
 def processor_account_invalid(field: str, message: str) -> Refusal:
     """An account that could not work."""
-    return _invalid("PROCESSOR_ACCOUNT_INVALID", f"{field}: {message}", field=field)
+    return invalid("PROCESSOR_ACCOUNT_INVALID", f"{field}: {message}", field=field)
 
 
 def processor_account_taken(account_id: str) -> Refusal:
@@ -186,7 +186,7 @@ def processor_account_taken(account_id: str) -> Refusal:
 
 def processor_refused(processor: str, message: str) -> Refusal:
     """The processor will not."""
-    return _wrong_state("PROCESSOR_REFUSED", message, processor=processor)
+    return wrong_state("PROCESSOR_REFUSED", message, processor=processor)
 
 
 def processor_unavailable(processor: str, retry_after: timedelta = timedelta(seconds=5)) -> Refusal:
@@ -203,26 +203,26 @@ def processor_unavailable(processor: str, retry_after: timedelta = timedelta(sec
 
 def checkout_not_found(checkout_id: str) -> Refusal:
     """There is no such checkout, or it is somebody else's."""
-    return _not_found("CHECKOUT_NOT_FOUND", "there is no such checkout of yours", checkout_id=checkout_id)
+    return not_found("CHECKOUT_NOT_FOUND", "there is no such checkout of yours", checkout_id=checkout_id)
 
 
 def checkout_not_paid(checkout_id: str) -> Refusal:
     """Nothing can go back."""
-    return _wrong_state(
+    return wrong_state(
         "CHECKOUT_NOT_PAID", "this checkout was not paid, so nothing can go back", checkout_id=checkout_id
     )
 
 
 def no_processor_account() -> Refusal:
     """Nobody can pay."""
-    return _wrong_state(
+    return wrong_state(
         "NO_PROCESSOR_ACCOUNT", "nothing can be paid here yet; the operator has to set up a processor account first"
     )
 
 
 def nothing_to_pay(offer_id: str) -> Refusal:
     """It is free."""
-    return _wrong_state("NOTHING_TO_PAY", "this offer is free; take it with ClaimOffer", offer_id=offer_id)
+    return wrong_state("NOTHING_TO_PAY", "this offer is free; take it with ClaimOffer", offer_id=offer_id)
 
 
 def not_your_own(viewer_id: str) -> Refusal:
@@ -238,24 +238,24 @@ def not_your_own(viewer_id: str) -> Refusal:
 
 def webhook_event_not_found(event_id: str) -> Refusal:
     """There is no such event."""
-    return _not_found(
+    return not_found(
         "WEBHOOK_EVENT_NOT_FOUND", "there is no such webhook event in your organisation", webhook_event_id=event_id
     )
 
 
 def offer_not_found(offer_id: str) -> Refusal:
     """There is no such offer."""
-    return _not_found("OFFER_NOT_FOUND", "there is no such offer in your organisation", offer_id=offer_id)
+    return not_found("OFFER_NOT_FOUND", "there is no such offer in your organisation", offer_id=offer_id)
 
 
 def offer_invalid(field: str, message: str) -> Refusal:
     """Nobody could buy this."""
-    return _invalid("OFFER_INVALID", f"{field}: {message}", field=field)
+    return invalid("OFFER_INVALID", f"{field}: {message}", field=field)
 
 
 def offer_retired(offer_id: str) -> Refusal:
     """It cannot be had any more."""
-    return _wrong_state(
+    return wrong_state(
         "OFFER_RETIRED", "this offer was taken back; choose another that ListOffersForAsset shows", offer_id=offer_id
     )
 
@@ -263,43 +263,43 @@ def offer_retired(offer_id: str) -> Refusal:
 def offer_not_yet(offer_id: str, start_time: datetime) -> Refusal:
     """It cannot be had yet."""
     moment = start_time.isoformat()
-    return _wrong_state("OFFER_NOT_NOW", f"this can be had from {moment} on", offer_id=offer_id, start_time=moment)
+    return wrong_state("OFFER_NOT_NOW", f"this can be had from {moment} on", offer_id=offer_id, start_time=moment)
 
 
 def offer_over(offer_id: str, end_time: datetime) -> Refusal:
     """Its time is over."""
     moment = end_time.isoformat()
     message = f"this could be had until {moment}; choose another offer that ListOffersForAsset shows"
-    return _wrong_state("OFFER_NOT_NOW", message, offer_id=offer_id, end_time=moment)
+    return wrong_state("OFFER_NOT_NOW", message, offer_id=offer_id, end_time=moment)
 
 
 def offer_not_sold_here(offer_id: str, territory: str) -> Refusal:
     """It has no price there."""
     message = f"this is not sold in {territory}; choose another offer that ListOffersForAsset shows"
-    return _wrong_state("OFFER_NOT_SOLD_HERE", message, offer_id=offer_id, territory=territory)
+    return wrong_state("OFFER_NOT_SOLD_HERE", message, offer_id=offer_id, territory=territory)
 
 
 def offer_not_free(offer_id: str) -> Refusal:
     """It costs something."""
     message = "this offer has a price; open a checkout to pay it"
-    return _wrong_state("OFFER_NOT_FREE", message, offer_id=offer_id)
+    return wrong_state("OFFER_NOT_FREE", message, offer_id=offer_id)
 
 
 def entitlement_not_found(entitlement_id: str) -> Refusal:
     """There is no such entitlement."""
     message = "there is no such entitlement in your organisation"
-    return _not_found("ENTITLEMENT_NOT_FOUND", message, entitlement_id=entitlement_id)
+    return not_found("ENTITLEMENT_NOT_FOUND", message, entitlement_id=entitlement_id)
 
 
 def promotion_not_found(promotion_id: str) -> Refusal:
     """There is no such promotion."""
     message = "there is no such promotion in your organisation"
-    return _not_found("PROMOTION_NOT_FOUND", message, promotion_id=promotion_id)
+    return not_found("PROMOTION_NOT_FOUND", message, promotion_id=promotion_id)
 
 
 def promotion_invalid(field: str, message: str) -> Refusal:
     """Nobody could use this."""
-    return _invalid("PROMOTION_INVALID", f"{field}: {message}", field=field)
+    return invalid("PROMOTION_INVALID", f"{field}: {message}", field=field)
 
 
 def promotion_code_taken() -> Refusal:
@@ -314,23 +314,23 @@ def promotion_code_taken() -> Refusal:
 
 def promotion_code_unknown() -> Refusal:
     """There is none with this code, or it has ended: which of them is not told."""
-    return _not_found("PROMOTION_CODE_UNKNOWN", "this code is not known, or not good any more; check how it is written")
+    return not_found("PROMOTION_CODE_UNKNOWN", "this code is not known, or not good any more; check how it is written")
 
 
 def promotion_not_yet(start_time: datetime) -> Refusal:
     """Its time has not come."""
     moment = start_time.isoformat()
-    return _wrong_state("PROMOTION_NOT_YET", f"this code is good from {moment} on; try again then", start_time=moment)
+    return wrong_state("PROMOTION_NOT_YET", f"this code is good from {moment} on; try again then", start_time=moment)
 
 
 def promotion_used_up() -> Refusal:
     """Others were quicker."""
-    return _wrong_state("PROMOTION_USED_UP", "this code was used as often as it may be; ask for another one")
+    return wrong_state("PROMOTION_USED_UP", "this code was used as often as it may be; ask for another one")
 
 
 def promotion_redeemed(uses_per_viewer: int) -> Refusal:
     """The viewer had it."""
-    return _wrong_state(
+    return wrong_state(
         "PROMOTION_REDEEMED",
         f"you have used this code already, and nobody may more than {uses_per_viewer} times; what you got by it stands in ListMyEntitlements",
         uses_per_viewer=str(uses_per_viewer),
@@ -351,26 +351,26 @@ def too_many_attempts(wait: timedelta) -> Refusal:
 
 def payee_not_found(creator_id: str) -> Refusal:
     """Nobody said how they are paid."""
-    return _not_found(
+    return not_found(
         "PAYEE_NOT_FOUND", "nobody said how this creator is paid; say it by PutPayee first", creator_id=creator_id
     )
 
 
 def bank_account_invalid(field: str, message: str) -> Refusal:
     """There can be no such account."""
-    return _invalid("BANK_ACCOUNT_INVALID", message, field=field)
+    return invalid("BANK_ACCOUNT_INVALID", message, field=field)
 
 
 def payout_batch_not_found(payout_batch_id: str) -> Refusal:
     """There is no such batch."""
-    return _not_found(
+    return not_found(
         "PAYOUT_BATCH_NOT_FOUND", "there is no such batch in your organisation", payout_batch_id=payout_batch_id
     )
 
 
 def payout_batch_wrong_state(payout_batch_id: str, state: str) -> Refusal:
     """The batch is further, or not so far."""
-    return _wrong_state(
+    return wrong_state(
         "PAYOUT_BATCH_WRONG_STATE",
         f"the batch is {state.lower()}, where this cannot be done any more, or not yet; look at it again",
         payout_batch_id=payout_batch_id,
@@ -391,7 +391,7 @@ def second_person_needed(payout_batch_id: str) -> Refusal:
 
 def payout_not_payable(creator_id: str, withheld: str) -> Refusal:
     """Something happened since the batch was prepared."""
-    return _wrong_state(
+    return wrong_state(
         "PAYOUT_NOT_PAYABLE",
         f"what the batch pays to {creator_id} is not payable any more, or goes elsewhere by now; cancel it and prepare another",
         creator_id=creator_id,
@@ -401,7 +401,7 @@ def payout_not_payable(creator_id: str, withheld: str) -> Refusal:
 
 def nothing_payable(currency: str) -> Refusal:
     """Nobody is to be paid."""
-    return _wrong_state(
+    return wrong_state(
         "NOTHING_PAYABLE",
         f"nothing is payable in {currency}; ListPayablePayees says why for each creator",
         currency=currency,
@@ -410,12 +410,12 @@ def nothing_payable(currency: str) -> Refusal:
 
 def payout_not_found(payout_id: str) -> Refusal:
     """There is no such payout."""
-    return _not_found("PAYOUT_NOT_FOUND", "there is no such payout in your organisation", payout_id=payout_id)
+    return not_found("PAYOUT_NOT_FOUND", "there is no such payout in your organisation", payout_id=payout_id)
 
 
 def payout_wrong_state(payout_id: str, state: str) -> Refusal:
     """The payout is further, or not so far."""
-    return _wrong_state(
+    return wrong_state(
         "PAYOUT_WRONG_STATE",
         f"the payout is {state.lower()}, where this cannot be done any more, or not yet; look at it again",
         payout_id=payout_id,
@@ -425,17 +425,17 @@ def payout_wrong_state(payout_id: str, state: str) -> Refusal:
 
 def payer_missing() -> Refusal:
     """Nobody said from where."""
-    return _wrong_state("PAYER_MISSING", "nobody said from which account payouts are made; say it by SetPayer first")
+    return wrong_state("PAYER_MISSING", "nobody said from which account payouts are made; say it by SetPayer first")
 
 
 def no_bank_currency(currency: str) -> Refusal:
     """It is none of ISO 4217."""
-    return _wrong_state("NO_BANK_CURRENCY", f"no bank transfers {currency}; ask for the file as CSV", currency=currency)
+    return wrong_state("NO_BANK_CURRENCY", f"no bank transfers {currency}; ask for the file as CSV", currency=currency)
 
 
 def period_invalid(field: str, message: str) -> Refusal:
     """This is no period."""
-    return _invalid("PERIOD_INVALID", f"{field}: {message}", field=field)
+    return invalid("PERIOD_INVALID", f"{field}: {message}", field=field)
 
 
 def not_own_revenue(creator_id: str) -> Refusal:
@@ -452,29 +452,29 @@ def not_own_revenue(creator_id: str) -> Refusal:
 
 def invoice_not_found(invoice_id: str) -> Refusal:
     """There is no such invoice, or none of theirs."""
-    return _not_found("INVOICE_NOT_FOUND", "there is no such invoice, or it is not yours", invoice_id=invoice_id)
+    return not_found("INVOICE_NOT_FOUND", "there is no such invoice, or it is not yours", invoice_id=invoice_id)
 
 
 def invoice_issuer_missing() -> Refusal:
     """Nobody said who sells."""
-    return _wrong_state(
+    return wrong_state(
         "INVOICE_ISSUER_MISSING", "nobody said who stands on invoices as the seller; say it by SetInvoiceIssuer first"
     )
 
 
 def processor_report_invalid(line: int, message: str) -> Refusal:
     """The report cannot be read."""
-    return _invalid("PROCESSOR_REPORT_INVALID", f"line {line}: {message}", line=str(line))
+    return invalid("PROCESSOR_REPORT_INVALID", f"line {line}: {message}", line=str(line))
 
 
 def case_not_found(case_id: str) -> Refusal:
     """There is no such case."""
-    return _not_found("CASE_NOT_FOUND", "there is no such case in your organisation", case_id=case_id)
+    return not_found("CASE_NOT_FOUND", "there is no such case in your organisation", case_id=case_id)
 
 
 def case_wrong_state(case_id: str, state: str) -> Refusal:
     """Somebody said something else about it before."""
-    return _wrong_state(
+    return wrong_state(
         "CASE_WRONG_STATE",
         f"the case is {state.lower()} already; look at what was said of it",
         case_id=case_id,
@@ -482,13 +482,16 @@ def case_wrong_state(case_id: str, state: str) -> Refusal:
     )
 
 
-def _invalid(reason: str, message: str, **metadata: str) -> Refusal:
+def invalid(reason: str, message: str, **metadata: str) -> Refusal:
+    """Something in the request cannot be right: INVALID_ARGUMENT."""
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, reason, message, domain=DOMAIN, metadata=metadata)
 
 
-def _not_found(reason: str, message: str, **metadata: str) -> Refusal:
+def not_found(reason: str, message: str, **metadata: str) -> Refusal:
+    """What is named is not there, or not the caller's: NOT_FOUND."""
     return Refusal(grpc.StatusCode.NOT_FOUND, reason, message, domain=DOMAIN, metadata=metadata)
 
 
-def _wrong_state(reason: str, message: str, **metadata: str) -> Refusal:
+def wrong_state(reason: str, message: str, **metadata: str) -> Refusal:
+    """Things do not stand so that this could be done: FAILED_PRECONDITION."""
     return Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason, message, domain=DOMAIN, metadata=metadata)

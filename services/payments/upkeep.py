@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -10,10 +11,13 @@ import structlog
 from services.kit import attempts, telemetry
 from services.kit.clock import Clock
 from services.kit.database import Database
+from services.payments.subscriptions import charges, checkouts
 
 log = structlog.stdlib.get_logger()
 
 _EVERY: Final = 600.0
+CHARGES_KEPT: Final = timedelta(days=400)
+"""How long declined charges are kept, to answer for them."""
 
 
 class Upkeep:
@@ -24,9 +28,11 @@ class Upkeep:
         self._clock = clock
 
     async def once(self) -> None:
-        """Removes counts of wrong codes that nobody added to for a day."""
+        """Removes counts of wrong codes that nobody added to for a day, and charges and checkouts of long ago that were not paid."""
         async with self._database.transaction() as tx:
             await attempts.forget_old(tx, self._clock.now())
+            await charges.forget_unpaid(tx, self._clock.now() - CHARGES_KEPT)
+            await checkouts.forget_unpaid(tx, self._clock.now() - checkouts.UNPAID_KEPT)
 
     async def run(self) -> None:
         """Cleans up every ten minutes, until cancelled. Trouble is waited out."""

@@ -13,6 +13,7 @@ from services.kit.clock import Clock
 from services.kit.database import Database
 from services.policy import store
 from services.policy.cat.store import forget_uses
+from services.policy.decision import tiers
 from services.policy.decision.people import forget as forget_people
 from services.policy.decision.store import forget_decisions
 from services.policy.decision.territories import Territories
@@ -59,4 +60,5 @@ class Upkeep:
             await forget_decisions(tx, now - DECISIONS_KEPT)
             await forget_signals(tx, now, signals_before=now - DECISIONS_KEPT, sign_ins_before=now - SIGN_INS_KEPT)
             await forget_people(tx, devices_before=now - DEVICES_KEPT, profiles_before=now - DECISIONS_KEPT)
+            await tiers.forget(tx, now - DECISIONS_KEPT)
             await idempotency.forget_old(tx)

@@ -18,7 +18,7 @@ from services.compliance.log.publishing import Publisher
 from services.compliance.log.wiring import signer_of
 from services.kit.settings import ProcessSettings
 from tests.compliance.scene import Log, logging_all
-from tests.support.stores import emptied
+from tests.support.stores import Emptying
 from tools.audit_verifier.verifying import verified
 from tools.reelmesh_cli.supervisor.layout import REPOSITORY
 
@@ -40,7 +40,7 @@ class Evidence:
 
 @pytest.fixture(scope="module")
 async def evidence(
-    session_stores: ProcessSettings, tmp_path_factory: pytest.TempPathFactory
+    session_stores: ProcessSettings, emptied: Emptying, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Evidence]:
     async with logging_all(session_stores, compliance_audit_publish_seconds=3600) as here:
         await here.tell(*(here.played() for _ in range(100)))
@@ -50,7 +50,7 @@ async def evidence(
         await Publisher(here.database, here.process.store()).once()
         shutil.copytree(here.settings.data_dir / "objects/audit", found.folder / "tiles")
         yield found
-    await emptied(session_stores)
+    await emptied()
 
 
 def test_what_nobody_touched_is_good(evidence: Evidence) -> None:

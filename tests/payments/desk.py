@@ -40,7 +40,7 @@ from tests.payments.scene import T0, Books, once
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import with_api_key
 from tests.support.running import connected, running
-from tests.support.stores import emptied
+from tests.support.stores import emptying
 
 IBAN = "DE89370400440532013000"
 PAYER_IBAN = "GB29NWBK60161331926819"
@@ -171,7 +171,8 @@ async def office(settings: ProcessSettings, clock: FixedClock | None = None) -> 
         )
         yield Office(settings, clock, database, bus, service)
     await database.close()
-    await emptied(settings)
+    async with emptying(settings) as emptied:
+        await emptied()
 
 
 @contextlib.asynccontextmanager

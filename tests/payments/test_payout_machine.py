@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, consumes, initialize, invariant, multiple, rule, run_state_machine_as_test
 
@@ -28,7 +27,7 @@ from services.payments.sales.recording import Order, Recording, Return
 from services.payments.splits import store as splits
 from services.payments.splits.domain import Price, Rules
 from tests.payments.scene import T0
-from tests.payments.test_machines import SMALL, Machine
+from tests.payments.test_machines import TRIED, Machine
 
 HOLD = 7
 CREATORS = ("ada", "ben", "cyd")
@@ -188,4 +187,4 @@ class PayoutMachine(Machine):
 async def test_nobody_is_paid_what_they_have_not_or_twice(mesh: ProcessSettings) -> None:
     here = mesh.model_copy(update={"database_pool": 8})
     made = type("PayoutMachine", (PayoutMachine,), {"here": here})
-    await asyncio.to_thread(run_state_machine_as_test, made, settings=settings(SMALL, max_examples=8))
+    await asyncio.to_thread(run_state_machine_as_test, made, settings=TRIED)

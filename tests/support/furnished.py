@@ -1,4 +1,4 @@
-"""Something for callers to ask about: a master, its asset and job, a package, a playback, a sale, a person; all known to whoever makes requests up."""
+"""Something for callers to ask about: a master, its asset and job, a package, a playback, a sale, a plan, a person; all known to whoever makes requests up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reelmesh.assets.v1 import assets_service_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
 from reelmesh.payments.v1 import invoices_service_pb2 as invoices
-from reelmesh.payments.v1 import payments_pb2, split_rules_service_pb2
+from reelmesh.payments.v1 import payments_pb2, plans_pb2, plans_service_pb2, split_rules_service_pb2
 from reelmesh.payments.v1 import payouts_service_pb2 as payouts
 from reelmesh.payments.v1 import reconciliation_service_pb2 as reconciliation
 from reelmesh.payments.v1 import sales_service_pb2 as sales
@@ -93,6 +93,14 @@ async def _sell(whole: Whole, memory: Memory) -> None:
         creators=[sales.CreatorShare(creator_id="ada", weight=1)],
     )
     await _called(whole, memory, sale, "payments.v1.SalesService/RecordSale")
+    terms = plans_pb2.PlanTerms(
+        tier="basic",
+        period_unit=plans_pb2.PERIOD_UNIT_MONTH,
+        period_count=1,
+        prices=[plans_pb2.PlanPrice(amount=payments_pb2.Money(minor_units=1999, currency="EUR"))],
+    )
+    plan = plans_service_pb2.CreatePlanRequest(request_id=new_id("req"), display_name="Basic", terms=terms)
+    await _called(whole, memory, plan, "payments.v1.PlansService/CreatePlan")
 
 
 async def _account(whole: Whole, memory: Memory) -> None:

@@ -133,7 +133,7 @@ async def post(tx: Tx, draft: Draft, now: datetime) -> Posted:
     try:
         if (await tx.execute(claim)).one_or_none() is None:
             return Posted(await _made_before(tx, draft), fresh=False)
-        ids = await _opened(tx, draft.organisation_id, {posting.account for posting in draft.postings}, now)
+        ids = await opened(tx, draft.organisation_id, {posting.account for posting in draft.postings}, now)
         rows = [
             {
                 "entry_id": entry_id,
@@ -187,7 +187,7 @@ async def by_reference(tx: Tx, organisation_id: str, reference: str, content: by
     return str(found.entry_id)
 
 
-async def _opened(tx: Tx, organisation_id: str, wanted: Iterable[Account], now: datetime) -> dict[Account, str]:
+async def opened(tx: Tx, organisation_id: str, wanted: Iterable[Account], now: datetime) -> dict[Account, str]:
     """Ids of accounts; those that are not there yet are opened, in one order, so that two who open the same do not wait in a ring."""
     wanted = sorted(wanted)
     known = await _ids(tx, organisation_id, wanted)

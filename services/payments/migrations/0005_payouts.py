@@ -11,7 +11,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "payments_0005"
-down_revision = "payments_0003"
+down_revision = "payments_0004"
 branch_labels = None
 depends_on = None
 

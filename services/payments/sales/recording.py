@@ -27,7 +27,7 @@ from services.payments.sales.domain import (
     postings_of_win,
 )
 from services.payments.splits import store as splits
-from services.payments.splits.domain import Price, Rules, divided
+from services.payments.splits.domain import KeptRules, Price, Rules, divided
 from services.payments.taxes.domain import TaxableOrder, TaxProvider
 from services.payments.taxes.store import TableTaxes
 
@@ -79,6 +79,29 @@ class Return:
     fee: int = 0
 
 
+def sale_of(order: Order, rules: KeptRules, now: datetime) -> Sale:
+    """What an order makes, divided by the rules, before it is in the ledger."""
+    return Sale(
+        sale_id=new_id("sal"),
+        organisation_id=order.organisation_id,
+        entry_id="",
+        processor=order.price.processor,
+        reference=order.reference,
+        viewer_id=order.viewer_id,
+        gross=order.price.gross,
+        currency=order.currency,
+        split_rules_version=rules.version,
+        parts=divided(rules.rules, order.price),
+        refunded=0,
+        charged_back=0,
+        reversed=False,
+        entitlement_id="",
+        entitled=False,
+        sell_time=order.sell_time or now,
+        create_time=now,
+    )
+
+
 class Recording:
     """Everything that is written about sales goes through here. Each method is one transaction's work, and posts last but for a few rows."""
 
@@ -100,25 +123,7 @@ class Recording:
         rules = await splits.find(tx, organisation_id, 0)
         if rules is None:
             raise refusals.split_rules_missing()
-        sale = Sale(
-            sale_id=new_id("sal"),
-            organisation_id=organisation_id,
-            entry_id="",
-            processor=order.price.processor,
-            reference=order.reference,
-            viewer_id=order.viewer_id,
-            gross=order.price.gross,
-            currency=order.currency,
-            split_rules_version=rules.version,
-            parts=divided(rules.rules, await self._taxed(tx, order)),
-            refunded=0,
-            charged_back=0,
-            reversed=False,
-            entitlement_id="",
-            entitled=False,
-            sell_time=order.sell_time or now,
-            create_time=now,
-        )
+        sale = sale_of(replace(order, price=await self._taxed(tx, order)), rules, now)
         draft = Draft(organisation_id, EntryKind.SALE, reference, order.content, postings_of_sale(sale), sale.sell_time)
         posted = await ledger.post(tx, draft, now)
         if not posted.fresh:  # another call recorded it while this one was on its way

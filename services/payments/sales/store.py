@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit.database import Tx
 from services.kit.pagination import Page
+from services.payments.bulk import Bulk
 from services.payments.ledger.domain import AccountKind
 from services.payments.sales.domain import Sale, Takeback, Taken
 from services.payments.splits.domain import Part
@@ -57,6 +58,7 @@ _written: Final = sa.Table(
     sa.Column("grant_kind", sa.SmallInteger),
 )
 """The same with what was sold, by which reports sum up."""
+_BULK: Final = Bulk(_written, "sale_id")
 _KINDS: Final = {int(takeback.value): takeback for takeback in Takeback}
 
 
@@ -80,6 +82,11 @@ async def subject(tx: Tx, sale_id: str) -> tuple[str, int]:
     query = sa.select(_written.c.asset_id, _written.c.grant_kind).where(_written.c.sale_id == sale_id)
     row = (await tx.execute(query)).one()
     return row.asset_id, row.grant_kind
+
+
+async def add_all(tx: Tx, made: Sequence[Sale], kind: int) -> None:
+    """Keeps new sales, and as what all of them were sold, as the contract's `EntitlementKind`."""
+    await _BULK.add(tx, [{**_values(sale), "asset_id": "", "grant_kind": kind} for sale in made])
 
 
 async def put(tx: Tx, sale: Sale) -> None:

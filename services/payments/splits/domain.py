@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from services.payments import refusals
@@ -98,8 +99,9 @@ def shared_out(total: int, weights: Sequence[Fraction | int]) -> list[int]:
     return shares
 
 
+@lru_cache(maxsize=4096)
 def divided(rules: Rules, price: Price) -> tuple[Part, ...]:
-    """The parts of a price, which sum to it exactly; parts of nothing are left out.
+    """The parts of a price, which sum to it exactly; parts of nothing are left out. Subscribers by the thousand pay one price: it is worked out once.
 
     Raises:
         Refusal: INVALID_ARGUMENT `SPLIT_IMPOSSIBLE` when tax and fee are more than the price.

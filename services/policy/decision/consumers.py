@@ -15,7 +15,7 @@ from services.kit.clock import Clock
 from services.kit.database import Tx, after_commit
 from services.policy import store as sessions_store
 from services.policy.announcements import revocation
-from services.policy.decision import people, store
+from services.policy.decision import people, store, tiers
 from services.policy.decision.facts import AgeProof, Entitlement
 from services.policy.decision.review import ASSET, VIEWER, Review, Target
 from services.policy.decision.store import KnownAccount
@@ -46,6 +46,7 @@ class FactProjection:
             identity.ProfileDeleted: self.profile_deleted,
             payments.EntitlementGranted: self.granted,
             payments.EntitlementRevoked: self.revoked,
+            payments.SubscriptionChanged: self.subscribed,
             compliance.AgeProved: self.age_proved,
             compliance.AgeProofRevoked: self.age_proof_revoked,
             compliance.ConsentChanged: self.consent_changed,
@@ -127,6 +128,21 @@ class FactProjection:
         moment = _moment(event.change_time)
         await store.end_entitlement(tx, event.entitlement_id, event.organisation_id, event.viewer_id, moment)
         await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id))
+
+    async def subscribed(self, tx: Tx, data: bytes) -> None:
+        """A viewer is in a tier by what they subscribed to, or is not any more."""
+        event = payments.SubscriptionChanged.FromString(data)
+        end_time = _moment(event.tier_end_time) if event.HasField("tier_end_time") else None
+        await tiers.keep(
+            tx,
+            event.subscription_id,
+            event.organisation_id,
+            event.viewer_id,
+            tier=event.tier,
+            end_time=end_time,
+            moment=_moment(event.change_time),
+        )
+        await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id), end_time)
 
     async def age_proved(self, tx: Tx, data: bytes) -> None:
         """A viewer is old enough for something."""

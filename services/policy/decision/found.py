@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.kit.database import Tx
-from services.policy.decision import people, store
+from services.policy.decision import people, store, tiers
 from services.policy.decision.facts import (
     OPEN_TERMS,
     AgeProof,
@@ -80,6 +80,7 @@ class Found:
 
     Attributes:
         keys: content keys of what is played.
+        tiers: that each person is in by subscriptions, the one heard of last first.
         entitlements: of each person, for any of the assets.
         limits: of profiles, by profile and account.
     """
@@ -91,6 +92,7 @@ class Found:
     risks: Mapping[Person, Risk]
     sign_ins: Mapping[str, datetime]
     accounts: Mapping[str, store.KnownAccount]
+    tiers: Mapping[Person, Sequence[tiers.SubscribedTier]]
     entitlements: Mapping[Person, Sequence[Entitlement]]
     age_proofs: Mapping[Person, AgeProof]
     devices: Mapping[str, people.KnownDevice]
@@ -124,9 +126,11 @@ class Found:
         sign_ins = [subject.wanted.sign_in_time, self.sign_ins.get(viewer_id)]
         account = self.accounts.get(viewer_id)
         granted = self.entitlements.get(person, ())
+        subscribed = [one.tier for one in self.tiers.get(person, ()) if one.end_time > now]
+        own = account.tier if account else None
         return Viewer(
             viewer_id=viewer_id,
-            tier=account.tier if account else None,
+            tier=subscribed[0] if subscribed else own,
             locked=account.locked if account else None,
             entitlements=tuple(one for one in granted if one.asset_id in {"", subject.asset_id}),
             age_proof=self.age_proofs.get(person),
@@ -177,6 +181,7 @@ async def found_about(tx: Tx, subjects: Sequence[Subject]) -> Found:
         risks=await risks_of(tx, organisations, persons) if persons else {},
         sign_ins=await sign_ins_of(tx, viewers) if viewers else {},
         accounts=await store.accounts_of(tx, viewers) if viewers else {},
+        tiers=await tiers.tiers_of(tx, organisations, viewers) if viewers else {},
         entitlements=await store.entitlements_of(tx, organisations, viewers, assets) if viewers else {},
         age_proofs=await store.age_proofs_of(tx, organisations, viewers) if viewers else {},
         devices=await people.devices_of(tx, devices, kept=kept) if devices else {},

@@ -132,6 +132,36 @@ export const payments: Readonly<Record<Exclude<keyof typeof PaymentsReason, "UNS
     advice: "What you got by it is among what you may watch.",
   },
   TOO_MANY_ATTEMPTS: { title: "Too many attempts", advice: "Wait a moment before you try another code." },
+  PLAN_NOT_FOUND: { title: "There is no such plan", advice: "Choose one from the list of plans." },
+  PLAN_RETIRED: { title: "This plan is not offered any more", advice: "Choose another plan." },
+  PLAN_TERMS_INVALID: {
+    title: "These terms contradict themselves",
+    advice: "Let the days of dunning ascend, none after the grace, and give one price for each territory and currency.",
+  },
+  PRICE_NOT_OFFERED: {
+    title: "This plan has no price for you",
+    advice: "Choose another currency or another plan.",
+  },
+  SUBSCRIPTION_NOT_FOUND: {
+    title: "There is no such subscription",
+    advice: "Check the link, or look for it in the list of your subscriptions.",
+  },
+  SUBSCRIPTION_EXISTS: {
+    title: "You have a subscription already",
+    advice: "Change its plan, or wait until it is over.",
+  },
+  SUBSCRIPTION_STATE_WRONG: {
+    title: "That is not possible as the subscription stands",
+    advice: "Resume or pay it first; once it is over, subscribe anew.",
+  },
+  CHARGE_PENDING: {
+    title: "A payment is under way",
+    advice: "Try again in a few minutes, when its outcome is known.",
+  },
+  PROCESSOR_RENEWS: {
+    title: "Only the payment processor can do this",
+    advice: "Cancel the subscription, and subscribe anew when it is over.",
+  },
   PAYEE_NOT_FOUND: { title: "Nobody has said how this creator is paid", advice: "Enter how they are paid first." },
   BANK_ACCOUNT_INVALID: { title: "This is no bank account", advice: "Look for a slip in the IBAN or the number." },
   PAYOUT_BATCH_NOT_FOUND: { title: "There is no such batch", advice: "Choose one from the list of batches." },

@@ -63,6 +63,82 @@ ENTITLEMENT_KIND_PROMOTION: EntitlementKind.ValueType  # 6
 """Is let in for a while."""
 Global___EntitlementKind: _TypeAlias = EntitlementKind  # noqa: Y015
 
+class _SubscriptionState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubscriptionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubscriptionState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBSCRIPTION_STATE_UNSPECIFIED: _SubscriptionState.ValueType  # 0
+    """Never sent."""
+    SUBSCRIPTION_STATE_TRIALING: _SubscriptionState.ValueType  # 1
+    """Before the first charge; it can be watched."""
+    SUBSCRIPTION_STATE_ACTIVE: _SubscriptionState.ValueType  # 2
+    """Paid."""
+    SUBSCRIPTION_STATE_PAST_DUE: _SubscriptionState.ValueType  # 3
+    """The running period is not paid. It can be watched while the grace of the last one lasts; charges are tried again."""
+    SUBSCRIPTION_STATE_PAUSED: _SubscriptionState.ValueType  # 4
+    """Rests: what was paid is good to its end, and nothing is charged."""
+    SUBSCRIPTION_STATE_CANCELLING: _SubscriptionState.ValueType  # 5
+    """Ends with the period."""
+    SUBSCRIPTION_STATE_EXPIRED: _SubscriptionState.ValueType  # 6
+    """Is over."""
+
+class SubscriptionState(_SubscriptionState, metaclass=_SubscriptionStateEnumTypeWrapper):
+    """How a subscription stands."""
+
+SUBSCRIPTION_STATE_UNSPECIFIED: SubscriptionState.ValueType  # 0
+"""Never sent."""
+SUBSCRIPTION_STATE_TRIALING: SubscriptionState.ValueType  # 1
+"""Before the first charge; it can be watched."""
+SUBSCRIPTION_STATE_ACTIVE: SubscriptionState.ValueType  # 2
+"""Paid."""
+SUBSCRIPTION_STATE_PAST_DUE: SubscriptionState.ValueType  # 3
+"""The running period is not paid. It can be watched while the grace of the last one lasts; charges are tried again."""
+SUBSCRIPTION_STATE_PAUSED: SubscriptionState.ValueType  # 4
+"""Rests: what was paid is good to its end, and nothing is charged."""
+SUBSCRIPTION_STATE_CANCELLING: SubscriptionState.ValueType  # 5
+"""Ends with the period."""
+SUBSCRIPTION_STATE_EXPIRED: SubscriptionState.ValueType  # 6
+"""Is over."""
+Global___SubscriptionState: _TypeAlias = SubscriptionState  # noqa: Y015
+
+class _SubscriptionEndReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubscriptionEndReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubscriptionEndReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBSCRIPTION_END_REASON_UNSPECIFIED: _SubscriptionEndReason.ValueType  # 0
+    """It has not."""
+    SUBSCRIPTION_END_REASON_CANCELLED: _SubscriptionEndReason.ValueType  # 1
+    """The subscriber cancelled it, here or at the processor."""
+    SUBSCRIPTION_END_REASON_UNPAID: _SubscriptionEndReason.ValueType  # 2
+    """It was not paid for until the grace was over."""
+    SUBSCRIPTION_END_REASON_REFUNDED: _SubscriptionEndReason.ValueType  # 3
+    """The whole price of the running period was refunded."""
+    SUBSCRIPTION_END_REASON_CHARGED_BACK: _SubscriptionEndReason.ValueType  # 4
+    """The subscriber's bank took a price back."""
+    SUBSCRIPTION_END_REASON_PROCESSOR: _SubscriptionEndReason.ValueType  # 5
+    """The processor ended it."""
+
+class SubscriptionEndReason(_SubscriptionEndReason, metaclass=_SubscriptionEndReasonEnumTypeWrapper):
+    """Why a subscription ended."""
+
+SUBSCRIPTION_END_REASON_UNSPECIFIED: SubscriptionEndReason.ValueType  # 0
+"""It has not."""
+SUBSCRIPTION_END_REASON_CANCELLED: SubscriptionEndReason.ValueType  # 1
+"""The subscriber cancelled it, here or at the processor."""
+SUBSCRIPTION_END_REASON_UNPAID: SubscriptionEndReason.ValueType  # 2
+"""It was not paid for until the grace was over."""
+SUBSCRIPTION_END_REASON_REFUNDED: SubscriptionEndReason.ValueType  # 3
+"""The whole price of the running period was refunded."""
+SUBSCRIPTION_END_REASON_CHARGED_BACK: SubscriptionEndReason.ValueType  # 4
+"""The subscriber's bank took a price back."""
+SUBSCRIPTION_END_REASON_PROCESSOR: SubscriptionEndReason.ValueType  # 5
+"""The processor ended it."""
+Global___SubscriptionEndReason: _TypeAlias = SubscriptionEndReason  # noqa: Y015
+
 @_typing.final
 class EntitlementGranted(_message.Message):
     """A viewer may watch something. Announced again with the same id when it changes: the later `change_time` counts.
@@ -788,3 +864,113 @@ class ReconciliationCaseResolved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReconciliationCaseResolved: _TypeAlias = ReconciliationCaseResolved  # noqa: Y015
+
+@_typing.final
+class PlanChanged(_message.Message):
+    """A plan was made, got new terms, or was retired. Subject `reelmesh.payments.v1.PlanChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MOVE_TIME_FIELD_NUMBER: _builtins.int
+    RETIRED_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    plan_id: _builtins.str
+    """The plan."""
+    organisation_id: _builtins.str
+    """Organisation that offers it."""
+    version: _builtins.int
+    """Its newest terms."""
+    retired: _builtins.bool
+    """Whether it is retired."""
+    @_builtins.property
+    def move_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on subscribers of earlier terms are moved to these, each at their next renewal. Absent: they are not."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        plan_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        move_time: _timestamp_pb2.Timestamp | None = ...,
+        retired: _builtins.bool = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "move_time", b"move_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "move_time", b"move_time", "organisation_id", b"organisation_id", "plan_id", b"plan_id", "retired", b"retired", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanChanged: _TypeAlias = PlanChanged  # noqa: Y015
+
+@_typing.final
+class SubscriptionChanged(_message.Message):
+    """A subscription began, was renewed, or stands otherwise than before. Subject `reelmesh.payments.v1.SubscriptionChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    TIER_END_TIME_FIELD_NUMBER: _builtins.int
+    PERIOD_END_TIME_FIELD_NUMBER: _builtins.int
+    END_REASON_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """The subscription."""
+    organisation_id: _builtins.str
+    """Organisation whose plan it is."""
+    viewer_id: _builtins.str
+    """Who subscribed."""
+    plan_id: _builtins.str
+    """The plan."""
+    state: Global___SubscriptionState.ValueType
+    """How it stands now."""
+    tier: _builtins.str
+    """Tier that it puts the viewer in. Empty: none any more."""
+    end_reason: Global___SubscriptionEndReason.ValueType
+    """Why it ended. Unspecified while it has not."""
+    @_builtins.property
+    def tier_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it does, unless something else is announced. Absent when `tier` is empty."""
+
+    @_builtins.property
+    def period_end_time(self) -> _timestamp_pb2.Timestamp:
+        """End of the period that was paid last."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When. Each is later than the one before of the same subscription."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        viewer_id: _builtins.str = ...,
+        plan_id: _builtins.str = ...,
+        state: Global___SubscriptionState.ValueType = ...,
+        tier: _builtins.str = ...,
+        tier_end_time: _timestamp_pb2.Timestamp | None = ...,
+        period_end_time: _timestamp_pb2.Timestamp | None = ...,
+        end_reason: Global___SubscriptionEndReason.ValueType = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "period_end_time", b"period_end_time", "tier_end_time", b"tier_end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "end_reason", b"end_reason", "organisation_id", b"organisation_id", "period_end_time", b"period_end_time", "plan_id", b"plan_id", "state", b"state", "subscription_id", b"subscription_id", "tier", b"tier", "tier_end_time", b"tier_end_time", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionChanged: _TypeAlias = SubscriptionChanged  # noqa: Y015

@@ -176,6 +176,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`."""
     ERROR_REASON_TOO_MANY_ATTEMPTS: _ErrorReason.ValueType  # 64
     """Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata."""
+    ERROR_REASON_PLAN_NOT_FOUND: _ErrorReason.ValueType  # 70
+    """There is no such plan in the caller's organisation. Status NOT_FOUND. Metadata: `plan_id`."""
+    ERROR_REASON_PLAN_RETIRED: _ErrorReason.ValueType  # 71
+    """The plan is retired: nobody new can subscribe to it. Status FAILED_PRECONDITION. Metadata: `plan_id`."""
+    ERROR_REASON_PLAN_TERMS_INVALID: _ErrorReason.ValueType  # 72
+    """Terms that contradict themselves. Status INVALID_ARGUMENT. Metadata: `field`."""
+    ERROR_REASON_PRICE_NOT_OFFERED: _ErrorReason.ValueType  # 73
+    """The plan has no price there in this currency. Status FAILED_PRECONDITION. Metadata: `territory`, `currency`."""
+    ERROR_REASON_SUBSCRIPTION_NOT_FOUND: _ErrorReason.ValueType  # 74
+    """There is no such subscription that the caller may reach. Status NOT_FOUND. Metadata: `subscription_id`."""
+    ERROR_REASON_SUBSCRIPTION_EXISTS: _ErrorReason.ValueType  # 75
+    """The viewer has a subscription already that is not over. Status FAILED_PRECONDITION. Metadata: `subscription_id`, that one."""
+    ERROR_REASON_SUBSCRIPTION_STATE_WRONG: _ErrorReason.ValueType  # 76
+    """The subscription's state does not allow it. Status FAILED_PRECONDITION. Metadata: `state`."""
+    ERROR_REASON_CHARGE_PENDING: _ErrorReason.ValueType  # 77
+    """A charge of the subscription is under way, and what is asked for depends on its outcome. Status FAILED_PRECONDITION. Lifted by: its outcome.
+    No metadata.
+    """
+    ERROR_REASON_PROCESSOR_RENEWS: _ErrorReason.ValueType  # 78
+    """The processor renews by itself, so that only it can do this. Status FAILED_PRECONDITION. Metadata: `processor`."""
     ERROR_REASON_PAYEE_NOT_FOUND: _ErrorReason.ValueType  # 90
     """Nobody said how this creator is paid. Status NOT_FOUND. Lifted by: PutPayee. Metadata: `creator_id`."""
     ERROR_REASON_BANK_ACCOUNT_INVALID: _ErrorReason.ValueType  # 91
@@ -324,6 +344,26 @@ ERROR_REASON_PROMOTION_REDEEMED: ErrorReason.ValueType  # 63
 """The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`."""
 ERROR_REASON_TOO_MANY_ATTEMPTS: ErrorReason.ValueType  # 64
 """Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata."""
+ERROR_REASON_PLAN_NOT_FOUND: ErrorReason.ValueType  # 70
+"""There is no such plan in the caller's organisation. Status NOT_FOUND. Metadata: `plan_id`."""
+ERROR_REASON_PLAN_RETIRED: ErrorReason.ValueType  # 71
+"""The plan is retired: nobody new can subscribe to it. Status FAILED_PRECONDITION. Metadata: `plan_id`."""
+ERROR_REASON_PLAN_TERMS_INVALID: ErrorReason.ValueType  # 72
+"""Terms that contradict themselves. Status INVALID_ARGUMENT. Metadata: `field`."""
+ERROR_REASON_PRICE_NOT_OFFERED: ErrorReason.ValueType  # 73
+"""The plan has no price there in this currency. Status FAILED_PRECONDITION. Metadata: `territory`, `currency`."""
+ERROR_REASON_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 74
+"""There is no such subscription that the caller may reach. Status NOT_FOUND. Metadata: `subscription_id`."""
+ERROR_REASON_SUBSCRIPTION_EXISTS: ErrorReason.ValueType  # 75
+"""The viewer has a subscription already that is not over. Status FAILED_PRECONDITION. Metadata: `subscription_id`, that one."""
+ERROR_REASON_SUBSCRIPTION_STATE_WRONG: ErrorReason.ValueType  # 76
+"""The subscription's state does not allow it. Status FAILED_PRECONDITION. Metadata: `state`."""
+ERROR_REASON_CHARGE_PENDING: ErrorReason.ValueType  # 77
+"""A charge of the subscription is under way, and what is asked for depends on its outcome. Status FAILED_PRECONDITION. Lifted by: its outcome.
+No metadata.
+"""
+ERROR_REASON_PROCESSOR_RENEWS: ErrorReason.ValueType  # 78
+"""The processor renews by itself, so that only it can do this. Status FAILED_PRECONDITION. Metadata: `processor`."""
 ERROR_REASON_PAYEE_NOT_FOUND: ErrorReason.ValueType  # 90
 """Nobody said how this creator is paid. Status NOT_FOUND. Lifted by: PutPayee. Metadata: `creator_id`."""
 ERROR_REASON_BANK_ACCOUNT_INVALID: ErrorReason.ValueType  # 91

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/payments/v1/events.proto.
  */
 export const file_reelmesh_payments_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiFyZWVsbWVzaC9wYXltZW50cy92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLnBheW1lbnRzLnYxIs4DChJFbnRpdGxlbWVudEdyYW50ZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIQCghhc3NldF9pZBgEIAEoCRIzCgRraW5kGAUgASgOMiUucmVlbG1lc2gucGF5bWVudHMudjEuRW50aXRsZW1lbnRLaW5kEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt0ZXJyaXRvcmllcxgIIAMoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJbWF4X3BsYXlzGAogASgFEjEKDWJlZ2luX2J5X3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDndhdGNoX2R1cmF0aW9uGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGJ1eWVyX2lkGA0gASgJItABChJFbnRpdGxlbWVudFJldm9rZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXNzZXRfaWQYBSABKAkSMwoEa2luZBgGIAEoDjIlLnJlZWxtZXNoLnBheW1lbnRzLnYxLkVudGl0bGVtZW50S2luZCLMAQoMU2FsZVJlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXByb2Nlc3NvchgEIAEoCRIRCgl2aWV3ZXJfaWQYBSABKAkSGQoRZ3Jvc3NfbWlub3JfdW5pdHMYBiABKAMSEAoIY3VycmVuY3kYByABKAkSLQoJc2VsbF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoOUmVmdW5kUmVjb3JkZWQSDwoHc2FsZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSEwoLbWlub3JfdW5pdHMYBCABKAMSHQoVcmVtYWluaW5nX21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLzAQoSQ2hhcmdlYmFja1JlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXZpZXdlcl9pZBgEIAEoCRITCgttaW5vcl91bml0cxgFIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBiABKAMSFwoPZmVlX21pbm9yX3VuaXRzGAcgASgDEhAKCGN1cnJlbmN5GAggASgJEi8KC3JlY29yZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoSQ2hhcmdlYmFja1JldmVyc2VkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhkKEXJldmVyc2VzX2VudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKXAQoNRW50cnlSZXZlcnNlZBIPCgdzYWxlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRIZChFyZXZlcnNlc19lbnRyeV9pZBgEIAEoCRIvCgtyZWNvcmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicgoTU3BsaXRSdWxlc0FjdGl2YXRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIxCg1hY3RpdmF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLsAQoTUGF5b3V0QmF0Y2hBcHByb3ZlZBIXCg9wYXlvdXRfYmF0Y2hfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhMKC21pbm9yX3VuaXRzGAQgASgDEhAKCGN1cnJlbmN5GAUgASgJEhQKDHBheW91dF9jb3VudBgGIAEoBRIQCghwcmVwYXJlchgHIAEoCRIQCghhcHByb3ZlchgIIAEoCRIwCgxhcHByb3ZlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrYBCgxQYXlvdXRQb3N0ZWQSEQoJcGF5b3V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRISCgpjcmVhdG9yX2lkGAMgASgJEhAKCGVudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi0KCXBvc3RfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixgEKDFBheW91dFZvaWRlZBIRCglwYXlvdXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhIKCmNyZWF0b3JfaWQYAyABKAkSEAoIZW50cnlfaWQYBCABKAkSEwoLbWlub3JfdW5pdHMYBSABKAMSEAoIY3VycmVuY3kYBiABKAkSDgoGcmVhc29uGAcgASgJEi0KCXZvaWRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqQEKD1Jlc2VydmVSZWxlYXNlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKY3JlYXRvcl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRITCgttaW5vcl91bml0cxgEIAEoAxIQCghjdXJyZW5jeRgFIAEoCRIwCgxyZWxlYXNlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqABCg1JbnZvaWNlSXNzdWVkEhIKCmludm9pY2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBm51bWJlchgDIAEoCRIPCgdzYWxlX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIuCgppc3N1ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKZAQoYUmVjb25jaWxpYXRpb25DYXNlT3BlbmVkEg8KB2Nhc2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXByb2Nlc3NvchgDIAEoCRIRCglyZWZlcmVuY2UYBCABKAkSLQoJb3Blbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKKAQoaUmVjb25jaWxpYXRpb25DYXNlUmVzb2x2ZWQSDwoHY2FzZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSMAoMcmVzb2x2ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCroAQoPRW50aXRsZW1lbnRLaW5kEiAKHEVOVElUTEVNRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIhCh1FTlRJVExFTUVOVF9LSU5EX1NVQlNDUklQVElPThABEh0KGUVOVElUTEVNRU5UX0tJTkRfUFVSQ0hBU0UQAhIbChdFTlRJVExFTUVOVF9LSU5EX1JFTlRBTBADEhkKFUVOVElUTEVNRU5UX0tJTkRfRlJFRRAEEhkKFUVOVElUTEVNRU5UX0tJTkRfR0lGVBAFEh4KGkVOVElUTEVNRU5UX0tJTkRfUFJPTU9USU9OEAZiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiFyZWVsbWVzaC9wYXltZW50cy92MS9ldmVudHMucHJvdG8SFHJlZWxtZXNoLnBheW1lbnRzLnYxIs4DChJFbnRpdGxlbWVudEdyYW50ZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIQCghhc3NldF9pZBgEIAEoCRIzCgRraW5kGAUgASgOMiUucmVlbG1lc2gucGF5bWVudHMudjEuRW50aXRsZW1lbnRLaW5kEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt0ZXJyaXRvcmllcxgIIAMoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJbWF4X3BsYXlzGAogASgFEjEKDWJlZ2luX2J5X3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDndhdGNoX2R1cmF0aW9uGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGJ1eWVyX2lkGA0gASgJItABChJFbnRpdGxlbWVudFJldm9rZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXNzZXRfaWQYBSABKAkSMwoEa2luZBgGIAEoDjIlLnJlZWxtZXNoLnBheW1lbnRzLnYxLkVudGl0bGVtZW50S2luZCLMAQoMU2FsZVJlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXByb2Nlc3NvchgEIAEoCRIRCgl2aWV3ZXJfaWQYBSABKAkSGQoRZ3Jvc3NfbWlub3JfdW5pdHMYBiABKAMSEAoIY3VycmVuY3kYByABKAkSLQoJc2VsbF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoOUmVmdW5kUmVjb3JkZWQSDwoHc2FsZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSEwoLbWlub3JfdW5pdHMYBCABKAMSHQoVcmVtYWluaW5nX21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLzAQoSQ2hhcmdlYmFja1JlY29yZGVkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhEKCXZpZXdlcl9pZBgEIAEoCRITCgttaW5vcl91bml0cxgFIAEoAxIdChVyZW1haW5pbmdfbWlub3JfdW5pdHMYBiABKAMSFwoPZmVlX21pbm9yX3VuaXRzGAcgASgDEhAKCGN1cnJlbmN5GAggASgJEi8KC3JlY29yZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLDAQoSQ2hhcmdlYmFja1JldmVyc2VkEg8KB3NhbGVfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhkKEXJldmVyc2VzX2VudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi8KC3JlY29yZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKXAQoNRW50cnlSZXZlcnNlZBIPCgdzYWxlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRIZChFyZXZlcnNlc19lbnRyeV9pZBgEIAEoCRIvCgtyZWNvcmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicgoTU3BsaXRSdWxlc0FjdGl2YXRlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIxCg1hY3RpdmF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLsAQoTUGF5b3V0QmF0Y2hBcHByb3ZlZBIXCg9wYXlvdXRfYmF0Y2hfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGVudHJ5X2lkGAMgASgJEhMKC21pbm9yX3VuaXRzGAQgASgDEhAKCGN1cnJlbmN5GAUgASgJEhQKDHBheW91dF9jb3VudBgGIAEoBRIQCghwcmVwYXJlchgHIAEoCRIQCghhcHByb3ZlchgIIAEoCRIwCgxhcHByb3ZlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrYBCgxQYXlvdXRQb3N0ZWQSEQoJcGF5b3V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRISCgpjcmVhdG9yX2lkGAMgASgJEhAKCGVudHJ5X2lkGAQgASgJEhMKC21pbm9yX3VuaXRzGAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEi0KCXBvc3RfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixgEKDFBheW91dFZvaWRlZBIRCglwYXlvdXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhIKCmNyZWF0b3JfaWQYAyABKAkSEAoIZW50cnlfaWQYBCABKAkSEwoLbWlub3JfdW5pdHMYBSABKAMSEAoIY3VycmVuY3kYBiABKAkSDgoGcmVhc29uGAcgASgJEi0KCXZvaWRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqQEKD1Jlc2VydmVSZWxlYXNlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEgoKY3JlYXRvcl9pZBgCIAEoCRIQCghlbnRyeV9pZBgDIAEoCRITCgttaW5vcl91bml0cxgEIAEoAxIQCghjdXJyZW5jeRgFIAEoCRIwCgxyZWxlYXNlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqABCg1JbnZvaWNlSXNzdWVkEhIKCmludm9pY2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg4KBm51bWJlchgDIAEoCRIPCgdzYWxlX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIuCgppc3N1ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKZAQoYUmVjb25jaWxpYXRpb25DYXNlT3BlbmVkEg8KB2Nhc2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXByb2Nlc3NvchgDIAEoCRIRCglyZWZlcmVuY2UYBCABKAkSLQoJb3Blbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKKAQoaUmVjb25jaWxpYXRpb25DYXNlUmVzb2x2ZWQSDwoHY2FzZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEAoIZW50cnlfaWQYAyABKAkSMAoMcmVzb2x2ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK5AQoLUGxhbkNoYW5nZWQSDwoHcGxhbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoBRItCgltb3ZlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JldGlyZWQYBSABKAgSLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosDChNTdWJzY3JpcHRpb25DaGFuZ2VkEhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdmlld2VyX2lkGAMgASgJEg8KB3BsYW5faWQYBCABKAkSNgoFc3RhdGUYBSABKA4yJy5yZWVsbWVzaC5wYXltZW50cy52MS5TdWJzY3JpcHRpb25TdGF0ZRIMCgR0aWVyGAYgASgJEjEKDXRpZXJfZW5kX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD3BlcmlvZF9lbmRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASPwoKZW5kX3JlYXNvbhgJIAEoDjIrLnJlZWxtZXNoLnBheW1lbnRzLnYxLlN1YnNjcmlwdGlvbkVuZFJlYXNvbhIvCgtjaGFuZ2VfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAq6AEKD0VudGl0bGVtZW50S2luZBIgChxFTlRJVExFTUVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASIQodRU5USVRMRU1FTlRfS0lORF9TVUJTQ1JJUFRJT04QARIdChlFTlRJVExFTUVOVF9LSU5EX1BVUkNIQVNFEAISGwoXRU5USVRMRU1FTlRfS0lORF9SRU5UQUwQAxIZChVFTlRJVExFTUVOVF9LSU5EX0ZSRUUQBBIZChVFTlRJVExFTUVOVF9LSU5EX0dJRlQQBRIeChpFTlRJVExFTUVOVF9LSU5EX1BST01PVElPThAGKvoBChFTdWJzY3JpcHRpb25TdGF0ZRIiCh5TVUJTQ1JJUFRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIfChtTVUJTQ1JJUFRJT05fU1RBVEVfVFJJQUxJTkcQARIdChlTVUJTQ1JJUFRJT05fU1RBVEVfQUNUSVZFEAISHwobU1VCU0NSSVBUSU9OX1NUQVRFX1BBU1RfRFVFEAMSHQoZU1VCU0NSSVBUSU9OX1NUQVRFX1BBVVNFRBAEEiEKHVNVQlNDUklQVElPTl9TVEFURV9DQU5DRUxMSU5HEAUSHgoaU1VCU0NSSVBUSU9OX1NUQVRFX0VYUElSRUQQBiqCAgoVU3Vic2NyaXB0aW9uRW5kUmVhc29uEicKI1NVQlNDUklQVElPTl9FTkRfUkVBU09OX1VOU1BFQ0lGSUVEEAASJQohU1VCU0NSSVBUSU9OX0VORF9SRUFTT05fQ0FOQ0VMTEVEEAESIgoeU1VCU0NSSVBUSU9OX0VORF9SRUFTT05fVU5QQUlEEAISJAogU1VCU0NSSVBUSU9OX0VORF9SRUFTT05fUkVGVU5ERUQQAxIoCiRTVUJTQ1JJUFRJT05fRU5EX1JFQVNPTl9DSEFSR0VEX0JBQ0sQBBIlCiFTVUJTQ1JJUFRJT05fRU5EX1JFQVNPTl9QUk9DRVNTT1IQBWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A viewer may watch something. Announced again with the same id when it changes: the later `change_time` counts.
@@ -951,6 +951,146 @@ export const ReconciliationCaseResolvedSchema: GenMessage<ReconciliationCaseReso
   messageDesc(file_reelmesh_payments_v1_events, 14);
 
 /**
+ * A plan was made, got new terms, or was retired. Subject `reelmesh.payments.v1.PlanChanged`.
+ *
+ * @generated from message reelmesh.payments.v1.PlanChanged
+ */
+export type PlanChanged = Message<"reelmesh.payments.v1.PlanChanged"> & {
+  /**
+   * The plan.
+   *
+   * @generated from field: string plan_id = 1;
+   */
+  planId: string;
+
+  /**
+   * Organisation that offers it.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Its newest terms.
+   *
+   * @generated from field: int32 version = 3;
+   */
+  version: number;
+
+  /**
+   * From when on subscribers of earlier terms are moved to these, each at their next renewal. Absent: they are not.
+   *
+   * @generated from field: google.protobuf.Timestamp move_time = 4;
+   */
+  moveTime?: Timestamp | undefined;
+
+  /**
+   * Whether it is retired.
+   *
+   * @generated from field: bool retired = 5;
+   */
+  retired: boolean;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 6;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.PlanChanged.
+ * Use `create(PlanChangedSchema)` to create a new message.
+ */
+export const PlanChangedSchema: GenMessage<PlanChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 15);
+
+/**
+ * A subscription began, was renewed, or stands otherwise than before. Subject `reelmesh.payments.v1.SubscriptionChanged`.
+ *
+ * @generated from message reelmesh.payments.v1.SubscriptionChanged
+ */
+export type SubscriptionChanged = Message<"reelmesh.payments.v1.SubscriptionChanged"> & {
+  /**
+   * The subscription.
+   *
+   * @generated from field: string subscription_id = 1;
+   */
+  subscriptionId: string;
+
+  /**
+   * Organisation whose plan it is.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Who subscribed.
+   *
+   * @generated from field: string viewer_id = 3;
+   */
+  viewerId: string;
+
+  /**
+   * The plan.
+   *
+   * @generated from field: string plan_id = 4;
+   */
+  planId: string;
+
+  /**
+   * How it stands now.
+   *
+   * @generated from field: reelmesh.payments.v1.SubscriptionState state = 5;
+   */
+  state: SubscriptionState;
+
+  /**
+   * Tier that it puts the viewer in. Empty: none any more.
+   *
+   * @generated from field: string tier = 6;
+   */
+  tier: string;
+
+  /**
+   * Until when it does, unless something else is announced. Absent when `tier` is empty.
+   *
+   * @generated from field: google.protobuf.Timestamp tier_end_time = 7;
+   */
+  tierEndTime?: Timestamp | undefined;
+
+  /**
+   * End of the period that was paid last.
+   *
+   * @generated from field: google.protobuf.Timestamp period_end_time = 8;
+   */
+  periodEndTime?: Timestamp | undefined;
+
+  /**
+   * Why it ended. Unspecified while it has not.
+   *
+   * @generated from field: reelmesh.payments.v1.SubscriptionEndReason end_reason = 9;
+   */
+  endReason: SubscriptionEndReason;
+
+  /**
+   * When. Each is later than the one before of the same subscription.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 10;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.payments.v1.SubscriptionChanged.
+ * Use `create(SubscriptionChangedSchema)` to create a new message.
+ */
+export const SubscriptionChangedSchema: GenMessage<SubscriptionChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_payments_v1_events, 16);
+
+/**
  * Why somebody may watch.
  *
  * @generated from enum reelmesh.payments.v1.EntitlementKind
@@ -1011,4 +1151,121 @@ export enum EntitlementKind {
  */
 export const EntitlementKindSchema: GenEnum<EntitlementKind> = /*@__PURE__*/
   enumDesc(file_reelmesh_payments_v1_events, 0);
+
+/**
+ * How a subscription stands.
+ *
+ * @generated from enum reelmesh.payments.v1.SubscriptionState
+ */
+export enum SubscriptionState {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: SUBSCRIPTION_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Before the first charge; it can be watched.
+   *
+   * @generated from enum value: SUBSCRIPTION_STATE_TRIALING = 1;
+   */
+  TRIALING = 1,
+
+  /**
+   * Paid.
+   *
+   * @generated from enum value: SUBSCRIPTION_STATE_ACTIVE = 2;
+   */
+  ACTIVE = 2,
+
+  /**
+   * The running period is not paid. It can be watched while the grace of the last one lasts; charges are tried again.
+   *
+   * @generated from enum value: SUBSCRIPTION_STATE_PAST_DUE = 3;
+   */
+  PAST_DUE = 3,
+
+  /**
+   * Rests: what was paid is good to its end, and nothing is charged.
+   *
+   * @generated from enum value: SUBSCRIPTION_STATE_PAUSED = 4;
+   */
+  PAUSED = 4,
+
+  /**
+   * Ends with the period.
+   *
+   * @generated from enum value: SUBSCRIPTION_STATE_CANCELLING = 5;
+   */
+  CANCELLING = 5,
+
+  /**
+   * Is over.
+   *
+   * @generated from enum value: SUBSCRIPTION_STATE_EXPIRED = 6;
+   */
+  EXPIRED = 6,
+}
+
+/**
+ * Describes the enum reelmesh.payments.v1.SubscriptionState.
+ */
+export const SubscriptionStateSchema: GenEnum<SubscriptionState> = /*@__PURE__*/
+  enumDesc(file_reelmesh_payments_v1_events, 1);
+
+/**
+ * Why a subscription ended.
+ *
+ * @generated from enum reelmesh.payments.v1.SubscriptionEndReason
+ */
+export enum SubscriptionEndReason {
+  /**
+   * It has not.
+   *
+   * @generated from enum value: SUBSCRIPTION_END_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The subscriber cancelled it, here or at the processor.
+   *
+   * @generated from enum value: SUBSCRIPTION_END_REASON_CANCELLED = 1;
+   */
+  CANCELLED = 1,
+
+  /**
+   * It was not paid for until the grace was over.
+   *
+   * @generated from enum value: SUBSCRIPTION_END_REASON_UNPAID = 2;
+   */
+  UNPAID = 2,
+
+  /**
+   * The whole price of the running period was refunded.
+   *
+   * @generated from enum value: SUBSCRIPTION_END_REASON_REFUNDED = 3;
+   */
+  REFUNDED = 3,
+
+  /**
+   * The subscriber's bank took a price back.
+   *
+   * @generated from enum value: SUBSCRIPTION_END_REASON_CHARGED_BACK = 4;
+   */
+  CHARGED_BACK = 4,
+
+  /**
+   * The processor ended it.
+   *
+   * @generated from enum value: SUBSCRIPTION_END_REASON_PROCESSOR = 5;
+   */
+  PROCESSOR = 5,
+}
+
+/**
+ * Describes the enum reelmesh.payments.v1.SubscriptionEndReason.
+ */
+export const SubscriptionEndReasonSchema: GenEnum<SubscriptionEndReason> = /*@__PURE__*/
+  enumDesc(file_reelmesh_payments_v1_events, 2);
 

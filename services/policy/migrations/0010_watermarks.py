@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "policy_0009"
-down_revision = "policy_0008"
+revision = "policy_0010"
+down_revision = "policy_0009"
 branch_labels = None
 depends_on = None
 

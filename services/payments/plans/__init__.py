@@ -1,0 +1,1 @@
+"""What is offered by subscription: plans, with their terms and prices by version."""
