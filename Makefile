@@ -12,7 +12,7 @@ PY := $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 PYTEST_ARGS ?=
 # Two for each core of a small machine: tests often wait for something. Who runs what and when is in tests/support/together.py.
-TESTS_AT_ONCE ?= 4
+TESTS_AT_ONCE ?= 3
 # Says what is so within a second, and so has the machine to itself, as an install has.
 ALONE := tests/faults/test_simulation.py
 ONLY ?=

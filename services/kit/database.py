@@ -93,7 +93,7 @@ class Database:
             url,
             pool_size=settings.database_pool,
             max_overflow=settings.database_pool,
-            pool_timeout=5,
+            pool_timeout=10,
             # A server that was killed and came back must cost a reconnect, not a failed call.
             pool_pre_ping=True,
             # What is written may be personal or sealed; an error's text goes into the log, so it tells the statement without the values.

@@ -285,6 +285,12 @@ class Consumer:
             filter_subjects=sorted(self._handlers),
         )
 
+    def _note(self, event_id: str) -> str:
+        """What is noted in the inbox, which all consumers of a service share: each of them handles an event by itself. The first of a service
+        is named as the service is, others `<service>-<what>`."""
+        _, _, what = self._name.partition("-")
+        return f"{what}/{event_id}" if what else event_id
+
     async def _handle(self, message: Msg) -> None:
         headers = message.headers or {}
         # Whatever comes without an id, such as from a tool, is known by its place in the stream.
@@ -295,7 +301,9 @@ class Consumer:
         ):
             try:
                 async with self._database.transaction() as tx:
-                    noted = await tx.execute(insert(inbox).values(event_id=event_id).on_conflict_do_nothing())
+                    noted = await tx.execute(
+                        insert(inbox).values(event_id=self._note(event_id)).on_conflict_do_nothing()
+                    )
                     if noted.rowcount:
                         await self._handlers[message.subject](tx, message.data)
             except asyncio.CancelledError:

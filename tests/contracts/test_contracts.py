@@ -216,7 +216,7 @@ def test_an_id_is_named_after_what_it_is_of(contracts: Contracts) -> None:
 
 def test_every_reason_tells_its_status_and_its_metadata(contracts: Contracts) -> None:
     domains = [name for name in contracts.enums if name.startswith(OWN) and name.endswith(".ErrorReason")]
-    assert len(domains) == 11
+    assert len(domains) == 12
     for name in domains:
         enum = contracts.enums[name]
         domain = f"{name.split('.')[1]}.reelmesh"

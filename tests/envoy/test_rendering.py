@@ -150,7 +150,7 @@ def test_a_block_does_not_go_into_a_line_nor_a_value_on_one_of_its_own() -> None
 def test_blocks_take_the_indentation_of_their_place() -> None:
     assert yaml.safe_load(filled("local_replies", mappers=joined([Block("- a: 1\n  b: 2"), Block("- c: 3")])))[
         "mappers"
-    ][3:] == [
+    ][4:] == [
         {"a": 1, "b": 2},
         {"c": 3},
     ]

@@ -23,7 +23,7 @@ async def test_who_registers_and_types_the_code_is_signed_in_as_a_viewer_of_the_
     ]
     said = claims(person.tokens.access_token)
     assert said["sub"] == person.account.account_id
-    assert (said["org"], said["scope"], said["tier"]) == (scene.home, "playback.create", "free")
+    assert (said["org"], said["scope"], said["tier"]) == (scene.home, "playback.create subscriptions.use", "free")
     assert said["exp"] - said["iat"] == timedelta(minutes=15).total_seconds()
     mine = await scene.accounts.GetAccount(api.GetAccountRequest(), metadata=person.shown)
     assert mine.account == person.account

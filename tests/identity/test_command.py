@@ -52,7 +52,11 @@ async def test_members_come_and_go(command: Command) -> None:
     nobody = (await command.run("member", "add", "nobody@example.com", "viewer", "--json")).json["error"]
     assert (nobody["reason"], nobody["metadata"]) == ("EMAIL_UNKNOWN", {"email": "nobody@example.com"})
     roles = (await command.told("role", "list"))["roles"]
-    assert {"role_id": "viewer", "display_name": "Viewer", "permissions": ["playback.create"]} in roles
+    assert {
+        "role_id": "viewer",
+        "display_name": "Viewer",
+        "permissions": ["playback.create", "subscriptions.use"],
+    } in roles
     assert "compliance-officer" in (await command.run("role", "list")).out
 
 

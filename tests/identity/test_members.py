@@ -50,7 +50,7 @@ async def test_setting_the_roles_that_somebody_has_changes_nothing(home: Home) -
 
 
 async def test_nobody_gives_more_than_they_hold(home: Home) -> None:
-    lead = await home.role("members.manage", "members.read", "playback.create", "uploads.read")
+    lead = await home.role("members.manage", "members.read", "playback.create", "subscriptions.use", "uploads.read")
     leader, viewer = await home.somebody(lead.role_id), await home.scene.register()
     refusal = await refused(home.set_roles(viewer, "creator", by=leader.shown))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_NOT_HELD")
@@ -62,7 +62,7 @@ async def test_nobody_gives_more_than_they_hold(home: Home) -> None:
 
 
 async def test_nobody_takes_from_somebody_who_holds_more(home: Home) -> None:
-    lead = await home.role("members.manage", "playback.create")
+    lead = await home.role("members.manage", "playback.create", "subscriptions.use")
     leader, admin = await home.somebody(lead.role_id), await home.somebody("admin")
     await home.somebody("admin")
     assert (await refused(home.set_roles(admin, "viewer", by=leader.shown))).reason == "PERMISSION_NOT_HELD"

@@ -76,7 +76,7 @@ class Club:
             "plan_id": plan.plan_id,
             "viewer_id": viewer_id,
             "currency": "EUR",
-            "account_id": ACCOUNT,
+            "processor_account_id": ACCOUNT,
             "payment_method_reference": method,
         }
         request = subscriptions_service_pb2.CreateSubscriptionRequest(**(usual | changes))
@@ -237,7 +237,7 @@ async def test_retired_plans_and_what_is_not_offered_are_refused(club: Club) -> 
     with refused("PRICE_NOT_OFFERED"):
         await club.subscribe(plan, currency="USD", payment_method_reference="pm_x")
     with refused("PROCESSOR_ACCOUNT_NOT_FOUND"):
-        await club.subscribe(plan, account_id="other", payment_method_reference="pm_x")
+        await club.subscribe(plan, processor_account_id="other", payment_method_reference="pm_x")
     retire = plans_service_pb2.RetirePlanRequest(plan_id=plan.plan_id)
     retired = (await club.plans.RetirePlan(retire)).plan
     assert retired.HasField("retire_time")

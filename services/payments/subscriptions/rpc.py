@@ -62,7 +62,7 @@ class SubscriptionsRpc(subscriptions_service_pb2_grpc.SubscriptionsServiceServic
             request.plan_id,
             request.territory,
             request.currency,
-            request.account_id,
+            request.processor_account_id,
         )
         async with self._database.transaction() as tx:
             earlier = await first_answer(tx, organisation_id, request, api.CreateSubscriptionCheckoutResponse)
@@ -86,7 +86,7 @@ class SubscriptionsRpc(subscriptions_service_pb2_grpc.SubscriptionsServiceServic
         async with self._database.transaction() as tx:
             if earlier := await first_answer(tx, organisation_id, request, api.CreateSubscriptionResponse):
                 return earlier
-            found = await self._payers.payer(tx, organisation_id, request.account_id)
+            found = await self._payers.payer(tx, organisation_id, request.processor_account_id)
             if found.renews_by_itself:
                 raise subscription_refusals.processor_renews(found.processor)
             payer = Payer(found.processor, found.account_id, request.payment_method_reference)

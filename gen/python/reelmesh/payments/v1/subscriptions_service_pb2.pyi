@@ -31,7 +31,7 @@ class CreateSubscriptionCheckoutRequest(_message.Message):
     TERRITORY_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
     VIEWER_ID_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROCESSOR_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     RETURN_PATH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body gets a page by which no more is paid than once. 8 to 128 characters."""
@@ -43,7 +43,7 @@ class CreateSubscriptionCheckoutRequest(_message.Message):
     """Currency of the price."""
     viewer_id: _builtins.str
     """Who subscribes, as CreatePlayback names viewers. A person does for themselves: empty means their account, and no other may be named."""
-    account_id: _builtins.str
+    processor_account_id: _builtins.str
     """By which of the organisation's processor accounts. Empty: the first that takes checkouts, by its id."""
     return_path: _builtins.str
     """Path on this install to which the viewer returns. Empty: `/`."""
@@ -55,12 +55,12 @@ class CreateSubscriptionCheckoutRequest(_message.Message):
         territory: _builtins.str = ...,
         currency: _builtins.str = ...,
         viewer_id: _builtins.str = ...,
-        account_id: _builtins.str = ...,
+        processor_account_id: _builtins.str = ...,
         return_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "currency", b"currency", "plan_id", b"plan_id", "request_id", b"request_id", "return_path", b"return_path", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "plan_id", b"plan_id", "processor_account_id", b"processor_account_id", "request_id", b"request_id", "return_path", b"return_path", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -105,7 +105,7 @@ class CreateSubscriptionRequest(_message.Message):
     VIEWER_ID_FIELD_NUMBER: _builtins.int
     TERRITORY_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PROCESSOR_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_METHOD_REFERENCE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
@@ -117,7 +117,7 @@ class CreateSubscriptionRequest(_message.Message):
     """Where they are, to find their price. Empty: the price for anywhere."""
     currency: _builtins.str
     """Currency of the price."""
-    account_id: _builtins.str
+    processor_account_id: _builtins.str
     """The organisation's account with the processor who takes the money."""
     payment_method_reference: _builtins.str
     """What the processor charges: its own token for the payment method, never a card number."""
@@ -129,12 +129,12 @@ class CreateSubscriptionRequest(_message.Message):
         viewer_id: _builtins.str = ...,
         territory: _builtins.str = ...,
         currency: _builtins.str = ...,
-        account_id: _builtins.str = ...,
+        processor_account_id: _builtins.str = ...,
         payment_method_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "currency", b"currency", "payment_method_reference", b"payment_method_reference", "plan_id", b"plan_id", "request_id", b"request_id", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "payment_method_reference", b"payment_method_reference", "plan_id", b"plan_id", "processor_account_id", b"processor_account_id", "request_id", b"request_id", "territory", b"territory", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
