@@ -21,6 +21,8 @@ log = structlog.stdlib.get_logger()
 
 _PATIENCE: Final = 1.0
 """Seconds for which a request that was cancelled may still run."""
+_BACKLOG: Final = 1024
+"""Connections that may wait to be taken. A flood opens hundreds at once, and one more than may wait is a request refused."""
 _NOBODY: Final = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -91,10 +93,14 @@ class PlainHttpServer:
         """Listens on `unix:/path` or `host:port` with mutual TLS."""
         context, loop = server_context(self._certificates), asyncio.get_running_loop()
         if address.startswith("unix:"):
-            self._server = await loop.create_unix_server(self._connection, address.removeprefix("unix:"), ssl=context)
+            self._server = await loop.create_unix_server(
+                self._connection, address.removeprefix("unix:"), ssl=context, backlog=_BACKLOG
+            )
         else:
             host, _, port = address.rpartition(":")
-            self._server = await loop.create_server(self._connection, host.strip("[]"), int(port), ssl=context)
+            self._server = await loop.create_server(
+                self._connection, host.strip("[]"), int(port), ssl=context, backlog=_BACKLOG
+            )
 
     async def drain(self, grace: float) -> None:
         """Takes no more connections, lets requests end for up to `grace` seconds, and closes."""
