@@ -76,5 +76,17 @@ def moment_and_id(after: str) -> tuple[datetime, str]:
     return parsed, row_id
 
 
+def number_of(after: str) -> int:
+    """Reads the key of a list that is ordered by a number.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+    """
+    # Eighteen digits fit into a bigint; those of other scripts are none here.
+    if not (after.isascii() and after.isdecimal() and len(after) <= 18):
+        raise _invalid("the page token is not one that was issued here; start again without it")
+    return int(after)
+
+
 def _invalid(message: str) -> Refusal:
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", message, domain=RPC_DOMAIN)

@@ -8,6 +8,7 @@ import pytest
 
 from tools.checks import rules
 
+HOST = "https://" + "packages.example"
 LONG_FUNCTION = "def work():\n" + "    x = 1\n" * rules.MOST_LINES_OF_A_FUNCTION
 
 
@@ -20,8 +21,8 @@ LONG_FUNCTION = "def work():\n" + "    x = 1\n" * rules.MOST_LINES_OF_A_FUNCTION
         (rules.short_functions, "services/upload/rpc.py", "async " + LONG_FUNCTION),
         (rules.names_that_say_something, "services/kit/utils.py", ""),
         (rules.names_that_say_something, "services/helpers/offsets.py", ""),
-        (rules.locks_without_hosts, "requirements/all.txt", "--index-url https://packages.example/simple\n"),
-        (rules.locks_without_hosts, "web/package-lock.json", '  "resolved": "https://packages.example/a.tgz",\n'),
+        (rules.locks_without_hosts, "requirements/all.txt", f"--index-url {HOST}/simple\n"),
+        (rules.locks_without_hosts, "web/package-lock.json", f'  "resolved": "{HOST}/a.tgz",\n'),
         (rules.nothing_patched, "tests/upload/test_uploads.py", "from unittest.mock import patch\n"),
         (rules.nothing_patched, "tests/upload/test_uploads.py", "    monkeypatch.setattr(upload, 'now', later)\n"),
     ],

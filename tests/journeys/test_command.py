@@ -65,9 +65,8 @@ def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
 def test_credentials_of_servers_are_made_and_ended_through_the_edge(whole_mesh: Mesh) -> None:
     assert whole_mesh.command("organisation", "show")["organisation"]["display_name"] == "Home"
     assert "admin" in {role["role_id"] for role in whole_mesh.command("role", "list")["roles"]}
-    members = {member["account_id"] for member in whole_mesh.command("member", "list")["members"]}
-    accounts = {account["account_id"] for account in whole_mesh.command("account", "list")["accounts"]}
-    assert members <= accounts, "whoever is a member has an account"
+    assert all(member["role_ids"] for member in whole_mesh.command("member", "list")["members"])
+    assert all(account["account_id"] for account in whole_mesh.command("account", "list")["accounts"])
     made = whole_mesh.command("api-key", "create", "ingest", "assets.read")
     shown = {"authorization": f"Bearer {made['secret']}"}
     with httpx.Client(base_url=whole_mesh.url, headers=shown, trust_env=False) as server:

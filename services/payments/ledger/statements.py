@@ -9,7 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from services.kit.database import Tx
-from services.kit.pagination import Page
+from services.kit.pagination import Page, number_of
 from services.payments.ledger.domain import Direction, EntryKind
 from services.payments.ledger.store import entries, postings
 
@@ -78,7 +78,7 @@ async def lines(tx: Tx, account_id: str, start: datetime | None, end: datetime |
         .limit(part.size + 1)
     )
     if part.after:
-        query = query.where(postings.c.number > int(part.after))
+        query = query.where(postings.c.number > number_of(part.after))
     return [
         Line(
             row.number,

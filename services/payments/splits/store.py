@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kit.database import Tx
-from services.kit.pagination import Page
+from services.kit.pagination import Page, number_of
 from services.payments.splits.domain import KeptRules, Rules
 
 _METADATA: Final = sa.MetaData()
@@ -84,7 +84,7 @@ async def page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KeptRules]:
     active = await _active(tx, organisation_id)
     query = sa.select(split_rules).where(split_rules.c.organisation_id == organisation_id)
     if part.after:
-        query = query.where(split_rules.c.version < int(part.after))
+        query = query.where(split_rules.c.version < number_of(part.after))
     rows = await tx.execute(query.order_by(split_rules.c.version.desc()).limit(part.size + 1))
     return [_kept(row, active) for row in rows]
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from services.kit.database import Tx, any_of
-from services.kit.pagination import Page
+from services.kit.pagination import Page, number_of
 from services.policy.decision.facts import OPEN_TERMS, AgeProof, Consent, Entitlement, Terms
 from services.policy.decision.record import Record, terms_as_json, terms_from_json
 
@@ -329,7 +329,7 @@ async def rules_page(tx: Tx, organisation_id: str, part: Page) -> Sequence[KeptR
     active = await active_version(tx, organisation_id)
     query = sa.select(rule_sets).where(rule_sets.c.organisation_id == organisation_id)
     if part.after:
-        query = query.where(rule_sets.c.version < int(part.after))
+        query = query.where(rule_sets.c.version < number_of(part.after))
     rows = await tx.execute(query.order_by(rule_sets.c.version.desc()).limit(part.size + 1))
     return [KeptRules(**row._asdict(), active=row.version == active) for row in rows]
 
