@@ -291,6 +291,12 @@ def entitlement_not_found(entitlement_id: str) -> Refusal:
     return not_found("ENTITLEMENT_NOT_FOUND", message, entitlement_id=entitlement_id)
 
 
+def entitlement_of_subscription(subscription_id: str) -> Refusal:
+    """It is a subscription's."""
+    message = "the entitlement comes with a subscription; cancel the subscription, or refund what was paid for it"
+    return wrong_state("ENTITLEMENT_OF_SUBSCRIPTION", message, subscription_id=subscription_id)
+
+
 def promotion_not_found(promotion_id: str) -> Refusal:
     """There is no such promotion."""
     message = "there is no such promotion in your organisation"

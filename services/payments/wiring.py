@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,11 +28,14 @@ from services.payments.checkouts.notices import CheckoutNotices, SaleNotices
 from services.payments.checkouts.opening import Opening
 from services.payments.checkouts.refunding import Refunding
 from services.payments.checkouts.rpc import CheckoutsRpc
+from services.payments.processors import stand_in
 from services.payments.processors.accounts import PAYMENTS_KEY_FILE, Accounts
 from services.payments.processors.calling import Calling
 from services.payments.processors.contract import Means
 from services.payments.processors.kinds import kinds
 from services.payments.processors.rpc import ProcessorAccountsRpc
+from services.payments.reconciliation.domain import ReportSource
+from services.payments.reconciliation.stand_in_reports import StandInReports
 from services.payments.sales.recording import Recording
 from services.payments.webhooks.handling import NoticeHandler
 from services.payments.webhooks.queue import Queue
@@ -69,6 +72,7 @@ class Selling:
         accounts: the registry of processor accounts.
         calling: asks processors.
         queue: works on what they tell.
+        report_sources: where the daily reports of processors are had, by processor.
     """
 
     accounts: Accounts
@@ -79,6 +83,7 @@ class Selling:
     webhooks_rpc: WebhooksRpc
     refunding: Refunding
     asking: Asking
+    report_sources: Mapping[str, ReportSource]
 
     def add(self, server: grpc.aio.Server) -> None:
         """Adds the servicers."""
@@ -141,4 +146,20 @@ def selling(
         webhooks_rpc=WebhooksRpc(database, clock, receiving, queue),
         refunding=refunding,
         asking=asking,
+        report_sources=_report_sources(http, settings.payments_stand_in_url, database, accounts),
     )
+
+
+def _report_sources(
+    http: httpx.AsyncClient, stand_in_url: str, database: Database, accounts: Accounts
+) -> Mapping[str, ReportSource]:
+    """The stand-in is asked by itself; the reports of the others are imported."""
+    if not stand_in_url:
+        return {}
+
+    async def accounts_of(organisation_id: str) -> Sequence[tuple[str, str]]:
+        async with database.transaction() as tx:
+            found = await accounts.all_with(tx, organisation_id, stand_in.NAME)
+        return [(one.account.secrets["api_key"], one.account.notify_url) for one in found]
+
+    return {stand_in.NAME: StandInReports(http, stand_in_url, accounts_of)}

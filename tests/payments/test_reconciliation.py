@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from services.payments.reconciliation.stand_in_reports import StandInReports
 from tests.payments.desk import Desk
 from tests.payments.scene import money, refused
 from tests.support.http_server import serving
+from tools.stand_in_processor.books import Books
 
 HEAD = "kind,reference,minor_units,currency,fee_minor_units"
 
@@ -211,6 +213,42 @@ async def test_every_day_that_has_ended_is_compared_once(own_desk: Desk) -> None
     assert await daily.once() == 7, "no more than a week is caught up on"
 
 
+async def test_a_source_that_is_away_holds_up_no_other(own_desk: Desk) -> None:
+    class Away(Source):
+        async def transactions(self, organisation_id: str, report_date: date) -> Sequence[Transaction] | None:
+            self.asked.append(report_date)
+            raise httpx.ConnectError("away")
+
+    sold = timestamp(own_desk.clock.now())
+    for processor in ("aa", "zz"):
+        await own_desk.books.sell(1000, processor=processor, reference="s1", sell_time=sold, fee=money(0))
+    day, office, away = own_desk.clock.now().date(), own_desk.office, Away()
+    there = Source({day: [Transaction("sale/zz/s1", 1000, "EUR", 0)]})
+    sources = {"aa": away, "zz": there}
+    await own_desk.wait(1.2)
+    assert await DailyReconciliation(office.database, office.clock, Reconciling(office.clock), sources).once() == 1
+    assert away.asked == there.asked == [day]
+
+
+async def test_merchants_that_share_a_key_get_reports_of_their_own(tmp_path: Path) -> None:
+    books = Books(tmp_path / "books.sqlite")
+    for name in ("one", "other"):
+        asked = {
+            "checkout_id": name,
+            "minor_units": 5,
+            "currency": "EUR",
+            "title": "",
+            "return_url": "",
+            "cancel_url": "",
+        }
+        books.approve(books.open_page({**asked, "notify_url": f"https://reelmesh.example/webhooks/stand_in/{name}"}))
+    today = datetime.now(UTC).date()
+    (made,) = books.report(today, "https://reelmesh.example/webhooks/stand_in/one")
+    assert made["checkout_id"] == "one"
+    assert len(books.report(today)) == 2
+    books.close()
+
+
 async def test_the_stand_in_is_asked_for_its_report_of_a_day() -> None:
     asked = []
     made = [
@@ -220,15 +258,15 @@ async def test_the_stand_in_is_asked_for_its_report_of_a_day() -> None:
     ]
 
     async def report(request: Request) -> JSONResponse:
-        asked.append((request.path_params["day"], request.headers["authorization"]))
+        asked.append((request.path_params["day"], request.headers["authorization"], request.query_params["notify_url"]))
         return JSONResponse({"date": request.path_params["day"], "transactions": made})
 
     async with serving(Starlette(routes=[Route("/v1/reports/{day}", report)])) as url, httpx.AsyncClient() as http:
 
-        async def account_of(organisation_id: str) -> tuple[str, str] | None:
-            return (url, "key") if organisation_id == "org_1" else None
+        async def accounts_of(organisation_id: str) -> list[tuple[str, str]]:
+            return [("key", "https://reelmesh.example/webhooks/stand_in/main")] if organisation_id == "org_1" else []
 
-        source = StandInReports(http, account_of, "stand_in")
+        source = StandInReports(http, url, accounts_of)
         found = await source.transactions("org_1", date(2026, 11, 27))
         assert found == [
             Transaction("sale/stand_in/tx_1", 500, "EUR"),
@@ -236,7 +274,7 @@ async def test_the_stand_in_is_asked_for_its_report_of_a_day() -> None:
             Transaction("refund/stand_in/tx_3", 100, "EUR"),
         ]
         assert await source.transactions("org_2", date(2026, 11, 27)) is None
-    assert asked == [("2026-11-27", "Bearer key")]
+    assert asked == [("2026-11-27", "Bearer key", "https://reelmesh.example/webhooks/stand_in/main")]
 
 
 def test_nothing_is_reported_missing_that_another_days_report_has() -> None:

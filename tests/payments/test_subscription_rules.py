@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -110,6 +111,13 @@ def test_what_is_cancelled_is_good_to_its_end_and_no_longer() -> None:
     assert over.entitled_until is None
     with pytest.raises(Refusal, match="over"):
         over.resumed(one.period.end)
+
+
+def test_a_plan_that_was_chosen_to_follow_still_does_after_a_pause_but_not_after_a_cancellation() -> None:
+    chosen = replace(somebody().paid(START), next_plan_id="pln_cheaper", next_version=1)
+    rested = chosen.paused().resumed(START + DAY)
+    assert (rested.state, rested.next_plan_id) == (State.ACTIVE, "pln_cheaper")
+    assert chosen.cancelled(START).resumed(START + DAY).next_plan_id == ""
 
 
 def test_what_is_cancelled_while_its_charge_is_under_way_ends_with_what_is_paid_by_it() -> None:

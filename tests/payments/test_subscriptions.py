@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.payments.v1 import (
+    entitlements_service_pb2,
     events_pb2,
     payments_pb2,
     plans_pb2,
@@ -100,6 +101,19 @@ class Club:
         subscription: subscriptions_pb2.Subscription = answer.subscription
         return subscription
 
+    async def entitlements(
+        self, viewer_id: str = "", *, kind: int = 0, page_size: int = 200
+    ) -> list[entitlements_service_pb2.Entitlement]:
+        """All that somebody may watch, or everybody, read page by page."""
+        request = entitlements_service_pb2.ListEntitlementsRequest(viewer_id=viewer_id, page_size=page_size)
+        found: list[entitlements_service_pb2.Entitlement] = []
+        while True:
+            page = await self.books.entitlements.ListEntitlements(request)
+            found.extend(one for one in page.entitlements if not kind or one.kind == kind)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
     async def change(self, subscription_id: str, plan: plans_pb2.Plan) -> Any:
         request = subscriptions_service_pb2.ChangePlanRequest(
             request_id=once(), subscription_id=subscription_id, plan_id=plan.plan_id
@@ -122,6 +136,13 @@ async def test_a_subscription_is_charged_renewed_changed_and_ended(club: Club) -
     assert (told.kind, told.entitlement_id) == (events_pb2.ENTITLEMENT_KIND_SUBSCRIPTION, paid.entitlement_id)
     assert told.end_time == paid.entitled_until_time
     assert (await club.books.balances())[RECEIVABLE, "stand_in", "EUR"] == 499 + 1000
+    (shown,) = await club.entitlements("bob", kind=events_pb2.ENTITLEMENT_KIND_SUBSCRIPTION)
+    assert (shown.subscription_id, shown.end_time) == (paid.subscription_id, paid.entitled_until_time)
+    assert shown.state == entitlements_service_pb2.ENTITLEMENT_STATE_ACTIVE
+    with refused("ENTITLEMENT_OF_SUBSCRIPTION"):
+        await club.books.entitlements.RevokeEntitlement(
+            entitlements_service_pb2.RevokeEntitlementRequest(entitlement_id=paid.entitlement_id)
+        )
     with refused("SUBSCRIPTION_EXISTS"):
         await club.subscribe(premium, payment_method_reference="pm_x")
 
@@ -198,6 +219,25 @@ async def test_a_refund_of_the_running_period_ends_it_within_moments(club: Club)
     assert over.end_reason == events_pb2.SUBSCRIPTION_END_REASON_REFUNDED
     revoked = await club.books.bus.hears(events_pb2.EntitlementRevoked)
     assert revoked.entitlement_id == begun.entitlement_id
+    wanted = entitlements_service_pb2.GetEntitlementRequest(entitlement_id=begun.entitlement_id)
+    ended = (await club.books.entitlements.GetEntitlement(wanted)).entitlement
+    assert ended.state == entitlements_service_pb2.ENTITLEMENT_STATE_ENDED
+
+
+async def test_entitlements_of_subscriptions_are_listed_among_the_others(club: Club) -> None:
+    plan = await club.plan(trial_days=14)
+    for number in range(3):
+        await club.books.entitlements.GrantEntitlement(
+            entitlements_service_pb2.GrantEntitlementRequest(
+                request_id=once(), viewer_id="bob", grant=payments_pb2.Grant(kind=events_pb2.ENTITLEMENT_KIND_GIFT)
+            )
+        )
+        await club.subscribe(plan, f"viewer-{number}", payment_method_reference=f"pm_{number}")
+    whole = await club.entitlements()
+    ids = [one.entitlement_id for one in whole]
+    assert ids == sorted(ids, reverse=True)
+    assert sum(bool(one.subscription_id) for one in whole) == 3
+    assert await club.entitlements(page_size=2) == whole, "page by page they are the same"
 
 
 async def test_declined_and_lost_charges_are_tried_again_and_taken_once(club: Club) -> None:

@@ -97,7 +97,8 @@ class StandInProcessor:
 
     async def _report(self, request: Request) -> Response:
         day = date.fromisoformat(request.path_params["day"])
-        return JSONResponse({"date": day.isoformat(), "transactions": self._books.report(day)})
+        made = self._books.report(day, request.query_params.get("notify_url", ""))
+        return JSONResponse({"date": day.isoformat(), "transactions": made})
 
     async def _shown(self, request: Request) -> Response:
         return self._page(request.path_params["page"])

@@ -157,15 +157,15 @@ class Books:
         back = "SELECT coalesce(sum(minor_units), 0) AS back FROM transactions WHERE original = ? AND kind IN ('refund', 'chargeback')"
         return {**dict(row), "refunded": self._db.execute(back, (row["id"],)).fetchone()["back"]}
 
-    def report(self, day: date) -> list[Mapping[str, Any]]:
-        """All transactions of a day (UTC), oldest first."""
+    def report(self, day: date, notify_url: str = "") -> list[Mapping[str, Any]]:
+        """All transactions of a day (UTC), oldest first; only those that were told to a URL, if one is named: several merchants may share a key."""
         start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
         end = start + int(timedelta(days=1).total_seconds())
         query = (
             "SELECT id, kind, original, checkout_id, minor_units, currency, time FROM transactions"
-            " WHERE time >= ? AND time < ? ORDER BY time, rowid"
+            " WHERE time >= ? AND time < ? AND ? IN ('', notify_url) ORDER BY time, rowid"
         )
-        return [dict(row) for row in self._db.execute(query, (start, end))]
+        return [dict(row) for row in self._db.execute(query, (start, end, notify_url))]
 
     def due(self) -> Mapping[str, Any] | None:
         """The webhook that is to be delivered next; None when none is due."""

@@ -37,6 +37,7 @@ class Entitlement:
         paid: whether the money stands for which it was sold; also of what was given.
         revoke_time: when somebody took it back for good, whatever becomes of the money.
         plays, begin_time: what `policy` told of its use.
+        subscription_id: by which it is had; empty for none.
         change_time: when it was announced last. Each time is later than the one before, as who hears of both goes by it.
     """
 
@@ -63,6 +64,7 @@ class Entitlement:
     revoke_comment: str = ""
     plays: int = 0
     begin_time: datetime | None = None
+    subscription_id: str = ""
 
     @property
     def stands(self) -> bool:

@@ -39,6 +39,7 @@ def entitlement_message(entitlement: Entitlement, now: datetime) -> api.Entitlem
         revoke_time=timestamp(entitlement.revoke_time),
         revoke_comment=entitlement.revoke_comment,
         create_time=timestamp(entitlement.create_time),
+        subscription_id=entitlement.subscription_id,
     )
 
 

@@ -19,9 +19,11 @@ from services.payments.entitlements import granting, store
 from services.payments.entitlements.domain import Entitlement
 from services.payments.entitlements.messages import entitlement_message, own_entitlement
 from services.payments.entitlements.store import Wanted
+from services.payments.entitlements.subscribed import entitlement_of
 from services.payments.offers import store as offers
 from services.payments.offers.domain import OfferKind
 from services.payments.requests import checked_grant, storable
+from services.payments.subscriptions import store as subscriptions
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -70,13 +72,20 @@ class EntitlementsRpc(entitlements_service_pb2_grpc.EntitlementsServiceServicer)
         organisation_id, now = current_call().organisation_id, self._clock.now()
         storable("comment", request.comment)
         async with self._database.transaction() as tx:
+            if one := await subscriptions.of_entitlement(tx, organisation_id, request.entitlement_id):
+                raise refusals.entitlement_of_subscription(one.subscription_id)
             ended = await granting.revoke(tx, organisation_id, request.entitlement_id, request.comment, now)
         return api.RevokeEntitlementResponse(entitlement=entitlement_message(ended, now))
 
     async def GetEntitlement(self, request: api.GetEntitlementRequest, context: Context) -> api.GetEntitlementResponse:
         """One entitlement."""
+        organisation_id = current_call().organisation_id
         async with self._database.transaction() as tx:
-            found = await store.find(tx, current_call().organisation_id, request.entitlement_id)
+            found = await store.find(tx, organisation_id, request.entitlement_id)
+            if found is None and (
+                one := await subscriptions.of_entitlement(tx, organisation_id, request.entitlement_id)
+            ):
+                found = entitlement_of(one)
         if found is None:
             raise refusals.entitlement_not_found(request.entitlement_id)
         return api.GetEntitlementResponse(entitlement=entitlement_message(found, self._clock.now()))
@@ -122,8 +131,13 @@ class EntitlementsRpc(entitlements_service_pb2_grpc.EntitlementsServiceServicer)
         return await granting.grant(tx, granted, granting.Source(organisation_id, viewer_id), now)
 
     async def _page(self, part: Page, wanted: Wanted) -> tuple[Sequence[Entitlement], str]:
+        organisation_id = current_call().organisation_id
         async with self._database.transaction() as tx:
-            found = await store.page(tx, current_call().organisation_id, wanted, part)
+            found = [*await store.page(tx, organisation_id, wanted, part)]
+            if not wanted.asset_id:  # a subscription is for no asset in particular
+                paid = await subscriptions.page_by_entitlement(tx, organisation_id, wanted.viewer_id, part)
+                found.extend(entitlement_of(one) for one in paid)
+        found.sort(key=lambda one: one.entitlement_id, reverse=True)
         shown = found[: part.size]
         return shown, part.next_token(shown[-1].entitlement_id) if len(found) > part.size else ""
 

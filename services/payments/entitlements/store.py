@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -98,4 +98,4 @@ async def page(tx: Tx, organisation_id: str, wanted: Wanted, part: Page) -> Sequ
 
 
 def _values(entitlement: Entitlement) -> dict[str, Any]:
-    return {field.name: getattr(entitlement, field.name) for field in fields(entitlement)}
+    return {column.name: getattr(entitlement, column.name) for column in entitlements.c}

@@ -213,6 +213,14 @@ class Accounts:
             raise refusals.no_processor_account()
         return found
 
+    async def all_with(self, tx: Tx, organisation_id: str, processor: str) -> Sequence[Working]:
+        """All of an organisation's accounts with a processor, by id; those too that take no checkouts any more."""
+        query = sa.select(accounts.c.account_id).where(
+            accounts.c.organisation_id == organisation_id, accounts.c.processor == processor
+        )
+        ids = (await tx.execute(query.order_by(accounts.c.account_id))).scalars().all()
+        return [found for account_id in ids if (found := await self._look(tx, account_id)) is not None]
+
     async def page(self, tx: Tx, organisation_id: str, part: Page) -> Sequence[KeptAccount]:
         """One page of an organisation's accounts by id, and one more to tell whether there is another page."""
         query = sa.select(accounts).where(accounts.c.organisation_id == organisation_id)

@@ -157,23 +157,36 @@ class DailyReconciliation:
         if not self._sources:
             return 0
         last = (self._clock.now() - _READY).date() - _DAY
-        done = 0
         async with self._database.transaction() as tx:
             known = await store.processors(tx)
+        done = 0
         for organisation_id, processor in known:
-            source = self._sources.get(processor)
-            if source is None:
+            if (source := self._sources.get(processor)) is None:
                 continue
+            try:
+                done += await self._catch_up(source, organisation_id, processor, last)
+            except Exception as error:  # one account that does not open holds up no other; the next look asks again
+                log.warning(
+                    "reconciliation put off",
+                    organisation_id=organisation_id,
+                    processor=processor,
+                    error=telemetry.masked(f"{type(error).__name__}: {error}")[:300],
+                )
+        return done
+
+    async def _catch_up(self, source: ReportSource, organisation_id: str, processor: str, last: date) -> int:
+        """Compares the days of one organisation's processor up to the last one. Returns how many."""
+        async with self._database.transaction() as tx:
+            before = await store.last_day(tx, organisation_id, processor)
+        day = max(before + _DAY, last - (_BACK - 1) * _DAY) if before else last
+        done = 0
+        while day <= last:
+            theirs = await source.transactions(organisation_id, day)
+            if theirs is None:  # not there yet: the next look asks again
+                break
             async with self._database.transaction() as tx:
-                before = await store.last_day(tx, organisation_id, processor)
-            day = max(before + _DAY, last - (_BACK - 1) * _DAY) if before else last
-            while day <= last:
-                theirs = await source.transactions(organisation_id, day)
-                if theirs is None:  # not there yet: the next look asks again
-                    break
-                async with self._database.transaction() as tx:
-                    await self._reconciling.compare(tx, organisation_id, processor, day, theirs)
-                day, done = day + _DAY, done + 1
+                await self._reconciling.compare(tx, organisation_id, processor, day, theirs)
+            day, done = day + _DAY, done + 1
         return done
 
     async def run(self, every: float) -> None:
@@ -181,7 +194,7 @@ class DailyReconciliation:
         while True:
             try:
                 await self.once()
-            except Exception as error:  # a source or the database may be away; there is no hurry
+            except Exception as error:  # the database may be away; there is no hurry
                 log.warning("reconciliation put off", error=telemetry.masked(f"{type(error).__name__}: {error}")[:300])
             await asyncio.sleep(every)
 

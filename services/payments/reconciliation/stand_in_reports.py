@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import httpx
 
+from services.payments.processors.stand_in import NAME
 from services.payments.reconciliation.domain import Transaction
 
 _KINDS: Final = {"sale": "sale", "charge": "sale", "refund": "refund", "chargeback": "chargeback"}
 """What it reports, as the ledger's references begin."""
 
-AccountOf = Callable[[str], Awaitable[tuple[str, str] | None]]
-"""Address and API key of an organisation's account; None when it has none."""
+AccountsOf = Callable[[str], Awaitable[Sequence[tuple[str, str]]]]
+"""API key and webhook URL of each account that an organisation has with it."""
 
 
 class StandInReports:
@@ -22,14 +23,14 @@ class StandInReports:
 
     Args:
         http: asks, with a time limit of its own.
-        account_of: finds accounts.
-        processor: name of the processor, as sales have it.
+        url: where its API is.
+        accounts_of: finds accounts.
     """
 
-    def __init__(self, http: httpx.AsyncClient, account_of: AccountOf, processor: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, url: str, accounts_of: AccountsOf) -> None:
         self._http = http
-        self._account_of = account_of
-        self._processor = processor
+        self._url = url.rstrip("/")
+        self._accounts_of = accounts_of
 
     async def transactions(self, organisation_id: str, report_date: date) -> Sequence[Transaction] | None:
         """See `ReportSource`. Without an account there is no report.
@@ -37,17 +38,23 @@ class StandInReports:
         Raises:
             httpx.HTTPError: it does not answer, or not well; it is asked again later.
         """
-        account = await self._account_of(organisation_id)
-        if account is None:
+        accounts = await self._accounts_of(organisation_id)
+        if not accounts:
             return None
-        url, api_key = account
-        headers = {"authorization": f"Bearer {api_key}"}
-        response = await self._http.get(f"{url.rstrip('/')}/v1/reports/{report_date.isoformat()}", headers=headers)
+        found: list[Transaction] = []
+        for key, notify_url in accounts:
+            found.extend(await self._reported(key, notify_url, report_date))
+        return found
+
+    async def _reported(self, key: str, notify_url: str, report_date: date) -> Sequence[Transaction]:
+        response = await self._http.get(
+            f"{self._url}/v1/reports/{report_date.isoformat()}",
+            params={"notify_url": notify_url},
+            headers={"authorization": f"Bearer {key}"},
+        )
         response.raise_for_status()
         reported: Sequence[Mapping[str, Any]] = response.json()["transactions"]
         return [
-            Transaction(
-                f"{_KINDS[one['kind']]}/{self._processor}/{one['id']}", int(one["minor_units"]), str(one["currency"])
-            )
+            Transaction(f"{_KINDS[one['kind']]}/{NAME}/{one['id']}", int(one["minor_units"]), str(one["currency"]))
             for one in reported
         ]

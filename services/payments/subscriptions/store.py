@@ -185,6 +185,25 @@ async def page(tx: Tx, organisation_id: str, viewer_id: str, part: Page) -> Sequ
     return [subscription_of(row) for row in rows]
 
 
+async def of_entitlement(tx: Tx, organisation_id: str, entitlement_id: str) -> Subscription | None:
+    """The one by which an entitlement is had; None when there is none."""
+    mine = subscriptions.c.organisation_id == organisation_id, subscriptions.c.entitlement_id == entitlement_id
+    return await _one(tx, sa.select(subscriptions).where(*mine))
+
+
+async def page_by_entitlement(tx: Tx, organisation_id: str, viewer_id: str, part: Page) -> Sequence[Subscription]:
+    """One page of subscriptions by which something is or was paid, newest entitlement first, and one more as in `page`."""
+    query = sa.select(subscriptions).where(
+        subscriptions.c.organisation_id == organisation_id, subscriptions.c.period_end > subscriptions.c.period_start
+    )
+    if viewer_id:
+        query = query.where(subscriptions.c.viewer_id == viewer_id)
+    if part.after:
+        query = query.where(subscriptions.c.entitlement_id < part.after)
+    rows = await tx.execute(query.order_by(subscriptions.c.entitlement_id.desc()).limit(part.size + 1))
+    return [subscription_of(row) for row in rows]
+
+
 async def _one(tx: Tx, query: sa.Select[Any]) -> Subscription | None:
     row = (await tx.execute(query)).one_or_none()
     return None if row is None else subscription_of(row)

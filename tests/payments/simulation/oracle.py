@@ -110,6 +110,8 @@ class Oracle:
         if one.quit_time is not None and payment.ask_time > one.quit_time + SKEW and not one.by_itself:
             self._complain(one, now, f"was charged after they had quit at {one.quit_time}")
         usual = one.rate.prices(one.price, payment.ask_time)
+        if one.next is not None:
+            usual |= one.next.prices(one.next_price, payment.ask_time)
         if one.wanted is not None and payment.amount.minor_units not in usual:
             self._changed(one, payment)
         else:
@@ -130,6 +132,7 @@ class Oracle:
         if not rate.same_interval(one.rate):
             one.anchor, one.counted = one.through, 0
         one.rate, one.next, one.price = rate, None, payment.amount.minor_units
+        one.wanted = None  # nothing is renewed while a change is still to be paid: its charge was declined
         if (one.over and one.by_itself) or payment.ask_time >= later(one.anchor, rate, one.counted + 1):
             one.anchor, one.counted = payment.ask_time, 0
             one.start, one.over = payment.ask_time, False
@@ -172,9 +175,13 @@ class Oracle:
 
     def quit(self, one: Subscriber, now: datetime) -> None:
         """They go on no more, as far as they know."""
+        self.rest(one, now)
+        one.next = None
+
+    def rest(self, one: Subscriber, now: datetime) -> None:
+        """They pause: the plan that they chose to follow still does when they come back."""
         if one.quit_time is None:
             one.quit_time = now
-        one.next = None
 
     # --- what is announced -----------------------------------------------------------------------------------------------
 

@@ -307,7 +307,7 @@ class World:
                 return self._cancelled(person, one)
             if choice < 0.65:
                 after = one.paused()
-                self.oracle.quit(person, self.clock.true)
+                self.oracle.rest(person, self.clock.true)
                 return Step(one, after)
             rate = self.dice.choice([rate for rate, _ in self.script.rates])
             wanted = change(one, self._deal(rate), now)
@@ -317,6 +317,7 @@ class World:
         self.quiet_until[person.card] = self.clock.true + timedelta(days=2)
         if not wanted.at_once:
             person.next, person.next_price = None if rate is person.rate else rate, wanted.deal.price
+            person.wanted = None  # a change that was not paid is none; while it may yet be, no other is taken
         elif charge is not None:
             person.wanted = rate, now
         else:

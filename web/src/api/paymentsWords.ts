@@ -112,6 +112,10 @@ export const payments: Readonly<Record<Exclude<keyof typeof PaymentsReason, "UNS
     title: "There is no such entitlement",
     advice: "Check the link, or look for it in the list of what the viewer may watch.",
   },
+  ENTITLEMENT_OF_SUBSCRIPTION: {
+    title: "This comes with a subscription",
+    advice: "Cancel the subscription, or refund what was paid for it.",
+  },
   PROMOTION_NOT_FOUND: { title: "There is no such promotion", advice: "Choose one from the list of promotions." },
   PROMOTION_INVALID: {
     title: "Nobody could redeem this promotion",

@@ -89,6 +89,7 @@ class Entitlement(_message.Message):
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_COMMENT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     entitlement_id: _builtins.str
     """Id of the entitlement, `ent_` and a TypeID suffix."""
     organisation_id: _builtins.str
@@ -119,6 +120,8 @@ class Entitlement(_message.Message):
     """Why it was given, for people. May be empty."""
     revoke_comment: _builtins.str
     """Why it was revoked, for people. May be empty."""
+    subscription_id: _builtins.str
+    """The subscription whose it is: it lasts as long as that is paid, and is ended by cancelling it. Empty when it is no subscription's."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """From when on. Absent: at once."""
@@ -184,10 +187,11 @@ class Entitlement(_message.Message):
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_comment: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        subscription_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["begin_by_time", b"begin_by_time", "begin_time", b"begin_time", "create_time", b"create_time", "end_time", b"end_time", "revoke_time", b"revoke_time", "start_time", b"start_time", "watch_duration", b"watch_duration", "window_end_time", b"window_end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "begin_by_time", b"begin_by_time", "begin_time", b"begin_time", "buyer_id", b"buyer_id", "comment", b"comment", "create_time", b"create_time", "end_time", b"end_time", "entitlement_id", b"entitlement_id", "kind", b"kind", "max_plays", b"max_plays", "offer_id", b"offer_id", "organisation_id", b"organisation_id", "plays", b"plays", "plays_left", b"plays_left", "promotion_id", b"promotion_id", "revoke_comment", b"revoke_comment", "revoke_time", b"revoke_time", "sale_id", b"sale_id", "start_time", b"start_time", "state", b"state", "territories", b"territories", "viewer_id", b"viewer_id", "watch_duration", b"watch_duration", "window_end_time", b"window_end_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "begin_by_time", b"begin_by_time", "begin_time", b"begin_time", "buyer_id", b"buyer_id", "comment", b"comment", "create_time", b"create_time", "end_time", b"end_time", "entitlement_id", b"entitlement_id", "kind", b"kind", "max_plays", b"max_plays", "offer_id", b"offer_id", "organisation_id", b"organisation_id", "plays", b"plays", "plays_left", b"plays_left", "promotion_id", b"promotion_id", "revoke_comment", b"revoke_comment", "revoke_time", b"revoke_time", "sale_id", b"sale_id", "start_time", b"start_time", "state", b"state", "subscription_id", b"subscription_id", "territories", b"territories", "viewer_id", b"viewer_id", "watch_duration", b"watch_duration", "window_end_time", b"window_end_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -81,7 +81,8 @@ class EntitlementsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeEntitlement(self, request, context):
-        """Ends an entitlement for good, whatever becomes of the money. Running sessions that depend on it end.
+        """Ends an entitlement for good, whatever becomes of the money. Running sessions that depend on it end. That of a subscription is ended by
+        cancelling the subscription.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +96,7 @@ class EntitlementsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEntitlements(self, request, context):
-        """Lists the organisation's entitlements, newest first.
+        """Lists the organisation's entitlements, those of subscriptions among them, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,11 +38,13 @@ class EntitlementsServiceStub:
     GrantEntitlement: _grpc.UnaryUnaryMultiCallable[_entitlements_service_pb2.GrantEntitlementRequest, _entitlements_service_pb2.GrantEntitlementResponse]
     """Lets a viewer watch something for which nobody pays: a gift, a promotion, or because they need not pay."""
     RevokeEntitlement: _grpc.UnaryUnaryMultiCallable[_entitlements_service_pb2.RevokeEntitlementRequest, _entitlements_service_pb2.RevokeEntitlementResponse]
-    """Ends an entitlement for good, whatever becomes of the money. Running sessions that depend on it end."""
+    """Ends an entitlement for good, whatever becomes of the money. Running sessions that depend on it end. That of a subscription is ended by
+    cancelling the subscription.
+    """
     GetEntitlement: _grpc.UnaryUnaryMultiCallable[_entitlements_service_pb2.GetEntitlementRequest, _entitlements_service_pb2.GetEntitlementResponse]
     """Returns one entitlement."""
     ListEntitlements: _grpc.UnaryUnaryMultiCallable[_entitlements_service_pb2.ListEntitlementsRequest, _entitlements_service_pb2.ListEntitlementsResponse]
-    """Lists the organisation's entitlements, newest first."""
+    """Lists the organisation's entitlements, those of subscriptions among them, newest first."""
     ListMyEntitlements: _grpc.UnaryUnaryMultiCallable[_entitlements_service_pb2.ListMyEntitlementsRequest, _entitlements_service_pb2.ListMyEntitlementsResponse]
     """Lists what the caller may watch, or could, newest first, with the plays that are left and when each window ends."""
     ClaimOffer: _grpc.UnaryUnaryMultiCallable[_entitlements_service_pb2.ClaimOfferRequest, _entitlements_service_pb2.ClaimOfferResponse]
@@ -58,11 +60,13 @@ class EntitlementsServiceAsyncStub(EntitlementsServiceStub):
     GrantEntitlement: _aio.UnaryUnaryMultiCallable[_entitlements_service_pb2.GrantEntitlementRequest, _entitlements_service_pb2.GrantEntitlementResponse]  # type: ignore[assignment]
     """Lets a viewer watch something for which nobody pays: a gift, a promotion, or because they need not pay."""
     RevokeEntitlement: _aio.UnaryUnaryMultiCallable[_entitlements_service_pb2.RevokeEntitlementRequest, _entitlements_service_pb2.RevokeEntitlementResponse]  # type: ignore[assignment]
-    """Ends an entitlement for good, whatever becomes of the money. Running sessions that depend on it end."""
+    """Ends an entitlement for good, whatever becomes of the money. Running sessions that depend on it end. That of a subscription is ended by
+    cancelling the subscription.
+    """
     GetEntitlement: _aio.UnaryUnaryMultiCallable[_entitlements_service_pb2.GetEntitlementRequest, _entitlements_service_pb2.GetEntitlementResponse]  # type: ignore[assignment]
     """Returns one entitlement."""
     ListEntitlements: _aio.UnaryUnaryMultiCallable[_entitlements_service_pb2.ListEntitlementsRequest, _entitlements_service_pb2.ListEntitlementsResponse]  # type: ignore[assignment]
-    """Lists the organisation's entitlements, newest first."""
+    """Lists the organisation's entitlements, those of subscriptions among them, newest first."""
     ListMyEntitlements: _aio.UnaryUnaryMultiCallable[_entitlements_service_pb2.ListMyEntitlementsRequest, _entitlements_service_pb2.ListMyEntitlementsResponse]  # type: ignore[assignment]
     """Lists what the caller may watch, or could, newest first, with the plays that are left and when each window ends."""
     ClaimOffer: _aio.UnaryUnaryMultiCallable[_entitlements_service_pb2.ClaimOfferRequest, _entitlements_service_pb2.ClaimOfferResponse]  # type: ignore[assignment]
@@ -87,7 +91,9 @@ class EntitlementsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _entitlements_service_pb2.RevokeEntitlementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_entitlements_service_pb2.RevokeEntitlementResponse, _abc.Awaitable[_entitlements_service_pb2.RevokeEntitlementResponse]]:
-        """Ends an entitlement for good, whatever becomes of the money. Running sessions that depend on it end."""
+        """Ends an entitlement for good, whatever becomes of the money. Running sessions that depend on it end. That of a subscription is ended by
+        cancelling the subscription.
+        """
 
     @_abc_1.abstractmethod
     def GetEntitlement(
@@ -103,7 +109,7 @@ class EntitlementsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _entitlements_service_pb2.ListEntitlementsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_entitlements_service_pb2.ListEntitlementsResponse, _abc.Awaitable[_entitlements_service_pb2.ListEntitlementsResponse]]:
-        """Lists the organisation's entitlements, newest first."""
+        """Lists the organisation's entitlements, those of subscriptions among them, newest first."""
 
     @_abc_1.abstractmethod
     def ListMyEntitlements(

@@ -176,6 +176,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`."""
     ERROR_REASON_TOO_MANY_ATTEMPTS: _ErrorReason.ValueType  # 64
     """Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata."""
+    ERROR_REASON_ENTITLEMENT_OF_SUBSCRIPTION: _ErrorReason.ValueType  # 65
+    """The entitlement is a subscription's: cancel that instead. Status FAILED_PRECONDITION. Metadata: `subscription_id`."""
     ERROR_REASON_PLAN_NOT_FOUND: _ErrorReason.ValueType  # 70
     """There is no such plan in the caller's organisation. Status NOT_FOUND. Metadata: `plan_id`."""
     ERROR_REASON_PLAN_RETIRED: _ErrorReason.ValueType  # 71
@@ -344,6 +346,8 @@ ERROR_REASON_PROMOTION_REDEEMED: ErrorReason.ValueType  # 63
 """The viewer had the promotion as often as one may. Status FAILED_PRECONDITION. Metadata: `uses_per_viewer`."""
 ERROR_REASON_TOO_MANY_ATTEMPTS: ErrorReason.ValueType  # 64
 """Too many wrong codes. Status RESOURCE_EXHAUSTED, with RetryInfo. No metadata."""
+ERROR_REASON_ENTITLEMENT_OF_SUBSCRIPTION: ErrorReason.ValueType  # 65
+"""The entitlement is a subscription's: cancel that instead. Status FAILED_PRECONDITION. Metadata: `subscription_id`."""
 ERROR_REASON_PLAN_NOT_FOUND: ErrorReason.ValueType  # 70
 """There is no such plan in the caller's organisation. Status NOT_FOUND. Metadata: `plan_id`."""
 ERROR_REASON_PLAN_RETIRED: ErrorReason.ValueType  # 71
