@@ -32,8 +32,8 @@ SALES = so_many(250, long=1000)
 
 
 @contextlib.contextmanager
-def a_process(settings: ProcessSettings) -> Iterator[subprocess.Popen[bytes]]:
-    """The payments service in a process of its own."""
+def a_process(settings: ProcessSettings, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The payments service in a process of its own, with more of an environment."""
     environment = {
         **os.environ,
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}",
@@ -43,6 +43,7 @@ def a_process(settings: ProcessSettings) -> Iterator[subprocess.Popen[bytes]]:
         "REELMESH_DATABASE_HOST": settings.database_host,
         "REELMESH_NATS_URL": settings.nats_url,
         "REELMESH_NATS_TOKEN_FILE": str(settings.nats_token_file),
+        **more,
     }
     log = (settings.data_dir / "logs/test-payments.log").open("ab")
     process = subprocess.Popen(
