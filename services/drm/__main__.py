@@ -47,6 +47,7 @@ from services.drm.licences.granting import Granting
 from services.drm.licences.journal import Journal
 from services.drm.licences.keyring import KeyRing
 from services.drm.licences.knowledge import Knowledge
+from services.drm.licences.players import LARGEST, SERVER, KeySystem, Players
 from services.drm.licences.rpc import LicencesServicer
 from services.drm.rotation.rotating import Rotating
 from services.drm.rpc import DrmServicer
@@ -246,6 +247,15 @@ async def wire(process: Process, settings: DrmSettings) -> None:
         "upkeep": upkeep.run(settings.drm_upkeep_seconds),
     }
     process.all_in_background(works)
+    players = Players(
+        {
+            "clearkey": KeySystem(f"/{LICENCES.full_name}/AcquireClearKeyLicence", licences.clear_key),
+            "fairplay": KeySystem(f"/{FAIRPLAY.full_name}/AcquireFairPlayLicence", fairplay.licence),
+            "playready": KeySystem(f"/{UPSTREAM.full_name}/AcquirePlayReadyLicence", upstream.playready),
+            "widevine": KeySystem(f"/{UPSTREAM.full_name}/AcquireWidevineLicence", upstream.widevine),
+        }
+    )
+    await process.serve_plainly(SERVER, players.answer, body_bytes=LARGEST)
     await process.serve(CONTRACTS, add)
 
 

@@ -33,11 +33,13 @@ class Request:
     Attributes:
         target: path and query as they came, byte for byte as latin-1.
         headers: names in lower case. Values of one name are joined by commas (RFC 9110 §5.3).
+        body: empty where there is none; None when it is larger than the server takes.
     """
 
     method: str = ""
     target: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,15 @@ class Door(Protocol):
 
 
 class PlainHttpServer:
-    """Serves one handler on one address, to services that may call it. Whatever the handler raises is answered by 500 without a word."""
+    """Serves one handler on one address, to services that may call it. Whatever the handler raises is answered by 500 without a word.
 
-    def __init__(self, handler: Handler, certificates: Certificates, peers: Door) -> None:
+    Args:
+        body_bytes: longest body of a request; with 0, whoever sends one is hung up on.
+    """
+
+    def __init__(self, handler: Handler, certificates: Certificates, peers: Door, *, body_bytes: int = 0) -> None:
         self._handler = handler
+        self._body_bytes = body_bytes
         self._certificates = certificates
         self._peers = peers
         self._connections: set[_Connection] = set()
@@ -117,14 +124,15 @@ class PlainHttpServer:
                 await asyncio.wait(late, timeout=_PATIENCE)
 
     def _connection(self) -> _Connection:
-        return _Connection(self._handler, self._peers, self._connections)
+        return _Connection(self._handler, self._peers, self._connections, self._body_bytes)
 
 
 class _Connection(asyncio.Protocol):
     """One connection: one request at a time."""
 
-    def __init__(self, handler: Handler, peers: Door, connections: set[_Connection]) -> None:
+    def __init__(self, handler: Handler, peers: Door, connections: set[_Connection], body_bytes: int) -> None:
         self._handler = handler
+        self._body_bytes = body_bytes
         self._peers = peers
         self._connections = connections
         self._parser = httptools.HttpRequestParser(self)
@@ -170,9 +178,13 @@ class _Connection(asyncio.Protocol):
         headers, key, text = self._request.headers, name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
 
-    def on_body(self, _part: bytes) -> None:
-        """The parser has a part of a body: there are none here."""
-        self._hang_up()
+    def on_body(self, part: bytes) -> None:
+        """The parser has a part of a body."""
+        if not self._body_bytes:
+            self._hang_up()
+        elif self._request.body is not None:
+            whole = self._request.body + part if self._request.body else part
+            self._request.body = whole if len(whole) <= self._body_bytes else None
 
     def on_message_complete(self) -> None:
         """The parser has all of a request."""

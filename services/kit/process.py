@@ -132,9 +132,11 @@ class Process:
         self._stack.push_async_callback(server.drain, self.settings.drain_timeout.total_seconds())
         return server
 
-    async def serve_plainly(self, server: str, handler: Handler) -> PlainHttpServer:
-        """Serves short requests of HTTP/1.1 besides: `server` is its name in `services/callers.toml`, and of its address."""
-        plain = PlainHttpServer(handler, self.certificates, Peers(self.certificates, callers_of(server)))
+    async def serve_plainly(self, server: str, handler: Handler, *, body_bytes: int = 0) -> PlainHttpServer:
+        """Serves short requests of HTTP/1.1 besides, with bodies up to a size: `server` is its name in `services/callers.toml`, and of its
+        address."""
+        peers = Peers(self.certificates, callers_of(server))
+        plain = PlainHttpServer(handler, self.certificates, peers, body_bytes=body_bytes)
         await plain.start(self.settings.plain_address(server))
         self._stack.push_async_callback(plain.drain, self.settings.drain_timeout.total_seconds())
         return plain

@@ -19,11 +19,12 @@ import psutil
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2_grpc
-from reelmesh.drm.v1 import drm_service_pb2_grpc, fairplay_service_pb2_grpc, licences_service_pb2_grpc
+from reelmesh.drm.v1 import drm_service_pb2_grpc, fairplay_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_service_pb2_grpc
 
-from services.kit.plain_http import PlainHttpServer
+from services.drm.licences.players import LARGEST
+from services.kit.plain_http import Handler, PlainHttpServer
 from services.kit.tls import server_context, server_credentials
 from tests.envoy import parts
 from tests.support import certificates
@@ -60,7 +61,8 @@ class Parts:
     speke: parts.Tus = field(default_factory=parts.Tus)
     webhooks: parts.Tus = field(default_factory=parts.Tus)
     servers: dict[str, grpc.aio.Server] = field(default_factory=dict)
-    asking: PlainHttpServer | None = None
+    licences: parts.Licences = field(default_factory=parts.Licences)
+    plain: dict[str, PlainHttpServer] = field(default_factory=dict)
 
     async def start(self, name: str) -> None:
         """Starts one gRPC service."""
@@ -75,10 +77,10 @@ class Parts:
         elif name == "drm":
             drm_service_pb2_grpc.add_DrmServiceServicer_to_server(parts.Drm(), server)
             fairplay_service_pb2_grpc.add_FairPlayServiceServicer_to_server(parts.FairPlay(), server)
-            licences_service_pb2_grpc.add_LicencesServiceServicer_to_server(parts.Licences(), server)
+            await self._plainly("drm", "drm.licences", self.licences.answer, body_bytes=LARGEST)
         elif name == "policy":
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(parts.Policy(), server)
-            await self._authorise()
+            await self._plainly("policy", "policy.authorizer", self.authoriser.answer)
         shown = server_credentials(certificates.certificates_of(name, self.secrets))
         server.add_secure_port(f"unix:{self.folder}/{name}.sock", shown)
         await server.start()
@@ -87,13 +89,13 @@ class Parts:
     async def stop(self, name: str) -> None:
         """Stops one gRPC service at once."""
         await self.servers.pop(name).stop(None)
-        if name == "policy" and self.asking is not None:
-            await self.asking.drain(0)
+        if name in self.plain:
+            await self.plain.pop(name).drain(0)
 
-    async def _authorise(self) -> None:
-        shown = certificates.certificates_of("policy", self.secrets)
-        self.asking = PlainHttpServer(self.authoriser.answer, shown, self.authoriser)
-        await self.asking.start(f"unix:{self.folder}/policy.authorizer.sock")
+    async def _plainly(self, name: str, server: str, handler: Handler, *, body_bytes: int = 0) -> None:
+        shown = certificates.certificates_of(name, self.secrets)
+        self.plain[name] = PlainHttpServer(handler, shown, self.authoriser, body_bytes=body_bytes)
+        await self.plain[name].start(f"unix:{self.folder}/{server}.sock")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -205,6 +207,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         payments=f"unix:{folder}/payments.sock",
         policy=f"unix:{folder}/policy.sock",
         authorizer=f"unix:{folder}/policy.authorizer.sock",
+        licences=f"unix:{folder}/drm.licences.sock",
         compliance=f"unix:{folder}/compliance.sock",
         protection=f"unix:{folder}/protection.sock",
         limits=f"unix:{folder}/limits.sock",

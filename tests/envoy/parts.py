@@ -18,8 +18,6 @@ from reelmesh.drm.v1 import (
     drm_service_pb2_grpc,
     fairplay_service_pb2,
     fairplay_service_pb2_grpc,
-    licences_service_pb2,
-    licences_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
@@ -144,39 +142,36 @@ class Uploads(upload_service_pb2_grpc.UploadServiceServicer):
         return upload_service_pb2.WriteUploadResponse(upload=upload)
 
 
-class Licences(licences_service_pb2_grpc.LicencesServiceServicer):
-    """Gives the same key to everyone, and for one package none to anybody."""
+class Licences:
+    """Answers players as `drm` does: gives the same key to everyone, and for one package none to anybody. What is no Clear Key comes back
+    turned around, so that whatever the edge does to bytes shows."""
 
-    async def AcquireClearKeyLicence(
-        self, request: licences_service_pb2.AcquireClearKeyLicenceRequest, context: Context
-    ) -> licences_service_pb2.AcquireClearKeyLicenceResponse:
-        seen = metadata_of(context)
-        assert "x-envoy-original-path" not in seen
-        if request.package_id == REFUSED_PACKAGE:
-            status = "application/problem+json; status=503; reason=LICENCE_UNRECORDED; retry-after=5"
-            return licences_service_pb2.AcquireClearKeyLicenceResponse(
-                licence=HttpBody(content_type=status, data=b'{"status":503}')
-            )
-        kids = json.loads(request.challenge.data)["kids"]
-        keys = [{"kty": "oct", "kid": kid, "k": request.package_id} for kid in kids]
-        told = {"keys": keys, "type": "temporary", "rest": seen.get("x-reelmesh-rest", "")}
-        body = HttpBody(content_type="application/json", data=json.dumps(told).encode())
-        return licences_service_pb2.AcquireClearKeyLicenceResponse(licence=body)
+    async def answer(self, request: Request) -> Answer:
+        assert request.method == "POST"
+        assert request.body is not None
+        _, _, _, package_id, _, system = request.target.partition("?")[0].split("/")
+        no_store = ("cache-control", "no-store")
+        if package_id == REFUSED_PACKAGE:
+            told = [("content-type", "application/problem+json"), ("x-reelmesh-reason", "LICENCE_UNRECORDED")]
+            return Answer(503, [*told, ("retry-after", "5"), no_store], b'{"status":503}')
+        if system != "clearkey":
+            return Answer(200, [("content-type", "application/octet-stream"), no_store], request.body[::-1])
+        keys = [{"kty": "oct", "kid": kid, "k": package_id} for kid in json.loads(request.body)["kids"]]
+        rest = request.headers.get("x-reelmesh-rest", "")
+        body = json.dumps({"keys": keys, "type": "temporary", "rest": rest}).encode()
+        return Answer(200, [("content-type", "application/json"), no_store], body)
 
 
 class FairPlay(fairplay_service_pb2_grpc.FairPlayServiceServicer):
-    """Answers with what was sent, turned around: whatever the edge does to bytes shows."""
-
-    async def AcquireFairPlayLicence(
-        self, request: fairplay_service_pb2.AcquireFairPlayLicenceRequest, context: Context
-    ) -> fairplay_service_pb2.AcquireFairPlayLicenceResponse:
-        body = HttpBody(content_type="application/octet-stream", data=request.challenge.data[::-1])
-        return fairplay_service_pb2.AcquireFairPlayLicenceResponse(licence=body)
+    """Has a certificate, but none for one package."""
 
     async def GetFairPlayCertificate(
         self, request: fairplay_service_pb2.GetFairPlayCertificateRequest, context: Context
     ) -> fairplay_service_pb2.GetFairPlayCertificateResponse:
         body = HttpBody(content_type="application/pkix-cert", data=bytes(range(256)))
+        if request.package_id == REFUSED_PACKAGE:
+            status = "application/problem+json; status=503; reason=KEYSTORE_LOCKED; retry-after=5"
+            body = HttpBody(content_type=status, data=b'{"status":503}')
         return fairplay_service_pb2.GetFairPlayCertificateResponse(certificate=body)
 
 

@@ -146,7 +146,15 @@ async def test_a_licence_is_asked_of_drm_which_asks_policy_itself(edge: Edge) ->
     assert edge.parts.authoriser.asked == []
 
 
-async def test_a_refused_licence_has_the_status_that_its_content_type_says(edge: Edge) -> None:
+async def test_an_answer_by_grpc_has_the_status_that_its_content_type_says(edge: Edge) -> None:
+    answer = await edge.http.get(f"/p/{TICKET}/{REFUSED_PACKAGE}/licence/fairplay")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert (answer.headers["retry-after"], answer.headers["x-reelmesh-reason"]) == ("5", "KEYSTORE_LOCKED")
+    assert answer.json() == {"status": 503}
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_refused_licence_comes_as_it_is(edge: Edge) -> None:
     answer = await edge.http.post(f"/p/{TICKET}/{REFUSED_PACKAGE}/licence/clearkey", content="{}")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert (answer.headers["retry-after"], answer.headers["x-reelmesh-reason"]) == ("5", "LICENCE_UNRECORDED")
@@ -183,6 +191,15 @@ async def test_licences_are_asked_for_by_post_only(edge: Edge, method: str) -> N
 async def test_a_licence_request_of_any_size_does_not_get_through(edge: Edge) -> None:
     answer = await edge.http.post(f"{BASE}/licence/clearkey", content=b"x" * (2 << 20))
     assert answer.status_code == 413
+
+
+async def test_a_licence_is_asked_for_again_when_a_connection_ends_under_it(edge: Edge) -> None:
+    body = b'{"kids": ["MDEyMw"]}'
+    for _ in range(3):
+        assert (await edge.http.post(f"{BASE}/licence/clearkey", content=body)).status_code == 200
+        await edge.parts.stop("drm")
+        assert (await edge.http.post(f"{BASE}/licence/clearkey", content=body)).status_code == 503
+        await edge.parts.start("drm")
 
 
 async def test_a_key_is_raw_bytes(edge: Edge) -> None:

@@ -316,8 +316,9 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     clusters["limits"] = _cluster("limits", settings.limits, grpc_health, http2, mutual_tls(settings, "limits", "h2"))
     # A connection counts as made only when both have shown their certificates.
     tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
-    secured = mutual_tls(settings, "policy", "http/1.1")
-    clusters["policy.authorizer"] = _cluster("policy.authorizer", settings.authorizer, tcp_health, http1, secured)
+    for name, address in (("policy.authorizer", settings.authorizer), ("drm.licences", settings.licences)):
+        secured = mutual_tls(settings, name.partition(".")[0], "http/1.1")
+        clusters[name] = _cluster(name, address, tcp_health, http1, secured)
     for name, address in (
         ("tus", settings.tus),
         ("oauth", settings.oauth),

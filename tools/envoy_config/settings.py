@@ -17,6 +17,7 @@ class EdgeSettings:
     Attributes:
         identity, upload, assets, transcode, packaging, drm, payments, policy, compliance, protection: addresses of the services (gRPC).
         authorizer: address at which `policy` is asked about requests (HTTP/1.1).
+        licences: address at which `drm` answers players (HTTP/1.1).
         limits: address of the service that counts calls (gRPC).
         tus: address of the tus gateway (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
@@ -55,6 +56,7 @@ class EdgeSettings:
     payments: str
     policy: str
     authorizer: str
+    licences: str
     compliance: str
     protection: str
     limits: str

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
-from google.api.httpbody_pb2 import HttpBody
-
 from services.drm.fairplay.spc import MOST_BYTES
-from services.drm.licences.answers import body
+from services.drm.licences.answers import Reply
 from services.drm.licences.refusals import request_malformed
 from services.kit.errors import Refusal
 from services.kit.ids import SUFFIX_PATTERN
@@ -42,11 +40,11 @@ class Challenge:
     key_id: bytes | None = None
     renewal_of: str = ""
 
-    def answer(self, ckc: bytes) -> HttpBody:
+    def answer(self, ckc: bytes) -> Reply:
         """The answer in the form of the question."""
         if self.in_form:
-            return body(base64.b64encode(ckc), "text/plain")
-        return body(ckc, "application/octet-stream")
+            return Reply(base64.b64encode(ckc), "text/plain")
+        return Reply(ckc, "application/octet-stream")
 
 
 def read(data: bytes, content_type: str) -> Challenge:

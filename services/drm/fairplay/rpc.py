@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import grpc
-from google.api.httpbody_pb2 import HttpBody
 from reelmesh.drm.v1 import fairplay_service_pb2 as api
 from reelmesh.drm.v1 import fairplay_service_pb2_grpc
 
@@ -15,10 +14,9 @@ from services.drm.fairplay.credentials import NotConfigured
 from services.drm.fairplay.deployments import Deployments
 from services.drm.fairplay.licensing import FairPlay
 from services.drm.licences import answers
-from services.drm.licences.asked import Asked, Proof
+from services.drm.licences.asked import Asked, Sent
 from services.drm.licences.keyring import KeyRing
 from services.drm.licences.policy import Hdcp, SecurityLevel
-from services.kit.server import current_call
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,37 +35,41 @@ class FairPlayServicer(fairplay_service_pb2_grpc.FairPlayServiceServicer):
         self, request: api.AcquireFairPlayLicenceRequest, context: Context
     ) -> api.AcquireFairPlayLicenceResponse:
         """A CKC."""
-        return api.AcquireFairPlayLicenceResponse(licence=await answers.answered(lambda: self._licence(request)))
+        sent = Sent.by_call(request.ticket, request.package_id, request.challenge)
+        return api.AcquireFairPlayLicenceResponse(licence=(await self.licence(sent)).http_body())
+
+    async def licence(self, sent: Sent) -> answers.Reply:
+        """Answers a player."""
+        return await answers.answered(lambda: self._licence(sent))
 
     async def GetFairPlayCertificate(
         self, request: api.GetFairPlayCertificateRequest, context: Context
     ) -> api.GetFairPlayCertificateResponse:
         """The application certificate."""
         answer = await answers.answered(lambda: self._certificate(request.package_id))
-        return api.GetFairPlayCertificateResponse(certificate=answer)
+        return api.GetFairPlayCertificateResponse(certificate=answer.http_body())
 
-    async def _licence(self, request: api.AcquireFairPlayLicenceRequest) -> HttpBody:
-        challenge = challenges.read(request.challenge.data, request.challenge.content_type)
-        call = current_call()
+    async def _licence(self, sent: Sent) -> answers.Reply:
+        challenge = challenges.read(sent.challenge, sent.content_type)
         asked = Asked(
-            ticket=request.ticket,
-            package_id=request.package_id,
+            ticket=sent.ticket,
+            package_id=sent.package_id,
             key_ids=None if challenge.key_id is None else (challenge.key_id,),
             key_system=challenges.KEY_SYSTEM,
             security_level=SecurityLevel.HARDWARE,
             hdcp=Hdcp.V2_2,
             offline=challenge.offline,
             renewal_of=challenge.renewal_of,
-            address=call.client.address,
-            user_agent=call.client.user_agent,
-            proof=Proof(call.metadata, call.method),
+            address=sent.client.address,
+            user_agent=sent.client.user_agent,
+            proof=sent.proof,
         )
         return challenge.answer(await self._fairplay.licence(asked, challenge))
 
-    async def _certificate(self, package_id: str) -> HttpBody:
+    async def _certificate(self, package_id: str) -> answers.Reply:
         # Whose package it is matters only where somebody has a certificate of their own.
         owner = await self._keyring.organisation(package_id) if self._deployments.by_organisation else ""
         try:
-            return answers.body(self._deployments.certificate(owner), _CERTIFICATE)
+            return answers.Reply(self._deployments.certificate(owner), _CERTIFICATE)
         except NotConfigured as error:
             raise refusals.not_configured(error) from None

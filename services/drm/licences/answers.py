@@ -1,15 +1,15 @@
-"""How players are answered by HTTP: licences and refusals alike as `google.api.HttpBody`, each key system in its own form.
+"""How players are answered: licences and refusals alike in each key system's own form.
 
-A refusal of gRPC would reach the player as google.rpc.Status, which no decryption module reads. So here a refusal is an OK call with a body
-in the key system's form. `HttpBody` has no place for an HTTP status but its content type: `; status=403` (with `; reason=…` and `; retry-after=1`), which
-the edge makes a status and headers of, and takes away (`envoy/edge.lua`). Initial metadata would do as well, but cost each licence a write of
-its own on the wire.
+Our own edge has them by plain HTTP (`services.drm.licences.players`). By gRPC, which others may transcode, they are `google.api.HttpBody`: a
+refusal of gRPC would reach the player as google.rpc.Status, which no decryption module reads, so a refusal is an OK call with a body in the key
+system's form. `HttpBody` has no place for an HTTP status but its content type: `; status=403` (with `; reason=…` and `; retry-after=1`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
@@ -18,6 +18,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from services.kit import telemetry
 from services.kit.errors import RPC_DOMAIN, Refusal
+from services.kit.plain_http import Answer
 from services.kit.server import as_refusal
 
 log = structlog.stdlib.get_logger()
@@ -42,34 +43,58 @@ def http_status(refusal: Refusal) -> int:
     return HTTP_STATUS.get(refusal.code, 500)
 
 
-def body(data: bytes, content_type: str, *, status: int = 200, refusal: Refusal | None = None) -> HttpBody:
-    """An answer with an HTTP status.
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a player is answered.
 
-    Args:
+    Attributes:
         data: the body, in the key system's form.
         content_type: of the body.
         status: HTTP status.
-        refusal: what is refused; its reason and when to try again go along.
+        refusal: what is refused, where something is; its reason and when to try again go along.
     """
-    if status != 200:
-        content_type += f"; status={status}"
-    if status != 200 and refusal is not None:
-        content_type += f"; reason={refusal.reason}"
-    if status != 200 and refusal is not None and refusal.retry_after is not None:
-        content_type += f"; retry-after={max(1, round(refusal.retry_after.total_seconds()))}"
-    return HttpBody(content_type=content_type, data=data)
+
+    data: bytes = field(repr=False)
+    content_type: str
+    status: int = 200
+    refusal: Refusal | None = None
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which to ask again; None where nobody can say."""
+        if self.refusal is None or self.refusal.retry_after is None:
+            return None
+        return max(1, round(self.refusal.retry_after.total_seconds()))
+
+    def http_body(self) -> HttpBody:
+        """For gRPC."""
+        if self.status == 200:
+            return HttpBody(content_type=self.content_type, data=self.data)
+        content_type = f"{self.content_type}; status={self.status}"
+        if self.refusal is not None:
+            content_type += f"; reason={self.refusal.reason}"
+        if (seconds := self.retry_after) is not None:
+            content_type += f"; retry-after={seconds}"
+        return HttpBody(content_type=content_type, data=self.data)
+
+    def plain(self) -> Answer:
+        """For HTTP."""
+        headers = [("content-type", self.content_type), ("cache-control", "no-store")]
+        if self.refusal is not None:
+            headers.append(("x-reelmesh-reason", self.refusal.reason))
+        if (seconds := self.retry_after) is not None:
+            headers.append(("retry-after", str(seconds)))
+        return Answer(self.status, headers, self.data)
 
 
-def problem(refusal: Refusal) -> HttpBody:
+def problem(refusal: Refusal) -> Reply:
     """A refusal as problem details (RFC 9457), with the members of google.rpc.Status beside, which our other answers consist of."""
     status = http_status(refusal)
     data = json.dumps(refusal.as_problem(status, telemetry.correlation_id()), separators=(",", ":")).encode()
-    return body(data, "application/problem+json", status=status, refusal=refusal)
+    return Reply(data, "application/problem+json", status, refusal)
 
 
-async def answered(
-    answer: Callable[[], Awaitable[HttpBody]], refused: Callable[[Refusal], HttpBody] = problem
-) -> HttpBody:
+async def answered(answer: Callable[[], Awaitable[Reply]], refused: Callable[[Refusal], Reply] = problem) -> Reply:
     """What a player is answered.
 
     Args:

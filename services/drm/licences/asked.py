@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from google.api.httpbody_pb2 import HttpBody
+
 from services.drm.domain import ContentKey
 from services.drm.licences.policy import DropReason, Hdcp, LicencePolicy, SecurityLevel
+from services.kit.server import Client, current_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,33 @@ class Proof:
 
     metadata: Mapping[str, str] = field(repr=False)
     method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a player sent, in whatever way it came.
+
+    Attributes:
+        ticket: as presented; unchecked.
+        package_id: whose keys.
+        challenge: the decryption module's message.
+        content_type: of that; may be empty.
+        client: where it comes from, as the edge tells.
+    """
+
+    ticket: str = field(repr=False)
+    package_id: str
+    challenge: bytes = field(repr=False)
+    content_type: str
+    client: Client
+    proof: Proof
+
+    @classmethod
+    def by_call(cls, ticket: str, package_id: str, challenge: HttpBody) -> Sent:
+        """By the gRPC call that is being served."""
+        call = current_call()
+        proof = Proof(call.metadata, call.method)
+        return cls(ticket, package_id, challenge.data, challenge.content_type, call.client, proof)
 
 
 @dataclass(frozen=True, slots=True)

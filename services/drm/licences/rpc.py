@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 import grpc
-from google.api.httpbody_pb2 import HttpBody
 from reelmesh.drm.v1 import events_pb2, licences_service_pb2_grpc
 from reelmesh.drm.v1 import licences_service_pb2 as api
 
 from services.drm.domain import CLEAR_KEY
 from services.drm.licences import answers, clearkey, messages, refusals, store
-from services.drm.licences.asked import Asked, Proof
+from services.drm.licences.asked import Asked, Sent
 from services.drm.licences.granting import Granting
 from services.drm.licences.knowledge import Knowledge
 from services.drm.licences.policy import FIRST_POLICY, LicencePolicy, SecurityLevel
@@ -41,25 +40,29 @@ class LicencesServicer(licences_service_pb2_grpc.LicencesServiceServicer):
         self, request: api.AcquireClearKeyLicenceRequest, context: Context
     ) -> api.AcquireClearKeyLicenceResponse:
         """A Clear Key licence for a browser."""
-        return api.AcquireClearKeyLicenceResponse(licence=await answers.answered(lambda: self._clear_key(request)))
+        sent = Sent.by_call(request.ticket, request.package_id, request.challenge)
+        return api.AcquireClearKeyLicenceResponse(licence=(await self.clear_key(sent)).http_body())
 
-    async def _clear_key(self, request: api.AcquireClearKeyLicenceRequest) -> HttpBody:
-        wanted, call = clearkey.read(request.challenge.data), current_call()
+    async def clear_key(self, sent: Sent) -> answers.Reply:
+        """Answers a browser."""
+        return await answers.answered(lambda: self._clear_key(sent))
+
+    async def _clear_key(self, sent: Sent) -> answers.Reply:
+        wanted = clearkey.read(sent.challenge)
         asked = Asked(
-            ticket=request.ticket,
-            package_id=request.package_id,
+            ticket=sent.ticket,
+            package_id=sent.package_id,
             key_ids=wanted.key_ids,
             key_system=CLEAR_KEY,
             security_level=SecurityLevel.SOFTWARE,
             renewal_of=wanted.renewal_of,
-            address=call.client.address,
-            user_agent=call.client.user_agent,
-            proof=Proof(call.metadata, call.method),
+            address=sent.client.address,
+            user_agent=sent.client.user_agent,
+            proof=sent.proof,
         )
         grant = await self._granting.granted(asked)
         await self._granting.issued(grant)
-        data = clearkey.written(grant.keys, grant.licence_id, grant.policy.renew_after)
-        return HttpBody(content_type=_JSON, data=data)
+        return answers.Reply(clearkey.written(grant.keys, grant.licence_id, grant.policy.renew_after), _JSON)
 
     async def GetLicencePolicy(
         self, request: api.GetLicencePolicyRequest, context: Context

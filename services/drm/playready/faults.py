@@ -7,7 +7,6 @@ import re
 from typing import Final
 
 import grpc
-from google.api.httpbody_pb2 import HttpBody
 from lxml import etree
 
 from services.drm.licences import answers
@@ -37,7 +36,7 @@ def code_of(refusal: Refusal) -> int:
     return INTERNAL if refusal.code in _INTERNAL else SERVICE_SPECIFIC
 
 
-def fault(refusal: Refusal) -> HttpBody:
+def fault(refusal: Refusal) -> answers.Reply:
     """The answer to a player. `CustomData` names reason and correlation id for whoever has to help."""
     envelope = etree.Element(f"{{{soap.ENVELOPE}}}Envelope", nsmap={"soap": soap.ENVELOPE})
     body = etree.SubElement(envelope, f"{{{soap.ENVELOPE}}}Body")
@@ -50,7 +49,7 @@ def fault(refusal: Refusal) -> HttpBody:
     about = f"{refusal.domain}/{refusal.reason} {telemetry.correlation_id()}"
     etree.SubElement(exception, "CustomData").text = _printable(about.strip())
     data = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
-    return answers.body(data, CONTENT_TYPE, status=500, refusal=refusal)
+    return answers.Reply(data, CONTENT_TYPE, 500, refusal)
 
 
 def status_code(document: bytes) -> str | None:
