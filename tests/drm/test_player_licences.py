@@ -102,7 +102,7 @@ def test_no_body_does_anything_but_ask_or_be_refused(body: bytes) -> None:
         caught = refusal
     if caught is not None:
         assert caught.reason in {"LICENCE_REQUEST_MALFORMED", "KEY_ID_MALFORMED"}
-        assert answers.problem(caught).content_type.startswith("application/problem+json; status=400")
+        assert answers.problem(caught).http_body().content_type.startswith("application/problem+json; status=400")
 
 
 class TestRenewal:

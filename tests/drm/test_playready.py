@@ -198,7 +198,7 @@ class TestFaults:
         ],
     )
     def test_each_refusal_has_a_code_of_playreadys(self, refusal: Refusal, code: str) -> None:
-        answer = faults.fault(refusal)
+        answer = faults.fault(refusal).http_body()
         found, text, custom = told(answer.data)
         assert (found, text) == (code, refusal.message)
         assert custom.startswith(f"{refusal.domain}/{refusal.reason}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -12,62 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.kit.tls import Certificates, client_context, host_name
 from services.policy.authorizer import SERVER
 from tests.policy.scene import Scene
+from tests.support.plain_line import Line, a_line
 from tests.support.stores import operator_key
-
-
-class Line:
-    """A connection as Envoy opens it, over which anything can be said."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def says(self, raw: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Sends bytes, and reads one answer.
-
-        Raises:
-            ConnectionError: there is none.
-        """
-        self._writer.write(raw)
-        try:
-            head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
-        except asyncio.IncompleteReadError as error:
-            raise ConnectionResetError("hung up") from error
-        status, *lines = head.strip().split("\r\n")
-        fields = dict(line.split(": ", 1) for line in lines)
-        length = 0 if raw.startswith(b"HEAD ") else int(fields["content-length"])
-        return int(status.split(" ")[1]), fields, await self._reader.readexactly(length)
-
-    async def asks(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Asks about a request."""
-        fields = {"host": "films.example", "content-length": "0", "x-reelmesh-address": "203.0.113.7", **headers}
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
-        return await self.says("\r\n".join([*lines, "", ""]).encode("latin-1"))
-
-
-@contextlib.asynccontextmanager
-async def a_line(scene: Scene, caller: str = "envoy") -> AsyncIterator[Line]:
-    """A connection that shows a service's certificate."""
-    identity = Certificates(scene.settings.tls_folder(caller)).current()
-    reader, writer = await asyncio.open_unix_connection(
-        scene.settings.plain_address(SERVER).removeprefix("unix:"),
-        ssl=client_context(identity),
-        server_hostname=host_name(identity.trust_domain, "policy"),
-    )
-    try:
-        yield Line(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError, ssl.SSLError):
-            await writer.wait_closed()
 
 
 @pytest.fixture
 async def line(scene: Scene) -> AsyncIterator[Line]:
-    async with a_line(scene) as line:
+    async with a_line(scene.settings, SERVER) as line:
         yield line
 
 
@@ -105,7 +57,7 @@ async def test_a_refusal_is_the_answer_that_the_player_gets(scene: Scene, line: 
 async def test_nobody_but_envoy_is_answered(scene: Scene, caller: str) -> None:
     path = below((await scene.play()).playback.dash_url)
     with pytest.raises((ConnectionError, ssl.SSLError)):
-        async with a_line(scene, caller) as line:
+        async with a_line(scene.settings, SERVER, caller) as line:
             await line.asks(path, authorization=f"Bearer {operator_key(scene.settings)}")
 
 
@@ -122,7 +74,7 @@ async def test_nobody_but_envoy_is_answered(scene: Scene, caller: str) -> None:
     ],
 )
 async def test_who_does_not_speak_as_envoy_does_is_hung_up_on(scene: Scene, raw: bytes) -> None:
-    async with a_line(scene) as line:
+    async with a_line(scene.settings, SERVER) as line:
         with pytest.raises(ConnectionError):
             while True:
                 await line.says(raw)
@@ -139,7 +91,7 @@ async def test_no_target_or_header_makes_it_say_yes_or_fall_over(scene: Scene) -
     )
 
     async def once(target: str, header: str) -> None:
-        async with a_line(scene) as line:
+        async with a_line(scene.settings, SERVER) as line:
             try:
                 status, fields, _ = await line.asks(target, user_agent=header, x_correlation_id=header)
             except ConnectionError:
@@ -156,5 +108,5 @@ async def test_no_target_or_header_makes_it_say_yes_or_fall_over(scene: Scene) -
         asyncio.run_coroutine_threadsafe(once(target, header), loop).result(30)
 
     await asyncio.to_thread(check)
-    async with a_line(scene) as line:
+    async with a_line(scene.settings, SERVER) as line:
         assert (await line.asks(good))[0] == 200

@@ -70,6 +70,7 @@ class Subscriber:
         next: the plan to which they change at the next renewal.
         next_price: what that cost when they chose it.
         by_itself: whether their bank renews.
+        back_time: when they came back after what they had paid was used up; a period begins when it is paid. None otherwise.
     """
 
     card: str
@@ -86,6 +87,7 @@ class Subscriber:
     next: Rate | None = None
     next_price: int = 0
     over: bool = False
+    back_time: datetime | None = None
     payments: int = 0
 
 
@@ -133,9 +135,10 @@ class Oracle:
             one.anchor, one.counted = one.through, 0
         one.rate, one.next, one.price = rate, None, payment.amount.minor_units
         one.wanted = None  # nothing is renewed while a change is still to be paid: its charge was declined
-        if (one.over and one.by_itself) or payment.ask_time >= later(one.anchor, rate, one.counted + 1):
+        anew = (one.over and one.by_itself) or one.back_time is not None
+        if anew or payment.ask_time >= later(one.anchor, rate, one.counted + 1):
             one.anchor, one.counted = payment.ask_time, 0
-            one.start, one.over = payment.ask_time, False
+            one.start, one.over, one.back_time = payment.ask_time, False, None
         else:
             one.start = one.through
         one.counted += 1

@@ -334,7 +334,7 @@ class World:
         person.quit_time = None
         after = one.resumed(now)
         if after.state is State.PAST_DUE:  # a new period begins, and is counted from here
-            person.anchor, person.counted, person.through = now, 0, now
+            person.anchor, person.counted, person.through, person.back_time = now, 0, now, now
         return Step(one, after)
 
     # --- notices and events ----------------------------------------------------------------------------------------------
