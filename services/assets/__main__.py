@@ -37,7 +37,7 @@ async def wire(process: Process, settings: AssetsSettings) -> None:
     await process.serve(
         [CONTRACT], lambda server: assets_service_pb2_grpc.add_AssetsServiceServicer_to_server(servicer, server)
     )
-    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(watchers.run(), "watchers")
     process.in_background(consumer(database, bus, changes).run(), "consumer")
 

@@ -242,7 +242,7 @@ async def wire(process: Process, settings: DrmSettings) -> None:
     upkeep = Upkeep(database, clock, kept_for=timedelta(days=settings.drm_licence_days))
     works: dict[str, Coroutine[Any, Any, None]] = {
         # Licences come many at a time.
-        "relay": Relay(database, js, interval=0.2, batch=500).run(),
+        "relay": Relay(database, bus, interval=0.2, batch=500).run(),
         "follower": knowledge.run(settings.drm_follow_seconds),
         "upkeep": upkeep.run(settings.drm_upkeep_seconds),
     }

@@ -269,7 +269,7 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
         for part in parts:
             part(server)
 
-    process.in_background(Relay(on.database, bus.jetstream()).run(), "relay")
+    process.in_background(Relay(on.database, bus).run(), "relay")
     process.in_background(on.feed.run(), "trust feed")
     process.in_background(Upkeep(on.database, process.clock).run(settings.identity_upkeep_seconds), "upkeep")
     await process.serve(CONTRACTS, add, trust=trust)

@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -32,12 +32,14 @@ from sqlalchemy.dialects.postgresql import insert
 from services.kit import idempotency, pull, telemetry
 from services.kit.database import ANNOUNCED, Database, Tx, inbox, outbox
 from services.kit.ids import new_id
+from services.kit.publishing import Publisher
 from services.kit.settings import ProcessSettings
 from services.kit.uncancelled import heed_cancellation, uncancelled
 
 log = structlog.stdlib.get_logger()
 
 EVENTS_STREAM: Final = "EVENTS"
+EVENTS_PREFIX: Final = "reelmesh."
 EVENTS_SUBJECTS: Final = "reelmesh.*.v1.*"
 _EVENT_ID_HEADER: Final = "Nats-Msg-Id"
 EVENTS_KEPT_FOR: Final = timedelta(days=30)
@@ -87,11 +89,15 @@ async def ensure_stream(js: JetStreamContext, name: str, subjects: list[str], *,
         storage=StorageType.FILE,
         duplicate_window=120,
         max_age=0 if work_queue else EVENTS_KEPT_FOR.total_seconds(),
+        allow_atomic=not work_queue,
     )
     try:
-        await js.stream_info(name)
+        found = await js.stream_info(name)
     except NotFoundError:
         await js.add_stream(config)
+    else:
+        if not work_queue and not found.config.allow_atomic:  # it was made before there were batches
+            await js.update_stream(replace(found.config, allow_atomic=True))
 
 
 async def ensure_events(js: JetStreamContext) -> None:
@@ -168,14 +174,14 @@ class Relay:
     def __init__(
         self,
         database: Database,
-        js: JetStreamContext,
+        bus: NatsClient,
         *,
         interval: float = 0.05,
         idle_interval: float = 0.5,
         batch: int = _RELAY_BATCH,
     ) -> None:
         self._database = database
-        self._js = js
+        self._publisher = Publisher(bus, EVENTS_PREFIX)
         self._interval = interval
         self._idle_interval = idle_interval
         self._batch = batch
@@ -226,15 +232,8 @@ class Relay:
                 return 0
             rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.position).limit(self._batch))).all()
             telemetry.OUTBOX_PENDING.set(len(rows))
-            # All at once on one connection: NATS takes them in this order, and each need not wait for the one before to be on disk.
             # If one fails, all stay here and are published again; those that were taken are dropped as repeats.
-            answers = await asyncio.gather(
-                *(self._js.publish(row.subject, row.payload, headers=row.headers, timeout=5) for row in rows),
-                return_exceptions=True,
-            )
-            for answer in answers:
-                if isinstance(answer, BaseException):
-                    raise answer
+            await self._publisher.publish(rows)
             if rows:
                 await tx.execute(sa.delete(outbox).where(outbox.c.position.in_([row.position for row in rows])))
             return len(rows)

@@ -44,8 +44,8 @@ async def wire(process: Process, settings: NotificationsSettings) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     database = process.database()
-    js = (await process.bus()).jetstream()
-    await ensure_events(js)
+    bus = await process.bus()
+    await ensure_events(bus.jetstream())
     channels = channels_of(settings, process.clock)
     for channel in channels.values():
         process.at_end(channel.close)
@@ -55,7 +55,7 @@ async def wire(process: Process, settings: NotificationsSettings) -> None:
     def add(server: grpc.aio.Server) -> None:
         notifications_service_pb2_grpc.add_NotificationsServiceServicer_to_server(servicer, server)
 
-    process.in_background(Relay(database, js).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(_upkeep(settings, database, process.clock), "upkeep")
     await process.serve([CONTRACT], add)
 

@@ -46,7 +46,7 @@ async def wire(process: Process, settings: PackagingSettings) -> None:
     await process.serve(
         [CONTRACT], lambda server: packaging_service_pb2_grpc.add_PackagingServiceServicer_to_server(servicer, server)
     )
-    process.in_background(Relay(database, js).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(caretaker.run(settings.packaging_care_seconds), "caretaker")
     process.in_background(listener.consumer(database, bus).run(), "consumer")
 

@@ -319,7 +319,7 @@ async def wire(process: Process, settings: PackagingWorkerSettings) -> None:
     drm = drm_service_pb2_grpc.DrmServiceStub(process.peer("drm", DRM))
     worker = Worker(database, process.store(), drm, process.clock, settings)
     await QUEUE.ensure(js)
-    process.in_background(Relay(database, js).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(QUEUE.run(bus, worker.work), "worker")
 
 

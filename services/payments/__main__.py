@@ -80,7 +80,7 @@ async def wire(process: Process, settings: PaymentsSettings) -> None:
         subscribed.add(server)
 
     await process.serve(CONTRACTS, add)
-    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(Consumer("payments", database, bus, {**HANDLERS, **subscribed.handlers}).run(), "consumer")
     process.in_background(Upkeep(database, process.clock).run(), "upkeep")
     sold.start(process)

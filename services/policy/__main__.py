@@ -257,7 +257,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
 
     projection = Projection(known, clock, FactProjection(by.review, known, clock))
     works: dict[str, Coroutine[Any, Any, None]] = {
-        "relay": Relay(database, bus.jetstream()).run(),
+        "relay": Relay(database, bus).run(),
         "consumer": projection.consumer(database, bus).run(),
         "follower": follower.run(settings.policy_follow_seconds),
         "upkeep": Upkeep(database, clock, by.territories).run(settings.policy_upkeep_seconds),

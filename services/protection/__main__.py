@@ -45,7 +45,7 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
     await process.serve(
         [CONTRACT], lambda server: detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
     )
-    process.in_background(Relay(database, js).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(consumer(database, bus).run(), "consumer")
     process.in_background(QUEUE.run(bus, working.work), "worker")
     process.in_background(upkeep.run(settings.protection_upkeep_seconds), "upkeep")

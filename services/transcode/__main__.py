@@ -41,7 +41,7 @@ async def wire(process: Process, settings: TranscodeSettings) -> None:
         [CONTRACT], lambda server: transcode_service_pb2_grpc.add_TranscodeServiceServicer_to_server(servicer, server)
     )
     caretaker = Caretaker(database, objects, process.clock)
-    process.in_background(Relay(database, js).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(caretaker.run(settings.transcode_care_seconds), "caretaker")
     listener = Listener(jobs, settings.transcode_watermarking)
     process.in_background(listener.consumer(database, bus).run(), "consumer")

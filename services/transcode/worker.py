@@ -282,7 +282,7 @@ async def wire(process: Process, settings: TranscodeWorkerSettings) -> None:
         caretaker=caretaker,
         making=settings.making(),
     )
-    process.in_background(Relay(database, js).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(QUEUE.run(bus, worker.work, parallel=settings.transcode_parallel), "worker")
 
 

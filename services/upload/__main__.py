@@ -45,8 +45,8 @@ async def wire(process: Process, settings: UploadSettings) -> None:
     keep_freed_memory()
     database, objects = process.database(), process.store()
     staging = Staging(settings.upload_staging_dir or settings.data_dir / "objects" / "staging")
-    js = (await process.bus()).jetstream()
-    await ensure_events(js)
+    bus = await process.bus()
+    await ensure_events(bus.jetstream())
     servicer = UploadServicer(
         database,
         objects,
@@ -56,7 +56,7 @@ async def wire(process: Process, settings: UploadSettings) -> None:
         patience=settings.upload_patience,
         checkpoint_bytes=settings.upload_checkpoint_bytes,
     )
-    process.in_background(Relay(database, js).run(), "relay")
+    process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(
         Sweeper(database, objects, staging, process.clock).run(settings.upload_sweep_seconds), "sweeper"
     )

@@ -71,7 +71,7 @@ async def test_an_event_is_handled_once_however_often_it_is_delivered(bus: Bus) 
         async with bus.database.transaction() as tx:
             event_id = await announce(tx, event)
     consumer = Consumer(new_id("c"), bus.database, bus.client, {UploadCommitted: handle})
-    async with in_background(Relay(bus.database, bus.js).run(), consumer.run()):
+    async with in_background(Relay(bus.database, bus.client).run(), consumer.run()):
         await until(lambda: bool(seen))
         # The same event again, as after a relay that died between publishing and forgetting, long after the stream's own memory.
         await bus.js.publish(
@@ -97,7 +97,7 @@ async def test_an_event_of_a_transaction_that_failed_is_never_published(bus: Bus
         async with bus.database.transaction() as tx:
             await announce(tx, committed())
             _ = 1 / 0
-    assert await Relay(bus.database, bus.js).relay_once() == 0
+    assert await Relay(bus.database, bus.client).relay_once() == 0
 
 
 async def test_a_handler_that_fails_is_tried_again_and_its_work_undone(bus: Bus) -> None:
@@ -115,7 +115,7 @@ async def test_a_handler_that_fails_is_tried_again_and_its_work_undone(bus: Bus)
     async with bus.database.transaction() as tx:
         await announce(tx, event)
     consumer = Consumer(new_id("c"), bus.database, bus.client, {UploadCommitted: handle})
-    await Relay(bus.database, bus.js).relay_once()
+    await Relay(bus.database, bus.client).relay_once()
     async with in_background(consumer.run()):
         await until(lambda: len(tries) == 3)
     async with bus.database.transaction() as tx:
@@ -127,7 +127,7 @@ async def test_events_leave_the_outbox_in_the_order_in_which_they_were_written(b
     async with bus.database.transaction() as tx:
         for event in events:
             await announce(tx, event)
-    relay = Relay(bus.database, bus.js)
+    relay = Relay(bus.database, bus.client)
     assert [await relay.relay_once() for _ in range(4)] == [100, 100, 50, 0]
     subscription = await bus.js.subscribe(UploadCommitted.DESCRIPTOR.full_name, ordered_consumer=True)
     wanted = {event.upload_id for event in events}
@@ -155,7 +155,7 @@ async def test_a_task_goes_to_one_worker_and_comes_back_when_it_fails(bus: Bus) 
     async with bus.database.transaction() as tx:
         await enqueue(tx, queue.subject, b"one")
     await queue.ensure(bus.js)
-    await Relay(bus.database, bus.js).relay_once()
+    await Relay(bus.database, bus.client).relay_once()
     async with in_background(queue.run(bus.client, work), queue.run(bus.client, work)):
         await until(lambda: bool(done))
         await asyncio.sleep(0.3)
@@ -195,5 +195,5 @@ async def test_many_events_of_earlier_calls_are_told_in_their_order_under_their_
     ]
     assert {row.subject for row in rows} == {"reelmesh.upload.v1.UploadCommitted"}
     assert [row.headers[telemetry.CORRELATION_HEADER] for row in rows] == [one.correlation_id for one in told]
-    relay = Relay(bus.database, bus.js, batch=200)
+    relay = Relay(bus.database, bus.client, batch=200)
     assert [await relay.relay_once() for _ in range(3)] == [200, 100, 0]
