@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import asyncpg
 import pytest
@@ -29,6 +30,10 @@ def stores() -> Iterator[Stores]:
     without_environment()
     with mortal_stores() as found:
         yield found
+
+
+OUTAGE: Final = so_many(1, long=30)
+"""Seconds for which the database is gone: a second in the ordinary run, half a minute in `make soak`."""
 
 
 async def recorded(settings: ProcessSettings) -> list[str]:
@@ -73,9 +78,9 @@ async def test_without_the_database_licences_of_live_sessions_go_on_and_none_goe
         issued = await licences(keys, film, 20)
         await asyncio.to_thread(stores.kill, "postgres")
         try:
-            for _ in range(10):
+            for _ in range(so_many(10, long=300)):
                 issued |= await licences(keys, film, 20)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(OUTAGE / so_many(10, long=300))
             # Keys that nobody asked for before are not known by heart.
             assert (await refused(keys.licence(strange))).reason == "DEPENDENCY_UNAVAILABLE"
         finally:
