@@ -68,10 +68,11 @@ class MarkedFilm:
         target = self.folder / f"leak-{holder}-{rendition}.mp4"
         if not target.exists():
             codeword = Code.of(self.root, ASSET).codeword(holder, self.segments)
-            self._mixed(target, rendition, [bit_of(codeword, number) for number in range(1, self.segments + 1)])
+            self.mixed(target, rendition, [bit_of(codeword, number) for number in range(1, self.segments + 1)])
         return target
 
-    def _mixed(self, target: Path, rendition: str, bits: Sequence[int]) -> None:
+    def mixed(self, target: Path, rendition: str, bits: Sequence[int]) -> None:
+        """A copy that shows variant b of each segment whose bit is 1."""
         a, b = self.files[rendition]
         every = self.frames_per_segment
         shown = "+".join(f"between(n,{every * n},{every * n + every - 1})" for n, bit in enumerate(bits) if bit) or "0"
