@@ -1,8 +1,9 @@
-"""`reelmesh offers`, `grant`, `entitlements` and `promotions`, run as a person would run them."""
+"""`reelmesh processors`, `offers`, `plans`, `subscriptions`, `grant`, `entitlements` and `promotions`, run as a person would run them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -50,6 +51,38 @@ async def test_an_operator_offers_grants_and_promotes(command: Command) -> None:
     assert ended["entitlement"]["state"] == "ENTITLEMENT_STATE_REVOKED"
     promotion = await command.run("promotions", "create", "all", "--code", "summer", "--uses", "10")
     assert "SUMMER" in promotion.out
+
+
+async def test_an_operator_sets_an_account_up_and_offers_plans(command: Command, tmp_path: Path) -> None:
+    kinds = {kind["processor"]: kind for kind in (await command.told("processors", "kinds"))["processors"]}
+    assert set(kinds) >= {"adyen", "btcpay", "ccbill", "coinbase", "epoch", "paypal", "segpay", "stripe"}
+    words = ["processors", "set", "till", "--processor", "coinbase", "--test"]
+    for number, name in enumerate(kinds["coinbase"]["settings"]):
+        words += ["--setting", f"{name}=value-{number}"]
+    for number, name in enumerate(kinds["coinbase"]["secrets"]):
+        (tmp_path / name).write_text(f"secret-{number}\n")
+        words += ["--secret-file", f"{name}={tmp_path / name}"]
+    kept = (await command.told(*words))["account"]
+    assert kept["notify_url"].endswith("/webhooks/coinbase/till")
+    shown = (await command.run("processors", "list")).out
+    assert "till" in shown
+    assert "secret-" not in shown
+    made = (
+        await command.told(
+            "plans", "create", "Premium", "--tier", "premium", "--price", "9.99EUR", "--price", "12.90CHF@CH"
+        )
+    )["plan"]
+    assert made["terms"]["prices"][1] == {"territory": "CH", "amount": {"minor_units": "1290", "currency": "CHF"}}
+    assert "month" in (await command.run("plans", "list")).out
+    assert (await command.told("plans", "retire", made["plan_id"]))["plan"]["retire_time"]
+    assert (await command.told("subscriptions", "list"))["subscriptions"] == []
+
+
+@pytest.mark.parametrize("words", [["--setting", "novalue"], ["--secret-file", "key=/nowhere/at/all"]])
+def test_what_names_nothing_is_wrong_usage(words: list[str]) -> None:
+    env = {"REELMESH_URL": "http://127.0.0.1:9", "REELMESH_API_KEY": "of nobody"}
+    ran = CliRunner().invoke(app, ["processors", "set", "till", "--processor", "ccbill", *words], env=env)
+    assert ran.exit_code == 2
 
 
 @pytest.mark.parametrize("wrong", ["4,99EUR", "4.999EUR", "4.99XXQ"])

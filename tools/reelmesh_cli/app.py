@@ -24,9 +24,12 @@ from tools.reelmesh_cli.commands import (
     offers,
     organisations,
     payouts,
+    plans,
     playback,
+    processors,
     promotions,
     status,
+    subscriptions,
     upload,
 )
 
@@ -63,7 +66,10 @@ keys.app.command("recover")(keys_escrow.recover)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(payouts.app, name="payouts")
+app.add_typer(processors.app, name="processors")
 app.add_typer(offers.app, name="offers")
+app.add_typer(plans.app, name="plans")
+app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")
 app.add_typer(audit.app, name="audit")

@@ -25,7 +25,10 @@ from reelmesh.payments.v1 import (
     entitlements_service_pb2_grpc,
     offers_service_pb2_grpc,
     payouts_service_pb2_grpc,
+    plans_service_pb2_grpc,
+    processor_accounts_service_pb2_grpc,
     promotions_service_pb2_grpc,
+    subscriptions_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
@@ -98,6 +101,9 @@ class Client:
     offers: offers_service_pb2_grpc.OffersServiceAsyncStub
     entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
     promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
+    subscriptions: subscriptions_service_pb2_grpc.SubscriptionsServiceAsyncStub
+    processor_accounts: processor_accounts_service_pb2_grpc.ProcessorAccountsServiceAsyncStub
+    plans: plans_service_pb2_grpc.PlansServiceAsyncStub
     audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
@@ -130,6 +136,9 @@ class Client:
         self.offers = offers_service_pb2_grpc.OffersServiceStub(self._channel)
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
+        self.subscriptions = subscriptions_service_pb2_grpc.SubscriptionsServiceStub(self._channel)
+        self.processor_accounts = processor_accounts_service_pb2_grpc.ProcessorAccountsServiceStub(self._channel)
+        self.plans = plans_service_pb2_grpc.PlansServiceStub(self._channel)
         self.audit_log = audit_log_service_pb2_grpc.AuditLogServiceStub(self._channel)
         return self
 

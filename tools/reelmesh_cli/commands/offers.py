@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import uuid
-from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,19 +11,17 @@ from rich.markup import escape
 
 from tools.reelmesh_cli.commands.entitlements import ALL, PlaysOption, TerritoryOption, asset_id_of
 from tools.reelmesh_cli.connection import DataOption, UrlOption
+from tools.reelmesh_cli.money import price_of, written
 from tools.reelmesh_cli.output import EXIT_USAGE, JsonOption, Output
 from tools.reelmesh_cli.people import as_json, conversation, day, every, group, show
 
 if TYPE_CHECKING:
     from reelmesh.payments.v1.offers_service_pb2 import Offer, OfferPrice
-    from reelmesh.payments.v1.payments_pb2 import Money
     from reelmesh.payments.v1.sales_service_pb2 import CreatorShare
 
     from tools.reelmesh_sdk import Client
 
 app = group("What is sold.")
-
-_PRICE = re.compile(r"(?P<amount>\d{1,12}(?:\.\d{1,8})?)(?P<currency>[A-Z]{3,4})(?:@(?P<places>[A-Z0-9,-]+))?")
 
 
 class How(StrEnum):
@@ -145,22 +141,9 @@ def retire(
 
 def _read(output: Output, text: str) -> OfferPrice:
     from reelmesh.payments.v1.offers_service_pb2 import OfferPrice
-    from reelmesh.payments.v1.payments_pb2 import Money
 
-    from services.kit.errors import Refusal
-    from services.payments.ledger.currencies import currency
-
-    found = _PRICE.fullmatch(text)
-    if found is None:
-        output.fail(f"{text!r} is no price: write it like 4.99EUR, or 3.99USD@US,CA.", EXIT_USAGE)
-    try:
-        units = Decimal(found["amount"]).scaleb(currency(found["currency"]).exponent)
-    except Refusal as refusal:
-        output.fail(refusal.message, EXIT_USAGE)
-    if units != int(units):
-        output.fail(f"{text!r} is no price: {found['currency']} has no amounts that small.", EXIT_USAGE)
-    places = found["places"].split(",") if found["places"] else []
-    return OfferPrice(territories=places, price=Money(minor_units=int(units), currency=found["currency"]))
+    price, territories = price_of(output, text)
+    return OfferPrice(territories=territories, price=price)
 
 
 def _share(output: Output, text: str) -> CreatorShare:
@@ -179,10 +162,4 @@ def _kind(offer: Offer) -> str:
 
 
 def _price(price: OfferPrice) -> str:
-    return _money(price.price) + (f" in {', '.join(price.territories)}" if price.territories else "")
-
-
-def _money(money: Money) -> str:
-    from services.payments.ledger.currencies import currency
-
-    return f"{Decimal(money.minor_units).scaleb(-currency(money.currency).exponent)} {money.currency}"
+    return written(price.price) + (f" in {', '.join(price.territories)}" if price.territories else "")
