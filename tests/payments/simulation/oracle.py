@@ -151,7 +151,8 @@ class Oracle:
         rate, when = one.wanted
         one.wanted = None
         whole = (one.through - one.start) / timedelta(microseconds=1)
-        rest = Fraction((one.through - when) / timedelta(microseconds=1)) / Fraction(whole)
+        # Whoever changes in the hours between the end of a period and its renewal has no rest.
+        rest = max(Fraction(0), Fraction((one.through - when) / timedelta(microseconds=1)) / Fraction(whole))
         same = rate.same_interval(one.rate)
         cost = max(rate.prices(rate.minor_units, when))
         exact = Fraction(cost) * (rest if same else 1) - one.price * rest
