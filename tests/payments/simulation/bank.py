@@ -136,11 +136,27 @@ class Bank:
         if outcome is None:
             outcome = self.outcomes[key] = self._decided(charge)
         if self._dies():
+            self._tell(charge, outcome)
             raise Died
         if moment > 1 - self.chances.lose_answer:
+            self._tell(charge, outcome)
             self.lost += 1
             return Unknown("no answer")
         return outcome
+
+    def _tell(self, charge: Charge, outcome: Outcome) -> None:
+        """Tells of what was taken by a notice too, as all processors do. It matters only where nobody heard the answer, so it is sent only there."""
+        if not isinstance(outcome, Approved):
+            return
+        notice = Notice(
+            dedupe_key=f"paid-{outcome.reference}",
+            kind=NoticeKind.RENEWAL,
+            occur_time=self.now(),
+            transaction_reference=outcome.reference,
+            payment_method_reference=charge.payment_method_reference,
+            amount=charge.amount,
+        )
+        self.post.send(CHARGING, notice, self.now())
 
     async def cancel(self, subscription_reference: str, key: str) -> Outcome:
         raise AssertionError("nothing is renewed here")
