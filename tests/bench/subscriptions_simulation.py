@@ -43,8 +43,10 @@ def main() -> int:
     stores.without_environment()
     rates = usual_rates(monthly=asked.monthly, quarterly=asked.quarterly, yearly=asked.yearly)
     script = Script(asked.people, asked.days, asked.seed, rates=rates, tick=timedelta(hours=asked.tick))
+    progress = _Progress()
     with stores.running_stores() as settings:
-        world = asyncio.run(played(settings, script, _Progress()))
+        world = asyncio.run(played(settings, script, progress))
+    progress(world.clock.true, world)  # what was found when all was over
     _report(world)
     print(json.dumps({"people": asked.people, "days": asked.days, "seed": asked.seed, **_figures(world)}))
     return 1 if world.oracle.complaints else 0
