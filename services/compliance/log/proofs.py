@@ -13,6 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.compliance.log.merkle import (
+    HASH_BYTES,
     TILE_HEIGHT,
     Node,
     Run,
@@ -48,30 +49,33 @@ async def consistency(tx: Tx, first: int, second: int) -> list[bytes]:
     return await _hashes(tx, consistency_runs(first, second))
 
 
-# One text for all proofs, whichever nodes they are made of.
+# One text for all proofs, whichever nodes they are made of; the hashes of each span in one value, for a row each would cost more than to find them.
 _KEPT: Final = sa.text("""
-WITH spans AS (SELECT * FROM unnest(CAST(:levels AS int[]), CAST(:starts AS bigint[]), CAST(:ends AS bigint[])) AS s (level, first, past))
-SELECT 0 AS level, leaf_index AS place, leaf_hash AS hash FROM spans
-  JOIN log_leaves ON leaf_index >= first AND leaf_index < past WHERE spans.level = 0
-UNION ALL
-SELECT spans.level, tile_index, root FROM spans
-  JOIN log_tiles t ON t.level = spans.level - 1 AND tile_index >= first AND tile_index < past""")
+SELECT nr, CASE spans.level
+  WHEN 0 THEN (SELECT string_agg(leaf_hash, '' ORDER BY leaf_index) FROM log_leaves WHERE leaf_index >= first AND leaf_index < past)
+  ELSE (SELECT string_agg(root, '' ORDER BY tile_index) FROM log_tiles t
+    WHERE t.level = spans.level - 1 AND tile_index >= first AND tile_index < past)
+  END AS hashes
+FROM unnest(CAST(:levels AS int[]), CAST(:starts AS bigint[]), CAST(:ends AS bigint[])) WITH ORDINALITY AS spans (level, first, past, nr)""")
 
 
 async def _hashes(tx: Tx, runs: Sequence[Run]) -> list[bytes]:
     nodes = {node: _Span.of(node) for run in runs for node in run.nodes()}
     if not nodes:
         return []
-    spans = nodes.values()
+    spans = list(nodes.values())
     asked = {
         "levels": [span.level for span in spans],
         "starts": [span.start for span in spans],
         "ends": [span.end for span in spans],
     }
-    kept = {(row.level, row.place): row.hash for row in await tx.execute(_KEPT, asked)}
+    kept = {spans[row.nr - 1]: row.hashes or b"" for row in await tx.execute(_KEPT, asked)}
 
     def root(node: Node) -> bytes:
         span = nodes[node]
-        return perfect_root([kept[span.level, at] for at in range(span.start, span.end)])
+        hashes = kept[span]
+        if len(hashes) != HASH_BYTES * (span.end - span.start):
+            raise LookupError(f"the log lacks hashes from {span.start} to {span.end} of level {span.level}")
+        return perfect_root([hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)])
 
     return [folded(root(node) for node in run.nodes()) for run in runs]
