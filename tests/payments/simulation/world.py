@@ -196,7 +196,8 @@ class World:
         for look in self.script.looks:
             self.clock.true = begin + look
             unclear = self.bank.lost, self.restarts
-            self.renewing.work()
+            if not quiet:  # what it took last could not be told of before the end
+                self.renewing.work()
             await self._deliver()
             await self._schedule()
             if unclear == (self.bank.lost, self.restarts):
