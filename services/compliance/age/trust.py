@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ObjectIdentifier
 
@@ -61,9 +62,9 @@ class TrustList:
             Untrusted: nobody does.
         """
         try:
-            signer = x509.load_der_x509_certificate(chain[0])
+            signer = _read(chain[0])
             key = signer.public_key()
-        except (IndexError, ValueError, TypeError) as error:
+        except (IndexError, ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm, Warning) as error:
             raise Untrusted("there is no certificate that can be read") from error
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise Untrusted("the signer's key is on no elliptic curve")
@@ -80,10 +81,17 @@ class TrustList:
                 continue
             try:
                 signer.verify_directly_issued_by(anchor)
-            except (InvalidSignature, ValueError, TypeError):
+            except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
                 continue
             return anchor
         raise Untrusted("no authority that is believed issued the signer's certificate")
+
+
+def _read(der: bytes) -> x509.Certificate:
+    # What the parser only warns of, such as a serial number below zero, is no certificate of an authority that takes care.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return x509.load_der_x509_certificate(der)
 
 
 def _in_force(certificate: x509.Certificate, now: datetime) -> None:
@@ -94,7 +102,7 @@ def _in_force(certificate: x509.Certificate, now: datetime) -> None:
 def _is_authority(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return False
 
 
@@ -103,7 +111,7 @@ def _signs_documents(certificate: x509.Certificate) -> None:
         extensions = certificate.extensions
         usage = extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
         purposes = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except (x509.ExtensionNotFound, ValueError) as error:
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
         raise Untrusted("the signer's certificate does not say what it is for") from error
     if not usage or not purposes & _SIGNS_DOCUMENTS:
         raise Untrusted("the signer's certificate is not for signing documents")
