@@ -142,7 +142,9 @@ class Request:
         pem = certificate.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        read = jws.deserialize_compact(signed, ECKey.import_key(pem), algorithms=["ES256"])
+        registry = jws.JWSRegistry(algorithms=["ES256"])
+        registry.max_header_length = 8192  # there are certificates in it
+        read = jws.deserialize_compact(signed, ECKey.import_key(pem), registry=registry)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         claims = json.loads(read.payload)
         assert claims["client_id"] == f"x509_san_dns:{names.get_values_for_type(x509.DNSName)[0]}"

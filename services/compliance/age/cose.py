@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,17 +59,21 @@ class Signed:
 
 
 def decoded(data: bytes, *, most: int = MOST_BYTES) -> Any:
-    """CBOR.
+    """One item of CBOR, and nothing after it.
 
     Raises:
         Malformed: it is none, or has more bytes than `most`.
     """
     if len(data) > most:
         raise Malformed(f"there are more than {most} bytes")
+    whole = io.BytesIO(data)
     try:
-        return cbor2.loads(data)
+        found = cbor2.load(whole)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise Malformed("that is no CBOR") from error
+    if whole.tell() != len(data):
+        raise Malformed("something comes after the CBOR")
+    return found
 
 
 def as_map(value: object, what: str) -> Mapping[Any, Any]:

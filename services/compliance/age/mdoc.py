@@ -159,7 +159,7 @@ def _in_force(validity: Mapping[Any, Any], now: datetime) -> datetime:
 def _elements(whole: Mapping[Any, Any], security: Mapping[Any, Any], namespace: str) -> Mapping[str, object]:
     digests = as_map(as_map(security.get("valueDigests"), "valueDigests").get(namespace), "the digests")
     shown = as_map(whole.get("nameSpaces"), "nameSpaces").get(namespace)
-    if not isinstance(shown, list | tuple) or len(shown) > 100:
+    if not isinstance(shown, list | tuple) or not 1 <= len(shown) <= 100:
         raise Malformed("there are no elements")
     found: dict[str, object] = {}
     for one in shown:
