@@ -65,7 +65,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_AGE_VIEWER_MISSING: _ErrorReason.ValueType  # 68
     """Nobody is named whose age is to be proved. Status INVALID_ARGUMENT. No metadata."""
     ERROR_REASON_JURISDICTION_RULES_INVALID: _ErrorReason.ValueType  # 80
-    """The rows contradict themselves. Status INVALID_ARGUMENT. No metadata; the row is in the violations."""
+    """The rows contradict themselves. Status INVALID_ARGUMENT. No metadata. The row is in the violations."""
     ERROR_REASON_JURISDICTION_TABLE_NOT_FOUND: _ErrorReason.ValueType  # 81
     """There is no such version of the table. Status NOT_FOUND. Metadata: `version`."""
     ERROR_REASON_CLASSIFICATION_NOT_FOUND: _ErrorReason.ValueType  # 82
@@ -115,7 +115,7 @@ ERROR_REASON_AGE_VIEWER_NOT_SELF: ErrorReason.ValueType  # 67
 ERROR_REASON_AGE_VIEWER_MISSING: ErrorReason.ValueType  # 68
 """Nobody is named whose age is to be proved. Status INVALID_ARGUMENT. No metadata."""
 ERROR_REASON_JURISDICTION_RULES_INVALID: ErrorReason.ValueType  # 80
-"""The rows contradict themselves. Status INVALID_ARGUMENT. No metadata; the row is in the violations."""
+"""The rows contradict themselves. Status INVALID_ARGUMENT. No metadata. The row is in the violations."""
 ERROR_REASON_JURISDICTION_TABLE_NOT_FOUND: ErrorReason.ValueType  # 81
 """There is no such version of the table. Status NOT_FOUND. Metadata: `version`."""
 ERROR_REASON_CLASSIFICATION_NOT_FOUND: ErrorReason.ValueType  # 82

@@ -180,7 +180,7 @@ class GetAvailabilityRequest(_message.Message):
 
     ASSET_ID_FIELD_NUMBER: _builtins.int
     TERRITORY_FIELD_NUMBER: _builtins.int
-    TIME_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
     MATURITY_LIMIT_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """The asset."""
@@ -189,7 +189,7 @@ class GetAvailabilityRequest(_message.Message):
     maturity_limit: _builtins.int
     """Limit of the viewer's profile, as an age. 0: none is looked at."""
     @_builtins.property
-    def time(self) -> _timestamp_pb2.Timestamp:
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
         """When. Absent: now."""
 
     def __init__(
@@ -197,12 +197,12 @@ class GetAvailabilityRequest(_message.Message):
         *,
         asset_id: _builtins.str = ...,
         territory: _builtins.str = ...,
-        time: _timestamp_pb2.Timestamp | None = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
         maturity_limit: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "maturity_limit", b"maturity_limit", "territory", b"territory", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "asset_id", b"asset_id", "maturity_limit", b"maturity_limit", "territory", b"territory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -434,7 +434,7 @@ export enum ErrorReason {
   AGE_VIEWER_MISSING = 68,
 
   /**
-   * The rows contradict themselves. Status INVALID_ARGUMENT. No metadata; the row is in the violations.
+   * The rows contradict themselves. Status INVALID_ARGUMENT. No metadata. The row is in the violations.
    *
    * @generated from enum value: ERROR_REASON_JURISDICTION_RULES_INVALID = 80;
    */
