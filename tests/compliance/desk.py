@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Ages = age_service_pb2_grpc.AgeServiceAsyncStub
     Jurisdictions = jurisdictions_service_pb2_grpc.JurisdictionsServiceAsyncStub
 
+DEVICE_ID = new_id("dev")
+
 
 @dataclass
 class Desk:
@@ -65,7 +67,7 @@ class Desk:
         usual = {
             "request_id": new_id("req"),
             "viewer_id": new_id("usr"),
-            "device_id": "dev_1",
+            "device_id": DEVICE_ID,
             "return_path": "/watch/x",
         }
         request = api.StartAgeCheckRequest(provider=provider, method=method, **(usual | changes))

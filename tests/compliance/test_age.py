@@ -23,7 +23,7 @@ from services.compliance.age.wiring import KEPT, cleaned
 from services.kit.clock import SystemClock
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.compliance.desk import Desk, a_desk, reason_of
+from tests.compliance.desk import DEVICE_ID, Desk, a_desk, reason_of
 from tests.compliance.holder import Issuer, Request, Wallet, encrypted, request_uri_of
 from tests.compliance.scene import refused
 from tests.compliance.test_mdoc import VECTORS
@@ -68,7 +68,7 @@ async def test_an_age_is_proved_at_the_stand_in(mesh: ProcessSettings, tmp_path:
         assert (await desk.check(check)).state == PASSED
         told = await desk.bus.hears(events_pb2.AgeProved)
         assert (told.viewer_id, told.organisation_id) == (check.viewer_id, desk.organisation_id)
-        assert (told.threshold, told.method, told.provider, told.device_id) == (18, DOCUMENT, "stand-in", "dev_1")
+        assert (told.threshold, told.method, told.provider, told.device_id) == (18, DOCUMENT, "stand-in", DEVICE_ID)
         assert told.expire_time.ToDatetime(tzinfo=UTC) == now + timedelta(days=365)
         (proof,) = await desk.proofs(check.viewer_id)
         assert (proof.method, len(proof.nonce_hash)) == (DOCUMENT, 32)

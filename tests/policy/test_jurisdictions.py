@@ -160,17 +160,17 @@ async def test_whether_a_title_is_available_can_be_asked_for_any_place_and_day(p
         ratings=[law.ContentRating(territory="DE", system="FSK", label="16", age=16)],
         blocks=[law.TitleBlock(territory="GB", end_time=tomorrow)],
     )
-    said = {"asset_id": film.asset_id, "classification": classification, "change_time": moment(placed)}
+    said: dict[str, Any] = {"asset_id": film.asset_id, "classification": classification, "change_time": moment(placed)}
     await placed.bus.publish(compliance.TitleClassified(organisation_id=placed.organisation_id, **said))
     await placed.terms(film.asset_id, least_age=18, maturity=18, territories=["US", "FR", "DE", "GB"])
     asked = film.asset_id
     await until_available(placed, asked, "GB", "TERRITORY_REFUSED")
-    await until_available(placed, asked, "GB-ENG", "AGE_PROOF_REQUIRED", time=later)
+    await until_available(placed, asked, "GB-ENG", "AGE_PROOF_REQUIRED", as_of_time=later)
     assert (await available(placed, asked, "US-UT"))[0] == "TERRITORY_REFUSED"
     assert (await available(placed, asked, "ES"))[0] == "TERRITORY_REFUSED"
     assert (await available(placed, asked, "FR"))[0] == "AGE_PROOF_REQUIRED"
-    assert (await available(placed, asked, "FR", time=later))[0] == "TERRITORY_REFUSED"
-    reason, lifted_by = await available(placed, asked, "US-TX", time=later)
+    assert (await available(placed, asked, "FR", as_of_time=later))[0] == "TERRITORY_REFUSED"
+    reason, lifted_by = await available(placed, asked, "US-TX", as_of_time=later)
     assert (reason, DOCUMENT in lifted_by) == ("AGE_PROOF_REQUIRED", True)
     assert DOCUMENT not in (await available(placed, asked, "US-TX"))[1]
     await placed.terms(film.asset_id, maturity=18)
@@ -201,11 +201,12 @@ async def test_whether_a_title_is_available_can_be_asked_for_any_place_and_day(p
 
 async def test_what_plays_where_a_row_begins_ends_when_it_does(placed: Scene) -> None:
     film = await placed.publish()
+    await placed.terms(film.asset_id)  # waits until the film is known
     await announce(
         placed,
         law.JurisdictionRule(territory="US-TX", start_time=moment(placed, minutes=10), closed=law.ClosedTerritory()),
     )
-    await until_available(placed, film.asset_id, "US-TX", "TERRITORY_REFUSED", time=moment(placed, hours=1))
+    await until_available(placed, film.asset_id, "US-TX", "TERRITORY_REFUSED", as_of_time=moment(placed, hours=1))
     session = (await placed.play(film.asset_id, viewer_id="ada", client_address=TEXAS)).session
     placed.clock.advance(timedelta(minutes=11))
     ended = await placed.bus.hears(events_pb2.SessionRevoked)
