@@ -27,6 +27,7 @@ from tests.compliance.desk import DEVICE_ID, Desk, a_desk, reason_of
 from tests.compliance.holder import Issuer, Request, Wallet, encrypted, request_uri_of
 from tests.compliance.scene import refused
 from tests.compliance.test_mdoc import VECTORS
+from tests.identity.scene import a_scene as with_identity
 from tests.support.keys import with_api_key
 from tests.support.running import connected
 
@@ -135,6 +136,22 @@ async def test_only_those_who_may_see_and_take_back_proofs(mesh: ProcessSettings
                     with pytest.raises(grpc.aio.AioRpcError) as caught:
                         await call
                     assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_people_prove_their_own_age(mesh: ProcessSettings, tmp_path: Path) -> None:
+    now = SystemClock().now()
+    async with with_identity(mesh) as identity, a_desk(mesh, tmp_path, now, [Issuer(now).pem]) as desk:
+        viewer, other = await identity.register(), await identity.register()
+        request = api.StartAgeCheckRequest(request_id=new_id("req"), provider="stand-in", method=DOCUMENT)
+        check = (await desk.ages.StartAgeCheck(request, metadata=viewer.shown)).check
+        assert (check.viewer_id, check.return_path) == (viewer.account.account_id, "/")
+        asked = api.GetAgeCheckRequest(age_check_id=check.age_check_id)
+        assert (await desk.ages.GetAgeCheck(asked, metadata=viewer.shown)).check.state == OPEN
+        with refused("AGE_CHECK_NOT_FOUND"):
+            await desk.ages.GetAgeCheck(asked, metadata=other.shown)
+        request.viewer_id = other.account.account_id
+        with refused("AGE_VIEWER_NOT_SELF"):
+            await desk.ages.StartAgeCheck(request, metadata=viewer.shown)
 
 
 async def test_a_wallet_proves_an_age(mesh: ProcessSettings, tmp_path: Path) -> None:

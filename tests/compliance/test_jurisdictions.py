@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.compliance.v1 import age_service_pb2, events_pb2
 from reelmesh.compliance.v1 import jurisdictions_pb2 as api
@@ -71,6 +72,7 @@ async def test_tables_have_versions_and_the_newest_is_in_force(mesh: ProcessSett
         backwards = {"start_time": timestamp(now), "end_time": timestamp(now - timedelta(days=1))}
         for rule in (
             verify("DE"),
+            verify("DE", DOCUMENT, start_time=Timestamp(seconds=5, nanos=-5)),
             verify("DE", "guessing"),
             verify("DE", DOCUMENT, DOCUMENT),
             verify("DE", DOCUMENT, **backwards),

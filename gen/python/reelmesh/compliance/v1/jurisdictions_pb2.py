@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*reelmesh/compliance/v1/jurisdictions.proto\x12\x16reelmesh.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x0e\x41\x63\x63\x65ptedMethod\x12\x35\n\x06method\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,39}$R\x06method\x12H\n\x08good_for\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x06\x08\x80\x86\xb0\x96\x01\x32\x02\x08<R\x07goodFor\x12\x1f\n\x0b\x65\x61\x63h_device\x18\x03 \x01(\x08R\neachDevice\"\xf3\x01\n\x06\x41geLaw\x12\'\n\tthreshold\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x01R\tthreshold\x12*\n\x0btitles_from\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\ntitlesFrom\x12H\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.AgeLawActionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06\x61\x63tion\x12J\n\x07methods\x18\x04 \x03(\x0b\x32&.reelmesh.compliance.v1.AcceptedMethodB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07methods\"K\n\x0bRefusedTags\x12<\n\x04tags\x18\x01 \x03(\tB(\xbaH%\x92\x01\"\x08\x01\x10\x32\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,39}$R\x04tags\"1\n\x0f\x43losedTerritory\x12\x1e\n\x05\x63\x61use\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05\x63\x61use\"\xb8\x03\n\x10JurisdictionRule\x12@\n\tterritory\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\tterritory\x12\x39\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x32\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x1e.reelmesh.compliance.v1.AgeLawH\x00R\x03\x61ge\x12H\n\x0crefused_tags\x18\x05 \x01(\x0b\x32#.reelmesh.compliance.v1.RefusedTagsH\x00R\x0brefusedTags\x12\x41\n\x06\x63losed\x18\x06 \x01(\x0b\x32\'.reelmesh.compliance.v1.ClosedTerritoryH\x00R\x06\x63losed\x12 \n\x06source\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02R\x06sourceB\r\n\x04what\x12\x05\xbaH\x02\x08\x01\"\xed\x01\n\x11JurisdictionTable\x12\x18\n\x07version\x18\x01 \x01(\x03R\x07version\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x05rules\x18\x03 \x03(\x0b\x32(.reelmesh.compliance.v1.JurisdictionRuleR\x05rules\x12\x18\n\x07\x63omment\x18\x04 \x01(\tR\x07\x63omment\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xb9\x02\n\rContentRating\x12@\n\tterritory\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\tterritory\x12\x36\n\x06system\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9 ._-]{1,40}$R\x06system\x12\x1f\n\x05label\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\x05label\x12\x1b\n\x03\x61ge\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\x03\x61ge\x12\x39\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"\xe0\x01\n\nTitleBlock\x12@\n\tterritory\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\tterritory\x12\x39\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x1e\n\x05\x63\x61use\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05\x63\x61use\"\x89\x03\n\x13TitleClassification\x12\x43\n\x08\x61sset_id\x18\x01 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\x12J\n\x07ratings\x18\x02 \x03(\x0b\x32%.reelmesh.compliance.v1.ContentRatingB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x07ratings\x12:\n\x04tags\x18\x03 \x03(\tB&\xbaH#\x92\x01 \x10\x32\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,39}$R\x04tags\x12\x45\n\x06\x62locks\x18\x04 \x03(\x0b\x32\".reelmesh.compliance.v1.TitleBlockB\t\xbaH\x06\x92\x01\x03\x10\xac\x02R\x06\x62locks\x12!\n\x07version\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x07version\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime*}\n\x0c\x41geLawAction\x12\x1e\n\x1a\x41GE_LAW_ACTION_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41GE_LAW_ACTION_BLOCK\x10\x01\x12\x19\n\x15\x41GE_LAW_ACTION_VERIFY\x10\x02\x12\x18\n\x14\x41GE_LAW_ACTION_ALLOW\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*reelmesh/compliance/v1/jurisdictions.proto\x12\x16reelmesh.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x0e\x41\x63\x63\x65ptedMethod\x12\x35\n\x06method\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,39}$R\x06method\x12H\n\x08good_for\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x06\x08\x80\x86\xb0\x96\x01\x32\x02\x08<R\x07goodFor\x12\x1f\n\x0b\x65\x61\x63h_device\x18\x03 \x01(\x08R\neachDevice\"\xf3\x01\n\x06\x41geLaw\x12\'\n\tthreshold\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x01R\tthreshold\x12*\n\x0btitles_from\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\ntitlesFrom\x12H\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.AgeLawActionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06\x61\x63tion\x12J\n\x07methods\x18\x04 \x03(\x0b\x32&.reelmesh.compliance.v1.AcceptedMethodB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07methods\"K\n\x0bRefusedTags\x12<\n\x04tags\x18\x01 \x03(\tB(\xbaH%\x92\x01\"\x08\x01\x10\x32\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,39}$R\x04tags\"1\n\x0f\x43losedTerritory\x12\x1e\n\x05\x63\x61use\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05\x63\x61use\"\xde\x03\n\x10JurisdictionRule\x12@\n\tterritory\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\tterritory\x12L\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\x1a\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00R\tstartTime\x12H\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\x1a\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00R\x07\x65ndTime\x12\x32\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x1e.reelmesh.compliance.v1.AgeLawH\x00R\x03\x61ge\x12H\n\x0crefused_tags\x18\x05 \x01(\x0b\x32#.reelmesh.compliance.v1.RefusedTagsH\x00R\x0brefusedTags\x12\x41\n\x06\x63losed\x18\x06 \x01(\x0b\x32\'.reelmesh.compliance.v1.ClosedTerritoryH\x00R\x06\x63losed\x12 \n\x06source\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02R\x06sourceB\r\n\x04what\x12\x05\xbaH\x02\x08\x01\"\xed\x01\n\x11JurisdictionTable\x12\x18\n\x07version\x18\x01 \x01(\x03R\x07version\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x05rules\x18\x03 \x03(\x0b\x32(.reelmesh.compliance.v1.JurisdictionRuleR\x05rules\x12\x18\n\x07\x63omment\x18\x04 \x01(\tR\x07\x63omment\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xdf\x02\n\rContentRating\x12@\n\tterritory\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\tterritory\x12\x36\n\x06system\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9 ._-]{1,40}$R\x06system\x12\x1f\n\x05label\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\x05label\x12\x1b\n\x03\x61ge\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00R\x03\x61ge\x12L\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\x1a\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00R\tstartTime\x12H\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\x1a\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00R\x07\x65ndTime\"\x86\x02\n\nTitleBlock\x12@\n\tterritory\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z]{2}(-[A-Z0-9]{1,3})?$R\tterritory\x12L\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\x1a\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00R\tstartTime\x12H\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\x1a\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00R\x07\x65ndTime\x12\x1e\n\x05\x63\x61use\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05\x63\x61use\"\x89\x03\n\x13TitleClassification\x12\x43\n\x08\x61sset_id\x18\x01 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\x12J\n\x07ratings\x18\x02 \x03(\x0b\x32%.reelmesh.compliance.v1.ContentRatingB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x07ratings\x12:\n\x04tags\x18\x03 \x03(\tB&\xbaH#\x92\x01 \x10\x32\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,39}$R\x04tags\x12\x45\n\x06\x62locks\x18\x04 \x03(\x0b\x32\".reelmesh.compliance.v1.TitleBlockB\t\xbaH\x06\x92\x01\x03\x10\xac\x02R\x06\x62locks\x12!\n\x07version\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x07version\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime*}\n\x0c\x41geLawAction\x12\x1e\n\x1a\x41GE_LAW_ACTION_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41GE_LAW_ACTION_BLOCK\x10\x01\x12\x19\n\x15\x41GE_LAW_ACTION_VERIFY\x10\x02\x12\x18\n\x14\x41GE_LAW_ACTION_ALLOW\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JURISDICTIONRULE'].oneofs_by_name['what']._serialized_options = b'\272H\002\010\001'
   _globals['_JURISDICTIONRULE'].fields_by_name['territory']._loaded_options = None
   _globals['_JURISDICTIONRULE'].fields_by_name['territory']._serialized_options = b'\272H\037r\0352\033^[A-Z]{2}(-[A-Z0-9]{1,3})?$'
+  _globals['_JURISDICTIONRULE'].fields_by_name['start_time']._loaded_options = None
+  _globals['_JURISDICTIONRULE'].fields_by_name['start_time']._serialized_options = b'\272H\016\262\001\013\032\007\010\377\202\321\377\257\0072\000'
+  _globals['_JURISDICTIONRULE'].fields_by_name['end_time']._loaded_options = None
+  _globals['_JURISDICTIONRULE'].fields_by_name['end_time']._serialized_options = b'\272H\016\262\001\013\032\007\010\377\202\321\377\257\0072\000'
   _globals['_JURISDICTIONRULE'].fields_by_name['source']._loaded_options = None
   _globals['_JURISDICTIONRULE'].fields_by_name['source']._serialized_options = b'\272H\005r\003\030\254\002'
   _globals['_CONTENTRATING'].fields_by_name['territory']._loaded_options = None
@@ -64,8 +68,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTENTRATING'].fields_by_name['label']._serialized_options = b'\272H\006r\004\020\001\030('
   _globals['_CONTENTRATING'].fields_by_name['age']._loaded_options = None
   _globals['_CONTENTRATING'].fields_by_name['age']._serialized_options = b'\272H\006\032\004\030c(\000'
+  _globals['_CONTENTRATING'].fields_by_name['start_time']._loaded_options = None
+  _globals['_CONTENTRATING'].fields_by_name['start_time']._serialized_options = b'\272H\016\262\001\013\032\007\010\377\202\321\377\257\0072\000'
+  _globals['_CONTENTRATING'].fields_by_name['end_time']._loaded_options = None
+  _globals['_CONTENTRATING'].fields_by_name['end_time']._serialized_options = b'\272H\016\262\001\013\032\007\010\377\202\321\377\257\0072\000'
   _globals['_TITLEBLOCK'].fields_by_name['territory']._loaded_options = None
   _globals['_TITLEBLOCK'].fields_by_name['territory']._serialized_options = b'\272H\037r\0352\033^[A-Z]{2}(-[A-Z0-9]{1,3})?$'
+  _globals['_TITLEBLOCK'].fields_by_name['start_time']._loaded_options = None
+  _globals['_TITLEBLOCK'].fields_by_name['start_time']._serialized_options = b'\272H\016\262\001\013\032\007\010\377\202\321\377\257\0072\000'
+  _globals['_TITLEBLOCK'].fields_by_name['end_time']._loaded_options = None
+  _globals['_TITLEBLOCK'].fields_by_name['end_time']._serialized_options = b'\272H\016\262\001\013\032\007\010\377\202\321\377\257\0072\000'
   _globals['_TITLEBLOCK'].fields_by_name['cause']._loaded_options = None
   _globals['_TITLEBLOCK'].fields_by_name['cause']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_TITLECLASSIFICATION'].fields_by_name['asset_id']._loaded_options = None
@@ -78,8 +90,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TITLECLASSIFICATION'].fields_by_name['blocks']._serialized_options = b'\272H\006\222\001\003\020\254\002'
   _globals['_TITLECLASSIFICATION'].fields_by_name['version']._loaded_options = None
   _globals['_TITLECLASSIFICATION'].fields_by_name['version']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_AGELAWACTION']._serialized_start=2341
-  _globals['_AGELAWACTION']._serialized_end=2466
+  _globals['_AGELAWACTION']._serialized_start=2455
+  _globals['_AGELAWACTION']._serialized_end=2580
   _globals['_ACCEPTEDMETHOD']._serialized_start=165
   _globals['_ACCEPTEDMETHOD']._serialized_end=343
   _globals['_AGELAW']._serialized_start=346
@@ -89,13 +101,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOSEDTERRITORY']._serialized_start=668
   _globals['_CLOSEDTERRITORY']._serialized_end=717
   _globals['_JURISDICTIONRULE']._serialized_start=720
-  _globals['_JURISDICTIONRULE']._serialized_end=1160
-  _globals['_JURISDICTIONTABLE']._serialized_start=1163
-  _globals['_JURISDICTIONTABLE']._serialized_end=1400
-  _globals['_CONTENTRATING']._serialized_start=1403
-  _globals['_CONTENTRATING']._serialized_end=1716
-  _globals['_TITLEBLOCK']._serialized_start=1719
-  _globals['_TITLEBLOCK']._serialized_end=1943
-  _globals['_TITLECLASSIFICATION']._serialized_start=1946
-  _globals['_TITLECLASSIFICATION']._serialized_end=2339
+  _globals['_JURISDICTIONRULE']._serialized_end=1198
+  _globals['_JURISDICTIONTABLE']._serialized_start=1201
+  _globals['_JURISDICTIONTABLE']._serialized_end=1438
+  _globals['_CONTENTRATING']._serialized_start=1441
+  _globals['_CONTENTRATING']._serialized_end=1792
+  _globals['_TITLEBLOCK']._serialized_start=1795
+  _globals['_TITLEBLOCK']._serialized_end=2057
+  _globals['_TITLECLASSIFICATION']._serialized_start=2060
+  _globals['_TITLECLASSIFICATION']._serialized_end=2453
 # @@protoc_insertion_point(module_scope)
