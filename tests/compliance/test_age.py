@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,9 @@ from reelmesh.compliance.v1 import jurisdictions_service_pb2 as jurisdictions
 
 from services.compliance.__main__ import CONTRACTS
 from services.compliance.age.contract import CREDIT_CARD, DOCUMENT, EU_PROOF
+from services.compliance.age.providers import STAND_IN_KEY_FILE, stand_in_secret
+from services.compliance.age.signing import signature
+from services.compliance.age.stand_in import HEADER
 from services.compliance.age.wiring import KEPT, cleaned
 from services.kit.clock import SystemClock
 from services.kit.ids import new_id
@@ -114,6 +118,40 @@ async def test_who_is_younger_or_too_late_proves_nothing(mesh: ProcessSettings, 
         desk.clock.advance(timedelta(seconds=desk.settings.compliance_age_check_seconds))
         assert (await desk.check(late)).state == api.AGE_CHECK_STATE_EXPIRED
         assert desk.bus.heard(events_pb2.AgeProved) == []
+
+
+async def webhook(desk: Desk, check: api.AgeCheck, **changes: Any) -> httpx.Response:
+    """What the stand-in would send about a check, signed by it at the desk's own moment."""
+    page = check.url.rsplit("/", 1)[1].partition(".")[0]
+    asked = json.loads(base64.urlsafe_b64decode(page + "=" * (-len(page) % 4)))
+    said = {name: asked[name] for name in ("token", "method", "threshold")} | {"result": "over"} | changes
+    body = json.dumps(said).encode()
+    secret = stand_in_secret(desk.settings.secret(STAND_IN_KEY_FILE), b"webhooks")
+    signed = {HEADER: signature(secret, body, desk.clock.now())}
+    return await desk.http.post(asked["notify_url"], content=body, headers=signed)
+
+
+async def test_a_provider_is_believed_about_checks_that_it_was_told_of_and_in_time(
+    mesh: ProcessSettings, tmp_path: Path
+) -> None:
+    now = SystemClock().now()
+    async with a_desk(mesh, tmp_path, now, [Issuer(now).pem]) as desk:
+        check, other, late = [await desk.start("stand-in", DOCUMENT) for _ in range(3)]
+        foreign = await webhook(desk, check, token=f"{check.age_check_id}.{'n' * 43}")
+        assert reason_of(foreign) == (400, "AGE_PROOF_INVALID")
+        other_check = await webhook(desk, check, token=f"{other.age_check_id}.{'n' * 43}")
+        assert reason_of(other_check) == (400, "AGE_PROOF_INVALID")
+        assert (await desk.check(check)).state == (await desk.check(other)).state == OPEN
+        assert [(await webhook(desk, check)).status_code for _ in range(2)] == [200, 200]
+        assert len(await desk.proofs("")) == 1
+        desk.clock.advance(timedelta(seconds=desk.settings.compliance_age_check_seconds))
+        assert (await webhook(desk, late)).status_code == 200
+        assert (await desk.check(late)).state == api.AGE_CHECK_STATE_EXPIRED
+        assert len(await desk.proofs("")) == 1
+        altered = await desk.http.post(f"{desk.settings.public_url}/age/stand-in/webhook", content=b"{}")
+        assert reason_of(altered) == (401, "AGE_DELIVERY_NOT_AUTHENTIC")
+        assert (await desk.http.get(f"{desk.settings.public_url}/age/nobody")).status_code == 404
+        assert (await desk.http.put(f"{desk.settings.public_url}/age/stand-in/webhook")).status_code == 405
 
 
 async def test_only_those_who_may_see_and_take_back_proofs(mesh: ProcessSettings, tmp_path: Path) -> None:
