@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.compliance.age.contract import Asked, Delivery, Pending
-from services.compliance.refusals import age_check_not_found
+from services.compliance.age.refusals import age_check_not_found
 from services.kit.ids import new_id
 
 API_KEY, SECRET = "key-of-the-api", "secret-of-the-webhooks"

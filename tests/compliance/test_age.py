@@ -27,7 +27,7 @@ from services.compliance.age.wiring import KEPT, cleaned
 from services.kit.clock import SystemClock
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.compliance.desk import DEVICE_ID, Desk, a_desk, reason_of
+from tests.compliance.age_desk import DEVICE_ID, Desk, a_desk, reason_of
 from tests.compliance.holder import Issuer, Request, Wallet, encrypted, request_uri_of
 from tests.compliance.scene import refused
 from tests.compliance.test_mdoc import VECTORS

@@ -18,7 +18,7 @@ from services.compliance.jurisdictions.shipped import shipped_rules
 from services.kit.clock import SystemClock, timestamp
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.compliance.desk import Desk, a_desk
+from tests.compliance.age_desk import Desk, a_desk
 from tests.compliance.holder import Issuer
 from tests.compliance.scene import refused
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from services.compliance import refusals
+from services.compliance.age import refusals
 from services.kit.errors import unavailable
 
 

@@ -11,8 +11,7 @@ from typing import Final
 
 from reelmesh.compliance.v1 import events_pb2
 
-from services.compliance import refusals
-from services.compliance.age import store
+from services.compliance.age import refusals, store
 from services.compliance.age.contract import OK, Answer, Asked, Delivery, Find, Pending, Provider, Taken
 from services.compliance.age.store import Check, Proof, State
 from services.kit.clock import Clock, timestamp

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
-from services.compliance import refusals
+from services.compliance.age import refusals
 from services.kit.ids import is_id
 
 DOCUMENT: Final = "document"

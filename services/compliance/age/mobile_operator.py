@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 
 import httpx
 
-from services.compliance import refusals
+from services.compliance.age import refusals
 from services.compliance.age.calling import asked as ask
 from services.compliance.age.contract import (
     MOBILE_OPERATOR,

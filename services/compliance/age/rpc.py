@@ -8,8 +8,7 @@ import grpc
 from reelmesh.compliance.v1 import age_service_pb2 as api
 from reelmesh.compliance.v1 import age_service_pb2_grpc, events_pb2
 
-from services.compliance import refusals
-from services.compliance.age import store
+from services.compliance.age import refusals, store
 from services.compliance.age.checking import Checking, Wish
 from services.compliance.age.contract import TITLES, Delivery
 from services.compliance.jurisdictions.rules import accepted

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from services.compliance import refusals
+from services.compliance.age import refusals
 
 WINDOW_SECONDS: Final = 300
 """How far the signed moment may be from now, into the past as into the future."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import httpx
 
-from services.compliance import refusals
+from services.compliance.age import refusals
 from services.compliance.age.birthdays import is_so_old
 from services.compliance.age.calling import asked as ask
 from services.compliance.age.calling import page_of

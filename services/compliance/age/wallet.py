@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from services.compliance import refusals
-from services.compliance.age import mdoc
+from services.compliance.age import mdoc, refusals
 from services.compliance.age.contract import (
     EU_PROOF,
     PASSED,

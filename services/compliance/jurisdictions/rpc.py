@@ -9,8 +9,7 @@ from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.compliance.v1 import events_pb2, jurisdictions_pb2, jurisdictions_service_pb2_grpc
 from reelmesh.compliance.v1 import jurisdictions_service_pb2 as api
 
-from services.compliance import refusals
-from services.compliance.jurisdictions import store
+from services.compliance.jurisdictions import refusals, store
 from services.compliance.jurisdictions.rules import checked, classified
 from services.compliance.jurisdictions.shipped import shipped_rules
 from services.kit.clock import Clock, timestamp

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from reelmesh.compliance.v1 import jurisdictions_pb2 as api
 
-from services.compliance import refusals
 from services.compliance.age.contract import TITLES
+from services.compliance.jurisdictions import refusals
 from services.kit.clock import timestamp
 
 Dated: TypeAlias = api.JurisdictionRule | api.ContentRating | api.TitleBlock
