@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from reelmesh.compliance.v1 import age_service_pb2, age_service_pb2_grpc
 from reelmesh.payments.v1 import webhooks_service_pb2, webhooks_service_pb2_grpc
 
 from gateway.http_server import HttpServer
+from gateway.webhooks.age import AgeGateway
 from gateway.webhooks.app import WebhooksGateway
 from gateway.webhooks.grouping import Grouping
 from services.kit.callers import callers_of
@@ -15,6 +17,7 @@ from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 
 CONTRACT: Final = webhooks_service_pb2.DESCRIPTOR.services_by_name["WebhooksService"]
+AGE_CONTRACT: Final = age_service_pb2.DESCRIPTOR.services_by_name["AgeService"]
 
 
 class WebhooksSettings(ProcessSettings):
@@ -24,7 +27,8 @@ class WebhooksSettings(ProcessSettings):
 async def wire(process: Process, settings: WebhooksSettings) -> None:
     """Puts the gateway together and starts it."""
     grouping = Grouping(webhooks_service_pb2_grpc.WebhooksServiceStub(process.peer("payments", CONTRACT)))
-    server = HttpServer(WebhooksGateway(grouping), process.certificates, callers_of("webhooks"))
+    ages = age_service_pb2_grpc.AgeServiceStub(process.peer("compliance", AGE_CONTRACT))
+    server = HttpServer(AgeGateway(ages, WebhooksGateway(grouping)), process.certificates, callers_of("webhooks"))
     await server.start(settings.listen_address("webhooks"))
     begun = asyncio.Event()
 

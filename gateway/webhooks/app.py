@@ -70,7 +70,7 @@ class WebhooksGateway:
     async def _answer(self, scope: Scope, receive: Receive) -> api.WebhookAnswer:
         try:
             delivery = _delivery(scope)
-            delivery.body = await _body(receive)
+            delivery.body = await body_of(receive)
             return await self._grouping.answer(delivery)
         except Unfit as unfit:
             return _problem(unfit.refusal, unfit.status)
@@ -88,16 +88,7 @@ def _delivery(scope: Scope) -> api.WebhookDelivery:
     query: bytes = scope["query_string"]
     if len(query) > _MOST_QUERY:
         raise Unfit(414, "REQUEST_INVALID", f"a webhook's query has up to {_MOST_QUERY} bytes")
-    headers: dict[str, str] = {}
-    source = ""
-    for raw_name, raw in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw.decode("latin-1")
-        if name == "x-forwarded-for":
-            source = value
-        elif name not in _NOT_HANDED_ON:
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    if len(headers) > _MOST_HEADERS:
-        raise Unfit(431, "REQUEST_INVALID", f"a webhook has up to {_MOST_HEADERS} header fields")
+    headers, source = headers_of(scope)
     return api.WebhookDelivery(
         processor=found[1],
         processor_account_id=found[2],
@@ -108,7 +99,31 @@ def _delivery(scope: Scope) -> api.WebhookDelivery:
     )
 
 
-async def _body(receive: Receive) -> bytes:
+def headers_of(scope: Scope) -> tuple[dict[str, str], str]:
+    """The header fields of a request that are handed on, by lower-case name, and who sent it.
+
+    Raises:
+        Unfit: there are too many.
+    """
+    headers: dict[str, str] = {}
+    source = ""
+    for raw_name, raw in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw.decode("latin-1")
+        if name == "x-forwarded-for":
+            source = value
+        elif name not in _NOT_HANDED_ON:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if len(headers) > _MOST_HEADERS:
+        raise Unfit(431, "REQUEST_INVALID", f"a webhook has up to {_MOST_HEADERS} header fields")
+    return headers, source
+
+
+async def body_of(receive: Receive, most: int = MOST_BYTES) -> bytes:
+    """The body of a request.
+
+    Raises:
+        Unfit: it was cut off, or is too long.
+    """
     parts, size = [], 0
     while True:
         message = await receive()
@@ -116,8 +131,8 @@ async def _body(receive: Receive) -> bytes:
             raise Unfit(400, "REQUEST_INVALID", "the request ended before its body did")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > MOST_BYTES:
-            raise Unfit(413, "REQUEST_INVALID", f"a webhook has up to {MOST_BYTES} bytes")
+        if size > most:
+            raise Unfit(413, "REQUEST_INVALID", f"a webhook has up to {most} bytes")
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
 

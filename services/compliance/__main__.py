@@ -7,19 +7,32 @@ from typing import Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc
+from reelmesh.compliance.v1 import (
+    age_service_pb2,
+    age_service_pb2_grpc,
+    audit_log_service_pb2,
+    audit_log_service_pb2_grpc,
+    jurisdictions_service_pb2,
+    jurisdictions_service_pb2_grpc,
+)
 
+from services.compliance.age.providers import AgeSettings
+from services.compliance.age.wiring import start_age
+from services.compliance.jurisdictions.wiring import start_jurisdictions
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE, AuditLogSettings
 from services.compliance.log.wiring import start_log
+from services.kit.events import Relay
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
 
 CONTRACTS: Final[list[ServiceDescriptor]] = [
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"],
+    age_service_pb2.DESCRIPTOR.services_by_name["AgeService"],
+    jurisdictions_service_pb2.DESCRIPTOR.services_by_name["JurisdictionsService"],
 ]
 
 
-class ComplianceSettings(AuditLogSettings):
+class ComplianceSettings(AuditLogSettings, AgeSettings):
     """Settings of the compliance service."""
 
 
@@ -30,9 +43,15 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
     bus = await process.bus()
     install = Seal(settings.secret(COMPLIANCE_KEY_FILE), "compliance")
     audit_log = await start_log(process, settings, database, bus, install)
+    age = await start_age(process, settings, database, install)
+    jurisdictions = await start_jurisdictions(process, database, bus)
 
     def add(server: grpc.aio.Server) -> None:
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(audit_log, server)
+        age_service_pb2_grpc.add_AgeServiceServicer_to_server(age, server)
+        jurisdictions_service_pb2_grpc.add_JurisdictionsServiceServicer_to_server(jurisdictions, server)
+
+    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
 
     await process.serve(CONTRACTS, add)
 

@@ -18,6 +18,7 @@ from services.kit.ids import new_id
 from services.policy import store
 from services.policy.announcements import revocation, target_revoked
 from services.policy.decision.consumers import FactProjection
+from services.policy.decision.jurisdictions import forget_title
 from services.policy.domain import Package
 from services.policy.judge import Known
 from services.policy.revocations.store import Revocation, Target, add, barred
@@ -59,6 +60,7 @@ class Projection:
         """An asset must not be played any more; its sessions end."""
         event = assets.AssetDeleted.FromString(data)
         await store.withdraw(tx, event.asset_id, event.organisation_id, _moment(event.delete_time))
+        await forget_title(tx, event.asset_id)
         now = self._clock.now()
         for session in await store.revoke_all(tx, event.asset_id, now, DELETED):
             await events.announce(tx, revocation(session))

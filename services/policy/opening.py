@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 import grpc
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from services.policy import refusals, store
 from services.policy.announcements import creation, use
 from services.policy.decision.engine import Decision, decide, latest_end
 from services.policy.decision.entitling import lasts_until, taken_by
-from services.policy.decision.facts import Entitlement, Facts
+from services.policy.decision.facts import Entitlement, Facts, Viewer
 from services.policy.decision.found import Subject
 from services.policy.decision.gathering import Gathering
 from services.policy.decision.record import Record
@@ -28,6 +29,11 @@ from services.policy.decision.store import add_decisions, take_play
 from services.policy.domain import SILENT_AFTER, Package, Session, Wanted
 from services.policy.judge import Known
 from services.policy.signals.watching import Watch
+
+OF_TITLES: Final = frozenset(
+    {RuleKind.STANDING, RuleKind.WINDOW, RuleKind.TERRITORY, RuleKind.CONSENT, RuleKind.AGE, RuleKind.MATURITY}
+)
+"""Rules that say something about a title without somebody who watches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,16 @@ class Opening:
         rules = await self._gathering.rules(tx, subject.organisation_id)
         facts = await self._gathering.facts(tx, subject, rules, now)
         return rules, facts, decide(rules, subject.kind, facts)
+
+    async def availability(
+        self, tx: Tx, subject: Subject, territory: str, now: datetime, maturity: int | None
+    ) -> tuple[Facts, Decision]:
+        """What would be decided in a territory at a moment for who has bought it and proved nothing; `maturity`: limit of their profile."""
+        rules = await self._gathering.rules(tx, subject.organisation_id)
+        facts = await self._gathering.in_a_place(tx, subject, territory, now)
+        facts = replace(facts, viewer=Viewer(maturity=maturity))
+        asked = RuleSet(rules.version, tuple(rule for rule in rules.rules if rule.kind in OF_TITLES))
+        return facts, decide(asked, subject.kind, facts)
 
     async def _decided_and_taken(
         self, tx: Tx, subject: Subject, now: datetime

@@ -133,9 +133,9 @@ def network_refused() -> Refusal:
     return _denied("NETWORK_REFUSED", "this cannot be watched from your network; connect by the one that was agreed")
 
 
-def territory_refused(territory: str) -> Refusal:
+def territory_refused(territory: str, cause: str = "terms") -> Refusal:
     """The asset may not be watched where the viewer is."""
-    return _denied("TERRITORY_REFUSED", f"this cannot be watched in {territory}", territory=territory)
+    return _denied("TERRITORY_REFUSED", f"this cannot be watched in {territory}", territory=territory, cause=cause)
 
 
 def territory_unknown() -> Refusal:
@@ -152,10 +152,12 @@ def consent_missing(asset_id: str) -> Refusal:
     return _denied("CONSENT_MISSING", message, asset_id=asset_id)
 
 
-def age_proof_required(threshold: int) -> Refusal:
-    """The viewer has to prove their age."""
-    message = f"prove that you are at least {threshold} to watch this"
-    return _denied("AGE_PROOF_REQUIRED", message, threshold=str(threshold))
+def age_proof_required(threshold: int, methods: Sequence[str] = ()) -> Refusal:
+    """The viewer has to prove their age: by one of the methods, where the law names some."""
+    by = f" by {' or '.join(methods)}" if methods else ""
+    message = f"prove that you are at least {threshold} to watch this{by}; POST /v1/ageChecks begins it"
+    accepted = {"methods": ",".join(methods)} if methods else {}
+    return _denied("AGE_PROOF_REQUIRED", message, threshold=str(threshold), start="/v1/ageChecks", **accepted)
 
 
 def maturity_exceeded(rating: int) -> Refusal:

@@ -15,7 +15,7 @@ from services.policy import store
 from services.policy.cat.store import forget_uses
 from services.policy.decision import tiers
 from services.policy.decision.people import forget as forget_people
-from services.policy.decision.store import forget_decisions
+from services.policy.decision.store import forget_age_proofs, forget_decisions
 from services.policy.decision.territories import Territories
 from services.policy.signals.store import forget as forget_signals
 
@@ -58,6 +58,7 @@ class Upkeep:
             now = self._clock.now()
             await forget_uses(tx, now)
             await forget_decisions(tx, now - DECISIONS_KEPT)
+            await forget_age_proofs(tx, now - DECISIONS_KEPT)
             await forget_signals(tx, now, signals_before=now - DECISIONS_KEPT, sign_ins_before=now - SIGN_INS_KEPT)
             await forget_people(tx, devices_before=now - DEVICES_KEPT, profiles_before=now - DECISIONS_KEPT)
             await tiers.forget(tx, now - DECISIONS_KEPT)

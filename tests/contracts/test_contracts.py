@@ -23,6 +23,7 @@ PREFIXES = {
     "checkout_id": "chk",
     "detection_id": "dtc",
     "device_id": "dev",
+    "age_check_id": "agc",
     "entitlement_id": "ent",
     "entry_id": "jnl",
     "event_id": "evt",

@@ -71,10 +71,19 @@ PROCESSES: tuple[ProcessSpec, ...] = (
 STAND_IN = ProcessSpec("stand-in", "python", "tools.stand_in_processor", needs=("postgres",), health="metrics")
 """The payment processor that moves no money. It runs beside the mesh where `REELMESH_PAYMENTS_STAND_IN_URL` says where."""
 
+STAND_IN_AGE = ProcessSpec(
+    "stand-in-age", "python", "tools.stand_in_age_provider", needs=("postgres",), health="metrics"
+)
+"""The provider of proofs of age that believes anybody. It runs beside the mesh where `REELMESH_COMPLIANCE_AGE_STAND_IN_URL` says where."""
+
 
 def besides() -> tuple[ProcessSpec, ...]:
     """What runs too, because the operator said so."""
-    return (STAND_IN,) if os.environ.get("REELMESH_PAYMENTS_STAND_IN_URL") else ()
+    wanted = {
+        STAND_IN: "REELMESH_PAYMENTS_STAND_IN_URL",
+        STAND_IN_AGE: "REELMESH_COMPLIANCE_AGE_STAND_IN_URL",
+    }
+    return tuple(spec for spec, variable in wanted.items() if os.environ.get(variable))
 
 
 PRELOADED_MODULES: tuple[str, ...] = (

@@ -15,9 +15,9 @@ from services.kit.clock import Clock
 from services.kit.database import Tx, after_commit
 from services.policy import store as sessions_store
 from services.policy.announcements import revocation
-from services.policy.decision import people, store, tiers
+from services.policy.decision import jurisdictions, people, store, tiers
 from services.policy.decision.facts import AgeProof, Entitlement
-from services.policy.decision.review import ASSET, VIEWER, Review, Target
+from services.policy.decision.review import ASSET, ORGANISATION, VIEWER, Review, Target
 from services.policy.decision.store import KnownAccount
 from services.policy.judge import Known
 from services.policy.signals.store import keep_sign_in
@@ -50,6 +50,8 @@ class FactProjection:
             compliance.AgeProved: self.age_proved,
             compliance.AgeProofRevoked: self.age_proof_revoked,
             compliance.ConsentChanged: self.consent_changed,
+            compliance.JurisdictionsChanged: self.jurisdictions_changed,
+            compliance.TitleClassified: self.title_classified,
         }
 
     async def account_created(self, tx: Tx, data: bytes) -> None:
@@ -147,15 +149,17 @@ class FactProjection:
     async def age_proved(self, tx: Tx, data: bytes) -> None:
         """A viewer is old enough for something."""
         event = compliance.AgeProved.FromString(data)
-        proof = AgeProof(event.threshold, _moment(event.expire_time))
-        await store.keep_age_proof(tx, event.organisation_id, event.viewer_id, proof, _moment(event.change_time))
+        moment = _moment(event.change_time)
+        proof = AgeProof(event.threshold, _moment(event.expire_time), event.method, moment, event.device_id)
+        await store.keep_age_proof(tx, event.organisation_id, event.viewer_id, proof, moment)
         await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id), proof.expire_time)
 
     async def age_proof_revoked(self, tx: Tx, data: bytes) -> None:
         """A viewer's proof is not good any more."""
         event = compliance.AgeProofRevoked.FromString(data)
         moment = _moment(event.change_time)
-        await store.keep_age_proof(tx, event.organisation_id, event.viewer_id, AgeProof(0, moment), moment)
+        nothing = AgeProof(0, moment, event.method or store.ALL_METHODS)
+        await store.keep_age_proof(tx, event.organisation_id, event.viewer_id, nothing, moment)
         await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id))
 
     async def consent_changed(self, tx: Tx, data: bytes) -> None:
@@ -163,6 +167,21 @@ class FactProjection:
         event = compliance.ConsentChanged.FromString(data)
         await store.keep_consent(tx, event.asset_id, event.organisation_id, event.state, _moment(event.change_time))
         await self._review.due(tx, Target(ASSET, event.asset_id, event.organisation_id))
+
+    async def jurisdictions_changed(self, tx: Tx, data: bytes) -> None:
+        """Something else is asked for by place. What plays is looked at again now, and whenever a row begins or ends."""
+        event = compliance.JurisdictionsChanged.FromString(data)
+        moment = _moment(event.change_time)
+        later = await jurisdictions.keep_table(tx, event.organisation_id, event.rules, moment)
+        target = Target(ORGANISATION, event.organisation_id, event.organisation_id)
+        await self._review.due(tx, target, *later)
+
+    async def title_classified(self, tx: Tx, data: bytes) -> None:
+        """A title is classified otherwise."""
+        event = compliance.TitleClassified.FromString(data)
+        moment = _moment(event.change_time)
+        later = await jurisdictions.keep_classification(tx, event.organisation_id, event.classification, moment)
+        await self._review.due(tx, Target(ASSET, event.asset_id, event.organisation_id), *later)
 
 
 def _moment(stamp: Timestamp) -> datetime:

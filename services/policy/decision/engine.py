@@ -13,7 +13,9 @@ import grpc
 from services.kit.errors import Refusal
 from services.policy import refusals
 from services.policy.decision.entitling import chosen, holds, is_good, lasts_until, why_not, window_end
-from services.policy.decision.facts import Consent, Entitlement, Facts, Kind, touches, within
+from services.policy.decision.facts import Consent, Entitlement, Facts, Kind
+from services.policy.decision.law import rated, touches, within
+from services.policy.decision.proving import good_until, methods_of, proofs_last
 from services.policy.decision.rules import Rule, RuleKind, RuleSet
 
 
@@ -165,11 +167,16 @@ def _network(rule: Rule, facts: Facts, saw: Saw) -> Verdict:
 
 def _territory(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
     terms, territory = facts.terms, facts.place.territory
-    if not terms.territories and not terms.refused_territories:
+    bans = facts.law.at(territory, facts.now).bans
+    if not terms.territories and not terms.refused_territories and not bans:
         return _NOTHING_TO_SAY
     saw.note("territory", territory)
+    if bans:
+        saw.note("not_shown", ", ".join(f"{ban.territory} ({ban.cause})" for ban in bans))
     if territory is None:
         return refusals.territory_unknown()
+    if bans:
+        return refusals.territory_refused(territory, bans[0].cause)
     # What may be in a refused territory is treated as if it were; what may be in an allowed one is not.
     if touches(territory, terms.refused_territories):
         return refusals.territory_refused(territory)
@@ -187,24 +194,33 @@ def _consent(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
 
 def _age(rule: Rule, facts: Facts, saw: Saw) -> Verdict:
     least, territory = facts.terms.least_age, facts.place.territory
+    laws = facts.law.at(territory, facts.now).ages
     asked = [least] if least >= (rule.proof_from or 1) else []
+    asked += [law.threshold for law in laws]
     # Where the place is not known, or only the country, the strictest rule that may apply does.
     asked += [
         age for place, age in rule.proof_by_territory.items() if territory is None or touches(territory, (place,))
     ]
     if not asked:
         return _NOTHING_TO_SAY
-    threshold, proof = max(asked), facts.viewer.age_proof
+    threshold, proofs = max(asked), facts.viewer.age_proofs
     saw.note("threshold", threshold)
     saw.note("territory", territory)
-    saw.note("proved", proof.threshold if proof else None)
-    if proof is None or proof.threshold < threshold or facts.now >= proof.expire_time:
-        return refusals.age_proof_required(threshold)
-    return _PASSED
+    saw.note("proved", ", ".join(f"{one.threshold} by {one.method or '?'}" for one in proofs) or None)
+    if laws:
+        saw.note("laws", ", ".join(law.territory for law in laws))
+    ends = (good_until(proof, threshold, laws, facts.device.device_id) for proof in proofs)
+    if any(end is not None and facts.now < end for end in ends):
+        return _PASSED
+    methods = methods_of(laws)
+    if laws and not methods and (territory is None or "-" not in territory):
+        return refusals.territory_unknown()  # laws of several places may apply, and no proof is good in all of them
+    return refusals.age_proof_required(threshold, methods)
 
 
 def _maturity(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
-    rating, limit = facts.terms.maturity, facts.viewer.maturity
+    territory, limit = facts.place.territory, facts.viewer.maturity
+    rating = rated(facts.law.at(territory, facts.now), territory, facts.terms.maturity)
     if rating == 0 or limit is None:
         return _NOTHING_TO_SAY
     saw.note("maturity", rating)
@@ -296,11 +312,11 @@ _RULES: Final[Mapping[RuleKind, Callable[[Rule, Facts, Saw], Verdict]]] = {
 def latest_end(facts: Facts, wanted: datetime) -> datetime:
     """When a playback that is allowed now has to end: when it was asked to, or with what it rests on, if that ends before."""
     ends = [wanted]
-    terms, viewer = facts.terms, facts.viewer
+    terms = facts.terms
     if terms.end_time is not None:
         ends.append(terms.end_time)
     if (one := chosen(facts, wanted)) is not None:
         ends.append(lasts_until(one, facts.now))
-    if terms.least_age and viewer.age_proof is not None:
-        ends.append(viewer.age_proof.expire_time)
+    if terms.least_age and (proved := proofs_last(facts)) is not None:
+        ends.append(proved)
     return min(ends)

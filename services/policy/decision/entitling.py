@@ -11,7 +11,8 @@ from typing import Final
 
 from services.kit.errors import Refusal
 from services.policy import refusals
-from services.policy.decision.facts import Entitlement, Facts, Kind, within
+from services.policy.decision.facts import Entitlement, Facts, Kind
+from services.policy.decision.law import within
 from services.policy.decision.rules import RuleKind, RuleSet
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)

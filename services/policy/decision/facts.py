@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 
+from services.policy.decision.law import NO_LAW, Law
+
 
 class Kind(IntEnum):
     """What somebody wants to do; the numbers are those of the contract (`DecisionKind`)."""
@@ -81,10 +83,19 @@ class Entitlement:
 
 @dataclass(frozen=True, slots=True)
 class AgeProof:
-    """A viewer is proved to be at least so old."""
+    """A viewer is proved to be at least so old.
+
+    Attributes:
+        method: how; empty when it is not known.
+        prove_time: when; None when it is not known.
+        device_id: on which device; empty when it is not known.
+    """
 
     threshold: int
     expire_time: datetime
+    method: str = ""
+    prove_time: datetime | None = None
+    device_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,7 @@ class Viewer:
         tier: None when the viewer has no account here.
         locked: whether the account is locked; None as above.
         entitlements: those for the asset in question.
-        age_proof: the latest; None when there is none.
+        age_proofs: the latest by each method.
         maturity: limit of the profile that was chosen, as an age; None when none was, which is no limit. 0 for a profile that is not known.
         risk: 0 to 100.
         sign_in_time: when they last proved who they are; None when it is not known.
@@ -106,7 +117,7 @@ class Viewer:
     tier: str | None = None
     locked: bool | None = None
     entitlements: tuple[Entitlement, ...] = ()
-    age_proof: AgeProof | None = None
+    age_proofs: tuple[AgeProof, ...] = ()
     maturity: int | None = None
     risk: int = 0
     sign_in_time: datetime | None = None
@@ -168,6 +179,7 @@ class Facts:
         terms: of the asset.
         consent: None where nothing was ever announced.
         counted_on: the entitlement of which the open session is a play; empty where it is of none, or none is open.
+        law: what is asked for by place that is about the asset, wherever and whenever it counts.
         streams: how many other playbacks of the viewer are running; None when it was not counted, as where it does not matter.
     """
 
@@ -182,13 +194,4 @@ class Facts:
     place: Place = field(default_factory=Place)
     streams: int | None = None
     counted_on: str = ""
-
-
-def within(territory: str, territories: tuple[str, ...]) -> bool:
-    """Whether a place is in one of the territories: `US-TX` is in `US` and in `US-TX`, `US` is not in `US-TX`."""
-    return territory in territories or territory.split("-", 1)[0] in territories
-
-
-def touches(territory: str, territories: tuple[str, ...]) -> bool:
-    """Whether a place may be in one of the territories: `US`, with nothing known of the state, touches `US-TX`."""
-    return within(territory, territories) or any(one.startswith(f"{territory}-") for one in territories)
+    law: Law = NO_LAW

@@ -18,9 +18,9 @@ from services.policy.decision.facts import (
     Kind,
     Place,
     Standing,
-    Terms,
     Viewer,
 )
+from services.policy.decision.jurisdictions import Said, Tables
 from services.policy.domain import Session, Wanted
 from services.policy.revocations.store import Barred, Target, barred
 from services.policy.signals.score import Risk
@@ -79,13 +79,14 @@ class Found:
     """What was found.
 
     Attributes:
+        said: of the assets: terms, classifications, and what is asked for by place.
         keys: content keys of what is played.
         tiers: that each person is in by subscriptions, the one heard of last first.
         entitlements: of each person, for any of the assets.
         limits: of profiles, by profile and account.
     """
 
-    terms: Mapping[str, Terms]
+    said: Said
     consents: Mapping[str, Consent]
     keys: Mapping[str, Sequence[str]]
     barred: Barred
@@ -94,18 +95,20 @@ class Found:
     accounts: Mapping[str, store.KnownAccount]
     tiers: Mapping[Person, Sequence[tiers.SubscribedTier]]
     entitlements: Mapping[Person, Sequence[Entitlement]]
-    age_proofs: Mapping[Person, AgeProof]
+    age_proofs: Mapping[Person, Sequence[AgeProof]]
     devices: Mapping[str, people.KnownDevice]
     limits: Mapping[tuple[str, str], int]
 
     def facts(self, subject: Subject, now: datetime, place: Place) -> Facts:
         """What of it a decision about one subject may look at."""
-        session = subject.session
+        session, terms = subject.session, self.said.terms.get(subject.asset_id, OPEN_TERMS)
+        table = self.said.table(subject.organisation_id)
         return Facts(
             now=now,
             asset_id=subject.asset_id,
             session_id=session.session_id if session else "",
-            terms=self.terms.get(subject.asset_id, OPEN_TERMS),
+            terms=terms,
+            law=table.about(terms.least_age, self.said.classification(subject.asset_id, subject.organisation_id)),
             consent=self.consents.get(subject.asset_id),
             standing=Standing(
                 revoked=session is not None and session.revoke_time is not None,
@@ -133,7 +136,7 @@ class Found:
             tier=subscribed[0] if subscribed else own,
             locked=account.locked if account else None,
             entitlements=tuple(one for one in granted if one.asset_id in {"", subject.asset_id}),
-            age_proof=self.age_proofs.get(person),
+            age_proofs=tuple(self.age_proofs.get(person, ())),
             maturity=self._limit(subject),
             risk=risk.at(now) if risk else 0,
             sign_in_time=max((moment for moment in sign_ins if moment is not None), default=None),
@@ -157,7 +160,7 @@ class Found:
         return self.limits.get((wanted.profile_id, wanted.viewer_id), people.STRICTEST)
 
 
-async def found_about(tx: Tx, subjects: Sequence[Subject]) -> Found:
+async def found_about(tx: Tx, subjects: Sequence[Subject], tables: Tables) -> Found:
     """Looks everything up. Devices and profiles on which a session is about to be opened stay as they are until the transaction ends."""
     organisations = _each(subject.organisation_id for subject in subjects)
     assets = _each(subject.asset_id for subject in subjects)
@@ -174,7 +177,7 @@ async def found_about(tx: Tx, subjects: Sequence[Subject]) -> Found:
         Target.DEVICE: devices,
     }
     return Found(
-        terms=await store.terms_of_all(tx, assets),
+        said=await tables.said_of(tx, organisations, assets),
         consents=await store.consents_of(tx, assets),
         keys=keys,
         barred=await barred(tx, organisations, named),

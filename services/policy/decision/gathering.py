@@ -13,6 +13,7 @@ from services.kit.database import Tx
 from services.policy.decision import messages, store
 from services.policy.decision.facts import Facts, Place
 from services.policy.decision.found import Subject, found_about
+from services.policy.decision.jurisdictions import Tables
 from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.territories import Territories, read_address
 from services.policy.domain import SILENT_AFTER, Session
@@ -32,6 +33,7 @@ class Gathering:
 
     def __init__(self, territories: Territories) -> None:
         self._territories = territories
+        self._tables = Tables()
 
     async def rules(self, tx: Tx, organisation_id: str) -> RuleSet:
         """The rules that decide for an organisation now."""
@@ -57,8 +59,13 @@ class Gathering:
 
     async def but_for_streams(self, tx: Tx, subjects: Sequence[Subject], now: datetime) -> list[Facts]:
         """What is known about each of many subjects, but for other streams of their viewers: with as many queries as for one."""
-        found = await found_about(tx, subjects)
+        found = await found_about(tx, subjects, self._tables)
         return [found.facts(subject, now, self._place_of(subject)) for subject in subjects]
+
+    async def in_a_place(self, tx: Tx, subject: Subject, territory: str, now: datetime) -> Facts:
+        """What would be known about a subject if it were in a territory at a moment."""
+        found = await found_about(tx, [subject], self._tables)
+        return found.facts(subject, now, Place(None, territory))
 
     def _place_of(self, subject: Subject) -> Place:
         return self.place(subject.wanted.address, subject.session.territory if subject.session else "")

@@ -21,6 +21,7 @@ from services.policy.decision.facts import (
     Terms,
     Viewer,
 )
+from services.policy.decision.law import NO_LAW, Accepted, Action, AgeLaw, Ban, Law, Rating, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def terms_from_json(kept: Mapping[str, Any]) -> Terms:
 
 def facts_as_json(facts: Facts) -> dict[str, Any]:
     """Facts in JSON's terms."""
-    viewer, proof = facts.viewer, facts.viewer.age_proof
+    viewer = facts.viewer
     return {
         "now": _text(facts.now),
         "asset_id": facts.asset_id,
@@ -148,13 +149,15 @@ def facts_as_json(facts: Facts) -> dict[str, Any]:
             "maturity": viewer.maturity,
             "risk": viewer.risk,
             "sign_in_time": _text(viewer.sign_in_time),
-            "age_proof": [proof.threshold, _text(proof.expire_time)] if proof else None,
+            "age_proofs": [_proof_as_json(one) for one in viewer.age_proofs],
             "entitlements": [_entitlement_as_json(one) for one in viewer.entitlements],
         },
         "device": [facts.device.device_id, facts.device.revoked, facts.device.registered],
         "place": [str(facts.place.address) if facts.place.address else None, facts.place.territory],
         "streams": facts.streams,
         "counted_on": facts.counted_on,
+        # Only what counts there and then: what else the tables say would be looked at in no replay.
+        **_law_as_json(facts.law.at(facts.place.territory, facts.now)),
     }
 
 
@@ -178,13 +181,14 @@ def facts_from_json(kept: Mapping[str, Any]) -> Facts:
             maturity=viewer["maturity"],
             risk=viewer["risk"],
             sign_in_time=_moment(viewer.get("sign_in_time")),
-            age_proof=_proof(viewer["age_proof"]),
+            age_proofs=_proofs(viewer),
             entitlements=tuple(_entitlement(one) for one in viewer["entitlements"]),
         ),
         device=_device(kept["device"]),
         place=Place(ip_address(address) if address else None, territory),
         streams=kept["streams"],
         counted_on=kept.get("counted_on", ""),
+        law=_law(kept["law"]) if "law" in kept else NO_LAW,
     )
 
 
@@ -219,8 +223,68 @@ def _device(kept: Sequence[Any]) -> Device:
     return Device(device_id, revoked=revoked, registered=registered[0] if registered else bool(device_id))
 
 
-def _proof(kept: tuple[int, str] | None) -> AgeProof | None:
-    return AgeProof(kept[0], datetime.fromisoformat(kept[1])) if kept else None
+def _proof_as_json(one: AgeProof) -> list[Any]:
+    return [one.threshold, _text(one.expire_time), one.method, _text(one.prove_time), one.device_id]
+
+
+def _proofs(viewer: Mapping[str, Any]) -> tuple[AgeProof, ...]:
+    # Of before methods were known: one proof, or none.
+    kept = viewer.get("age_proofs")
+    if kept is None:
+        kept = [[*viewer["age_proof"], "", None, ""]] if viewer["age_proof"] else []
+    return tuple(
+        AgeProof(threshold, datetime.fromisoformat(end), method, _moment(prove_time), device_id)
+        for threshold, end, method, prove_time, device_id in kept
+    )
+
+
+def _law_as_json(law: Law) -> dict[str, Any]:
+    if law == NO_LAW:
+        return {}
+    ages = [
+        [
+            *_row_as_json(one),
+            one.threshold,
+            one.titles_from,
+            int(one.action),
+            [
+                [way.method, way.good_for.total_seconds() if way.good_for else None, way.each_device]
+                for way in one.methods
+            ],
+        ]
+        for one in law.ages
+    ]
+    bans = [[*_row_as_json(one), one.cause] for one in law.bans]
+    return {"law": [ages, bans, [[*_row_as_json(one), one.age] for one in law.ratings]]}
+
+
+def _row_as_json(row: Row) -> list[Any]:
+    return [row.territory, _text(row.start_time), _text(row.end_time)]
+
+
+def _law(kept: Sequence[Sequence[Any]]) -> Law:
+    ages, bans, ratings = kept
+    return Law(
+        tuple(
+            AgeLaw(
+                **_row(one),
+                threshold=one[3],
+                titles_from=one[4],
+                action=Action(one[5]),
+                methods=tuple(
+                    Accepted(method, None if seconds is None else timedelta(seconds=seconds), each_device)
+                    for method, seconds, each_device in one[6]
+                ),
+            )
+            for one in ages
+        ),
+        tuple(Ban(**_row(one), cause=one[3]) for one in bans),
+        tuple(Rating(**_row(one), age=one[3]) for one in ratings),
+    )
+
+
+def _row(kept: Sequence[Any]) -> dict[str, Any]:
+    return {"territory": kept[0], "start_time": _moment(kept[1]), "end_time": _moment(kept[2])}
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -44,6 +44,7 @@ reviews: Final = sa.Table(
 )
 ASSET: Final = "asset"
 VIEWER: Final = "viewer"
+ORGANISATION: Final = "organisation"
 _AT_A_TIME: Final = 200
 _LOOKED_EVERY: Final = 2.0
 # What cannot be known without a request, or is no reason to end a session.
@@ -55,8 +56,8 @@ class Target:
     """What changed.
 
     Attributes:
-        kind: `asset` or `viewer`.
-        target_id: its id.
+        kind: `asset`, `viewer` or `organisation`.
+        target_id: its id; empty for every organisation.
         organisation_id: owner of the sessions; empty for all.
     """
 
@@ -145,11 +146,12 @@ class Review:
     async def _running(self, tx: Tx, target: Target, after: str) -> Sequence[Session]:
         table, now = sessions_store.sessions, self._clock.now()
         query = sa.select(*sessions_store.SESSION).where(
-            (table.c.asset_id if target.kind == ASSET else table.c.viewer_id) == target.target_id,
             table.c.revoke_time.is_(None),
             table.c.expire_time > now,
             table.c.session_id > after,
         )
+        if target.kind != ORGANISATION:
+            query = query.where((table.c.asset_id if target.kind == ASSET else table.c.viewer_id) == target.target_id)
         if target.organisation_id:
             query = query.where(table.c.organisation_id == target.organisation_id)
         rows = await tx.execute(query.order_by(table.c.session_id).limit(_AT_A_TIME).with_for_update())

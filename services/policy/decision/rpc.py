@@ -89,6 +89,25 @@ class DecisionsServicer(decisions_service_pb2_grpc.DecisionsServiceServicer):
         )
         return api.GetAccessResponse(decision=messages.decision_message(record))
 
+    async def GetAvailability(
+        self, request: api.GetAvailabilityRequest, context: Context
+    ) -> api.GetAvailabilityResponse:
+        """Decides about a title in a territory on a day."""
+        organisation_id = current_call().organisation_id
+        try:
+            moment = request.as_of_time.ToDatetime(tzinfo=UTC) if request.HasField("as_of_time") else self._clock.now()
+        except ValueError:  # a fraction of more than a second, which the contract's rules let through
+            raise _bad("as_of_time", "it is no moment") from None
+        subject = Subject(organisation_id, request.asset_id, Wanted())
+        limit = request.maturity_limit or None
+        async with self._database.transaction() as tx:
+            await owned(tx, organisation_id, request.asset_id)
+            facts, decision = await self._opening.availability(tx, subject, request.territory, moment, limit)
+        record = Record.of(
+            decision, facts, decision_id="", organisation_id=organisation_id, session_id="", correlation_id=""
+        )
+        return api.GetAvailabilityResponse(decision=messages.decision_message(record))
+
     async def GetDecision(self, request: api.GetDecisionRequest, context: Context) -> api.GetDecisionResponse:
         """One decision."""
         async with self._database.transaction() as tx:

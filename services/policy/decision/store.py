@@ -56,7 +56,9 @@ age_proofs: Final = sa.Table(
     _METADATA,
     sa.Column("organisation_id", sa.Text, primary_key=True),
     sa.Column("viewer_id", sa.Text, primary_key=True),
+    sa.Column("method", sa.Text, primary_key=True),
     sa.Column("threshold", sa.SmallInteger),
+    sa.Column("device_id", sa.Text),
     sa.Column("expire_time", sa.DateTime(timezone=True)),
     sa.Column("event_time", sa.DateTime(timezone=True)),
 )
@@ -104,7 +106,6 @@ decisions: Final = sa.Table(
     sa.Column("results", JSONB),
 )
 # Asked for each batch of sessions that are looked up, so put together once.
-_TERMS: Final = sa.select(terms.c.asset_id, terms.c.terms).where(terms.c.asset_id == any_of("asset_ids"))
 _CONSENTS: Final = sa.select(consents.c.asset_id, consents.c.state).where(consents.c.asset_id == any_of("asset_ids"))
 _ACCOUNTS: Final = sa.select(accounts.c.account_id, accounts.c.tier, accounts.c.locked).where(
     accounts.c.account_id == any_of("account_ids")
@@ -123,8 +124,9 @@ _ENTITLEMENT: Final = tuple(field.name for field in fields(Entitlement))
 _AGE_PROOFS: Final = sa.select(age_proofs).where(
     age_proofs.c.organisation_id == any_of("organisation_ids"),
     age_proofs.c.viewer_id == any_of("viewer_ids"),
-    age_proofs.c.threshold != 0,
 )
+ALL_METHODS: Final = "*"
+"""Method of the row that says when all that a viewer proved was taken back."""
 _ACTIVE_RULES: Final = (
     sa.select(rule_sets)
     .join(
@@ -171,12 +173,6 @@ async def terms_of(tx: Tx, asset_id: str, *, for_update: bool = False) -> tuple[
     query = sa.select(terms.c.terms, terms.c.version).where(terms.c.asset_id == asset_id)
     row = (await tx.execute(query.with_for_update() if for_update else query)).one_or_none()
     return (OPEN_TERMS, 0) if row is None else (terms_from_json(row.terms), row.version)
-
-
-async def terms_of_all(tx: Tx, asset_ids: Sequence[str]) -> Mapping[str, Terms]:
-    """The terms of assets for which somebody set any."""
-    rows = await tx.execute(_TERMS, {"asset_ids": list(asset_ids)})
-    return {row.asset_id: terms_from_json(row.terms) for row in rows}
 
 
 async def put_terms(tx: Tx, asset_id: str, organisation_id: str, found: Terms, version: int) -> None:
@@ -267,17 +263,31 @@ async def end_entitlement(tx: Tx, entitlement_id: str, organisation_id: str, vie
 
 async def age_proofs_of(
     tx: Tx, organisation_ids: Sequence[str], viewer_ids: Sequence[str]
-) -> Mapping[tuple[str, str], AgeProof]:
-    """What viewers proved of their age, by organisation and viewer."""
+) -> Mapping[tuple[str, str], Sequence[AgeProof]]:
+    """What viewers proved of their age, by organisation and viewer; nothing that was taken back since."""
     asked = {"organisation_ids": list(organisation_ids), "viewer_ids": list(viewer_ids)}
-    rows = await tx.execute(_AGE_PROOFS, asked)
-    return {(row.organisation_id, row.viewer_id): AgeProof(row.threshold, row.expire_time) for row in rows}
+    rows = (await tx.execute(_AGE_PROOFS, asked)).all()
+    since = {(row.organisation_id, row.viewer_id): row.event_time for row in rows if row.method == ALL_METHODS}
+    found: dict[tuple[str, str], list[AgeProof]] = {}
+    for row in rows:
+        person = (row.organisation_id, row.viewer_id)
+        if row.threshold and (person not in since or row.event_time > since[person]):
+            proof = AgeProof(row.threshold, row.expire_time, row.method, row.event_time, row.device_id)
+            found.setdefault(person, []).append(proof)
+    return found
 
 
 async def keep_age_proof(tx: Tx, organisation_id: str, viewer_id: str, proof: AgeProof, moment: datetime) -> None:
-    """Keeps what a viewer proved, unless something later is known; threshold 0 for a proof that is not good any more."""
-    key = {"organisation_id": organisation_id, "viewer_id": viewer_id}
-    await _keep_later(tx, age_proofs, key, {"threshold": proof.threshold, "expire_time": proof.expire_time}, moment)
+    """Keeps what a viewer proved by a method, unless something later is known; threshold 0 for what is not good any more, by this method or by
+    `ALL_METHODS`."""
+    key = {"organisation_id": organisation_id, "viewer_id": viewer_id, "method": proof.method}
+    values = {"threshold": proof.threshold, "expire_time": proof.expire_time, "device_id": proof.device_id}
+    await _keep_later(tx, age_proofs, key, values, moment)
+
+
+async def forget_age_proofs(tx: Tx, before: datetime) -> None:
+    """Removes what viewers proved that ended, or was taken back, before a moment."""
+    await tx.execute(sa.delete(age_proofs).where(age_proofs.c.expire_time < before, age_proofs.c.event_time < before))
 
 
 async def consents_of(tx: Tx, asset_ids: Sequence[str]) -> Mapping[str, Consent]:

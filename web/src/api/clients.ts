@@ -2,6 +2,7 @@
 
 import { createClient, type Client } from "@connectrpc/connect";
 import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
+import { AgeService } from "@gen/reelmesh/compliance/v1/age_service_pb";
 import { AccountsService } from "@gen/reelmesh/identity/v1/accounts_service_pb";
 import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
 import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
@@ -28,6 +29,8 @@ export const policy: Client<typeof PolicyService> = createClient(PolicyService, 
 export const offers: Client<typeof OffersService> = createClient(OffersService, signedIn);
 /** Buying it. */
 export const checkouts: Client<typeof CheckoutsService> = createClient(CheckoutsService, signedIn);
+/** Proving one's age. */
+export const ages: Client<typeof AgeService> = createClient(AgeService, signedIn);
 /** The person's own account and sessions. */
 export const account: Client<typeof AccountsService> = createClient(AccountsService, signedIn);
 /** The person's own passkeys. */

@@ -26,6 +26,8 @@ export interface Refusal {
   readonly retryAfter: number | undefined;
   /** What is wrong with which field of the request; empty when that is not the trouble. */
   readonly fields: readonly WrongField[];
+  /** The facts that the contract documents for the reason, by name. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A field that was not accepted, by its name in the contract. */
@@ -58,6 +60,7 @@ interface Extras {
   readonly correlationId?: string | undefined;
   readonly retryAfter?: number | undefined;
   readonly fields?: readonly WrongField[] | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
   /** Stands in for the title where a reason is not known to this application. */
   readonly fallback?: OwnReason | undefined;
 }
@@ -75,6 +78,7 @@ export function refusal(reason: string, extras: Extras = {}): Refusal {
     kind: CREDENTIAL.has(reason) ? "credential" : TRANSIENT.has(reason) ? "transient" : "final",
     retryAfter: extras.retryAfter,
     fields: extras.fields ?? [],
+    metadata: extras.metadata ?? {},
   };
 }
 
@@ -122,6 +126,7 @@ export function refusalOfCall(error: unknown, sentCorrelationId = ""): Refusal {
       detail: [thrown.rawMessage, ...fields.map((field) => `${field.field}: ${field.description}`)].join("\n"),
       correlationId,
       fields: fields.map(({ field, description }) => ({ field, description })),
+      metadata: info.metadata,
       retryAfter: retryAfter === undefined ? undefined : Number(retryAfter.seconds) + retryAfter.nanos / 1e9,
     });
   }

@@ -2,6 +2,7 @@ import { lazy, Suspense, useEffect, type ReactElement } from "react";
 
 import { AccountPage } from "../account/AccountPage";
 import { ActivatePage } from "../activate/ActivatePage";
+import { ProvedPage } from "../age/ProvedPage";
 import { AuthorizePage } from "../authorize/AuthorizePage";
 import { PaidPage } from "../buy/PaidPage";
 import { LibraryPage } from "../library/LibraryPage";
@@ -79,6 +80,8 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
       );
     case "paid":
       return who === "nobody" ? entrance : <PaidPage key={route.checkoutId} checkoutId={route.checkoutId} />;
+    case "proved":
+      return who === "nobody" ? entrance : <ProvedPage key={route.ageCheckId} ageCheckId={route.ageCheckId} />;
     case "authorize":
       return <AuthorizePage />;
     case "activate":

@@ -27,6 +27,12 @@ test("a checkout that was paid has an address", () => {
   expect(routeOf(`/paid/${ID}`, "")).toEqual({ page: "missing" });
 });
 
+test("a check of an age has an address", () => {
+  const ageCheckId = ID.replace("ast", "agc");
+  expect(routeOf(`/proved/${ageCheckId}`, "")).toEqual({ page: "proved", ageCheckId });
+  expect(routeOf(`/proved/${ID}`, "")).toEqual({ page: "missing" });
+});
+
 test("anything else is missing, also a watch page of something that is no asset id", () => {
   for (const path of ["/nothing", "/upload/more", "/watch", "/watch/42", `/watch/${ID}/x`, "/watch/ast_ILLEGAL"]) {
     expect(routeOf(path, ""), path).toEqual({ page: "missing" });

@@ -7,6 +7,7 @@ export type Route =
   | { readonly page: "sso" }
   | { readonly page: "sign-out" }
   | { readonly page: "paid"; readonly checkoutId: string }
+  | { readonly page: "proved"; readonly ageCheckId: string }
   | { readonly page: "watch"; readonly assetId: string; readonly format: Format }
   | { readonly page: SessionPage }
   | { readonly page: "account" }
@@ -30,6 +31,7 @@ const SINGLE = [
   "sign-out",
 ] as const;
 const CHECKOUT_ID = /^chk_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
+const AGE_CHECK_ID = /^agc_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 const ASSET_ID = /^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 
 /** Whether a text is an asset id as the contracts define it. */
@@ -50,6 +52,9 @@ export function routeOf(pathname: string, search: string): Route {
   }
   if (first === "paid" && parts.length === 2 && second !== undefined && CHECKOUT_ID.test(second)) {
     return { page: "paid", checkoutId: second };
+  }
+  if (first === "proved" && parts.length === 2 && second !== undefined && AGE_CHECK_ID.test(second)) {
+    return { page: "proved", ageCheckId: second };
   }
   return { page: "missing" };
 }

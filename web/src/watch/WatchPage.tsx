@@ -4,6 +4,7 @@ import { useEffect, useRef, useState, type ReactElement, type ReactNode } from "
 
 import { policy } from "../api/clients";
 import { ownRefusal, refusalOfCall, type Refusal } from "../api/refusal";
+import { ProveAge } from "../age/ProveAge";
 import { announce } from "../app/announcer";
 import { Link } from "../app/navigation";
 import { PageHead } from "../app/PageHead";
@@ -257,7 +258,7 @@ interface ActionProps {
 
 /** What helps against a refusal. */
 function RefusedActions({ watching, again, offer, assetId, format }: ActionProps): ReactElement {
-  const { reason, kind } = watching.refusal;
+  const { reason, kind, metadata } = watching.refusal;
   const other: Format = format === "dash" ? "hls" : "dash";
   return (
     <>
@@ -272,6 +273,13 @@ function RefusedActions({ watching, again, offer, assetId, format }: ActionProps
         </Link>
       ) : null}
       {reason === "ENTITLEMENT_REQUIRED" && offer !== null ? <Offers assetId={assetId} /> : null}
+      {reason === "AGE_PROOF_REQUIRED" && offer !== null ? (
+        <ProveAge
+          threshold={Number(metadata.threshold ?? 18)}
+          methods={metadata.methods ?? ""}
+          returnPath={watchPath(assetId, format)}
+        />
+      ) : null}
       {kind === "transient" ? null : offer}
     </>
   );

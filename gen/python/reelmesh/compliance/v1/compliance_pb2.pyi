@@ -42,6 +42,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Nothing was uploaded for this asset in the caller's organisation, or the log has not come to it yet. Status NOT_FOUND. Metadata: `asset_id`."""
     ERROR_REASON_OPERATOR_ONLY: _ErrorReason.ValueType  # 6
     """The records of all organisations are for the operator's key only. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_AGE_METHOD_UNAVAILABLE: _ErrorReason.ValueType  # 60
+    """This provider does not have ages proved here by this method, or not this age. Status FAILED_PRECONDITION. Metadata: `provider`, `method`."""
+    ERROR_REASON_AGE_CHECK_NOT_FOUND: _ErrorReason.ValueType  # 61
+    """There is no such check, or it is not the caller's. Status NOT_FOUND. Metadata: `age_check_id`."""
+    ERROR_REASON_AGE_CHECK_OVER: _ErrorReason.ValueType  # 62
+    """The check was decided already, or its time is over: what is shown for it a second time counts for nothing. Status FAILED_PRECONDITION.
+    No metadata.
+    """
+    ERROR_REASON_AGE_DELIVERY_NOT_AUTHENTIC: _ErrorReason.ValueType  # 63
+    """What came about a check was not sent by its provider. Status UNAUTHENTICATED. Metadata: `provider`."""
+    ERROR_REASON_AGE_DELIVERY_MALFORMED: _ErrorReason.ValueType  # 64
+    """What came about a check cannot be read. Status INVALID_ARGUMENT. Metadata: `provider`, `cause`."""
+    ERROR_REASON_AGE_PROVIDER_REFUSED: _ErrorReason.ValueType  # 65
+    """The provider will not begin this check. Status FAILED_PRECONDITION. Metadata: `provider`."""
+    ERROR_REASON_AGE_PROOF_INVALID: _ErrorReason.ValueType  # 66
+    """The proof is not good. Status INVALID_ARGUMENT. Metadata: `cause`, one of `altered`, `expired`, `untrusted`, `revoked`, `nonce`, `replayed`,
+    `unbound`.
+    """
+    ERROR_REASON_AGE_VIEWER_NOT_SELF: _ErrorReason.ValueType  # 67
+    """People can have their own age proved only. Status PERMISSION_DENIED. Metadata: `viewer_id`."""
+    ERROR_REASON_AGE_VIEWER_MISSING: _ErrorReason.ValueType  # 68
+    """Nobody is named whose age is to be proved. Status INVALID_ARGUMENT. No metadata."""
+    ERROR_REASON_JURISDICTION_RULES_INVALID: _ErrorReason.ValueType  # 80
+    """The rows contradict themselves. Status INVALID_ARGUMENT. No metadata. The row is in the violations."""
+    ERROR_REASON_JURISDICTION_TABLE_NOT_FOUND: _ErrorReason.ValueType  # 81
+    """There is no such version of the table. Status NOT_FOUND. Metadata: `version`."""
+    ERROR_REASON_CLASSIFICATION_NOT_FOUND: _ErrorReason.ValueType  # 82
+    """There is no such version of the title's classification. Status NOT_FOUND. Metadata: `asset_id`, `version`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the compliance service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -64,6 +92,34 @@ ERROR_REASON_SLOT_NOT_FOUND: ErrorReason.ValueType  # 5
 """Nothing was uploaded for this asset in the caller's organisation, or the log has not come to it yet. Status NOT_FOUND. Metadata: `asset_id`."""
 ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 6
 """The records of all organisations are for the operator's key only. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_AGE_METHOD_UNAVAILABLE: ErrorReason.ValueType  # 60
+"""This provider does not have ages proved here by this method, or not this age. Status FAILED_PRECONDITION. Metadata: `provider`, `method`."""
+ERROR_REASON_AGE_CHECK_NOT_FOUND: ErrorReason.ValueType  # 61
+"""There is no such check, or it is not the caller's. Status NOT_FOUND. Metadata: `age_check_id`."""
+ERROR_REASON_AGE_CHECK_OVER: ErrorReason.ValueType  # 62
+"""The check was decided already, or its time is over: what is shown for it a second time counts for nothing. Status FAILED_PRECONDITION.
+No metadata.
+"""
+ERROR_REASON_AGE_DELIVERY_NOT_AUTHENTIC: ErrorReason.ValueType  # 63
+"""What came about a check was not sent by its provider. Status UNAUTHENTICATED. Metadata: `provider`."""
+ERROR_REASON_AGE_DELIVERY_MALFORMED: ErrorReason.ValueType  # 64
+"""What came about a check cannot be read. Status INVALID_ARGUMENT. Metadata: `provider`, `cause`."""
+ERROR_REASON_AGE_PROVIDER_REFUSED: ErrorReason.ValueType  # 65
+"""The provider will not begin this check. Status FAILED_PRECONDITION. Metadata: `provider`."""
+ERROR_REASON_AGE_PROOF_INVALID: ErrorReason.ValueType  # 66
+"""The proof is not good. Status INVALID_ARGUMENT. Metadata: `cause`, one of `altered`, `expired`, `untrusted`, `revoked`, `nonce`, `replayed`,
+`unbound`.
+"""
+ERROR_REASON_AGE_VIEWER_NOT_SELF: ErrorReason.ValueType  # 67
+"""People can have their own age proved only. Status PERMISSION_DENIED. Metadata: `viewer_id`."""
+ERROR_REASON_AGE_VIEWER_MISSING: ErrorReason.ValueType  # 68
+"""Nobody is named whose age is to be proved. Status INVALID_ARGUMENT. No metadata."""
+ERROR_REASON_JURISDICTION_RULES_INVALID: ErrorReason.ValueType  # 80
+"""The rows contradict themselves. Status INVALID_ARGUMENT. No metadata. The row is in the violations."""
+ERROR_REASON_JURISDICTION_TABLE_NOT_FOUND: ErrorReason.ValueType  # 81
+"""There is no such version of the table. Status NOT_FOUND. Metadata: `version`."""
+ERROR_REASON_CLASSIFICATION_NOT_FOUND: ErrorReason.ValueType  # 82
+"""There is no such version of the title's classification. Status NOT_FOUND. Metadata: `asset_id`, `version`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -5,10 +5,13 @@ Facts about what the law asks before somebody may watch. Whoever keeps the proof
 them and decides by it. No document and no date of birth is in them.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from reelmesh.compliance.v1 import jurisdictions_pb2 as _jurisdictions_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -60,6 +63,8 @@ class AgeProved(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     viewer_id: _builtins.str
     """Who: the viewer as `CreatePlayback` names them."""
     organisation_id: _builtins.str
@@ -67,7 +72,11 @@ class AgeProved(_message.Message):
     threshold: _builtins.int
     """Age in years that the viewer is proved to have reached."""
     method: _builtins.str
-    """How it was proved, such as `eu-age-verification` or `card`."""
+    """How it was proved, such as `eu-age-verification` or `credit-card`."""
+    device_id: _builtins.str
+    """Device on which it was proved; empty where that is not known."""
+    provider: _builtins.str
+    """Name of the provider that says so; empty where that is not known."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the proof has to be renewed."""
@@ -85,10 +94,12 @@ class AgeProved(_message.Message):
         method: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         change_time: _timestamp_pb2.Timestamp | None = ...,
+        device_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "expire_time", b"expire_time", "method", b"method", "organisation_id", b"organisation_id", "threshold", b"threshold", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "device_id", b"device_id", "expire_time", b"expire_time", "method", b"method", "organisation_id", b"organisation_id", "provider", b"provider", "threshold", b"threshold", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -103,10 +114,13 @@ class AgeProofRevoked(_message.Message):
     VIEWER_ID_FIELD_NUMBER: _builtins.int
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
     viewer_id: _builtins.str
     """Who."""
     organisation_id: _builtins.str
     """Organisation that the proof was for."""
+    method: _builtins.str
+    """Only what was proved by this method; empty for all."""
     @_builtins.property
     def change_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -117,14 +131,91 @@ class AgeProofRevoked(_message.Message):
         viewer_id: _builtins.str = ...,
         organisation_id: _builtins.str = ...,
         change_time: _timestamp_pb2.Timestamp | None = ...,
+        method: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "organisation_id", b"organisation_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "method", b"method", "organisation_id", b"organisation_id", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgeProofRevoked: _TypeAlias = AgeProofRevoked  # noqa: Y015
+
+@_typing.final
+class JurisdictionsChanged(_message.Message):
+    """Another table of what is asked for by place is in force. Subject `reelmesh.compliance.v1.JurisdictionsChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Organisation whose table it is. Empty: the table of all that have none of their own."""
+    version: _builtins.int
+    """Version of the table."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_jurisdictions_pb2.JurisdictionRule]:
+        """All its rows."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        rules: _abc.Iterable[_jurisdictions_pb2.JurisdictionRule] | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "organisation_id", b"organisation_id", "rules", b"rules", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JurisdictionsChanged: _TypeAlias = JurisdictionsChanged  # noqa: Y015
+
+@_typing.final
+class TitleClassified(_message.Message):
+    """A title is classified otherwise than before. Subject `reelmesh.compliance.v1.TitleClassified`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    CLASSIFICATION_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Organisation that says so. What it says of assets that are not its own means nothing."""
+    @_builtins.property
+    def classification(self) -> _jurisdictions_pb2.TitleClassification:
+        """How it is classified now."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        classification: _jurisdictions_pb2.TitleClassification | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "classification", b"classification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "change_time", b"change_time", "classification", b"classification", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TitleClassified: _TypeAlias = TitleClassified  # noqa: Y015
 
 @_typing.final
 class ConsentChanged(_message.Message):

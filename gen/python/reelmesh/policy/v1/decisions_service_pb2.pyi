@@ -173,6 +173,66 @@ class GetAccessResponse(_message.Message):
 Global___GetAccessResponse: _TypeAlias = GetAccessResponse  # noqa: Y015
 
 @_typing.final
+class GetAvailabilityRequest(_message.Message):
+    """Request of GetAvailability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    TERRITORY_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    MATURITY_LIMIT_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    territory: _builtins.str
+    """Where: an ISO 3166-1 alpha-2 code, or a 3166-2 code such as `US-TX`."""
+    maturity_limit: _builtins.int
+    """Limit of the viewer's profile, as an age. 0: none is looked at."""
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """When. Absent: now."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        territory: _builtins.str = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        maturity_limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "asset_id", b"asset_id", "maturity_limit", b"maturity_limit", "territory", b"territory"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAvailabilityRequest: _TypeAlias = GetAvailabilityRequest  # noqa: Y015
+
+@_typing.final
+class GetAvailabilityResponse(_message.Message):
+    """Response of GetAvailability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decision(self) -> _decisions_pb2.Decision:
+        """The decision; it is not kept. Reason `AGE_PROOF_REQUIRED` means that it can be watched by who proves their age."""
+
+    def __init__(
+        self,
+        *,
+        decision: _decisions_pb2.Decision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAvailabilityResponse: _TypeAlias = GetAvailabilityResponse  # noqa: Y015
+
+@_typing.final
 class GetDecisionRequest(_message.Message):
     """Request of GetDecision."""
 

@@ -50,6 +50,11 @@ class DecisionsServiceStub:
                 request_serializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAccessRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAccessResponse.FromString,
                 _registered_method=True)
+        self.GetAvailability = channel.unary_unary(
+                '/reelmesh.policy.v1.DecisionsService/GetAvailability',
+                request_serializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAvailabilityRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAvailabilityResponse.FromString,
+                _registered_method=True)
         self.GetDecision = channel.unary_unary(
                 '/reelmesh.policy.v1.DecisionsService/GetDecision',
                 request_serializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetDecisionRequest.SerializeToString,
@@ -107,6 +112,14 @@ class DecisionsServiceServicer:
 
     def GetAccess(self, request, context):
         """Decides as CreatePlayback would, and opens nothing: for an app that wants to show “watch” or “buy”.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAvailability(self, request, context):
+        """Says whether an asset can be watched in a territory on a day, and why not: by its terms, its classification and the table of jurisdictions as
+        they are known now, for a viewer who has bought it and proved nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +192,11 @@ def add_DecisionsServiceServicer_to_server(servicer, server):
                     servicer.GetAccess,
                     request_deserializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAccessRequest.FromString,
                     response_serializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAccessResponse.SerializeToString,
+            ),
+            'GetAvailability': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAvailability,
+                    request_deserializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAvailabilityRequest.FromString,
+                    response_serializer=reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAvailabilityResponse.SerializeToString,
             ),
             'GetDecision': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDecision,
@@ -298,6 +316,33 @@ class DecisionsService:
             '/reelmesh.policy.v1.DecisionsService/GetAccess',
             reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAccessRequest.SerializeToString,
             reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAvailability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.policy.v1.DecisionsService/GetAvailability',
+            reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAvailabilityRequest.SerializeToString,
+            reelmesh_dot_policy_dot_v1_dot_decisions__service__pb2.GetAvailabilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class DecisionsServiceStub:
     """Returns the conditions on which an asset may be watched."""
     GetAccess: _grpc.UnaryUnaryMultiCallable[_decisions_service_pb2.GetAccessRequest, _decisions_service_pb2.GetAccessResponse]
     """Decides as CreatePlayback would, and opens nothing: for an app that wants to show “watch” or “buy”."""
+    GetAvailability: _grpc.UnaryUnaryMultiCallable[_decisions_service_pb2.GetAvailabilityRequest, _decisions_service_pb2.GetAvailabilityResponse]
+    """Says whether an asset can be watched in a territory on a day, and why not: by its terms, its classification and the table of jurisdictions as
+    they are known now, for a viewer who has bought it and proved nothing.
+    """
     GetDecision: _grpc.UnaryUnaryMultiCallable[_decisions_service_pb2.GetDecisionRequest, _decisions_service_pb2.GetDecisionResponse]
     """Returns one decision with each rule and the facts that it saw."""
     ListDecisions: _grpc.UnaryUnaryMultiCallable[_decisions_service_pb2.ListDecisionsRequest, _decisions_service_pb2.ListDecisionsResponse]
@@ -67,6 +71,10 @@ class DecisionsServiceAsyncStub(DecisionsServiceStub):
     """Returns the conditions on which an asset may be watched."""
     GetAccess: _aio.UnaryUnaryMultiCallable[_decisions_service_pb2.GetAccessRequest, _decisions_service_pb2.GetAccessResponse]  # type: ignore[assignment]
     """Decides as CreatePlayback would, and opens nothing: for an app that wants to show “watch” or “buy”."""
+    GetAvailability: _aio.UnaryUnaryMultiCallable[_decisions_service_pb2.GetAvailabilityRequest, _decisions_service_pb2.GetAvailabilityResponse]  # type: ignore[assignment]
+    """Says whether an asset can be watched in a territory on a day, and why not: by its terms, its classification and the table of jurisdictions as
+    they are known now, for a viewer who has bought it and proved nothing.
+    """
     GetDecision: _aio.UnaryUnaryMultiCallable[_decisions_service_pb2.GetDecisionRequest, _decisions_service_pb2.GetDecisionResponse]  # type: ignore[assignment]
     """Returns one decision with each rule and the facts that it saw."""
     ListDecisions: _aio.UnaryUnaryMultiCallable[_decisions_service_pb2.ListDecisionsRequest, _decisions_service_pb2.ListDecisionsResponse]  # type: ignore[assignment]
@@ -110,6 +118,16 @@ class DecisionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_decisions_service_pb2.GetAccessResponse, _abc.Awaitable[_decisions_service_pb2.GetAccessResponse]]:
         """Decides as CreatePlayback would, and opens nothing: for an app that wants to show “watch” or “buy”."""
+
+    @_abc_1.abstractmethod
+    def GetAvailability(
+        self,
+        request: _decisions_service_pb2.GetAvailabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decisions_service_pb2.GetAvailabilityResponse, _abc.Awaitable[_decisions_service_pb2.GetAvailabilityResponse]]:
+        """Says whether an asset can be watched in a territory on a day, and why not: by its terms, its classification and the table of jurisdictions as
+        they are known now, for a viewer who has bought it and proved nothing.
+        """
 
     @_abc_1.abstractmethod
     def GetDecision(

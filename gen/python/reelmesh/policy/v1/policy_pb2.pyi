@@ -99,7 +99,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NETWORK_REFUSED: _ErrorReason.ValueType  # 16
     """The organisation does not let this network in. Status PERMISSION_DENIED. No metadata."""
     ERROR_REASON_TERRITORY_REFUSED: _ErrorReason.ValueType  # 17
-    """The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`."""
+    """The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`; `cause`: `terms` of the asset, `closed`
+    territory, `block` of the title, `tags`, or `age-law`.
+    """
     ERROR_REASON_TERRITORY_UNKNOWN: _ErrorReason.ValueType  # 18
     """It depends on where the viewer is, which is not known. Status PERMISSION_DENIED. No metadata. Lifted by: a `client_address`, or a
     network that is not hidden.
@@ -107,7 +109,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CONSENT_MISSING: _ErrorReason.ValueType  # 19
     """The consent of somebody who is seen in the asset is missing or was taken back. Status PERMISSION_DENIED. Metadata: `asset_id`."""
     ERROR_REASON_AGE_PROOF_REQUIRED: _ErrorReason.ValueType  # 20
-    """The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years. Lifted by: a proof of age."""
+    """The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years; `start`, the call that begins a check; where the
+    law accepts some methods only, these as `methods`, separated by commas. Lifted by: a proof of age, see AgeService of compliance.
+    """
     ERROR_REASON_MATURITY_EXCEEDED: _ErrorReason.ValueType  # 21
     """The profile may not see what is rated so. Status PERMISSION_DENIED. Metadata: `maturity`, of the asset. Lifted by: another profile."""
     ERROR_REASON_DEVICE_REFUSED: _ErrorReason.ValueType  # 22
@@ -232,7 +236,9 @@ ERROR_REASON_OUTSIDE_WINDOW: ErrorReason.ValueType  # 15
 ERROR_REASON_NETWORK_REFUSED: ErrorReason.ValueType  # 16
 """The organisation does not let this network in. Status PERMISSION_DENIED. No metadata."""
 ERROR_REASON_TERRITORY_REFUSED: ErrorReason.ValueType  # 17
-"""The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`."""
+"""The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`; `cause`: `terms` of the asset, `closed`
+territory, `block` of the title, `tags`, or `age-law`.
+"""
 ERROR_REASON_TERRITORY_UNKNOWN: ErrorReason.ValueType  # 18
 """It depends on where the viewer is, which is not known. Status PERMISSION_DENIED. No metadata. Lifted by: a `client_address`, or a
 network that is not hidden.
@@ -240,7 +246,9 @@ network that is not hidden.
 ERROR_REASON_CONSENT_MISSING: ErrorReason.ValueType  # 19
 """The consent of somebody who is seen in the asset is missing or was taken back. Status PERMISSION_DENIED. Metadata: `asset_id`."""
 ERROR_REASON_AGE_PROOF_REQUIRED: ErrorReason.ValueType  # 20
-"""The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years. Lifted by: a proof of age."""
+"""The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years; `start`, the call that begins a check; where the
+law accepts some methods only, these as `methods`, separated by commas. Lifted by: a proof of age, see AgeService of compliance.
+"""
 ERROR_REASON_MATURITY_EXCEEDED: ErrorReason.ValueType  # 21
 """The profile may not see what is rated so. Status PERMISSION_DENIED. Metadata: `maturity`, of the asset. Lifted by: another profile."""
 ERROR_REASON_DEVICE_REFUSED: ErrorReason.ValueType  # 22

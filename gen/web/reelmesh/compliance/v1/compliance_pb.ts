@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/compliance.proto.
  */
 export const file_reelmesh_compliance_v1_compliance: GenFile = /*@__PURE__*/
-  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAq/gEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBmIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAq4QUKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBhInCiNFUlJPUl9SRUFTT05fQUdFX01FVEhPRF9VTkFWQUlMQUJMRRA8EiQKIEVSUk9SX1JFQVNPTl9BR0VfQ0hFQ0tfTk9UX0ZPVU5EED0SHwobRVJST1JfUkVBU09OX0FHRV9DSEVDS19PVkVSED4SKwonRVJST1JfUkVBU09OX0FHRV9ERUxJVkVSWV9OT1RfQVVUSEVOVElDED8SJwojRVJST1JfUkVBU09OX0FHRV9ERUxJVkVSWV9NQUxGT1JNRUQQQBIlCiFFUlJPUl9SRUFTT05fQUdFX1BST1ZJREVSX1JFRlVTRUQQQRIiCh5FUlJPUl9SRUFTT05fQUdFX1BST09GX0lOVkFMSUQQQhIkCiBFUlJPUl9SRUFTT05fQUdFX1ZJRVdFUl9OT1RfU0VMRhBDEiMKH0VSUk9SX1JFQVNPTl9BR0VfVklFV0VSX01JU1NJTkcQRBIrCidFUlJPUl9SRUFTT05fSlVSSVNESUNUSU9OX1JVTEVTX0lOVkFMSUQQUBItCilFUlJPUl9SRUFTT05fSlVSSVNESUNUSU9OX1RBQkxFX05PVF9GT1VORBBREikKJUVSUk9SX1JFQVNPTl9DTEFTU0lGSUNBVElPTl9OT1RfRk9VTkQQUmIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * What the log signed about itself at one size.
@@ -367,6 +367,92 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_OPERATOR_ONLY = 6;
    */
   OPERATOR_ONLY = 6,
+
+  /**
+   * This provider does not have ages proved here by this method, or not this age. Status FAILED_PRECONDITION. Metadata: `provider`, `method`.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_METHOD_UNAVAILABLE = 60;
+   */
+  AGE_METHOD_UNAVAILABLE = 60,
+
+  /**
+   * There is no such check, or it is not the caller's. Status NOT_FOUND. Metadata: `age_check_id`.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_CHECK_NOT_FOUND = 61;
+   */
+  AGE_CHECK_NOT_FOUND = 61,
+
+  /**
+   * The check was decided already, or its time is over: what is shown for it a second time counts for nothing. Status FAILED_PRECONDITION.
+   * No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_CHECK_OVER = 62;
+   */
+  AGE_CHECK_OVER = 62,
+
+  /**
+   * What came about a check was not sent by its provider. Status UNAUTHENTICATED. Metadata: `provider`.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_DELIVERY_NOT_AUTHENTIC = 63;
+   */
+  AGE_DELIVERY_NOT_AUTHENTIC = 63,
+
+  /**
+   * What came about a check cannot be read. Status INVALID_ARGUMENT. Metadata: `provider`, `cause`.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_DELIVERY_MALFORMED = 64;
+   */
+  AGE_DELIVERY_MALFORMED = 64,
+
+  /**
+   * The provider will not begin this check. Status FAILED_PRECONDITION. Metadata: `provider`.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_PROVIDER_REFUSED = 65;
+   */
+  AGE_PROVIDER_REFUSED = 65,
+
+  /**
+   * The proof is not good. Status INVALID_ARGUMENT. Metadata: `cause`, one of `altered`, `expired`, `untrusted`, `revoked`, `nonce`, `replayed`,
+   * `unbound`.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_PROOF_INVALID = 66;
+   */
+  AGE_PROOF_INVALID = 66,
+
+  /**
+   * People can have their own age proved only. Status PERMISSION_DENIED. Metadata: `viewer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_VIEWER_NOT_SELF = 67;
+   */
+  AGE_VIEWER_NOT_SELF = 67,
+
+  /**
+   * Nobody is named whose age is to be proved. Status INVALID_ARGUMENT. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_AGE_VIEWER_MISSING = 68;
+   */
+  AGE_VIEWER_MISSING = 68,
+
+  /**
+   * The rows contradict themselves. Status INVALID_ARGUMENT. No metadata. The row is in the violations.
+   *
+   * @generated from enum value: ERROR_REASON_JURISDICTION_RULES_INVALID = 80;
+   */
+  JURISDICTION_RULES_INVALID = 80,
+
+  /**
+   * There is no such version of the table. Status NOT_FOUND. Metadata: `version`.
+   *
+   * @generated from enum value: ERROR_REASON_JURISDICTION_TABLE_NOT_FOUND = 81;
+   */
+  JURISDICTION_TABLE_NOT_FOUND = 81,
+
+  /**
+   * There is no such version of the title's classification. Status NOT_FOUND. Metadata: `asset_id`, `version`.
+   *
+   * @generated from enum value: ERROR_REASON_CLASSIFICATION_NOT_FOUND = 82;
+   */
+  CLASSIFICATION_NOT_FOUND = 82,
 }
 
 /**

@@ -9,13 +9,15 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { JurisdictionRule, TitleClassification } from "./jurisdictions_pb";
+import { file_reelmesh_compliance_v1_jurisdictions } from "./jurisdictions_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSLhAQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgHIAEoCRIQCghwcm92aWRlchgIIAEoCSJ+Cg9BZ2VQcm9vZlJldm9rZWQSEQoJdmlld2VyX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbWV0aG9kGAQgASgJIqoBChRKdXJpc2RpY3Rpb25zQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxI3CgVydWxlcxgDIAMoCzIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSnVyaXNkaWN0aW9uUnVsZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisgEKD1RpdGxlQ2xhc3NpZmllZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSQwoOY2xhc3NpZmljYXRpb24YAyABKAsyKy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRpdGxlQ2xhc3NpZmljYXRpb24SLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqEBCg5Db25zZW50Q2hhbmdlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSMwoFc3RhdGUYAyABKA4yJC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNvbnNlbnRTdGF0ZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqgQEKDENvbnNlbnRTdGF0ZRIdChlDT05TRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWQ09OU0VOVF9TVEFURV9DT01QTEVURRABEhkKFUNPTlNFTlRfU1RBVEVfTUlTU0lORxACEhsKF0NPTlNFTlRfU1RBVEVfV0lUSERSQVdOEANiBnByb3RvMw", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_jurisdictions]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -45,7 +47,7 @@ export type AgeProved = Message<"reelmesh.compliance.v1.AgeProved"> & {
   threshold: number;
 
   /**
-   * How it was proved, such as `eu-age-verification` or `card`.
+   * How it was proved, such as `eu-age-verification` or `credit-card`.
    *
    * @generated from field: string method = 4;
    */
@@ -64,6 +66,20 @@ export type AgeProved = Message<"reelmesh.compliance.v1.AgeProved"> & {
    * @generated from field: google.protobuf.Timestamp change_time = 6;
    */
   changeTime?: Timestamp | undefined;
+
+  /**
+   * Device on which it was proved; empty where that is not known.
+   *
+   * @generated from field: string device_id = 7;
+   */
+  deviceId: string;
+
+  /**
+   * Name of the provider that says so; empty where that is not known.
+   *
+   * @generated from field: string provider = 8;
+   */
+  provider: string;
 };
 
 /**
@@ -99,6 +115,13 @@ export type AgeProofRevoked = Message<"reelmesh.compliance.v1.AgeProofRevoked"> 
    * @generated from field: google.protobuf.Timestamp change_time = 3;
    */
   changeTime?: Timestamp | undefined;
+
+  /**
+   * Only what was proved by this method; empty for all.
+   *
+   * @generated from field: string method = 4;
+   */
+  method: string;
 };
 
 /**
@@ -107,6 +130,90 @@ export type AgeProofRevoked = Message<"reelmesh.compliance.v1.AgeProofRevoked"> 
  */
 export const AgeProofRevokedSchema: GenMessage<AgeProofRevoked> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_events, 1);
+
+/**
+ * Another table of what is asked for by place is in force. Subject `reelmesh.compliance.v1.JurisdictionsChanged`.
+ *
+ * @generated from message reelmesh.compliance.v1.JurisdictionsChanged
+ */
+export type JurisdictionsChanged = Message<"reelmesh.compliance.v1.JurisdictionsChanged"> & {
+  /**
+   * Organisation whose table it is. Empty: the table of all that have none of their own.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * Version of the table.
+   *
+   * @generated from field: int64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * All its rows.
+   *
+   * @generated from field: repeated reelmesh.compliance.v1.JurisdictionRule rules = 3;
+   */
+  rules: JurisdictionRule[];
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.JurisdictionsChanged.
+ * Use `create(JurisdictionsChangedSchema)` to create a new message.
+ */
+export const JurisdictionsChangedSchema: GenMessage<JurisdictionsChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 2);
+
+/**
+ * A title is classified otherwise than before. Subject `reelmesh.compliance.v1.TitleClassified`.
+ *
+ * @generated from message reelmesh.compliance.v1.TitleClassified
+ */
+export type TitleClassified = Message<"reelmesh.compliance.v1.TitleClassified"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Organisation that says so. What it says of assets that are not its own means nothing.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * How it is classified now.
+   *
+   * @generated from field: reelmesh.compliance.v1.TitleClassification classification = 3;
+   */
+  classification?: TitleClassification | undefined;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.TitleClassified.
+ * Use `create(TitleClassifiedSchema)` to create a new message.
+ */
+export const TitleClassifiedSchema: GenMessage<TitleClassified> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 3);
 
 /**
  * The consent of those who are seen in an asset changed. Assets of which nothing was ever announced need none.
@@ -149,7 +256,7 @@ export type ConsentChanged = Message<"reelmesh.compliance.v1.ConsentChanged"> & 
  * Use `create(ConsentChangedSchema)` to create a new message.
  */
 export const ConsentChangedSchema: GenMessage<ConsentChanged> = /*@__PURE__*/
-  messageDesc(file_reelmesh_compliance_v1_events, 2);
+  messageDesc(file_reelmesh_compliance_v1_events, 4);
 
 /**
  * How the consent of all who are seen in an asset stands.

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/policy/v1/decisions_service.proto.
  */
 export const file_reelmesh_policy_v1_decisions_service: GenFile = /*@__PURE__*/
-  fileDesc("CipyZWVsbWVzaC9wb2xpY3kvdjEvZGVjaXNpb25zX3NlcnZpY2UucHJvdG8SEnJlZWxtZXNoLnBvbGljeS52MSJFChRTZXRBc3NldFRlcm1zUmVxdWVzdBItCgV0ZXJtcxgBIAEoCzIeLnJlZWxtZXNoLnBvbGljeS52MS5Bc3NldFRlcm1zIkYKFVNldEFzc2V0VGVybXNSZXNwb25zZRItCgV0ZXJtcxgBIAEoCzIeLnJlZWxtZXNoLnBvbGljeS52MS5Bc3NldFRlcm1zIigKFEdldEFzc2V0VGVybXNSZXF1ZXN0EhAKCGFzc2V0X2lkGAEgASgJIkYKFUdldEFzc2V0VGVybXNSZXNwb25zZRItCgV0ZXJtcxgBIAEoCzIeLnJlZWxtZXNoLnBvbGljeS52MS5Bc3NldFRlcm1zImEKEEdldEFjY2Vzc1JlcXVlc3QSEAoIYXNzZXRfaWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEhYKDmNsaWVudF9hZGRyZXNzGAMgASgJEhAKCGRvd25sb2FkGAQgASgIIkMKEUdldEFjY2Vzc1Jlc3BvbnNlEi4KCGRlY2lzaW9uGAEgASgLMhwucmVlbG1lc2gucG9saWN5LnYxLkRlY2lzaW9uIikKEkdldERlY2lzaW9uUmVxdWVzdBITCgtkZWNpc2lvbl9pZBgBIAEoCSJFChNHZXREZWNpc2lvblJlc3BvbnNlEi4KCGRlY2lzaW9uGAEgASgLMhwucmVlbG1lc2gucG9saWN5LnYxLkRlY2lzaW9uIpIBChRMaXN0RGVjaXNpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEhYKDmNvcnJlbGF0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIUCgxyZWZ1c2VkX29ubHkYBiABKAgiYQoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEi8KCWRlY2lzaW9ucxgBIAMoCzIcLnJlZWxtZXNoLnBvbGljeS52MS5EZWNpc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoUQ3JlYXRlUnVsZVNldFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRInCgVydWxlcxgCIAMoCzIYLnJlZWxtZXNoLnBvbGljeS52MS5SdWxlEg8KB2NvbW1lbnQYAyABKAkiRgoVQ3JlYXRlUnVsZVNldFJlc3BvbnNlEi0KCHJ1bGVfc2V0GAEgASgLMhsucmVlbG1lc2gucG9saWN5LnYxLlJ1bGVTZXQiJAoRR2V0UnVsZVNldFJlcXVlc3QSDwoHdmVyc2lvbhgBIAEoAyJDChJHZXRSdWxlU2V0UmVzcG9uc2USLQoIcnVsZV9zZXQYASABKAsyGy5yZWVsbWVzaC5wb2xpY3kudjEuUnVsZVNldCI8ChNMaXN0UnVsZVNldHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIl8KFExpc3RSdWxlU2V0c1Jlc3BvbnNlEi4KCXJ1bGVfc2V0cxgBIAMoCzIbLnJlZWxtZXNoLnBvbGljeS52MS5SdWxlU2V0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIpChZBY3RpdmF0ZVJ1bGVTZXRSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKAMiSAoXQWN0aXZhdGVSdWxlU2V0UmVzcG9uc2USLQoIcnVsZV9zZXQYASABKAsyGy5yZWVsbWVzaC5wb2xpY3kudjEuUnVsZVNldCKDAQoSV2F0Y2hSZXBsYXlSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKAMSLgoKc3RhcnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrUBChNXYXRjaFJlcGxheVJlc3BvbnNlEg0KBXRyaWVkGAEgASgDEhUKDW5ld2x5X3JlZnVzZWQYAiABKAMSFQoNbmV3bHlfYWxsb3dlZBgDIAEoAxIUCgxvdGhlcl9yZWFzb24YBCABKAMSOQoLZGlmZmVyZW5jZXMYBSADKAsyJC5yZWVsbWVzaC5wb2xpY3kudjEuUmVwbGF5ZWREZWNpc2lvbhIQCghmaW5pc2hlZBgGIAEoCCJtChBSZXBsYXllZERlY2lzaW9uEiwKBmJlZm9yZRgBIAEoCzIcLnJlZWxtZXNoLnBvbGljeS52MS5EZWNpc2lvbhIrCgVhZnRlchgCIAEoCzIcLnJlZWxtZXNoLnBvbGljeS52MS5EZWNpc2lvbjKfCAoQRGVjaXNpb25zU2VydmljZRJpCg1TZXRBc3NldFRlcm1zEigucmVlbG1lc2gucG9saWN5LnYxLlNldEFzc2V0VGVybXNSZXF1ZXN0GikucmVlbG1lc2gucG9saWN5LnYxLlNldEFzc2V0VGVybXNSZXNwb25zZSIDkAICEmkKDUdldEFzc2V0VGVybXMSKC5yZWVsbWVzaC5wb2xpY3kudjEuR2V0QXNzZXRUZXJtc1JlcXVlc3QaKS5yZWVsbWVzaC5wb2xpY3kudjEuR2V0QXNzZXRUZXJtc1Jlc3BvbnNlIgOQAgESXQoJR2V0QWNjZXNzEiQucmVlbG1lc2gucG9saWN5LnYxLkdldEFjY2Vzc1JlcXVlc3QaJS5yZWVsbWVzaC5wb2xpY3kudjEuR2V0QWNjZXNzUmVzcG9uc2UiA5ACARJjCgtHZXREZWNpc2lvbhImLnJlZWxtZXNoLnBvbGljeS52MS5HZXREZWNpc2lvblJlcXVlc3QaJy5yZWVsbWVzaC5wb2xpY3kudjEuR2V0RGVjaXNpb25SZXNwb25zZSIDkAIBEmkKDUxpc3REZWNpc2lvbnMSKC5yZWVsbWVzaC5wb2xpY3kudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKS5yZWVsbWVzaC5wb2xpY3kudjEuTGlzdERlY2lzaW9uc1Jlc3BvbnNlIgOQAgESZAoNQ3JlYXRlUnVsZVNldBIoLnJlZWxtZXNoLnBvbGljeS52MS5DcmVhdGVSdWxlU2V0UmVxdWVzdBopLnJlZWxtZXNoLnBvbGljeS52MS5DcmVhdGVSdWxlU2V0UmVzcG9uc2USYAoKR2V0UnVsZVNldBIlLnJlZWxtZXNoLnBvbGljeS52MS5HZXRSdWxlU2V0UmVxdWVzdBomLnJlZWxtZXNoLnBvbGljeS52MS5HZXRSdWxlU2V0UmVzcG9uc2UiA5ACARJmCgxMaXN0UnVsZVNldHMSJy5yZWVsbWVzaC5wb2xpY3kudjEuTGlzdFJ1bGVTZXRzUmVxdWVzdBooLnJlZWxtZXNoLnBvbGljeS52MS5MaXN0UnVsZVNldHNSZXNwb25zZSIDkAIBEm8KD0FjdGl2YXRlUnVsZVNldBIqLnJlZWxtZXNoLnBvbGljeS52MS5BY3RpdmF0ZVJ1bGVTZXRSZXF1ZXN0GisucmVlbG1lc2gucG9saWN5LnYxLkFjdGl2YXRlUnVsZVNldFJlc3BvbnNlIgOQAgISZQoLV2F0Y2hSZXBsYXkSJi5yZWVsbWVzaC5wb2xpY3kudjEuV2F0Y2hSZXBsYXlSZXF1ZXN0GicucmVlbG1lc2gucG9saWN5LnYxLldhdGNoUmVwbGF5UmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_policy_v1_decisions]);
+  fileDesc("CipyZWVsbWVzaC9wb2xpY3kvdjEvZGVjaXNpb25zX3NlcnZpY2UucHJvdG8SEnJlZWxtZXNoLnBvbGljeS52MSJFChRTZXRBc3NldFRlcm1zUmVxdWVzdBItCgV0ZXJtcxgBIAEoCzIeLnJlZWxtZXNoLnBvbGljeS52MS5Bc3NldFRlcm1zIkYKFVNldEFzc2V0VGVybXNSZXNwb25zZRItCgV0ZXJtcxgBIAEoCzIeLnJlZWxtZXNoLnBvbGljeS52MS5Bc3NldFRlcm1zIigKFEdldEFzc2V0VGVybXNSZXF1ZXN0EhAKCGFzc2V0X2lkGAEgASgJIkYKFUdldEFzc2V0VGVybXNSZXNwb25zZRItCgV0ZXJtcxgBIAEoCzIeLnJlZWxtZXNoLnBvbGljeS52MS5Bc3NldFRlcm1zImEKEEdldEFjY2Vzc1JlcXVlc3QSEAoIYXNzZXRfaWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEhYKDmNsaWVudF9hZGRyZXNzGAMgASgJEhAKCGRvd25sb2FkGAQgASgIIkMKEUdldEFjY2Vzc1Jlc3BvbnNlEi4KCGRlY2lzaW9uGAEgASgLMhwucmVlbG1lc2gucG9saWN5LnYxLkRlY2lzaW9uIoUBChZHZXRBdmFpbGFiaWxpdHlSZXF1ZXN0EhAKCGFzc2V0X2lkGAEgASgJEhEKCXRlcnJpdG9yeRgCIAEoCRIuCgphc19vZl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5tYXR1cml0eV9saW1pdBgEIAEoBSJJChdHZXRBdmFpbGFiaWxpdHlSZXNwb25zZRIuCghkZWNpc2lvbhgBIAEoCzIcLnJlZWxtZXNoLnBvbGljeS52MS5EZWNpc2lvbiIpChJHZXREZWNpc2lvblJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkiRQoTR2V0RGVjaXNpb25SZXNwb25zZRIuCghkZWNpc2lvbhgBIAEoCzIcLnJlZWxtZXNoLnBvbGljeS52MS5EZWNpc2lvbiKSAQoUTGlzdERlY2lzaW9uc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoCRIWCg5jb3JyZWxhdGlvbl9pZBgEIAEoCRIRCgl2aWV3ZXJfaWQYBSABKAkSFAoMcmVmdXNlZF9vbmx5GAYgASgIImEKFUxpc3REZWNpc2lvbnNSZXNwb25zZRIvCglkZWNpc2lvbnMYASADKAsyHC5yZWVsbWVzaC5wb2xpY3kudjEuRGVjaXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImQKFENyZWF0ZVJ1bGVTZXRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSJwoFcnVsZXMYAiADKAsyGC5yZWVsbWVzaC5wb2xpY3kudjEuUnVsZRIPCgdjb21tZW50GAMgASgJIkYKFUNyZWF0ZVJ1bGVTZXRSZXNwb25zZRItCghydWxlX3NldBgBIAEoCzIbLnJlZWxtZXNoLnBvbGljeS52MS5SdWxlU2V0IiQKEUdldFJ1bGVTZXRSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKAMiQwoSR2V0UnVsZVNldFJlc3BvbnNlEi0KCHJ1bGVfc2V0GAEgASgLMhsucmVlbG1lc2gucG9saWN5LnYxLlJ1bGVTZXQiPAoTTGlzdFJ1bGVTZXRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJfChRMaXN0UnVsZVNldHNSZXNwb25zZRIuCglydWxlX3NldHMYASADKAsyGy5yZWVsbWVzaC5wb2xpY3kudjEuUnVsZVNldBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoWQWN0aXZhdGVSdWxlU2V0UmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgDIkgKF0FjdGl2YXRlUnVsZVNldFJlc3BvbnNlEi0KCHJ1bGVfc2V0GAEgASgLMhsucmVlbG1lc2gucG9saWN5LnYxLlJ1bGVTZXQigwEKEldhdGNoUmVwbGF5UmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgDEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK1AQoTV2F0Y2hSZXBsYXlSZXNwb25zZRINCgV0cmllZBgBIAEoAxIVCg1uZXdseV9yZWZ1c2VkGAIgASgDEhUKDW5ld2x5X2FsbG93ZWQYAyABKAMSFAoMb3RoZXJfcmVhc29uGAQgASgDEjkKC2RpZmZlcmVuY2VzGAUgAygLMiQucmVlbG1lc2gucG9saWN5LnYxLlJlcGxheWVkRGVjaXNpb24SEAoIZmluaXNoZWQYBiABKAgibQoQUmVwbGF5ZWREZWNpc2lvbhIsCgZiZWZvcmUYASABKAsyHC5yZWVsbWVzaC5wb2xpY3kudjEuRGVjaXNpb24SKwoFYWZ0ZXIYAiABKAsyHC5yZWVsbWVzaC5wb2xpY3kudjEuRGVjaXNpb24ykAkKEERlY2lzaW9uc1NlcnZpY2USaQoNU2V0QXNzZXRUZXJtcxIoLnJlZWxtZXNoLnBvbGljeS52MS5TZXRBc3NldFRlcm1zUmVxdWVzdBopLnJlZWxtZXNoLnBvbGljeS52MS5TZXRBc3NldFRlcm1zUmVzcG9uc2UiA5ACAhJpCg1HZXRBc3NldFRlcm1zEigucmVlbG1lc2gucG9saWN5LnYxLkdldEFzc2V0VGVybXNSZXF1ZXN0GikucmVlbG1lc2gucG9saWN5LnYxLkdldEFzc2V0VGVybXNSZXNwb25zZSIDkAIBEl0KCUdldEFjY2VzcxIkLnJlZWxtZXNoLnBvbGljeS52MS5HZXRBY2Nlc3NSZXF1ZXN0GiUucmVlbG1lc2gucG9saWN5LnYxLkdldEFjY2Vzc1Jlc3BvbnNlIgOQAgESbwoPR2V0QXZhaWxhYmlsaXR5EioucmVlbG1lc2gucG9saWN5LnYxLkdldEF2YWlsYWJpbGl0eVJlcXVlc3QaKy5yZWVsbWVzaC5wb2xpY3kudjEuR2V0QXZhaWxhYmlsaXR5UmVzcG9uc2UiA5ACARJjCgtHZXREZWNpc2lvbhImLnJlZWxtZXNoLnBvbGljeS52MS5HZXREZWNpc2lvblJlcXVlc3QaJy5yZWVsbWVzaC5wb2xpY3kudjEuR2V0RGVjaXNpb25SZXNwb25zZSIDkAIBEmkKDUxpc3REZWNpc2lvbnMSKC5yZWVsbWVzaC5wb2xpY3kudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKS5yZWVsbWVzaC5wb2xpY3kudjEuTGlzdERlY2lzaW9uc1Jlc3BvbnNlIgOQAgESZAoNQ3JlYXRlUnVsZVNldBIoLnJlZWxtZXNoLnBvbGljeS52MS5DcmVhdGVSdWxlU2V0UmVxdWVzdBopLnJlZWxtZXNoLnBvbGljeS52MS5DcmVhdGVSdWxlU2V0UmVzcG9uc2USYAoKR2V0UnVsZVNldBIlLnJlZWxtZXNoLnBvbGljeS52MS5HZXRSdWxlU2V0UmVxdWVzdBomLnJlZWxtZXNoLnBvbGljeS52MS5HZXRSdWxlU2V0UmVzcG9uc2UiA5ACARJmCgxMaXN0UnVsZVNldHMSJy5yZWVsbWVzaC5wb2xpY3kudjEuTGlzdFJ1bGVTZXRzUmVxdWVzdBooLnJlZWxtZXNoLnBvbGljeS52MS5MaXN0UnVsZVNldHNSZXNwb25zZSIDkAIBEm8KD0FjdGl2YXRlUnVsZVNldBIqLnJlZWxtZXNoLnBvbGljeS52MS5BY3RpdmF0ZVJ1bGVTZXRSZXF1ZXN0GisucmVlbG1lc2gucG9saWN5LnYxLkFjdGl2YXRlUnVsZVNldFJlc3BvbnNlIgOQAgISZQoLV2F0Y2hSZXBsYXkSJi5yZWVsbWVzaC5wb2xpY3kudjEuV2F0Y2hSZXBsYXlSZXF1ZXN0GicucmVlbG1lc2gucG9saWN5LnYxLldhdGNoUmVwbGF5UmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_policy_v1_decisions]);
 
 /**
  * Request of SetAssetTerms.
@@ -166,6 +166,69 @@ export const GetAccessResponseSchema: GenMessage<GetAccessResponse> = /*@__PURE_
   messageDesc(file_reelmesh_policy_v1_decisions_service, 5);
 
 /**
+ * Request of GetAvailability.
+ *
+ * @generated from message reelmesh.policy.v1.GetAvailabilityRequest
+ */
+export type GetAvailabilityRequest = Message<"reelmesh.policy.v1.GetAvailabilityRequest"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Where: an ISO 3166-1 alpha-2 code, or a 3166-2 code such as `US-TX`.
+   *
+   * @generated from field: string territory = 2;
+   */
+  territory: string;
+
+  /**
+   * When. Absent: now.
+   *
+   * @generated from field: google.protobuf.Timestamp as_of_time = 3;
+   */
+  asOfTime?: Timestamp | undefined;
+
+  /**
+   * Limit of the viewer's profile, as an age. 0: none is looked at.
+   *
+   * @generated from field: int32 maturity_limit = 4;
+   */
+  maturityLimit: number;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.GetAvailabilityRequest.
+ * Use `create(GetAvailabilityRequestSchema)` to create a new message.
+ */
+export const GetAvailabilityRequestSchema: GenMessage<GetAvailabilityRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 6);
+
+/**
+ * Response of GetAvailability.
+ *
+ * @generated from message reelmesh.policy.v1.GetAvailabilityResponse
+ */
+export type GetAvailabilityResponse = Message<"reelmesh.policy.v1.GetAvailabilityResponse"> & {
+  /**
+   * The decision; it is not kept. Reason `AGE_PROOF_REQUIRED` means that it can be watched by who proves their age.
+   *
+   * @generated from field: reelmesh.policy.v1.Decision decision = 1;
+   */
+  decision?: Decision | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.GetAvailabilityResponse.
+ * Use `create(GetAvailabilityResponseSchema)` to create a new message.
+ */
+export const GetAvailabilityResponseSchema: GenMessage<GetAvailabilityResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 7);
+
+/**
  * Request of GetDecision.
  *
  * @generated from message reelmesh.policy.v1.GetDecisionRequest
@@ -184,7 +247,7 @@ export type GetDecisionRequest = Message<"reelmesh.policy.v1.GetDecisionRequest"
  * Use `create(GetDecisionRequestSchema)` to create a new message.
  */
 export const GetDecisionRequestSchema: GenMessage<GetDecisionRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 6);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 8);
 
 /**
  * Response of GetDecision.
@@ -205,7 +268,7 @@ export type GetDecisionResponse = Message<"reelmesh.policy.v1.GetDecisionRespons
  * Use `create(GetDecisionResponseSchema)` to create a new message.
  */
 export const GetDecisionResponseSchema: GenMessage<GetDecisionResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 7);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 9);
 
 /**
  * Request of ListDecisions.
@@ -261,7 +324,7 @@ export type ListDecisionsRequest = Message<"reelmesh.policy.v1.ListDecisionsRequ
  * Use `create(ListDecisionsRequestSchema)` to create a new message.
  */
 export const ListDecisionsRequestSchema: GenMessage<ListDecisionsRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 8);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 10);
 
 /**
  * Response of ListDecisions.
@@ -289,7 +352,7 @@ export type ListDecisionsResponse = Message<"reelmesh.policy.v1.ListDecisionsRes
  * Use `create(ListDecisionsResponseSchema)` to create a new message.
  */
 export const ListDecisionsResponseSchema: GenMessage<ListDecisionsResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 9);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 11);
 
 /**
  * Request of CreateRuleSet.
@@ -324,7 +387,7 @@ export type CreateRuleSetRequest = Message<"reelmesh.policy.v1.CreateRuleSetRequ
  * Use `create(CreateRuleSetRequestSchema)` to create a new message.
  */
 export const CreateRuleSetRequestSchema: GenMessage<CreateRuleSetRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 10);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 12);
 
 /**
  * Response of CreateRuleSet.
@@ -345,7 +408,7 @@ export type CreateRuleSetResponse = Message<"reelmesh.policy.v1.CreateRuleSetRes
  * Use `create(CreateRuleSetResponseSchema)` to create a new message.
  */
 export const CreateRuleSetResponseSchema: GenMessage<CreateRuleSetResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 11);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 13);
 
 /**
  * Request of GetRuleSet.
@@ -366,7 +429,7 @@ export type GetRuleSetRequest = Message<"reelmesh.policy.v1.GetRuleSetRequest"> 
  * Use `create(GetRuleSetRequestSchema)` to create a new message.
  */
 export const GetRuleSetRequestSchema: GenMessage<GetRuleSetRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 12);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 14);
 
 /**
  * Response of GetRuleSet.
@@ -387,7 +450,7 @@ export type GetRuleSetResponse = Message<"reelmesh.policy.v1.GetRuleSetResponse"
  * Use `create(GetRuleSetResponseSchema)` to create a new message.
  */
 export const GetRuleSetResponseSchema: GenMessage<GetRuleSetResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 13);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 15);
 
 /**
  * Request of ListRuleSets.
@@ -415,7 +478,7 @@ export type ListRuleSetsRequest = Message<"reelmesh.policy.v1.ListRuleSetsReques
  * Use `create(ListRuleSetsRequestSchema)` to create a new message.
  */
 export const ListRuleSetsRequestSchema: GenMessage<ListRuleSetsRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 14);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 16);
 
 /**
  * Response of ListRuleSets.
@@ -443,7 +506,7 @@ export type ListRuleSetsResponse = Message<"reelmesh.policy.v1.ListRuleSetsRespo
  * Use `create(ListRuleSetsResponseSchema)` to create a new message.
  */
 export const ListRuleSetsResponseSchema: GenMessage<ListRuleSetsResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 15);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 17);
 
 /**
  * Request of ActivateRuleSet.
@@ -464,7 +527,7 @@ export type ActivateRuleSetRequest = Message<"reelmesh.policy.v1.ActivateRuleSet
  * Use `create(ActivateRuleSetRequestSchema)` to create a new message.
  */
 export const ActivateRuleSetRequestSchema: GenMessage<ActivateRuleSetRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 16);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 18);
 
 /**
  * Response of ActivateRuleSet.
@@ -485,7 +548,7 @@ export type ActivateRuleSetResponse = Message<"reelmesh.policy.v1.ActivateRuleSe
  * Use `create(ActivateRuleSetResponseSchema)` to create a new message.
  */
 export const ActivateRuleSetResponseSchema: GenMessage<ActivateRuleSetResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 17);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 19);
 
 /**
  * Request of WatchReplay.
@@ -520,7 +583,7 @@ export type WatchReplayRequest = Message<"reelmesh.policy.v1.WatchReplayRequest"
  * Use `create(WatchReplayRequestSchema)` to create a new message.
  */
 export const WatchReplayRequestSchema: GenMessage<WatchReplayRequest> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 18);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 20);
 
 /**
  * Response of WatchReplay. The last one has `finished` set.
@@ -576,7 +639,7 @@ export type WatchReplayResponse = Message<"reelmesh.policy.v1.WatchReplayRespons
  * Use `create(WatchReplayResponseSchema)` to create a new message.
  */
 export const WatchReplayResponseSchema: GenMessage<WatchReplayResponse> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 19);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 21);
 
 /**
  * A decision that comes out otherwise.
@@ -604,7 +667,7 @@ export type ReplayedDecision = Message<"reelmesh.policy.v1.ReplayedDecision"> & 
  * Use `create(ReplayedDecisionSchema)` to create a new message.
  */
 export const ReplayedDecisionSchema: GenMessage<ReplayedDecision> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_decisions_service, 20);
+  messageDesc(file_reelmesh_policy_v1_decisions_service, 22);
 
 /**
  * Keeps the terms of assets and the rules of organisations, explains decisions, and tries rules on what was decided before.
@@ -641,6 +704,17 @@ export const DecisionsService: GenService<{
     methodKind: "unary";
     input: typeof GetAccessRequestSchema;
     output: typeof GetAccessResponseSchema;
+  },
+  /**
+   * Says whether an asset can be watched in a territory on a day, and why not: by its terms, its classification and the table of jurisdictions as
+   * they are known now, for a viewer who has bought it and proved nothing.
+   *
+   * @generated from rpc reelmesh.policy.v1.DecisionsService.GetAvailability
+   */
+  getAvailability: {
+    methodKind: "unary";
+    input: typeof GetAvailabilityRequestSchema;
+    output: typeof GetAvailabilityResponseSchema;
   },
   /**
    * Returns one decision with each rule and the facts that it saw.

@@ -406,7 +406,8 @@ export enum ErrorReason {
   NETWORK_REFUSED = 16,
 
   /**
-   * The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`.
+   * The asset may not be watched where the viewer is. Status PERMISSION_DENIED. Metadata: `territory`; `cause`: `terms` of the asset, `closed`
+   * territory, `block` of the title, `tags`, or `age-law`.
    *
    * @generated from enum value: ERROR_REASON_TERRITORY_REFUSED = 17;
    */
@@ -428,7 +429,8 @@ export enum ErrorReason {
   CONSENT_MISSING = 19,
 
   /**
-   * The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years. Lifted by: a proof of age.
+   * The viewer has to prove their age. Status PERMISSION_DENIED. Metadata: `threshold`, in years; `start`, the call that begins a check; where the
+   * law accepts some methods only, these as `methods`, separated by commas. Lifted by: a proof of age, see AgeService of compliance.
    *
    * @generated from enum value: ERROR_REASON_AGE_PROOF_REQUIRED = 20;
    */
