@@ -25,19 +25,29 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/compliance/v1/events.proto\x12\x16reelmesh.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n\tAgeProved\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\tthreshold\x18\x03 \x01(\x05R\tthreshold\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x94\x01\n\x0f\x41geProofRevoked\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xcd\x01\n\x0e\x43onsentChanged\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.ConsentStateR\x05state\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime*\x81\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSENT_STATE_COMPLETE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_MISSING\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_WITHDRAWN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/compliance/v1/events.proto\x12\x16reelmesh.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n\tAgeProved\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\tthreshold\x18\x03 \x01(\x05R\tthreshold\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x94\x01\n\x0f\x41geProofRevoked\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xcd\x01\n\x0e\x43onsentChanged\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.ConsentStateR\x05state\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xeb\x02\n\rRecordChanged\x12\x1b\n\trecord_id\x18\x01 \x01(\tR\x08recordId\x12<\n\x06\x63hange\x18\x02 \x01(\x0e\x32$.reelmesh.compliance.v1.RecordChangeR\x06\x63hange\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12!\n\x0cperformer_id\x18\x04 \x01(\tR\x0bperformerId\x12#\n\rproduction_id\x18\x05 \x01(\tR\x0cproductionId\x12\x14\n\x05\x61\x63tor\x18\x06 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xe0\x01\n\x0cRecordOpened\x12\x1b\n\trecord_id\x18\x01 \x01(\tR\x08recordId\x12!\n\x0cperformer_id\x18\x02 \x01(\tR\x0bperformerId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12\x18\n\x07purpose\x18\x05 \x01(\tR\x07purpose\x12\x37\n\topen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08openTime\"\xbf\x01\n\x0fRecordsExported\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x16\n\x06\x66ormat\x18\x02 \x01(\tR\x06\x66ormat\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x18\n\x07purpose\x18\x04 \x01(\tR\x07purpose\x12;\n\x0b\x65xport_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexportTime\"\xb3\x01\n\x19RecordsRequirementChanged\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x1a\n\x08required\x18\x02 \x01(\x08R\x08required\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime*\x81\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSENT_STATE_COMPLETE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_MISSING\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_WITHDRAWN\x10\x03*\xf3\x01\n\x0cRecordChange\x12\x1d\n\x19RECORD_CHANGE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RECORD_CHANGE_SUBMITTED\x10\x01\x12\x1a\n\x16RECORD_CHANGE_APPROVED\x10\x02\x12\x1a\n\x16RECORD_CHANGE_REJECTED\x10\x03\x12\x1b\n\x17RECORD_CHANGE_WITHDRAWN\x10\x04\x12\x1a\n\x16RECORD_CHANGE_EXPIRING\x10\x05\x12\x19\n\x15RECORD_CHANGE_EXPIRED\x10\x06\x12\x1b\n\x17RECORD_CHANGE_DESTROYED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.compliance.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSENTSTATE']._serialized_start=716
-  _globals['_CONSENTSTATE']._serialized_end=845
+  _globals['_CONSENTSTATE']._serialized_start=1685
+  _globals['_CONSENTSTATE']._serialized_end=1814
+  _globals['_RECORDCHANGE']._serialized_start=1817
+  _globals['_RECORDCHANGE']._serialized_end=2060
   _globals['_AGEPROVED']._serialized_start=97
   _globals['_AGEPROVED']._serialized_end=354
   _globals['_AGEPROOFREVOKED']._serialized_start=357
   _globals['_AGEPROOFREVOKED']._serialized_end=505
   _globals['_CONSENTCHANGED']._serialized_start=508
   _globals['_CONSENTCHANGED']._serialized_end=713
+  _globals['_RECORDCHANGED']._serialized_start=716
+  _globals['_RECORDCHANGED']._serialized_end=1079
+  _globals['_RECORDOPENED']._serialized_start=1082
+  _globals['_RECORDOPENED']._serialized_end=1306
+  _globals['_RECORDSEXPORTED']._serialized_start=1309
+  _globals['_RECORDSEXPORTED']._serialized_end=1500
+  _globals['_RECORDSREQUIREMENTCHANGED']._serialized_start=1503
+  _globals['_RECORDSREQUIREMENTCHANGED']._serialized_end=1682
 # @@protoc_insertion_point(module_scope)

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/compliance.proto.
  */
 export const file_reelmesh_compliance_v1_compliance: GenFile = /*@__PURE__*/
-  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAq/gEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBmIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAq/QYKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBhIkCiBFUlJPUl9SRUFTT05fUEVSRk9STUVSX05PVF9GT1VORBAoEiUKIUVSUk9SX1JFQVNPTl9QUk9EVUNUSU9OX05PVF9GT1VORBApEiEKHUVSUk9SX1JFQVNPTl9SRUNPUkRfTk9UX0ZPVU5EECoSJAogRVJST1JfUkVBU09OX1BFUkZPUk1FUl9VTkRFUl9BR0UQKxImCiJFUlJPUl9SRUFTT05fUkVWSUVXRVJfSVNfU1VCTUlUVEVSECwSIgoeRVJST1JfUkVBU09OX1JFQ09SRF9OT1RfT1BFTkVEEC0SJwojRVJST1JfUkVBU09OX1JFQ09SRF9BTFJFQURZX0RFQ0lERUQQLhIjCh9FUlJPUl9SRUFTT05fQklSVEhfREFURV9ESUZGRVJTEC8SHwobRVJST1JfUkVBU09OX1JFQ09SRF9FWFBJUkVEEDASJwojRVJST1JfUkVBU09OX1JFQ09SREVEX0FTU0VUX1VOS05PV04QMRInCiNFUlJPUl9SRUFTT05fUEVSRk9STUVSX05PVF9ERVBJQ1RFRBAyEikKJUVSUk9SX1JFQVNPTl9XSVRIRFJBV0FMX1RPS0VOX0lOVkFMSUQQMxIsCihFUlJPUl9SRUFTT05fUkVDT1JEU19TVEFURU1FTlRfTk9UX0ZPVU5EEDQSIgoeRVJST1JfUkVBU09OX0NVU1RPRElBTl9OT1RfU0VUEDUSIAocRVJST1JfUkVBU09OX0NPUFlfVU5SRUFEQUJMRRA2EhoKFkVSUk9SX1JFQVNPTl9DT1BZX0xPU1QQNxIfChtFUlJPUl9SRUFTT05fVE9PX01BTllfTkFNRVMQOGIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * What the log signed about itself at one size.
@@ -367,6 +367,126 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_OPERATOR_ONLY = 6;
    */
   OPERATOR_ONLY = 6,
+
+  /**
+   * There is no such performer in the caller's organisation. Status NOT_FOUND. Metadata: `performer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_PERFORMER_NOT_FOUND = 40;
+   */
+  PERFORMER_NOT_FOUND = 40,
+
+  /**
+   * There is no such production in the caller's organisation. Status NOT_FOUND. Metadata: `production_id`.
+   *
+   * @generated from enum value: ERROR_REASON_PRODUCTION_NOT_FOUND = 41;
+   */
+  PRODUCTION_NOT_FOUND = 41,
+
+  /**
+   * There is no such identity document or release in the caller's organisation. Status NOT_FOUND. Metadata: `record_id`.
+   *
+   * @generated from enum value: ERROR_REASON_RECORD_NOT_FOUND = 42;
+   */
+  RECORD_NOT_FOUND = 42,
+
+  /**
+   * Somebody who is seen in the production was not 18 on its first day. Status FAILED_PRECONDITION. Metadata: `performer_id`, `production_date`.
+   *
+   * @generated from enum value: ERROR_REASON_PERFORMER_UNDER_AGE = 43;
+   */
+  PERFORMER_UNDER_AGE = 43,
+
+  /**
+   * Who submitted a record cannot review it. Status PERMISSION_DENIED. Metadata: `record_id`.
+   *
+   * @generated from enum value: ERROR_REASON_REVIEWER_IS_SUBMITTER = 44;
+   */
+  REVIEWER_IS_SUBMITTER = 44,
+
+  /**
+   * Who has not opened a record cannot review it. Status FAILED_PRECONDITION. Metadata: `record_id`.
+   *
+   * @generated from enum value: ERROR_REASON_RECORD_NOT_OPENED = 45;
+   */
+  RECORD_NOT_OPENED = 45,
+
+  /**
+   * The record was reviewed or withdrawn already. Status FAILED_PRECONDITION. Metadata: `record_id`, `state`.
+   *
+   * @generated from enum value: ERROR_REASON_RECORD_ALREADY_DECIDED = 46;
+   */
+  RECORD_ALREADY_DECIDED = 46,
+
+  /**
+   * The day of birth that the reviewer reads is not the one that was given of the performer. Status FAILED_PRECONDITION. Metadata: `performer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_BIRTH_DATE_DIFFERS = 47;
+   */
+  BIRTH_DATE_DIFFERS = 47,
+
+  /**
+   * The record is not good any more. Status FAILED_PRECONDITION. Metadata: `record_id`, `expire_date`.
+   *
+   * @generated from enum value: ERROR_REASON_RECORD_EXPIRED = 48;
+   */
+  RECORD_EXPIRED = 48,
+
+  /**
+   * An asset does not exist, was deleted, or is another organisation's; one that is new is known here a moment later. Status FAILED_PRECONDITION.
+   * Metadata: `asset_id`.
+   *
+   * @generated from enum value: ERROR_REASON_RECORDED_ASSET_UNKNOWN = 49;
+   */
+  RECORDED_ASSET_UNKNOWN = 49,
+
+  /**
+   * The production does not name this performer. Status FAILED_PRECONDITION. Metadata: `performer_id`, `production_id`.
+   *
+   * @generated from enum value: ERROR_REASON_PERFORMER_NOT_DEPICTED = 50;
+   */
+  PERFORMER_NOT_DEPICTED = 50,
+
+  /**
+   * The token to withdraw a release by is not known, or another took its place. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_WITHDRAWAL_TOKEN_INVALID = 51;
+   */
+  WITHDRAWAL_TOKEN_INVALID = 51,
+
+  /**
+   * Nobody may read a statement on this asset: no approved production names it. Status NOT_FOUND. Metadata: `asset_id`.
+   *
+   * @generated from enum value: ERROR_REASON_RECORDS_STATEMENT_NOT_FOUND = 52;
+   */
+  RECORDS_STATEMENT_NOT_FOUND = 52,
+
+  /**
+   * The organisation has not said who keeps its records. Status FAILED_PRECONDITION. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_CUSTODIAN_NOT_SET = 53;
+   */
+  CUSTODIAN_NOT_SET = 53,
+
+  /**
+   * The copy is no PDF, JPEG or PNG file. Status INVALID_ARGUMENT. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_COPY_UNREADABLE = 54;
+   */
+  COPY_UNREADABLE = 54,
+
+  /**
+   * The copy that was kept is gone from the object store, or was changed there. Status DATA_LOSS. Metadata: `record_id`.
+   *
+   * @generated from enum value: ERROR_REASON_COPY_LOST = 55;
+   */
+  COPY_LOST = 55,
+
+  /**
+   * A performer has at most 100 other names. Status FAILED_PRECONDITION. Metadata: `performer_id`.
+   *
+   * @generated from enum value: ERROR_REASON_TOO_MANY_NAMES = 56;
+   */
+  TOO_MANY_NAMES = 56,
 }
 
 /**

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo8CCg1SZWNvcmRDaGFuZ2VkEhEKCXJlY29yZF9pZBgBIAEoCRI0CgZjaGFuZ2UYAiABKA4yJC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlJlY29yZENoYW5nZRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSFAoMcGVyZm9ybWVyX2lkGAQgASgJEhUKDXByb2R1Y3Rpb25faWQYBSABKAkSDQoFYWN0b3IYBiABKAkSLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NoYW5nZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKfAQoMUmVjb3JkT3BlbmVkEhEKCXJlY29yZF9pZBgBIAEoCRIUCgxwZXJmb3JtZXJfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEg0KBWFjdG9yGAQgASgJEg8KB3B1cnBvc2UYBSABKAkSLQoJb3Blbl90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKLAQoPUmVjb3Jkc0V4cG9ydGVkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRIOCgZmb3JtYXQYAiABKAkSDQoFYWN0b3IYAyABKAkSDwoHcHVycG9zZRgEIAEoCRIvCgtleHBvcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihgEKGVJlY29yZHNSZXF1aXJlbWVudENoYW5nZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhAKCHJlcXVpcmVkGAIgASgIEg0KBWFjdG9yGAMgASgJEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqBAQoMQ29uc2VudFN0YXRlEh0KGUNPTlNFTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZDT05TRU5UX1NUQVRFX0NPTVBMRVRFEAESGQoVQ09OU0VOVF9TVEFURV9NSVNTSU5HEAISGwoXQ09OU0VOVF9TVEFURV9XSVRIRFJBV04QAyrzAQoMUmVjb3JkQ2hhbmdlEh0KGVJFQ09SRF9DSEFOR0VfVU5TUEVDSUZJRUQQABIbChdSRUNPUkRfQ0hBTkdFX1NVQk1JVFRFRBABEhoKFlJFQ09SRF9DSEFOR0VfQVBQUk9WRUQQAhIaChZSRUNPUkRfQ0hBTkdFX1JFSkVDVEVEEAMSGwoXUkVDT1JEX0NIQU5HRV9XSVRIRFJBV04QBBIaChZSRUNPUkRfQ0hBTkdFX0VYUElSSU5HEAUSGQoVUkVDT1JEX0NIQU5HRV9FWFBJUkVEEAYSGwoXUkVDT1JEX0NIQU5HRV9ERVNUUk9ZRUQQB2IGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -152,6 +152,225 @@ export const ConsentChangedSchema: GenMessage<ConsentChanged> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_events, 2);
 
 /**
+ * A record of somebody who is seen in a title was added, looked at, taken back, or came to its end. No name and no day of birth is in it.
+ * Subject `reelmesh.compliance.v1.RecordChanged`.
+ *
+ * @generated from message reelmesh.compliance.v1.RecordChanged
+ */
+export type RecordChanged = Message<"reelmesh.compliance.v1.RecordChanged"> & {
+  /**
+   * The record: a performer, an identity document, a release or a production; its prefix says which.
+   *
+   * @generated from field: string record_id = 1;
+   */
+  recordId: string;
+
+  /**
+   * What happened.
+   *
+   * @generated from field: reelmesh.compliance.v1.RecordChange change = 2;
+   */
+  change: RecordChange;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * Whose it is; empty for a production.
+   *
+   * @generated from field: string performer_id = 4;
+   */
+  performerId: string;
+
+  /**
+   * Production that a release is for; empty for what is of none.
+   *
+   * @generated from field: string production_id = 5;
+   */
+  productionId: string;
+
+  /**
+   * Who did it: `user/usr_…`, a key, or `performer` where the performer did by their token; empty when time did.
+   *
+   * @generated from field: string actor = 6;
+   */
+  actor: string;
+
+  /**
+   * When a record that is about to expire does. Absent for other changes.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 7;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 8;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.RecordChanged.
+ * Use `create(RecordChangedSchema)` to create a new message.
+ */
+export const RecordChangedSchema: GenMessage<RecordChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 3);
+
+/**
+ * Somebody read an identity document or a release. Subject `reelmesh.compliance.v1.RecordOpened`.
+ *
+ * @generated from message reelmesh.compliance.v1.RecordOpened
+ */
+export type RecordOpened = Message<"reelmesh.compliance.v1.RecordOpened"> & {
+  /**
+   * The record.
+   *
+   * @generated from field: string record_id = 1;
+   */
+  recordId: string;
+
+  /**
+   * Whose it is.
+   *
+   * @generated from field: string performer_id = 2;
+   */
+  performerId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * Who.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * Why, as they said.
+   *
+   * @generated from field: string purpose = 5;
+   */
+  purpose: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp open_time = 6;
+   */
+  openTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.RecordOpened.
+ * Use `create(RecordOpenedSchema)` to create a new message.
+ */
+export const RecordOpenedSchema: GenMessage<RecordOpened> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 4);
+
+/**
+ * Somebody took the index of all records. Subject `reelmesh.compliance.v1.RecordsExported`.
+ *
+ * @generated from message reelmesh.compliance.v1.RecordsExported
+ */
+export type RecordsExported = Message<"reelmesh.compliance.v1.RecordsExported"> & {
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * As what: `csv` or `pdf`.
+   *
+   * @generated from field: string format = 2;
+   */
+  format: string;
+
+  /**
+   * Who.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * Why, as they said.
+   *
+   * @generated from field: string purpose = 4;
+   */
+  purpose: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp export_time = 5;
+   */
+  exportTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.RecordsExported.
+ * Use `create(RecordsExportedSchema)` to create a new message.
+ */
+export const RecordsExportedSchema: GenMessage<RecordsExported> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 5);
+
+/**
+ * An organisation asks for complete records of everybody who is seen in any of its assets, or not any more.
+ * Subject `reelmesh.compliance.v1.RecordsRequirementChanged`.
+ *
+ * @generated from message reelmesh.compliance.v1.RecordsRequirementChanged
+ */
+export type RecordsRequirementChanged = Message<"reelmesh.compliance.v1.RecordsRequirementChanged"> & {
+  /**
+   * The organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * Whether it does.
+   *
+   * @generated from field: bool required = 2;
+   */
+  required: boolean;
+
+  /**
+   * Who.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.RecordsRequirementChanged.
+ * Use `create(RecordsRequirementChangedSchema)` to create a new message.
+ */
+export const RecordsRequirementChangedSchema: GenMessage<RecordsRequirementChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 6);
+
+/**
  * How the consent of all who are seen in an asset stands.
  *
  * @generated from enum reelmesh.compliance.v1.ConsentState
@@ -191,4 +410,73 @@ export enum ConsentState {
  */
 export const ConsentStateSchema: GenEnum<ConsentState> = /*@__PURE__*/
   enumDesc(file_reelmesh_compliance_v1_events, 0);
+
+/**
+ * What can happen to a record.
+ *
+ * @generated from enum reelmesh.compliance.v1.RecordChange
+ */
+export enum RecordChange {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: RECORD_CHANGE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It was added, or a production was changed.
+   *
+   * @generated from enum value: RECORD_CHANGE_SUBMITTED = 1;
+   */
+  SUBMITTED = 1,
+
+  /**
+   * A second person found it good.
+   *
+   * @generated from enum value: RECORD_CHANGE_APPROVED = 2;
+   */
+  APPROVED = 2,
+
+  /**
+   * A second person found it wanting.
+   *
+   * @generated from enum value: RECORD_CHANGE_REJECTED = 3;
+   */
+  REJECTED = 3,
+
+  /**
+   * The performer took it back.
+   *
+   * @generated from enum value: RECORD_CHANGE_WITHDRAWN = 4;
+   */
+  WITHDRAWN = 4,
+
+  /**
+   * It expires soon.
+   *
+   * @generated from enum value: RECORD_CHANGE_EXPIRING = 5;
+   */
+  EXPIRING = 5,
+
+  /**
+   * It expired.
+   *
+   * @generated from enum value: RECORD_CHANGE_EXPIRED = 6;
+   */
+  EXPIRED = 6,
+
+  /**
+   * Its time to be kept was over, and it was destroyed.
+   *
+   * @generated from enum value: RECORD_CHANGE_DESTROYED = 7;
+   */
+  DESTROYED = 7,
+}
+
+/**
+ * Describes the enum reelmesh.compliance.v1.RecordChange.
+ */
+export const RecordChangeSchema: GenEnum<RecordChange> = /*@__PURE__*/
+  enumDesc(file_reelmesh_compliance_v1_events, 1);
 
