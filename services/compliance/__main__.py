@@ -1,4 +1,4 @@
-"""`python -m services.compliance`: keeps the audit log and serves its proofs."""
+"""`python -m services.compliance`: keeps the audit log and serves its proofs, and keeps records of who is seen in titles."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_
 
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE, AuditLogSettings
 from services.compliance.log.wiring import start_log
+from services.compliance.performers.wiring import CONTRACTS as PERFORMERS_CONTRACTS
+from services.compliance.performers.wiring import PerformersSettings, start_performers
+from services.kit.events import Relay
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
 
 CONTRACTS: Final[list[ServiceDescriptor]] = [
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"],
+    *PERFORMERS_CONTRACTS,
 ]
 
 
-class ComplianceSettings(AuditLogSettings):
+class ComplianceSettings(AuditLogSettings, PerformersSettings):
     """Settings of the compliance service."""
 
 
@@ -30,9 +34,12 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
     bus = await process.bus()
     install = Seal(settings.secret(COMPLIANCE_KEY_FILE), "compliance")
     audit_log = await start_log(process, settings, database, bus, install)
+    performers = await start_performers(process, settings, database, bus, install)
+    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
 
     def add(server: grpc.aio.Server) -> None:
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(audit_log, server)
+        performers.add_to(server)
 
     await process.serve(CONTRACTS, add)
 

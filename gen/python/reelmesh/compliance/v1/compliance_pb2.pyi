@@ -71,7 +71,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RECORDS_STATEMENT_NOT_FOUND: _ErrorReason.ValueType  # 52
     """Nobody may read a statement on this asset: no approved production names it. Status NOT_FOUND. Metadata: `asset_id`."""
     ERROR_REASON_CUSTODIAN_NOT_SET: _ErrorReason.ValueType  # 53
-    """The organisation has not said who keeps its records. Status FAILED_PRECONDITION. No metadata."""
+    """A production cannot be approved before the organisation has said who keeps its records. Status FAILED_PRECONDITION. No metadata."""
     ERROR_REASON_COPY_UNREADABLE: _ErrorReason.ValueType  # 54
     """The copy is no PDF, JPEG or PNG file. Status INVALID_ARGUMENT. No metadata."""
     ERROR_REASON_COPY_LOST: _ErrorReason.ValueType  # 55
@@ -129,7 +129,7 @@ ERROR_REASON_WITHDRAWAL_TOKEN_INVALID: ErrorReason.ValueType  # 51
 ERROR_REASON_RECORDS_STATEMENT_NOT_FOUND: ErrorReason.ValueType  # 52
 """Nobody may read a statement on this asset: no approved production names it. Status NOT_FOUND. Metadata: `asset_id`."""
 ERROR_REASON_CUSTODIAN_NOT_SET: ErrorReason.ValueType  # 53
-"""The organisation has not said who keeps its records. Status FAILED_PRECONDITION. No metadata."""
+"""A production cannot be approved before the organisation has said who keeps its records. Status FAILED_PRECONDITION. No metadata."""
 ERROR_REASON_COPY_UNREADABLE: ErrorReason.ValueType  # 54
 """The copy is no PDF, JPEG or PNG file. Status INVALID_ARGUMENT. No metadata."""
 ERROR_REASON_COPY_LOST: ErrorReason.ValueType  # 55

@@ -28,7 +28,7 @@ from reelmesh.compliance.v1 import records_pb2 as reelmesh_dot_compliance_dot_v1
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,reelmesh/compliance/v1/records_service.proto\x12\x16reelmesh.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a$reelmesh/compliance/v1/records.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x1b\n\x19GetRecordsSettingsRequest\"a\n\x1aGetRecordsSettingsResponse\x12\x43\n\x08settings\x18\x01 \x01(\x0b\x32\'.reelmesh.compliance.v1.RecordsSettingsR\x08settings\"\xd2\x01\n\x19SetRecordsSettingsRequest\x12)\n\x10records_required\x18\x01 \x01(\x08R\x0frecordsRequired\x12&\n\tcustodian\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tcustodian\x12\x31\n\x0f\x63ustodian_title\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0e\x63ustodianTitle\x12/\n\x0estreet_address\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\rstreetAddress\"a\n\x1aSetRecordsSettingsResponse\x12\x43\n\x08settings\x18\x01 \x01(\x0b\x32\'.reelmesh.compliance.v1.RecordsSettingsR\x08settings\"a\n\x1aGetRecordsStatementRequest\x12\x43\n\x08\x61sset_id\x18\x01 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\"g\n\x1bGetRecordsStatementResponse\x12H\n\nstatements\x18\x01 \x03(\x0b\x32(.reelmesh.compliance.v1.RecordsStatementR\nstatements\"\x87\x01\n\x14\x45xportRecordsRequest\x12I\n\x06\x66ormat\x18\x01 \x01(\x0e\x32%.reelmesh.compliance.v1.RecordsFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06\x66ormat\x12$\n\x07purpose\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x04\x18\xf4\x03R\x07purpose\"0\n\x15\x45xportRecordsResponse\x12\x17\n\x04part\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01R\x04part*_\n\rRecordsFormat\x12\x1e\n\x1aRECORDS_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12RECORDS_FORMAT_CSV\x10\x01\x12\x16\n\x12RECORDS_FORMAT_PDF\x10\x02\x32\xd8\x05\n\x0eRecordsService\x12\xae\x01\n\x12GetRecordsSettings\x12\x31.reelmesh.compliance.v1.GetRecordsSettingsRequest\x1a\x32.reelmesh.compliance.v1.GetRecordsSettingsResponse\"1\x90\x02\x01\xca\xa3\"\x0e\n\x0crecords.read\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/records/settings\x12\xb3\x01\n\x12SetRecordsSettings\x12\x31.reelmesh.compliance.v1.SetRecordsSettingsRequest\x1a\x32.reelmesh.compliance.v1.SetRecordsSettingsResponse\"6\x90\x02\x02\xca\xa3\"\x10\n\x0erecords.manage\x82\xd3\xe4\x93\x02\x19\x1a\x14/v1/records/settings:\x01*\x12\xb7\x01\n\x13GetRecordsStatement\x12\x32.reelmesh.compliance.v1.GetRecordsStatementRequest\x1a\x33.reelmesh.compliance.v1.GetRecordsStatementResponse\"7\x90\x02\x01\xca\xa3\"\x02 \x01\x82\xd3\xe4\x93\x02(\x12&/v1/assets/{asset_id}/recordsStatement\x12\xa4\x01\n\rExportRecords\x12,.reelmesh.compliance.v1.ExportRecordsRequest\x1a-.reelmesh.compliance.v1.ExportRecordsResponse\"4\x90\x02\x02\xca\xa3\"\x10\n\x0erecords.export\x82\xd3\xe4\x93\x02\x17\"\x12/v1/records:export:\x01*0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,reelmesh/compliance/v1/records_service.proto\x12\x16reelmesh.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a$reelmesh/compliance/v1/records.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\x1b\n\x19GetRecordsSettingsRequest\"a\n\x1aGetRecordsSettingsResponse\x12\x43\n\x08settings\x18\x01 \x01(\x0b\x32\'.reelmesh.compliance.v1.RecordsSettingsR\x08settings\"\xd6\x01\n\x19SetRecordsSettingsRequest\x12)\n\x10records_required\x18\x01 \x01(\x08R\x0frecordsRequired\x12(\n\tcustodian\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\tcustodian\x12\x31\n\x0f\x63ustodian_title\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0e\x63ustodianTitle\x12\x31\n\x0estreet_address\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03R\rstreetAddress\"a\n\x1aSetRecordsSettingsResponse\x12\x43\n\x08settings\x18\x01 \x01(\x0b\x32\'.reelmesh.compliance.v1.RecordsSettingsR\x08settings\"a\n\x1aGetRecordsStatementRequest\x12\x43\n\x08\x61sset_id\x18\x01 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\"g\n\x1bGetRecordsStatementResponse\x12H\n\nstatements\x18\x01 \x03(\x0b\x32(.reelmesh.compliance.v1.RecordsStatementR\nstatements\"\x87\x01\n\x14\x45xportRecordsRequest\x12I\n\x06\x66ormat\x18\x01 \x01(\x0e\x32%.reelmesh.compliance.v1.RecordsFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06\x66ormat\x12$\n\x07purpose\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x04\x18\xf4\x03R\x07purpose\"0\n\x15\x45xportRecordsResponse\x12\x17\n\x04part\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01R\x04part*_\n\rRecordsFormat\x12\x1e\n\x1aRECORDS_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12RECORDS_FORMAT_CSV\x10\x01\x12\x16\n\x12RECORDS_FORMAT_PDF\x10\x02\x32\xd8\x05\n\x0eRecordsService\x12\xae\x01\n\x12GetRecordsSettings\x12\x31.reelmesh.compliance.v1.GetRecordsSettingsRequest\x1a\x32.reelmesh.compliance.v1.GetRecordsSettingsResponse\"1\x90\x02\x01\xca\xa3\"\x0e\n\x0crecords.read\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/records/settings\x12\xb3\x01\n\x12SetRecordsSettings\x12\x31.reelmesh.compliance.v1.SetRecordsSettingsRequest\x1a\x32.reelmesh.compliance.v1.SetRecordsSettingsResponse\"6\x90\x02\x02\xca\xa3\"\x10\n\x0erecords.manage\x82\xd3\xe4\x93\x02\x19\x1a\x14/v1/records/settings:\x01*\x12\xb7\x01\n\x13GetRecordsStatement\x12\x32.reelmesh.compliance.v1.GetRecordsStatementRequest\x1a\x33.reelmesh.compliance.v1.GetRecordsStatementResponse\"7\x90\x02\x01\xca\xa3\"\x02 \x01\x82\xd3\xe4\x93\x02(\x12&/v1/assets/{asset_id}/recordsStatement\x12\xa4\x01\n\rExportRecords\x12,.reelmesh.compliance.v1.ExportRecordsRequest\x1a-.reelmesh.compliance.v1.ExportRecordsResponse\"4\x90\x02\x02\xca\xa3\"\x10\n\x0erecords.export\x82\xd3\xe4\x93\x02\x17\"\x12/v1/records:export:\x01*0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.compliance.v1.reco
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SETRECORDSSETTINGSREQUEST'].fields_by_name['custodian']._loaded_options = None
-  _globals['_SETRECORDSSETTINGSREQUEST'].fields_by_name['custodian']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_SETRECORDSSETTINGSREQUEST'].fields_by_name['custodian']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_SETRECORDSSETTINGSREQUEST'].fields_by_name['custodian_title']._loaded_options = None
   _globals['_SETRECORDSSETTINGSREQUEST'].fields_by_name['custodian_title']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_SETRECORDSSETTINGSREQUEST'].fields_by_name['street_address']._loaded_options = None
-  _globals['_SETRECORDSSETTINGSREQUEST'].fields_by_name['street_address']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_SETRECORDSSETTINGSREQUEST'].fields_by_name['street_address']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
   _globals['_GETRECORDSSTATEMENTREQUEST'].fields_by_name['asset_id']._loaded_options = None
   _globals['_GETRECORDSSTATEMENTREQUEST'].fields_by_name['asset_id']._serialized_options = b'\272H%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_EXPORTRECORDSREQUEST'].fields_by_name['format']._loaded_options = None
@@ -57,24 +57,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDSSERVICE'].methods_by_name['GetRecordsStatement']._serialized_options = b'\220\002\001\312\243\"\002 \001\202\323\344\223\002(\022&/v1/assets/{asset_id}/recordsStatement'
   _globals['_RECORDSSERVICE'].methods_by_name['ExportRecords']._loaded_options = None
   _globals['_RECORDSSERVICE'].methods_by_name['ExportRecords']._serialized_options = b'\220\002\002\312\243\"\020\n\016records.export\202\323\344\223\002\027\"\022/v1/records:export:\001*'
-  _globals['_RECORDSFORMAT']._serialized_start=1031
-  _globals['_RECORDSFORMAT']._serialized_end=1126
+  _globals['_RECORDSFORMAT']._serialized_start=1035
+  _globals['_RECORDSFORMAT']._serialized_end=1130
   _globals['_GETRECORDSSETTINGSREQUEST']._serialized_start=199
   _globals['_GETRECORDSSETTINGSREQUEST']._serialized_end=226
   _globals['_GETRECORDSSETTINGSRESPONSE']._serialized_start=228
   _globals['_GETRECORDSSETTINGSRESPONSE']._serialized_end=325
   _globals['_SETRECORDSSETTINGSREQUEST']._serialized_start=328
-  _globals['_SETRECORDSSETTINGSREQUEST']._serialized_end=538
-  _globals['_SETRECORDSSETTINGSRESPONSE']._serialized_start=540
-  _globals['_SETRECORDSSETTINGSRESPONSE']._serialized_end=637
-  _globals['_GETRECORDSSTATEMENTREQUEST']._serialized_start=639
-  _globals['_GETRECORDSSTATEMENTREQUEST']._serialized_end=736
-  _globals['_GETRECORDSSTATEMENTRESPONSE']._serialized_start=738
-  _globals['_GETRECORDSSTATEMENTRESPONSE']._serialized_end=841
-  _globals['_EXPORTRECORDSREQUEST']._serialized_start=844
-  _globals['_EXPORTRECORDSREQUEST']._serialized_end=979
-  _globals['_EXPORTRECORDSRESPONSE']._serialized_start=981
-  _globals['_EXPORTRECORDSRESPONSE']._serialized_end=1029
-  _globals['_RECORDSSERVICE']._serialized_start=1129
-  _globals['_RECORDSSERVICE']._serialized_end=1857
+  _globals['_SETRECORDSSETTINGSREQUEST']._serialized_end=542
+  _globals['_SETRECORDSSETTINGSRESPONSE']._serialized_start=544
+  _globals['_SETRECORDSSETTINGSRESPONSE']._serialized_end=641
+  _globals['_GETRECORDSSTATEMENTREQUEST']._serialized_start=643
+  _globals['_GETRECORDSSTATEMENTREQUEST']._serialized_end=740
+  _globals['_GETRECORDSSTATEMENTRESPONSE']._serialized_start=742
+  _globals['_GETRECORDSSTATEMENTRESPONSE']._serialized_end=845
+  _globals['_EXPORTRECORDSREQUEST']._serialized_start=848
+  _globals['_EXPORTRECORDSREQUEST']._serialized_end=983
+  _globals['_EXPORTRECORDSRESPONSE']._serialized_start=985
+  _globals['_EXPORTRECORDSRESPONSE']._serialized_end=1033
+  _globals['_RECORDSSERVICE']._serialized_start=1133
+  _globals['_RECORDSSERVICE']._serialized_end=1861
 # @@protoc_insertion_point(module_scope)

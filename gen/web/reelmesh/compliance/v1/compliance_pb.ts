@@ -461,7 +461,7 @@ export enum ErrorReason {
   RECORDS_STATEMENT_NOT_FOUND = 52,
 
   /**
-   * The organisation has not said who keeps its records. Status FAILED_PRECONDITION. No metadata.
+   * A production cannot be approved before the organisation has said who keeps its records. Status FAILED_PRECONDITION. No metadata.
    *
    * @generated from enum value: ERROR_REASON_CUSTODIAN_NOT_SET = 53;
    */
