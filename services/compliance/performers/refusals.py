@@ -129,3 +129,9 @@ def too_many_names(performer_id: str) -> Refusal:
     """There is an end to everything."""
     message = "a performer has at most 100 other names; leave out those that differ in writing only"
     return _not_now("TOO_MANY_NAMES", message, performer_id=performer_id)
+
+
+def custodian_only() -> Refusal:
+    """An identity document is nobody's business but the custodian's."""
+    message = "identity documents are opened by the custodian only; have yourself given that role, which is recorded"
+    return _refusal(grpc.StatusCode.PERMISSION_DENIED, "CUSTODIAN_ONLY", message)

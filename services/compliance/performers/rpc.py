@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from reelmesh.compliance.v1 import events_pb2, performers_service_pb2_grpc
@@ -26,8 +26,11 @@ from services.kit.events import announce
 from services.kit.idempotency import first_answer, remember
 from services.kit.ids import new_id
 from services.kit.pagination import page_of
+from services.kit.server import current_call
 
 Context = grpc.aio.ServicerContext[Any, Any]
+_OPEN: Final = "records.open"
+"""Asked for by that name: `*`, which is everything else, is not it."""
 
 
 class PerformersRpc(performers_service_pb2_grpc.PerformersServiceServicer):
@@ -137,6 +140,9 @@ class PerformersRpc(performers_service_pb2_grpc.PerformersServiceServicer):
     ) -> api.OpenIdentityDocumentResponse:
         """Shows a copy to the custodian."""
         whose, _ = caller()
+        principal = current_call().principal
+        if principal is None or _OPEN not in principal.permissions:
+            raise refusals.custodian_only()
         async with self._office.database.transaction() as tx:
             document = await store.find_document(tx, whose, request.identity_document_id)
             content = await self._office.opened(tx, document, request.purpose)

@@ -78,6 +78,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The copy that was kept is gone from the object store, or was changed there. Status DATA_LOSS. Metadata: `record_id`."""
     ERROR_REASON_TOO_MANY_NAMES: _ErrorReason.ValueType  # 56
     """A performer has at most 100 other names. Status FAILED_PRECONDITION. Metadata: `performer_id`."""
+    ERROR_REASON_CUSTODIAN_ONLY: _ErrorReason.ValueType  # 57
+    """Identity documents are opened by those only who are given `records.open` by that name; whoever may do everything is not. Status PERMISSION_DENIED.
+    No metadata.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the compliance service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -136,6 +140,10 @@ ERROR_REASON_COPY_LOST: ErrorReason.ValueType  # 55
 """The copy that was kept is gone from the object store, or was changed there. Status DATA_LOSS. Metadata: `record_id`."""
 ERROR_REASON_TOO_MANY_NAMES: ErrorReason.ValueType  # 56
 """A performer has at most 100 other names. Status FAILED_PRECONDITION. Metadata: `performer_id`."""
+ERROR_REASON_CUSTODIAN_ONLY: ErrorReason.ValueType  # 57
+"""Identity documents are opened by those only who are given `records.open` by that name; whoever may do everything is not. Status PERMISSION_DENIED.
+No metadata.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -114,7 +114,8 @@ class PerformersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def OpenIdentityDocument(self, request, context):
-        """Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat.
+        """Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat. Whoever may do everything has to be
+        made a custodian first, so that this is on record too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,9 @@ class PerformersServiceStub:
     SubmitIdentityDocument: _grpc.UnaryUnaryMultiCallable[_performers_service_pb2.SubmitIdentityDocumentRequest, _performers_service_pb2.SubmitIdentityDocumentResponse]
     """Submits the copy of an identity document for review. By REST a request has at most 1 MiB; by gRPC a copy has at most 3 MiB."""
     OpenIdentityDocument: _grpc.UnaryUnaryMultiCallable[_performers_service_pb2.OpenIdentityDocumentRequest, _performers_service_pb2.OpenIdentityDocumentResponse]
-    """Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat."""
+    """Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat. Whoever may do everything has to be
+    made a custodian first, so that this is on record too.
+    """
     ReviewIdentityDocument: _grpc.UnaryUnaryMultiCallable[_performers_service_pb2.ReviewIdentityDocumentRequest, _performers_service_pb2.ReviewIdentityDocumentResponse]
     """Says whether an identity document is good. Only somebody may who has opened it, and who did not submit it. To approve it, the day of birth is given as
     it stands on the document.
@@ -70,7 +72,9 @@ class PerformersServiceAsyncStub(PerformersServiceStub):
     SubmitIdentityDocument: _aio.UnaryUnaryMultiCallable[_performers_service_pb2.SubmitIdentityDocumentRequest, _performers_service_pb2.SubmitIdentityDocumentResponse]  # type: ignore[assignment]
     """Submits the copy of an identity document for review. By REST a request has at most 1 MiB; by gRPC a copy has at most 3 MiB."""
     OpenIdentityDocument: _aio.UnaryUnaryMultiCallable[_performers_service_pb2.OpenIdentityDocumentRequest, _performers_service_pb2.OpenIdentityDocumentResponse]  # type: ignore[assignment]
-    """Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat."""
+    """Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat. Whoever may do everything has to be
+    made a custodian first, so that this is on record too.
+    """
     ReviewIdentityDocument: _aio.UnaryUnaryMultiCallable[_performers_service_pb2.ReviewIdentityDocumentRequest, _performers_service_pb2.ReviewIdentityDocumentResponse]  # type: ignore[assignment]
     """Says whether an identity document is good. Only somebody may who has opened it, and who did not submit it. To approve it, the day of birth is given as
     it stands on the document.
@@ -127,7 +131,9 @@ class PerformersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _performers_service_pb2.OpenIdentityDocumentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_performers_service_pb2.OpenIdentityDocumentResponse, _abc.Awaitable[_performers_service_pb2.OpenIdentityDocumentResponse]]:
-        """Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat."""
+        """Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat. Whoever may do everything has to be
+        made a custodian first, so that this is on record too.
+        """
 
     @_abc_1.abstractmethod
     def ReviewIdentityDocument(

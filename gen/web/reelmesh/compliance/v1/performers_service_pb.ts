@@ -474,7 +474,8 @@ export const PerformersService: GenService<{
     output: typeof SubmitIdentityDocumentResponseSchema;
   },
   /**
-   * Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat.
+   * Opens the copy of an identity document. Each time is announced as `RecordOpened`, with who and why; so is a repeat. Whoever may do everything has to be
+   * made a custodian first, so that this is on record too.
    *
    * @generated from rpc reelmesh.compliance.v1.PerformersService.OpenIdentityDocument
    */
