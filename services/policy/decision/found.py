@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.kit.database import Tx
@@ -11,7 +11,6 @@ from services.policy.decision import people, store, tiers
 from services.policy.decision.facts import (
     OPEN_TERMS,
     AgeProof,
-    Consent,
     Device,
     Entitlement,
     Facts,
@@ -86,7 +85,7 @@ class Found:
     """
 
     terms: Mapping[str, Terms]
-    consents: Mapping[str, Consent]
+    consents: store.Consents
     keys: Mapping[str, Sequence[str]]
     barred: Barred
     risks: Mapping[Person, Risk]
@@ -101,12 +100,15 @@ class Found:
     def facts(self, subject: Subject, now: datetime, place: Place) -> Facts:
         """What of it a decision about one subject may look at."""
         session = subject.session
+        terms = self.terms.get(subject.asset_id, OPEN_TERMS)
+        if subject.organisation_id in self.consents.requiring:
+            terms = replace(terms, consent_required=True)
         return Facts(
             now=now,
             asset_id=subject.asset_id,
             session_id=session.session_id if session else "",
-            terms=self.terms.get(subject.asset_id, OPEN_TERMS),
-            consent=self.consents.get(subject.asset_id),
+            terms=terms,
+            consent=self.consents.states.get(subject.asset_id),
             standing=Standing(
                 revoked=session is not None and session.revoke_time is not None,
                 expire_time=session.expire_time if session else None,
@@ -175,7 +177,7 @@ async def found_about(tx: Tx, subjects: Sequence[Subject]) -> Found:
     }
     return Found(
         terms=await store.terms_of_all(tx, assets),
-        consents=await store.consents_of(tx, assets),
+        consents=await store.consents_of(tx, assets, organisations),
         keys=keys,
         barred=await barred(tx, organisations, named),
         risks=await risks_of(tx, organisations, persons) if persons else {},

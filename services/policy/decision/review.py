@@ -44,6 +44,7 @@ reviews: Final = sa.Table(
 )
 ASSET: Final = "asset"
 VIEWER: Final = "viewer"
+ORGANISATION: Final = "organisation"
 _AT_A_TIME: Final = 200
 _LOOKED_EVERY: Final = 2.0
 # What cannot be known without a request, or is no reason to end a session.
@@ -55,7 +56,7 @@ class Target:
     """What changed.
 
     Attributes:
-        kind: `asset` or `viewer`.
+        kind: `asset`, `viewer` or `organisation`.
         target_id: its id.
         organisation_id: owner of the sessions; empty for all.
     """
@@ -144,8 +145,9 @@ class Review:
 
     async def _running(self, tx: Tx, target: Target, after: str) -> Sequence[Session]:
         table, now = sessions_store.sessions, self._clock.now()
+        columns = {ASSET: table.c.asset_id, VIEWER: table.c.viewer_id, ORGANISATION: table.c.organisation_id}
         query = sa.select(*sessions_store.SESSION).where(
-            (table.c.asset_id if target.kind == ASSET else table.c.viewer_id) == target.target_id,
+            columns[target.kind] == target.target_id,
             table.c.revoke_time.is_(None),
             table.c.expire_time > now,
             table.c.session_id > after,
