@@ -146,13 +146,17 @@ class Files:
         """An asset of the organisation's, known to the service."""
         asset_id = new_id("ast")
         await self.bus.publish(assets.AssetCreated(asset_id=asset_id, organisation_id=self.organisation_id, title="A"))
+        await self.knows(asset_id)
+        return asset_id
+
+    async def knows(self, asset_id: str) -> None:
+        """Waits until the service knows an asset of the organisation's."""
 
         async def known() -> bool:
             async with self.database.transaction() as tx:
                 return bool(await assets_of(tx, self.organisation_id, [asset_id]))
 
         await until(known)
-        return asset_id
 
     async def performer(self, legal_name: str = "Ada Lovelace", **changes: Any) -> records_pb2.Performer:
         usual: dict[str, Any] = {"date_of_birth": BORN, "other_names": ["Countess"]}
@@ -200,19 +204,19 @@ class Files:
             )
         )
 
-    async def submitted(self, **release: Any) -> Filed:
-        """A film with all its papers, at which nobody looked."""
+    async def submitted(self, asset_id: str = "", **release: Any) -> Filed:
+        """A film with all its papers, at which nobody looked; a new one unless one is named."""
         await self.custodian_named()
-        asset_id = await self.asset()
+        asset_id = asset_id or await self.asset()
         performer = await self.performer()
         document = await self.document(performer.performer_id)
         production = await self.production([performer.performer_id], [asset_id])
         given = await self.release(production.production_id, performer.performer_id, **release)
         return Filed(asset_id, performer, document, production, given)
 
-    async def complete(self, **release: Any) -> Filed:
+    async def complete(self, asset_id: str = "", **release: Any) -> Filed:
         """A film whose papers a second person found good."""
-        filed = await self.submitted(**release)
+        filed = await self.submitted(asset_id, **release)
         await self.custodian.opens(filed.document.identity_document_id)
         await self.custodian.reviews(filed.document.identity_document_id)
         await self.reviewer.opens_release(filed.release.release_id)
@@ -254,10 +258,10 @@ ROLES = {
 
 
 @contextlib.asynccontextmanager
-async def filing(settings: ProcessSettings) -> AsyncIterator[Files]:
-    """Runs the service for the length of the block."""
+async def filing(settings: ProcessSettings, organisation_id: str = "") -> AsyncIterator[Files]:
+    """Runs the service for the length of the block; people are of a new organisation unless one is named."""
     made = ComplianceSettings(**(settings.model_dump() | {"compliance_records_seconds": 0.05}))
-    clock, database, organisation_id = FixedClock(T0), Database.of("compliance", made), new_id("org")
+    clock, database, organisation_id = FixedClock(T0), Database.of("compliance", made), organisation_id or new_id("org")
     async with (
         on_the_bus(made) as bus,
         running("compliance", made, wire, clock=clock),
