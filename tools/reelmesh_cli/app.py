@@ -26,6 +26,7 @@ from tools.reelmesh_cli.commands import (
     payouts,
     playback,
     promotions,
+    records,
     status,
     upload,
 )
@@ -66,6 +67,7 @@ app.add_typer(payouts.app, name="payouts")
 app.add_typer(offers.app, name="offers")
 app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")
+app.add_typer(records.app, name="records")
 app.add_typer(audit.app, name="audit")
 
 

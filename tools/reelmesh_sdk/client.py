@@ -18,7 +18,14 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
-from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc
+from reelmesh.compliance.v1 import (
+    audit_log_service_pb2,
+    audit_log_service_pb2_grpc,
+    performers_service_pb2_grpc,
+    productions_service_pb2_grpc,
+    records_service_pb2,
+    records_service_pb2_grpc,
+)
 from reelmesh.drm.v1 import keys_service_pb2_grpc
 from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
 from reelmesh.payments.v1 import (
@@ -99,6 +106,9 @@ class Client:
     entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
     promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
     audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
+    performers: performers_service_pb2_grpc.PerformersServiceAsyncStub
+    productions: productions_service_pb2_grpc.ProductionsServiceAsyncStub
+    records: records_service_pb2_grpc.RecordsServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -131,6 +141,9 @@ class Client:
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
         self.audit_log = audit_log_service_pb2_grpc.AuditLogServiceStub(self._channel)
+        self.performers = performers_service_pb2_grpc.PerformersServiceStub(self._channel)
+        self.productions = productions_service_pb2_grpc.ProductionsServiceStub(self._channel)
+        self.records = records_service_pb2_grpc.RecordsServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -178,6 +191,21 @@ class Client:
         """
         try:
             async for part in self.audit_log.GetExport(request, metadata=self._metadata):
+                yield part.part
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Records of performers.
+
+    async def export_records(self, request: records_service_pb2.ExportRecordsRequest) -> AsyncIterator[bytes]:
+        """The index of all records as a file, part by part. One that breaks off has to be asked for again.
+
+        Raises:
+            Refusal: the server refused it.
+            Unreachable: nobody answers, or no longer.
+        """
+        try:
+            async for part in self.records.ExportRecords(request, metadata=self._metadata):
                 yield part.part
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
