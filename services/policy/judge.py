@@ -21,6 +21,8 @@ from services.policy.tickets import Ticket, Tickets
 from services.policy.watermarks import segment_of, variant_of
 
 PUBLISHED: Final = "/published"
+CONSENT: Final = "consent"
+"""Why a package is held whose consent was taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,11 @@ class Known:
         if packages != self._held:
             self._held = packages
             self._changed()
+
+    def hold_asset(self, asset_id: str, why: str) -> None:
+        """All packages of an asset, at once; the next look into the database finds them too."""
+        found = {package_id: why for package_id, playable in self._packages.items() if playable.asset_id == asset_id}
+        self.hold({**found, **self._held})
 
     def held(self, package_id: str) -> str:
         """What of a package is revoked, `asset`, `key` or `consent`; empty when nothing is."""

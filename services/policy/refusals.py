@@ -247,7 +247,7 @@ def playback_revoked(target: str) -> Refusal:
 
 
 def package_held(held: str, asset_id: str) -> Refusal:
-    """A package must not be played; `held` is which of what it rests on was taken away."""
+    """A package must not be played; `held` is which of what it rests on was taken away: `asset`, `key` or `consent`."""
     return consent_missing(asset_id) if held == "consent" else playback_revoked(held)
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from services.kit.database import Tx
 from services.policy.decision.facts import Consent
 from services.policy.decision.store import consents
+from services.policy.judge import CONSENT
 from services.policy.store import packages
 
 _HELD: Final = sa.select(packages.c.package_id).where(
@@ -21,4 +22,4 @@ _HELD: Final = sa.select(packages.c.package_id).where(
 
 async def packages_without_consent(tx: Tx) -> Mapping[str, str]:
     """All of them, each with `consent`."""
-    return {row.package_id: "consent" for row in await tx.execute(_HELD)}
+    return {row.package_id: CONSENT for row in await tx.execute(_HELD)}

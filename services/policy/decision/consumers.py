@@ -19,7 +19,7 @@ from services.policy.decision import people, store, tiers
 from services.policy.decision.facts import AgeProof, Consent, Entitlement
 from services.policy.decision.review import ASSET, ORGANISATION, VIEWER, Review, Target
 from services.policy.decision.store import KnownAccount
-from services.policy.judge import Known
+from services.policy.judge import CONSENT, Known
 from services.policy.signals.store import keep_sign_in
 
 DEVICE_REVOKED = "the device was revoked"
@@ -166,6 +166,8 @@ class FactProjection:
         before = await store.consent_of(tx, event.asset_id)
         await store.keep_consent(tx, event.asset_id, event.organisation_id, event.state, _moment(event.change_time))
         after = await store.consent_of(tx, event.asset_id)
+        if after is Consent.WITHDRAWN:
+            after_commit(tx, partial(self._known.hold_asset, event.asset_id, CONSENT))
         if (after is Consent.WITHDRAWN) != (before is Consent.WITHDRAWN):
             # All replicas look when they hear of it.
             applied = consent_applied(
