@@ -354,7 +354,7 @@ class Client:
         return list((await self._call(self.assets.ListAssets, request)).assets)
 
     async def watch_asset(self, asset_id: str) -> AsyncIterator[assets_pb2.Asset]:
-        """The asset now and at each change, until it is ready, failed or deleted; survives breaks of the connection.
+        """The asset now and at each change, until it is ready, withheld, failed or deleted; survives breaks of the connection.
 
         Raises:
             Refusal: there is no such asset.
@@ -383,7 +383,7 @@ class Client:
     async def wait_for_asset(
         self, asset_id: str, on_change: Callable[[assets_pb2.Asset], None] | None = None
     ) -> assets_pb2.Asset:
-        """The asset once it can be played.
+        """The asset once it can be played, or could be if its records were complete: then its state is WITHHELD.
 
         Raises:
             AssetFailed: the pipeline gave it up, or it was deleted.
@@ -393,7 +393,7 @@ class Client:
         async for asset in self.watch_asset(asset_id):
             if on_change is not None:
                 on_change(asset)
-        if asset.state != assets_pb2.ASSET_STATE_READY:
+        if asset.state not in {assets_pb2.ASSET_STATE_READY, assets_pb2.ASSET_STATE_WITHHELD}:
             raise AssetFailed(asset)
         return asset
 

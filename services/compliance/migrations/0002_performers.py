@@ -120,6 +120,8 @@ def _beside() -> None:
         sa.Column("custodian", sa.Text, nullable=False),
         sa.Column("custodian_title", sa.Text, nullable=False),
         sa.Column("street_address", sa.Text, nullable=False),
+        # Asset up to which a change of the requirement was applied to those that no production names; absent once it was to all.
+        sa.Column("settle_after", sa.Text),
         _time("change_time"),
     )
     op.create_table(
@@ -129,11 +131,13 @@ def _beside() -> None:
         sa.Column("organisation_id", sa.Text, nullable=False),
         sa.Column("deleted", sa.Boolean, nullable=False),
     )
+    op.create_index("recorded_assets_by_organisation", "recorded_assets", ["organisation_id", "asset_id"])
     op.create_table(
-        # What was announced last of each asset that a production names or named.
+        # What was announced last of each asset, and whether a production ever named it.
         "asset_consents",
         sa.Column("asset_id", sa.Text, primary_key=True),
         sa.Column("organisation_id", sa.Text, nullable=False),
         sa.Column("state", sa.SmallInteger, nullable=False),
+        sa.Column("named", sa.Boolean, nullable=False),
         _time("change_time"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,11 +12,19 @@ from reelmesh.compliance.v1 import events_pb2
 from sqlalchemy.dialects.postgresql import insert
 
 from services.compliance.performers import store
-from services.compliance.performers.domain import Consent, Gap, Production, consent_of, consent_of_all, gaps_of
+from services.compliance.performers.domain import (
+    Consent,
+    Gap,
+    Production,
+    consent_of,
+    consent_of_all,
+    consent_of_unnamed,
+    gaps_of,
+)
 from services.compliance.performers.persons import Persons
 from services.compliance.performers.tables import consents
 from services.kit.clock import timestamp
-from services.kit.database import Tx
+from services.kit.database import Tx, one_of
 from services.kit.events import announce
 
 _NEXT: Final = timedelta(microseconds=1)
@@ -44,10 +53,17 @@ class Consents:
             return
         productions = await store.productions_showing(tx, asset_ids)
         gaps = await self.gaps(tx, organisation_id, productions, now)
+        required = (await store.settings_of(tx, organisation_id)).records_required
+        known = await _announced_of(tx, asset_ids)
         for asset_id in sorted(asset_ids):
-            showing = [one for one in productions if asset_id in one.asset_ids]
-            state = consent_of_all([consent_of(gaps[one.production_id]) for one in showing])
-            await _announced(tx, organisation_id, asset_id, state, now)
+            before = known.get(asset_id)
+            states = [consent_of(gaps[one.production_id]) for one in productions if asset_id in one.asset_ids]
+            named = bool(states) or (before is not None and before.named)
+            last = None if before is None else before.state
+            state = consent_of_all(states) if states else consent_of_unnamed(last, named=named, required=required)
+            if state is not None:
+                after = _Announced(state, named, now if before is None else max(now, before.change_time + _NEXT))
+                await _keep(tx, organisation_id, asset_id, before, after)
 
     async def settle_performer(self, tx: Tx, organisation_id: str, performer_id: str, now: datetime) -> None:
         """The same for all assets that a performer is seen in."""
@@ -55,21 +71,40 @@ class Consents:
         await self.settle(tx, organisation_id, {one for production in found for one in production.asset_ids}, now)
 
 
-async def _announced(tx: Tx, organisation_id: str, asset_id: str, state: Consent, now: datetime) -> None:
-    before = (await tx.execute(sa.select(consents).where(consents.c.asset_id == asset_id))).one_or_none()
-    if before is not None and before.state == state:
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """What was announced of an asset last. Who hears of it goes by the later one, so no two have the same moment."""
+
+    state: Consent
+    named: bool
+    change_time: datetime
+
+
+async def _announced_of(tx: Tx, asset_ids: Collection[str]) -> dict[str, _Announced]:
+    rows = await tx.execute(sa.select(consents).where(consents.c.asset_id == one_of(asset_ids)))
+    return {row.asset_id: _Announced(Consent(row.state), row.named, row.change_time) for row in rows}
+
+
+async def _keep(tx: Tx, organisation_id: str, asset_id: str, before: _Announced | None, after: _Announced) -> None:
+    """Keeps how the consent of an asset stands, and announces it if that is news."""
+    if before is not None and (before.state, before.named) == (after.state, after.named):
         return
-    # Who hears of it goes by the later one, so no two have the same moment.
-    moment = now if before is None else max(now, before.change_time + _NEXT)
-    values = {"organisation_id": organisation_id, "state": int(state), "change_time": moment}
+    values = {
+        "organisation_id": organisation_id,
+        "state": int(after.state),
+        "named": after.named,
+        "change_time": after.change_time,
+    }
     statement = insert(consents).values(asset_id=asset_id, **values)
     await tx.execute(statement.on_conflict_do_update(index_elements=["asset_id"], set_=values))
+    if before is not None and before.state is after.state:
+        return
     await announce(
         tx,
         events_pb2.ConsentChanged(
             asset_id=asset_id,
             organisation_id=organisation_id,
-            state=events_pb2.ConsentState.ValueType(state),
-            change_time=timestamp(moment),
+            state=events_pb2.ConsentState.ValueType(after.state),
+            change_time=timestamp(after.change_time),
         ),
     )

@@ -63,6 +63,7 @@ class Consent(IntEnum):
     COMPLETE = 1
     MISSING = 2
     WITHDRAWN = 3
+    NOT_REQUIRED = 4
 
 
 class GapKind(IntEnum):
@@ -281,5 +282,18 @@ def consent_of(gaps: Collection[Gap]) -> Consent:
 
 
 def consent_of_all(consents: Collection[Consent]) -> Consent:
-    """How the consent stands of an asset that shows several productions. One that no production names any more has nobody's."""
+    """How the consent stands of an asset that shows several productions: as it does of the worst. One that no production names any more has nobody's."""
     return max(consents, default=Consent.MISSING)
+
+
+def consent_of_unnamed(before: Consent | None, *, named: bool, required: bool) -> Consent | None:
+    """How the consent stands of an asset that no production names.
+
+    Args:
+        before: as it was announced last; None when nothing ever was.
+        named: whether a production named it once. What was recorded once needs records for good.
+        required: whether the organisation requires records of all of its assets.
+    """
+    if named or required:
+        return Consent.MISSING
+    return None if before is None else Consent.NOT_REQUIRED

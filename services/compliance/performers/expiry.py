@@ -37,7 +37,7 @@ class Expiry:
         """Looks every so many seconds until cancelled. Trouble is waited out."""
         while True:
             try:
-                while await self.once():
+                while await self.once() or await self._required_once():
                     pass
                 await self._office.copies.sweep(self._office.clock.now())
             except asyncio.CancelledError:
@@ -67,6 +67,17 @@ class Expiry:
                     await store.lock(tx, organisation_id)
                     await self._destroyed(tx, table, organisation_id, record_id, now)
         return did
+
+    async def _required_once(self) -> bool:
+        """Applies a change of what an organisation requires to some of its assets. Returns whether there was any."""
+        async with self._office.database.transaction() as tx:
+            organisation_id = await store.unsettled_organisation(tx)
+            if organisation_id is None:
+                return False
+            await store.lock(tx, organisation_id)
+            asset_ids = await store.next_unsettled(tx, organisation_id, _AT_A_TIME)
+            await self._office.consents.settle(tx, organisation_id, asset_ids, self._office.clock.now())
+        return True
 
     async def _told(self, tx: Tx, table: sa.Table, organisation_id: str, record_id: str, now: datetime) -> None:
         """Announces the end of a paper, once when it is near and once when it has come."""

@@ -298,14 +298,17 @@ async def settings_of(tx: Tx, organisation_id: str) -> Settings:
 
 
 async def keep_settings(tx: Tx, organisation_id: str, wanted: Settings, now: datetime) -> None:
-    """Keeps an organisation's settings."""
-    values = {
+    """Keeps an organisation's settings. What a change of the requirement means for assets is worked out afterwards, some at a time."""
+    before = await settings_of(tx, organisation_id)
+    values: dict[str, Any] = {
         "records_required": wanted.records_required,
         "custodian": wanted.custodian,
         "custodian_title": wanted.custodian_title,
         "street_address": wanted.street_address,
         "change_time": now,
     }
+    if before.records_required != wanted.records_required:
+        values["settle_after"] = ""
     statement = insert(settings).values(organisation_id=organisation_id, **values)
     await tx.execute(statement.on_conflict_do_update(index_elements=["organisation_id"], set_=values))
 
@@ -318,6 +321,27 @@ async def keep_asset(tx: Tx, asset_id: str, organisation_id: str, *, deleted: bo
             index_elements=["asset_id"], set_={"deleted": sa.or_(assets.c.deleted, sa.literal(deleted))}
         )
     )
+
+
+async def unsettled_organisation(tx: Tx) -> str | None:
+    """An organisation whose requirement changed, which was not applied to all of its assets yet; None when there is none."""
+    query = sa.select(settings.c.organisation_id).where(settings.c.settle_after.is_not(None)).limit(1)
+    return (await tx.execute(query)).scalar_one_or_none()
+
+
+async def next_unsettled(tx: Tx, organisation_id: str, count: int) -> Sequence[str]:
+    """The next of its assets to which it was not applied. They are noted as done: the caller, who has locked its records, does it in the same transaction."""
+    mine = settings.c.organisation_id == organisation_id
+    after = (await tx.execute(sa.select(settings.c.settle_after).where(mine))).scalar_one()
+    if after is None:
+        return []
+    query = sa.select(assets.c.asset_id).where(
+        assets.c.organisation_id == organisation_id, assets.c.asset_id > after, assets.c.deleted.is_(False)
+    )
+    found = (await tx.execute(query.order_by(assets.c.asset_id).limit(count))).scalars().all()
+    more = found[-1] if len(found) == count else None
+    await tx.execute(sa.update(settings).where(mine).values(settle_after=more))
+    return found
 
 
 async def assets_of(tx: Tx, organisation_id: str, asset_ids: Collection[str]) -> Mapping[str, bool]:

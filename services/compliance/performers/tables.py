@@ -84,6 +84,7 @@ settings: Final = sa.Table(
     sa.Column("custodian", sa.Text),
     sa.Column("custodian_title", sa.Text),
     sa.Column("street_address", sa.Text),
+    sa.Column("settle_after", sa.Text),
     sa.Column("change_time", sa.DateTime(timezone=True)),
 )
 assets: Final = sa.Table(
@@ -99,5 +100,6 @@ consents: Final = sa.Table(
     sa.Column("asset_id", sa.Text, primary_key=True),
     sa.Column("organisation_id", sa.Text),
     sa.Column("state", sa.SmallInteger),
+    sa.Column("named", sa.Boolean),
     sa.Column("change_time", sa.DateTime(timezone=True)),
 )

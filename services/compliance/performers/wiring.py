@@ -73,7 +73,7 @@ async def start_performers(
     office = Office(database, process.clock, install, persons, copies, Consents(persons))
     process.all_in_background(
         {
-            "records' assets": consumer(database, bus).run(),
+            "records' assets": consumer(database, bus, office.consents, process.clock).run(),
             "records' ends": Expiry(office).run(settings.compliance_records_seconds),
         }
     )

@@ -16,10 +16,11 @@ from services.kit.ids import new_id
 from services.kit.storage import ObjectStore
 from tests.compliance.performers.filing import BORN, PASSPORT, RELEASE, Files, refused, until
 
-COMPLETE, MISSING, WITHDRAWN = (
+COMPLETE, MISSING, WITHDRAWN, NOT_REQUIRED = (
     events_pb2.CONSENT_STATE_COMPLETE,
     events_pb2.CONSENT_STATE_MISSING,
     events_pb2.CONSENT_STATE_WITHDRAWN,
+    events_pb2.CONSENT_STATE_NOT_REQUIRED,
 )
 
 
@@ -378,6 +379,21 @@ async def test_lists_come_in_pages(files: Files) -> None:
     assert [one.production_id for one in found.productions] == [production.production_id]
 
 
+async def test_assets_are_withheld_while_an_organisation_requires_records_of_all(files: Files) -> None:
+    before = await files.asset()
+    named = await files.complete()
+    await files.custodian_named(required=True)
+    await files.consent(before, MISSING)
+    after = await files.asset()
+    await files.consent(after, MISSING)
+    await files.custodian_named()
+    await files.consent(before, MISSING, NOT_REQUIRED)
+    await files.consent(after, MISSING, NOT_REQUIRED)
+    await files.consent(named.asset_id, MISSING, COMPLETE)
+    untouched = await files.asset()
+    await files.consent(untouched)
+
+
 async def test_that_records_are_required_is_announced_when_it_changes(files: Files) -> None:
     await files.custodian_named(required=True)
     await files.custodian_named(required=True)
@@ -385,7 +401,7 @@ async def test_that_records_are_required_is_announced_when_it_changes(files: Fil
 
     async def told() -> bool:
         heard = files.bus.heard(events_pb2.RecordsRequirementChanged)
-        return [one.required for one in heard if one.organisation_id == files.organisation_id] == [True, False]
+        return [one.required for one in heard if one.organisation_id == files.organisation_id][-2:] == [True, False]
 
     await until(told)
     shown = await files.officer.records.GetRecordsSettings(records_service_pb2.GetRecordsSettingsRequest())

@@ -34,6 +34,8 @@ class _ConsentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsentS
     """Somebody's record is missing or expired."""
     CONSENT_STATE_WITHDRAWN: _ConsentState.ValueType  # 3
     """Somebody took their consent back."""
+    CONSENT_STATE_NOT_REQUIRED: _ConsentState.ValueType  # 4
+    """The organisation required records of all of its assets, and does not any more; no production ever named this one."""
 
 class ConsentState(_ConsentState, metaclass=_ConsentStateEnumTypeWrapper):
     """How the consent of all who are seen in an asset stands."""
@@ -46,6 +48,8 @@ CONSENT_STATE_MISSING: ConsentState.ValueType  # 2
 """Somebody's record is missing or expired."""
 CONSENT_STATE_WITHDRAWN: ConsentState.ValueType  # 3
 """Somebody took their consent back."""
+CONSENT_STATE_NOT_REQUIRED: ConsentState.ValueType  # 4
+"""The organisation required records of all of its assets, and does not any more; no production ever named this one."""
 Global___ConsentState: _TypeAlias = ConsentState  # noqa: Y015
 
 class _RecordChange:
