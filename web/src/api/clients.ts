@@ -2,6 +2,7 @@
 
 import { createClient, type Client } from "@connectrpc/connect";
 import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
+import { RecordsService } from "@gen/reelmesh/compliance/v1/records_service_pb";
 import { AccountsService } from "@gen/reelmesh/identity/v1/accounts_service_pb";
 import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
 import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
@@ -32,6 +33,8 @@ export const checkouts: Client<typeof CheckoutsService> = createClient(Checkouts
 export const account: Client<typeof AccountsService> = createClient(AccountsService, signedIn);
 /** The person's own passkeys. */
 export const passkeys: Client<typeof PasskeysService> = createClient(PasskeysService, signedIn);
+/** What has to stand beside titles, without a credential. */
+export const records: Client<typeof RecordsService> = createClient(RecordsService, open);
 /** Exchange of one-time codes, without a credential. */
 export const redemption: Client<typeof PolicyService> = createClient(PolicyService, open);
 /** Registering and signing in, without a credential. */
