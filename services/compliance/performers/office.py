@@ -29,11 +29,13 @@ class Office:
 
     Attributes:
         install: the service's own seal.
+        public_url: where people reach the pages.
     """
 
     database: Database
     clock: Clock
     install: Seal
+    public_url: str
     persons: Persons
     copies: Copies
     consents: Consents

@@ -70,7 +70,7 @@ async def start_performers(
     """Starts what keeps the records, and returns what shows them."""
     persons = Persons(install)
     copies = Copies(database, process.store(), install)
-    office = Office(database, process.clock, install, persons, copies, Consents(persons))
+    office = Office(database, process.clock, install, settings.public_url, persons, copies, Consents(persons))
     process.all_in_background(
         {
             "records' assets": consumer(database, bus, office.consents, process.clock).run(),

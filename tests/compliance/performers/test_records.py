@@ -247,7 +247,9 @@ async def test_the_performer_takes_the_consent_back_by_a_token(files: Files) -> 
     create = productions_service_pb2.CreateWithdrawalTokenRequest(
         request_id=new_id("req"), release_id=filed.release.release_id
     )
-    token = (await files.creator.productions.CreateWithdrawalToken(create)).token
+    made = await files.creator.productions.CreateWithdrawalToken(create)
+    token = made.token
+    assert made.withdrawal_url == f"{files.settings.public_url}/withdraw-consent#token={token}"
     assert not (await files.creator.productions.CreateWithdrawalToken(create)).token
     with refused("WITHDRAWAL_TOKEN_INVALID"):
         await files.nobody.productions.WithdrawConsentByToken(

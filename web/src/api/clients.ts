@@ -2,6 +2,7 @@
 
 import { createClient, type Client } from "@connectrpc/connect";
 import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
+import { ProductionsService } from "@gen/reelmesh/compliance/v1/productions_service_pb";
 import { RecordsService } from "@gen/reelmesh/compliance/v1/records_service_pb";
 import { AccountsService } from "@gen/reelmesh/identity/v1/accounts_service_pb";
 import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
@@ -35,6 +36,8 @@ export const account: Client<typeof AccountsService> = createClient(AccountsServ
 export const passkeys: Client<typeof PasskeysService> = createClient(PasskeysService, signedIn);
 /** What has to stand beside titles, without a credential. */
 export const records: Client<typeof RecordsService> = createClient(RecordsService, open);
+/** Taking a consent back with the link that a performer was given. */
+export const productions: Client<typeof ProductionsService> = createClient(ProductionsService, open);
 /** Exchange of one-time codes, without a credential. */
 export const redemption: Client<typeof PolicyService> = createClient(PolicyService, open);
 /** Registering and signing in, without a credential. */

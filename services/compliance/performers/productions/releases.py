@@ -91,7 +91,9 @@ class Releases:
             release = await store.find_release(tx, whose, request.release_id)
             await store.keep_token(tx, release.release_id, self._digest(token))
             await remember(tx, whose, request, api.CreateWithdrawalTokenResponse())
-        return api.CreateWithdrawalTokenResponse(token=token)
+        # In the fragment, which no server is sent.
+        url = f"{self._office.public_url.rstrip('/')}/withdraw-consent#token={token}"
+        return api.CreateWithdrawalTokenResponse(token=token, withdrawal_url=url)
 
     async def withdraw(self, request: api.WithdrawReleaseRequest) -> api.WithdrawReleaseResponse:
         """Takes consent back on the performer's behalf."""
