@@ -541,16 +541,20 @@ class CreateWithdrawalTokenResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: _builtins.int
+    WITHDRAWAL_URL_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The token, to be handed to the performer. It is shown this once."""
+    withdrawal_url: _builtins.str
+    """Address of the page on which the performer takes the consent back; the token is in it."""
     def __init__(
         self,
         *,
         token: _builtins.str = ...,
+        withdrawal_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token", "withdrawal_url", b"withdrawal_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -155,7 +155,7 @@ class ProductionsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateWithdrawalToken(self, request, context):
-        """Makes the token by which the performer takes a release back without an account. It takes the place of the one before.
+        """Makes the token, and the link, by which the performer takes a release back without an account. It takes the place of the one before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

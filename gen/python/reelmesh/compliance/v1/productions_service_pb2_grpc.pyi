@@ -52,7 +52,7 @@ class ProductionsServiceStub:
     ReviewRelease: _grpc.UnaryUnaryMultiCallable[_productions_service_pb2.ReviewReleaseRequest, _productions_service_pb2.ReviewReleaseResponse]
     """Says whether a release is good. Only somebody may who has opened it, and who did not submit it."""
     CreateWithdrawalToken: _grpc.UnaryUnaryMultiCallable[_productions_service_pb2.CreateWithdrawalTokenRequest, _productions_service_pb2.CreateWithdrawalTokenResponse]
-    """Makes the token by which the performer takes a release back without an account. It takes the place of the one before."""
+    """Makes the token, and the link, by which the performer takes a release back without an account. It takes the place of the one before."""
     WithdrawRelease: _grpc.UnaryUnaryMultiCallable[_productions_service_pb2.WithdrawReleaseRequest, _productions_service_pb2.WithdrawReleaseResponse]
     """Takes a performer's consent to a production back on their behalf: all their releases for it. Its assets stop within a second."""
     WithdrawConsentByToken: _grpc.UnaryUnaryMultiCallable[_productions_service_pb2.WithdrawConsentByTokenRequest, _productions_service_pb2.WithdrawConsentByTokenResponse]
@@ -82,7 +82,7 @@ class ProductionsServiceAsyncStub(ProductionsServiceStub):
     ReviewRelease: _aio.UnaryUnaryMultiCallable[_productions_service_pb2.ReviewReleaseRequest, _productions_service_pb2.ReviewReleaseResponse]  # type: ignore[assignment]
     """Says whether a release is good. Only somebody may who has opened it, and who did not submit it."""
     CreateWithdrawalToken: _aio.UnaryUnaryMultiCallable[_productions_service_pb2.CreateWithdrawalTokenRequest, _productions_service_pb2.CreateWithdrawalTokenResponse]  # type: ignore[assignment]
-    """Makes the token by which the performer takes a release back without an account. It takes the place of the one before."""
+    """Makes the token, and the link, by which the performer takes a release back without an account. It takes the place of the one before."""
     WithdrawRelease: _aio.UnaryUnaryMultiCallable[_productions_service_pb2.WithdrawReleaseRequest, _productions_service_pb2.WithdrawReleaseResponse]  # type: ignore[assignment]
     """Takes a performer's consent to a production back on their behalf: all their releases for it. Its assets stop within a second."""
     WithdrawConsentByToken: _aio.UnaryUnaryMultiCallable[_productions_service_pb2.WithdrawConsentByTokenRequest, _productions_service_pb2.WithdrawConsentByTokenResponse]  # type: ignore[assignment]
@@ -163,7 +163,7 @@ class ProductionsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _productions_service_pb2.CreateWithdrawalTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_productions_service_pb2.CreateWithdrawalTokenResponse, _abc.Awaitable[_productions_service_pb2.CreateWithdrawalTokenResponse]]:
-        """Makes the token by which the performer takes a release back without an account. It takes the place of the one before."""
+        """Makes the token, and the link, by which the performer takes a release back without an account. It takes the place of the one before."""
 
     @_abc_1.abstractmethod
     def WithdrawRelease(
