@@ -53,7 +53,8 @@ def announcements(before: Asset, after: Asset) -> Iterator[Message]:
         yield events_pb2.AssetCreated(**who, title=after.title, create_time=timestamp(after.commit_time))
     elif before.title != after.title:
         yield events_pb2.AssetUpdated(**who, title=after.title, update_time=timestamp(after.update_time))
-    if after.state is State.READY and (not before.exists or before.package_id != after.package_id):
+    news = not before.exists or before.package_id != after.package_id or before.state is State.WITHHELD
+    if after.state is State.READY and news:
         yield events_pb2.AssetReady(**who, package_id=after.package_id, ready_time=timestamp(after.publish_time))
     if after.state is State.DELETED and before.state is not State.DELETED:
         yield events_pb2.AssetDeleted(**who, delete_time=timestamp(after.delete_time))

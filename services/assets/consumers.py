@@ -11,12 +11,13 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import assets_pb2
+from reelmesh.compliance.v1 import events_pb2 as compliance
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
 
 from services.assets.changes import Changes
-from services.assets.domain import Asset, Failure, Stage
+from services.assets.domain import Asset, Consent, Failure, Stage
 from services.kit.database import Database, Tx
 from services.kit.events import Consumer, Handler
 
@@ -40,6 +41,7 @@ def consumer(database: Database, bus: NatsClient, changes: Changes) -> Consumer:
         packaging.PackagingStarted: _packaging,
         packaging.PackagePublished: _published,
         packaging.PackagingFailed: _packaging_failed,
+        compliance.ConsentChanged: _consented,
     }
     return Consumer(
         "assets", database, bus, {event_type: noting(event_type, fact) for event_type, fact in facts.items()}
@@ -97,6 +99,13 @@ def _published(asset: Asset, event: packaging.PackagePublished) -> Asset:
 
 def _packaging_failed(asset: Asset, event: packaging.PackagingFailed) -> Asset:
     return asset.failed(Failure(Stage.PACKAGE, event.reason, event.message, _moment(event.fail_time)))
+
+
+def _consented(asset: Asset, event: compliance.ConsentChanged) -> Asset:
+    # Whoever records another organisation's asset changes nothing about it.
+    if event.organisation_id != asset.organisation_id:
+        return asset
+    return asset.consented(Consent(event.state), _moment(event.change_time))
 
 
 def _moment(stamp: Timestamp) -> datetime:

@@ -27,6 +27,16 @@ class State(IntEnum):
     READY = 2
     FAILED = 3
     DELETED = 4
+    WITHHELD = 5
+
+
+class Consent(IntEnum):
+    """How the consent of all who are seen in an asset stands; the numbers are those of the contract (`ConsentState`)."""
+
+    COMPLETE = 1
+    MISSING = 2
+    WITHDRAWN = 3
+    NOT_REQUIRED = 4
 
 
 class Stage(IntEnum):
@@ -76,6 +86,8 @@ class Asset:
         commit_time: None while only later stages were heard of; nobody sees the asset before.
         media: what the probe found, as the JSON form of `reelmesh.assets.v1.Media`; None before.
         package_id: the newest published package; empty before.
+        consent: how the consent of those who are seen in it stands, as a `Consent`; None where nothing was ever announced, and none is needed.
+        consent_time: since when.
     """
 
     asset_id: str
@@ -96,6 +108,8 @@ class Asset:
     package_id: str = ""
     publish_time: datetime | None = None
     delete_time: datetime | None = None
+    consent: int | None = None
+    consent_time: datetime | None = None
 
     # What follows from the facts.
 
@@ -110,7 +124,7 @@ class Asset:
         if self.delete_time is not None:
             return State.DELETED
         if self.package_id:
-            return State.READY
+            return State.WITHHELD if self.consent in {Consent.MISSING, Consent.WITHDRAWN} else State.READY
         return State.FAILED if self.standing_failure else State.PROCESSING
 
     @property
@@ -195,6 +209,12 @@ class Asset:
         if self.publish_time is not None and self.publish_time >= publish_time:
             return self
         return replace(self, package_id=package_id, publish_time=publish_time)
+
+    def consented(self, consent: Consent, time: datetime) -> Asset:
+        """The asset once the consent of those who are seen in it changed. What was said later counts."""
+        if self.consent_time is not None and self.consent_time >= time:
+            return self
+        return replace(self, consent=int(consent), consent_time=time)
 
     def failed(self, failure: Failure) -> Asset:
         """The asset once a stage gave up. The latest stage's failure counts, and of one stage the latest."""

@@ -25,7 +25,7 @@ from services.kit.server import current_call
 WAIT_FOR_COMMIT: Final = 30.0
 """Seconds that WatchAsset waits for an asset whose upload is not committed yet."""
 
-_ENDED: Final = frozenset({State.READY, State.FAILED, State.DELETED})
+_ENDED: Final = frozenset({State.READY, State.FAILED, State.DELETED, State.WITHHELD})
 Context = grpc.aio.ServicerContext[Any, Any]
 
 

@@ -41,6 +41,8 @@ assets: Final = sa.Table(
     sa.Column("package_id", sa.Text),
     sa.Column("publish_time", sa.DateTime(timezone=True)),
     sa.Column("delete_time", sa.DateTime(timezone=True)),
+    sa.Column("consent", sa.SmallInteger),
+    sa.Column("consent_time", sa.DateTime(timezone=True)),
 )
 _PLAIN: Final = tuple(field.name for field in fields(Asset) if field.name != "failure")
 

@@ -1,4 +1,4 @@
-"""`python -m services.compliance`: keeps the audit log and serves its proofs."""
+"""`python -m services.compliance`: keeps the audit log and serves its proofs, and keeps records of who is seen in titles."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from services.compliance.age.wiring import start_age
 from services.compliance.jurisdictions.wiring import start_jurisdictions
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE, AuditLogSettings
 from services.compliance.log.wiring import start_log
+from services.compliance.performers.wiring import CONTRACTS as PERFORMERS_CONTRACTS
+from services.compliance.performers.wiring import PerformersSettings, start_performers
 from services.kit.events import Relay
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
@@ -29,10 +31,11 @@ CONTRACTS: Final[list[ServiceDescriptor]] = [
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"],
     age_service_pb2.DESCRIPTOR.services_by_name["AgeService"],
     jurisdictions_service_pb2.DESCRIPTOR.services_by_name["JurisdictionsService"],
+    *PERFORMERS_CONTRACTS,
 ]
 
 
-class ComplianceSettings(AuditLogSettings, AgeSettings):
+class ComplianceSettings(AuditLogSettings, AgeSettings, PerformersSettings):
     """Settings of the compliance service."""
 
 
@@ -45,13 +48,14 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
     audit_log = await start_log(process, settings, database, bus, install)
     age = await start_age(process, settings, database, install)
     jurisdictions = await start_jurisdictions(process, database, bus)
+    performers = await start_performers(process, settings, database, bus, install)
+    process.in_background(Relay(database, bus).run(), "relay")
 
     def add(server: grpc.aio.Server) -> None:
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(audit_log, server)
         age_service_pb2_grpc.add_AgeServiceServicer_to_server(age, server)
         jurisdictions_service_pb2_grpc.add_JurisdictionsServiceServicer_to_server(jurisdictions, server)
-
-    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
+        performers.add_to(server)
 
     await process.serve(CONTRACTS, add)
 

@@ -47,6 +47,13 @@ def use(session: Session, plays: int, begin_time: datetime) -> policy.Entitlemen
     )
 
 
+def consent_applied(asset_id: str, organisation_id: str, moment: datetime, *, held: bool) -> policy.ConsentApplied:
+    """The event that tells whether an asset's packages are held because consent was taken back."""
+    return policy.ConsentApplied(
+        asset_id=asset_id, organisation_id=organisation_id, held=held, apply_time=timestamp(moment)
+    )
+
+
 def target_revoked(revoked: Revocation) -> policy.TargetRevoked:
     """The event that tells of a revoked viewer, device, asset or content key."""
     return policy.TargetRevoked(

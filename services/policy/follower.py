@@ -25,6 +25,7 @@ from services.policy.consumers import package_of
 from services.policy.judge import Known
 from services.policy.revocations.store import held_packages
 from services.policy.signals.store import throttled_sessions
+from services.policy.withdrawn_consents import packages_without_consent
 
 log = structlog.stdlib.get_logger()
 
@@ -52,6 +53,7 @@ class Follower:
         for told in (
             policy.TargetRevoked,
             policy.RevocationLifted,
+            policy.ConsentApplied,
             policy.ViewerThrottled,
             policy.ViewerRiskCleared,
         ):
@@ -63,7 +65,7 @@ class Follower:
             now, began = self._clock.now(), time.monotonic()
             async with self._database.transaction() as tx:
                 found = await store.changes(tx, self._seen, now, self._known.displaced())
-                held = await held_packages(tx)
+                held = {**await packages_without_consent(tx), **await held_packages(tx)}
                 throttled = await throttled_sessions(tx, now)
             for package in found.packages:
                 self._known.publish(package)

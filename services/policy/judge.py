@@ -21,6 +21,8 @@ from services.policy.tickets import Ticket, Tickets
 from services.policy.watermarks import segment_of, variant_of
 
 PUBLISHED: Final = "/published"
+CONSENT: Final = "consent"
+"""Why a package is held whose consent was taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,18 @@ class Known:
             self._changed()
 
     def hold(self, packages: Mapping[str, str]) -> None:
-        """All packages whose asset or key is revoked, each with which of the two; in place of those before."""
+        """All packages whose asset or key is revoked, or whose consent, each with which of the three; in place of those before."""
         if packages != self._held:
             self._held = packages
             self._changed()
 
+    def hold_asset(self, asset_id: str, why: str) -> None:
+        """All packages of an asset, at once; the next look into the database finds them too."""
+        found = {package_id: why for package_id, playable in self._packages.items() if playable.asset_id == asset_id}
+        self.hold({**found, **self._held})
+
     def held(self, package_id: str) -> str:
-        """What of a package is revoked, `asset` or `key`; empty when nothing is."""
+        """What of a package is revoked, `asset`, `key` or `consent`; empty when nothing is."""
         return self._held.get(package_id, "")
 
     def throttle(self, sessions: Iterable[str]) -> None:
@@ -297,7 +304,7 @@ class Judge:
         if self._known.is_withdrawn(package.asset_id):
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
         if held := self._known.held(package_id):
-            raise refusals.playback_revoked(held)
+            raise refusals.package_held(held, package.asset_id)
         return package
 
     def _standing(self, ticket: Ticket, package_id: str, *, placed: bool = True) -> Playable | None:
@@ -309,7 +316,7 @@ class Judge:
         if package is not None and self._known.is_withdrawn(package.asset_id):
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
         if held := self._known.held(package_id):
-            raise refusals.playback_revoked(held)
+            raise refusals.package_held(held, package.asset_id if package else "")
         if self._known.is_revoked(ticket.session_id):
             raise refusals.session_revoked(ticket.session_id)
         if placed and self._known.is_displaced(ticket.session_id):

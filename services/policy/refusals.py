@@ -248,6 +248,11 @@ def playback_revoked(target: str) -> Refusal:
     return _denied("PLAYBACK_REVOKED", f"{message}; ask whoever runs this platform", target=target)
 
 
+def package_held(held: str, asset_id: str) -> Refusal:
+    """A package must not be played; `held` is which of what it rests on was taken away: `asset`, `key` or `consent`."""
+    return consent_missing(asset_id) if held == "consent" else playback_revoked(held)
+
+
 def revocation_not_found(revocation_id: str) -> Refusal:
     """None in the caller's organisation."""
     message = f"there is no revocation {revocation_id}; ListRevocations shows those that there are"

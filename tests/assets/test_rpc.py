@@ -14,6 +14,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2 as api
 from reelmesh.assets.v1 import events_pb2 as announced
+from reelmesh.compliance.v1 import events_pb2 as compliance
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
@@ -104,6 +105,16 @@ class Mesh:
                 return answer.asset
         pytest.fail(f"the asset never came to state {state}")
 
+    async def becomes(self, asset_id: str, state: assets_pb2.AssetState.ValueType) -> assets_pb2.Asset:
+        """Asks until the asset is in a state, whatever it was in before."""
+        async with asyncio.timeout(15):
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    asset = (await self.stub.GetAsset(api.GetAssetRequest(asset_id=asset_id))).asset
+                    if asset.state == state:
+                        return asset
+                await asyncio.sleep(0.02)
+
 
 @pytest.fixture
 async def here(mesh: ProcessSettings) -> AsyncIterator[Mesh]:
@@ -158,6 +169,35 @@ async def test_events_in_reverse_order_and_twice_end_in_one_ready_asset(here: Me
     await asyncio.sleep(0.3)
     assert len(here.bus.heard(announced.AssetCreated)) == 1
     assert len(here.bus.heard(announced.AssetReady)) == 1
+
+
+async def test_an_asset_is_withheld_while_somebodys_record_is_missing(here: Mesh) -> None:
+    """Whichever comes first, the package or the word about records; and what was said later counts."""
+    asset_id, package_id = new_id("ast"), new_id("pkg")
+
+    def consent(state: compliance.ConsentState.ValueType, seconds: int) -> compliance.ConsentChanged:
+        return compliance.ConsentChanged(
+            asset_id=asset_id,
+            organisation_id=here.organisation_id,
+            state=state,
+            change_time=timestamp(at(seconds)),
+        )
+
+    await here.bus.publish(consent(compliance.CONSENT_STATE_MISSING, 1))
+    await here.bus.publish(here.committed(asset_id))
+    await here.bus.publish(here.published(asset_id, package_id))
+    asset = await here.becomes(asset_id, assets_pb2.ASSET_STATE_WITHHELD)
+    assert asset.package_id == package_id
+    assert not here.bus.heard(announced.AssetReady)
+    await here.bus.publish(consent(compliance.CONSENT_STATE_COMPLETE, 2))
+    await here.becomes(asset_id, assets_pb2.ASSET_STATE_READY)
+    assert (await here.bus.hears(announced.AssetReady)).package_id == package_id
+    await here.bus.publish(consent(compliance.CONSENT_STATE_MISSING, 1))
+    await here.bus.publish(consent(compliance.CONSENT_STATE_WITHDRAWN, 3))
+    await here.becomes(asset_id, assets_pb2.ASSET_STATE_WITHHELD)
+    await here.bus.publish(consent(compliance.CONSENT_STATE_NOT_REQUIRED, 4))
+    await here.becomes(asset_id, assets_pb2.ASSET_STATE_READY)
+    await here.bus.hears(announced.AssetReady, count=2)
 
 
 async def test_a_failed_stage_shows_its_reason_and_message(here: Mesh) -> None:

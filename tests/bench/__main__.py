@@ -29,6 +29,7 @@ GROUPS: Final = {
     "ledger": "tests.bench.ledger",
     "webhooks": "tests.bench.webhooks",
     "audit": "tests.bench.audit",
+    "consent": "tests.bench.consent",
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
     "watermark": "tests.bench.watermark",

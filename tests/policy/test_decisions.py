@@ -145,8 +145,55 @@ async def test_a_consent_that_is_taken_back_ends_every_session_of_the_film(scene
     )
     await ended(scene, count=3)
     for playback in playbacks:
-        await eventually(scene.edge, playback.playback.dash_url, "SESSION_REVOKED")
+        await eventually(scene.edge, playback.playback.dash_url, "CONSENT_MISSING")
     assert (await refused(scene.play(film.asset_id))).reason == "CONSENT_MISSING"
+
+
+async def consents(scene: Scene, asset_id: str, state: compliance.ConsentState.ValueType, seconds: int) -> None:
+    """The consent of those who are seen in a film changes."""
+    await scene.bus.publish(
+        compliance.ConsentChanged(
+            asset_id=asset_id,
+            organisation_id=scene.organisation_id,
+            state=state,
+            change_time=moment(scene, seconds=seconds),
+        )
+    )
+
+
+async def test_a_consent_that_is_taken_back_holds_the_film_whatever_the_rules_say(scene: Scene) -> None:
+    film, other = await scene.publish(), await scene.publish()
+    await scene.rules()
+    url = (await scene.play(film.asset_id)).playback.dash_url
+    await consents(scene, film.asset_id, compliance.CONSENT_STATE_WITHDRAWN, 1)
+    await eventually(scene.edge, url, "CONSENT_MISSING")
+    assert (await scene.bus.hears(events_pb2.ConsentApplied)).held
+    playing = (await scene.play(other.asset_id)).playback.dash_url
+    assert (await scene.edge.check(playing)).allowed
+    # What was said before says nothing any more; a new consent does.
+    await consents(scene, film.asset_id, compliance.CONSENT_STATE_COMPLETE, 0)
+    await consents(scene, film.asset_id, compliance.CONSENT_STATE_COMPLETE, 2)
+    await eventually(scene.edge, url, "")
+    assert not (await scene.bus.hears(events_pb2.ConsentApplied, count=2)).held
+
+
+async def test_an_organisation_that_requires_records_shows_no_film_without(scene: Scene) -> None:
+    film, complete = await scene.publish(), await scene.publish()
+    await consents(scene, complete.asset_id, compliance.CONSENT_STATE_COMPLETE, 0)
+    playback = await scene.play(film.asset_id)
+    going_on = await scene.play(complete.asset_id)
+    required = compliance.RecordsRequirementChanged(
+        organisation_id=scene.organisation_id, required=True, change_time=moment(scene)
+    )
+    await scene.bus.publish(required)
+    assert (await ended(scene)).session_id == playback.session.session_id
+    assert (await refused(scene.play(film.asset_id))).reason == "CONSENT_MISSING"
+    assert (await scene.edge.check(going_on.playback.dash_url)).allowed
+    await scene.play(complete.asset_id)
+    required.required = False
+    required.change_time.CopyFrom(moment(scene, seconds=1))
+    await scene.bus.publish(required)
+    await becomes(scene, film.asset_id, "ada", "")
 
 
 async def test_an_age_is_proved_and_the_playback_ends_with_the_proof(scene: Scene) -> None:

@@ -10,6 +10,9 @@ import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 from reelmesh.assets.v1 import assets_service_pb2 as assets
+from reelmesh.compliance.v1 import performers_service_pb2 as performers
+from reelmesh.compliance.v1 import productions_service_pb2 as productions
+from reelmesh.compliance.v1 import records_pb2
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
 from reelmesh.payments.v1 import invoices_service_pb2 as invoices
@@ -30,7 +33,9 @@ from tests.support.whole import PASSWORD, Whole
 
 FILM = b"not really a film"
 USUAL = {
+    "copy": b"%PDF-1.7 not really a paper",
     "currency": "EUR",
+    "date_of_birth": "1996-02-29",
     "display_name": "Ada",
     "email": "ada@example.com",
     "filename": "film.mp4",
@@ -38,7 +43,9 @@ USUAL = {
     "new_password": PASSWORD,
     "password": PASSWORD,
     "permissions": "assets.read",
+    "legal_name": "Ada Lovelace",
     "phone": "+4915112345678",
+    "production_date": "2026-11-01",
     "redirect_uri": "https://client.example/back",
     "role_ids": "viewer",
     "title": "A film",
@@ -74,6 +81,7 @@ async def furnish(whole: Whole, memory: Memory) -> None:
             await asyncio.sleep(0.05)
     await _sell(whole, memory)
     await _account(whole, memory)
+    await _record(whole, memory, asset_id)
     memory.learn(await whole.registered())
 
 
@@ -125,6 +133,36 @@ async def _account(whole: Whole, memory: Memory) -> None:
     await _called(whole, memory, report, "payments.v1.ReconciliationService/ImportProcessorReport")
     cases = reconciliation.ListReconciliationCasesRequest()
     await _called(whole, memory, cases, "payments.v1.ReconciliationService/ListReconciliationCases")
+
+
+async def _record(whole: Whole, memory: Memory, asset_id: str) -> None:
+    """Somebody who is seen in another production, with their papers: the film itself needs none."""
+    add = performers.CreatePerformerRequest(
+        request_id=new_id("req"), legal_name="Ada Lovelace", date_of_birth="1996-02-29"
+    )
+    made: Any = await _called(whole, memory, add, "compliance.v1.PerformersService/CreatePerformer")
+    performer_id = made.performer.performer_id
+    submit = performers.SubmitIdentityDocumentRequest(
+        request_id=new_id("req"),
+        performer_id=performer_id,
+        kind=records_pb2.IDENTITY_DOCUMENT_KIND_PASSPORT,
+        issuer="GB",
+        copy=b"%PDF-1.7 not really a passport",
+    )
+    await _called(whole, memory, submit, "compliance.v1.PerformersService/SubmitIdentityDocument")
+    content = productions.ProductionContent(title="A film", production_date="2026-11-01", performer_ids=[performer_id])
+    create = productions.CreateProductionRequest(request_id=new_id("req"), production=content)
+    made = await _called(whole, memory, create, "compliance.v1.ProductionsService/CreateProduction")
+    release = productions.SubmitReleaseRequest(
+        request_id=new_id("req"),
+        production_id=made.production.production_id,
+        performer_id=performer_id,
+        sign_date="2026-11-01",
+        copy=b"%PDF-1.7 not really a release",
+    )
+    await _called(whole, memory, release, "compliance.v1.ProductionsService/SubmitRelease")
+    memory.keep("performer_ids", performer_id)
+    memory.keep("asset_ids", asset_id)
 
 
 async def _upload(whole: Whole, memory: Memory) -> str:

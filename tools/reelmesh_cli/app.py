@@ -28,6 +28,7 @@ from tools.reelmesh_cli.commands import (
     playback,
     processors,
     promotions,
+    records,
     status,
     subscriptions,
     upload,
@@ -72,6 +73,7 @@ app.add_typer(plans.app, name="plans")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")
+app.add_typer(records.app, name="records")
 app.add_typer(audit.app, name="audit")
 
 

@@ -18,7 +18,14 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
-from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc
+from reelmesh.compliance.v1 import (
+    audit_log_service_pb2,
+    audit_log_service_pb2_grpc,
+    performers_service_pb2_grpc,
+    productions_service_pb2_grpc,
+    records_service_pb2,
+    records_service_pb2_grpc,
+)
 from reelmesh.drm.v1 import keys_service_pb2_grpc
 from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
 from reelmesh.payments.v1 import (
@@ -105,6 +112,9 @@ class Client:
     processor_accounts: processor_accounts_service_pb2_grpc.ProcessorAccountsServiceAsyncStub
     plans: plans_service_pb2_grpc.PlansServiceAsyncStub
     audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
+    performers: performers_service_pb2_grpc.PerformersServiceAsyncStub
+    productions: productions_service_pb2_grpc.ProductionsServiceAsyncStub
+    records: records_service_pb2_grpc.RecordsServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -140,6 +150,9 @@ class Client:
         self.processor_accounts = processor_accounts_service_pb2_grpc.ProcessorAccountsServiceStub(self._channel)
         self.plans = plans_service_pb2_grpc.PlansServiceStub(self._channel)
         self.audit_log = audit_log_service_pb2_grpc.AuditLogServiceStub(self._channel)
+        self.performers = performers_service_pb2_grpc.PerformersServiceStub(self._channel)
+        self.productions = productions_service_pb2_grpc.ProductionsServiceStub(self._channel)
+        self.records = records_service_pb2_grpc.RecordsServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -187,6 +200,21 @@ class Client:
         """
         try:
             async for part in self.audit_log.GetExport(request, metadata=self._metadata):
+                yield part.part
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Records of performers.
+
+    async def export_records(self, request: records_service_pb2.ExportRecordsRequest) -> AsyncIterator[bytes]:
+        """The index of all records as a file, part by part. One that breaks off has to be asked for again.
+
+        Raises:
+            Refusal: the server refused it.
+            Unreachable: nobody answers, or no longer.
+        """
+        try:
+            async for part in self.records.ExportRecords(request, metadata=self._metadata):
                 yield part.part
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
@@ -335,7 +363,7 @@ class Client:
         return list((await self._call(self.assets.ListAssets, request)).assets)
 
     async def watch_asset(self, asset_id: str) -> AsyncIterator[assets_pb2.Asset]:
-        """The asset now and at each change, until it is ready, failed or deleted; survives breaks of the connection.
+        """The asset now and at each change, until it is ready, withheld, failed or deleted; survives breaks of the connection.
 
         Raises:
             Refusal: there is no such asset.
@@ -364,7 +392,7 @@ class Client:
     async def wait_for_asset(
         self, asset_id: str, on_change: Callable[[assets_pb2.Asset], None] | None = None
     ) -> assets_pb2.Asset:
-        """The asset once it can be played.
+        """The asset once it can be played, or could be if its records were complete: then its state is WITHHELD.
 
         Raises:
             AssetFailed: the pipeline gave it up, or it was deleted.
@@ -374,7 +402,7 @@ class Client:
         async for asset in self.watch_asset(asset_id):
             if on_change is not None:
                 on_change(asset)
-        if asset.state != assets_pb2.ASSET_STATE_READY:
+        if asset.state not in {assets_pb2.ASSET_STATE_READY, assets_pb2.ASSET_STATE_WITHHELD}:
             raise AssetFailed(asset)
         return asset
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "compliance_0002_age"
+revision = "compliance_0002"
 down_revision = "compliance_0001"
 branch_labels = None
 depends_on = None

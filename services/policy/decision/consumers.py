@@ -14,12 +14,12 @@ from services.kit import events
 from services.kit.clock import Clock
 from services.kit.database import Tx, after_commit
 from services.policy import store as sessions_store
-from services.policy.announcements import revocation
+from services.policy.announcements import consent_applied, revocation
 from services.policy.decision import jurisdictions, people, store, tiers
-from services.policy.decision.facts import AgeProof, Entitlement
+from services.policy.decision.facts import AgeProof, Consent, Entitlement
 from services.policy.decision.review import ASSET, ORGANISATION, VIEWER, Review, Target
 from services.policy.decision.store import KnownAccount
-from services.policy.judge import Known
+from services.policy.judge import CONSENT, Known
 from services.policy.signals.store import keep_sign_in
 
 DEVICE_REVOKED = "the device was revoked"
@@ -52,6 +52,7 @@ class FactProjection:
             compliance.ConsentChanged: self.consent_changed,
             compliance.JurisdictionsChanged: self.jurisdictions_changed,
             compliance.TitleClassified: self.title_classified,
+            compliance.RecordsRequirementChanged: self.records_requirement_changed,
         }
 
     async def account_created(self, tx: Tx, data: bytes) -> None:
@@ -163,9 +164,20 @@ class FactProjection:
         await self._review.due(tx, Target(VIEWER, event.viewer_id, event.organisation_id))
 
     async def consent_changed(self, tx: Tx, data: bytes) -> None:
-        """The consent of those who are seen in a film changed."""
+        """The consent of those who are seen in a film changed. Where it was taken back its packages are held at once, whatever rules say and however many
+        watch; the sessions are ended besides."""
         event = compliance.ConsentChanged.FromString(data)
+        before = await store.consent_of(tx, event.asset_id)
         await store.keep_consent(tx, event.asset_id, event.organisation_id, event.state, _moment(event.change_time))
+        after = await store.consent_of(tx, event.asset_id)
+        if after is Consent.WITHDRAWN:
+            after_commit(tx, partial(self._known.hold_asset, event.asset_id, CONSENT))
+        if (after is Consent.WITHDRAWN) != (before is Consent.WITHDRAWN):
+            # All replicas look when they hear of it.
+            applied = consent_applied(
+                event.asset_id, event.organisation_id, self._clock.now(), held=after is Consent.WITHDRAWN
+            )
+            await events.announce(tx, applied)
         await self._review.due(tx, Target(ASSET, event.asset_id, event.organisation_id))
 
     async def jurisdictions_changed(self, tx: Tx, data: bytes) -> None:
@@ -182,6 +194,13 @@ class FactProjection:
         moment = _moment(event.change_time)
         later = await jurisdictions.keep_classification(tx, event.organisation_id, event.classification, moment)
         await self._review.due(tx, Target(ASSET, event.asset_id, event.organisation_id), *later)
+
+    async def records_requirement_changed(self, tx: Tx, data: bytes) -> None:
+        """An organisation's films may be watched only where consent is complete, or wherever it was not announced to be missing."""
+        event = compliance.RecordsRequirementChanged.FromString(data)
+        moment = _moment(event.change_time)
+        await store.keep_consent_requirement(tx, event.organisation_id, moment, required=event.required)
+        await self._review.due(tx, Target(ORGANISATION, event.organisation_id, event.organisation_id))
 
 
 def _moment(stamp: Timestamp) -> datetime:

@@ -186,7 +186,7 @@ def _territory(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
 
 
 def _consent(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
-    if facts.consent is None and not facts.terms.consent_required:
+    if facts.consent in {None, Consent.NOT_REQUIRED} and not facts.terms.consent_required:
         return _NOTHING_TO_SAY
     saw.note("consent", facts.consent.name if facts.consent else None)
     return _PASSED if facts.consent is Consent.COMPLETE else refusals.consent_missing(facts.asset_id)

@@ -27,6 +27,7 @@ class Consent(IntEnum):
     COMPLETE = 1
     MISSING = 2
     WITHDRAWN = 3
+    NOT_REQUIRED = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.kit.database import Tx
@@ -11,7 +11,6 @@ from services.policy.decision import people, store, tiers
 from services.policy.decision.facts import (
     OPEN_TERMS,
     AgeProof,
-    Consent,
     Device,
     Entitlement,
     Facts,
@@ -87,7 +86,7 @@ class Found:
     """
 
     said: Said
-    consents: Mapping[str, Consent]
+    consents: store.Consents
     keys: Mapping[str, Sequence[str]]
     barred: Barred
     risks: Mapping[Person, Risk]
@@ -102,6 +101,8 @@ class Found:
     def facts(self, subject: Subject, now: datetime, place: Place) -> Facts:
         """What of it a decision about one subject may look at."""
         session, terms = subject.session, self.said.terms.get(subject.asset_id, OPEN_TERMS)
+        if subject.organisation_id in self.consents.requiring:
+            terms = replace(terms, consent_required=True)
         table = self.said.table(subject.organisation_id)
         return Facts(
             now=now,
@@ -109,7 +110,7 @@ class Found:
             session_id=session.session_id if session else "",
             terms=terms,
             law=table.about(terms.least_age, self.said.classification(subject.asset_id, subject.organisation_id)),
-            consent=self.consents.get(subject.asset_id),
+            consent=self.consents.states.get(subject.asset_id),
             standing=Standing(
                 revoked=session is not None and session.revoke_time is not None,
                 expire_time=session.expire_time if session else None,
@@ -178,7 +179,7 @@ async def found_about(tx: Tx, subjects: Sequence[Subject], tables: Tables) -> Fo
     }
     return Found(
         said=await tables.said_of(tx, organisations, assets),
-        consents=await store.consents_of(tx, assets),
+        consents=await store.consents_of(tx, assets, organisations),
         keys=keys,
         barred=await barred(tx, organisations, named),
         risks=await risks_of(tx, organisations, persons) if persons else {},

@@ -70,6 +70,13 @@ consents: Final = sa.Table(
     sa.Column("state", sa.SmallInteger),
     sa.Column("event_time", sa.DateTime(timezone=True)),
 )
+consent_requirements: Final = sa.Table(
+    "consent_requirements",
+    _METADATA,
+    sa.Column("organisation_id", sa.Text, primary_key=True),
+    sa.Column("required", sa.Boolean),
+    sa.Column("event_time", sa.DateTime(timezone=True)),
+)
 rule_sets: Final = sa.Table(
     "rule_sets",
     _METADATA,
@@ -106,7 +113,13 @@ decisions: Final = sa.Table(
     sa.Column("results", JSONB),
 )
 # Asked for each batch of sessions that are looked up, so put together once.
-_CONSENTS: Final = sa.select(consents.c.asset_id, consents.c.state).where(consents.c.asset_id == any_of("asset_ids"))
+# Both in one, because it is asked for each session that is opened: the states of assets, and 0 for each organisation that requires records.
+_CONSENTS: Final = sa.union_all(
+    sa.select(consents.c.asset_id.label("name"), consents.c.state).where(consents.c.asset_id == any_of("asset_ids")),
+    sa.select(consent_requirements.c.organisation_id, sa.literal(0)).where(
+        consent_requirements.c.organisation_id == any_of("organisation_ids"), consent_requirements.c.required
+    ),
+)
 _ACCOUNTS: Final = sa.select(accounts.c.account_id, accounts.c.tier, accounts.c.locked).where(
     accounts.c.account_id == any_of("account_ids")
 )
@@ -290,16 +303,38 @@ async def forget_age_proofs(tx: Tx, before: datetime) -> None:
     await tx.execute(sa.delete(age_proofs).where(age_proofs.c.expire_time < before, age_proofs.c.event_time < before))
 
 
-async def consents_of(tx: Tx, asset_ids: Sequence[str]) -> Mapping[str, Consent]:
-    """How the consent of those seen in assets stands, where something was announced."""
-    rows = await tx.execute(_CONSENTS, {"asset_ids": list(asset_ids)})
-    return {row.asset_id: Consent(row.state) for row in rows}
+@dataclass(frozen=True, slots=True)
+class Consents:
+    """How the consent of those seen in assets stands, where something was announced, and which organisations require it of all of theirs."""
+
+    states: Mapping[str, Consent]
+    requiring: frozenset[str]
+
+
+async def consents_of(tx: Tx, asset_ids: Sequence[str], organisation_ids: Sequence[str]) -> Consents:
+    """What is known of the consent of those seen in assets."""
+    names = {"asset_ids": list(asset_ids), "organisation_ids": list(organisation_ids)}
+    rows = (await tx.execute(_CONSENTS, names)).all()
+    states = {row.name: Consent(row.state) for row in rows if row.state}
+    return Consents(states, frozenset(row.name for row in rows if not row.state))
 
 
 async def keep_consent(tx: Tx, asset_id: str, organisation_id: str, state: int, moment: datetime) -> None:
     """Keeps how consent stands, unless something later is known."""
     values = {"organisation_id": organisation_id, "state": state}
     await _keep_later(tx, consents, {"asset_id": asset_id}, values, moment)
+
+
+async def consent_of(tx: Tx, asset_id: str) -> Consent | None:
+    """How the consent of those seen in an asset stands; None when nothing was announced."""
+    state = (await tx.execute(sa.select(consents.c.state).where(consents.c.asset_id == asset_id))).scalar_one_or_none()
+    return None if state is None else Consent(state)
+
+
+async def keep_consent_requirement(tx: Tx, organisation_id: str, moment: datetime, *, required: bool) -> None:
+    """Keeps whether an organisation requires consent for all of its assets, unless something later is known."""
+    key = {"organisation_id": organisation_id}
+    await _keep_later(tx, consent_requirements, key, {"required": required}, moment)
 
 
 async def _keep_later(tx: Tx, table: sa.Table, key: dict[str, str], values: dict[str, Any], moment: datetime) -> None:

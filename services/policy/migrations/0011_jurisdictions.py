@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "policy_0011_jurisdictions"
+revision = "policy_0011"
 down_revision = "policy_0010"
 branch_labels = None
 depends_on = None

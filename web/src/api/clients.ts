@@ -3,6 +3,8 @@
 import { createClient, type Client } from "@connectrpc/connect";
 import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
 import { AgeService } from "@gen/reelmesh/compliance/v1/age_service_pb";
+import { ProductionsService } from "@gen/reelmesh/compliance/v1/productions_service_pb";
+import { RecordsService } from "@gen/reelmesh/compliance/v1/records_service_pb";
 import { AccountsService } from "@gen/reelmesh/identity/v1/accounts_service_pb";
 import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
 import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
@@ -35,6 +37,10 @@ export const ages: Client<typeof AgeService> = createClient(AgeService, signedIn
 export const account: Client<typeof AccountsService> = createClient(AccountsService, signedIn);
 /** The person's own passkeys. */
 export const passkeys: Client<typeof PasskeysService> = createClient(PasskeysService, signedIn);
+/** What has to stand beside titles, without a credential. */
+export const records: Client<typeof RecordsService> = createClient(RecordsService, open);
+/** Taking a consent back with the link that a performer was given. */
+export const productions: Client<typeof ProductionsService> = createClient(ProductionsService, open);
 /** Exchange of one-time codes, without a credential. */
 export const redemption: Client<typeof PolicyService> = createClient(PolicyService, open);
 /** Registering and signing in, without a credential. */

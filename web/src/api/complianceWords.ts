@@ -65,5 +65,76 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
   CLASSIFICATION_NOT_FOUND: {
     title: "There is no such version of the classification",
     advice: "Ask for the current one.",
+  PERFORMER_NOT_FOUND: {
+    title: "There is no such performer",
+    advice: "Check the link, or look for them in the list of performers.",
+  },
+  PRODUCTION_NOT_FOUND: {
+    title: "There is no such production",
+    advice: "Check the link, or look for it in the list of productions.",
+  },
+  RECORD_NOT_FOUND: {
+    title: "There is no such record",
+    advice: "Check the link. Records that need not be kept any more are destroyed.",
+  },
+  PERFORMER_UNDER_AGE: {
+    title: "Somebody was not 18 when this was filmed",
+    advice: "Check the day of filming. Nobody who was not 18 may be seen in a title.",
+  },
+  REVIEWER_IS_SUBMITTER: {
+    title: "You cannot review what you submitted",
+    advice: "Ask somebody else to look at it.",
+  },
+  RECORD_NOT_OPENED: {
+    title: "You have not looked at this record",
+    advice: "Open it first, and then say whether it is good.",
+  },
+  RECORD_ALREADY_DECIDED: {
+    title: "This record was decided on already",
+    advice: "Load it again. If the decision was wrong, submit another record.",
+  },
+  BIRTH_DATE_DIFFERS: {
+    title: "This is not the day of birth that was given",
+    advice: "Read the document again. If it says something else than was given, reject it.",
+  },
+  RECORD_EXPIRED: {
+    title: "This record is not good any more",
+    advice: "Submit one that is good now.",
+  },
+  RECORDED_ASSET_UNKNOWN: {
+    title: "There is no such title here",
+    advice: "Check the link. What was just uploaded is known after a moment.",
+  },
+  PERFORMER_NOT_DEPICTED: {
+    title: "The production does not name this performer",
+    advice: "Add them to the production first.",
+  },
+  WITHDRAWAL_TOKEN_INVALID: {
+    title: "This link is not good any more",
+    advice: "Ask whoever gave it to you for a new one.",
+  },
+  RECORDS_STATEMENT_NOT_FOUND: {
+    title: "There is no statement on this title",
+    advice: "It is there once the production was approved.",
+  },
+  CUSTODIAN_NOT_SET: {
+    title: "Nobody is named who keeps the records",
+    advice: "Say first who the custodian of records is, and at which street address.",
+  },
+  COPY_UNREADABLE: {
+    title: "This file cannot be kept as a record",
+    advice: "Send a PDF, JPEG or PNG file.",
+  },
+  COPY_LOST: {
+    title: "The copy of this record is gone or was changed",
+    advice: "Ask whoever runs this platform to restore it, or submit it anew.",
+  },
+  TOO_MANY_NAMES: {
+    title: "A performer has at most 100 other names",
+    advice: "Leave out those that differ in writing only.",
+  },
+  CUSTODIAN_ONLY: {
+    title: "Only the custodian of records opens identity documents",
+    advice: "Ask the custodian, or whoever runs your organisation to make you one.",
   },
 };

@@ -15,6 +15,7 @@ import { SignInPage } from "../session/SignInPage";
 import { SignOutPage } from "../signOut/SignOutPage";
 import { SsoPage } from "../sso/SsoPage";
 import { UploadPage } from "../upload/UploadPage";
+import { WithdrawPage } from "../withdraw/WithdrawPage";
 import { Frame } from "./Frame";
 import { MissingPage } from "./MissingPage";
 import { goOn, usePlace } from "./navigation";
@@ -90,6 +91,8 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
       return <SsoPage />;
     case "sign-out":
       return <SignOutPage />;
+    case "withdraw-consent":
+      return <WithdrawPage />;
     case "missing":
       return <MissingPage />;
     default:

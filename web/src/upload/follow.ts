@@ -13,7 +13,12 @@ export type Followed =
   /** There is no point in trying again. */
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
-const FINAL: ReadonlySet<AssetState> = new Set([AssetState.READY, AssetState.FAILED, AssetState.DELETED]);
+const FINAL: ReadonlySet<AssetState> = new Set([
+  AssetState.READY,
+  AssetState.WITHHELD,
+  AssetState.FAILED,
+  AssetState.DELETED,
+]);
 // An asset is made a moment after its upload is committed; a mesh that is recovering can take longer than one call waits.
 const NOT_FOUND_PATIENCE = 4;
 
@@ -23,7 +28,7 @@ export function isFinal(state: AssetState): boolean {
 }
 
 /**
- * Follows an asset until it is ready, failed or deleted, through broken connections and restarts.
+ * Follows an asset until it is ready, withheld, failed or deleted, through broken connections and restarts.
  * Ends quietly when the signal fires.
  */
 export async function* followAsset(

@@ -367,6 +367,8 @@ export class UploadQueue {
       const extras = { detail: asset.failure?.message, correlationId: work.entry.correlationId };
       const refused = reason === "" ? ownRefusal("UNKNOWN", extras) : refusal(reason, extras);
       this.#change(work, { ...known, state: "refused", refusal: refused, canRetry: false });
+    } else if (asset.state === AssetState.WITHHELD) {
+      this.#change(work, { ...known, state: "refused", refusal: refusal("CONSENT_MISSING"), canRetry: false });
     } else if (asset.state === AssetState.DELETED) {
       this.#change(work, { ...known, state: "refused", refusal: refusal("ASSET_DELETED"), canRetry: false });
     } else this.#change(work, { ...known, state: "processing" });

@@ -25,6 +25,7 @@ export const ASSET_STATE_NAMES: Readonly<Record<AssetState, string>> = {
   [AssetState.READY]: "Ready",
   [AssetState.FAILED]: "Failed",
   [AssetState.DELETED]: "Deleted",
+  [AssetState.WITHHELD]: "Withheld",
 };
 
 /** One stage, ready to be shown. */

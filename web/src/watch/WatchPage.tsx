@@ -18,6 +18,7 @@ import { RefusalPanel } from "../ui/RefusalPanel";
 import type { EngineState } from "./engine";
 import { Player } from "./Player";
 import { startPlayback } from "./startPlayback";
+import { Statement } from "./Statement";
 import { useHeartbeats } from "./useHeartbeats";
 import { usePlayback, type Watching } from "./usePlayback";
 
@@ -238,6 +239,7 @@ export function WatchPage({ assetId, format, code }: Props): ReactElement {
           <div className="infos">
             <Session playback={watching.playback} mayEnd={may(signedIn, "playback.revoke")} />
             <Shortcuts />
+            <Statement assetId={assetId} />
           </div>
         ) : null}
       </div>

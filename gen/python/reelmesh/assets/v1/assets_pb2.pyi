@@ -37,6 +37,8 @@ class _AssetStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AssetState
     """The pipeline gave up; `failure` says why."""
     ASSET_STATE_DELETED: _AssetState.ValueType  # 4
     """Deleted by a person. It cannot be played any more."""
+    ASSET_STATE_WITHHELD: _AssetState.ValueType  # 5
+    """A package is there, and it cannot be played: the record of somebody who is seen in it is missing, expired, or was withdrawn."""
 
 class AssetState(_AssetState, metaclass=_AssetStateEnumTypeWrapper):
     """Where an asset stands as a whole."""
@@ -51,6 +53,8 @@ ASSET_STATE_FAILED: AssetState.ValueType  # 3
 """The pipeline gave up; `failure` says why."""
 ASSET_STATE_DELETED: AssetState.ValueType  # 4
 """Deleted by a person. It cannot be played any more."""
+ASSET_STATE_WITHHELD: AssetState.ValueType  # 5
+"""A package is there, and it cannot be played: the record of somebody who is seen in it is missing, expired, or was withdrawn."""
 Global___AssetState: _TypeAlias = AssetState  # noqa: Y015
 
 class _Stage:

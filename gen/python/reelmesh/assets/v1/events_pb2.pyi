@@ -91,7 +91,7 @@ Global___AssetUpdated: _TypeAlias = AssetUpdated  # noqa: Y015
 
 @_typing.final
 class AssetReady(_message.Message):
-    """An asset can be played. Subject `reelmesh.assets.v1.AssetReady`."""
+    """An asset can be played, for the first time, with another package, or again once its records are complete. Subject `reelmesh.assets.v1.AssetReady`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -70,6 +70,46 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such version of the table. Status NOT_FOUND. Metadata: `version`."""
     ERROR_REASON_CLASSIFICATION_NOT_FOUND: _ErrorReason.ValueType  # 82
     """There is no such version of the title's classification. Status NOT_FOUND. Metadata: `asset_id`, `version`."""
+    ERROR_REASON_PERFORMER_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """There is no such performer in the caller's organisation. Status NOT_FOUND. Metadata: `performer_id`."""
+    ERROR_REASON_PRODUCTION_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """There is no such production in the caller's organisation. Status NOT_FOUND. Metadata: `production_id`."""
+    ERROR_REASON_RECORD_NOT_FOUND: _ErrorReason.ValueType  # 42
+    """There is no such identity document or release in the caller's organisation. Status NOT_FOUND. Metadata: `record_id`."""
+    ERROR_REASON_PERFORMER_UNDER_AGE: _ErrorReason.ValueType  # 43
+    """Somebody who is seen in the production was not 18 on its first day. Status FAILED_PRECONDITION. Metadata: `performer_id`, `production_date`."""
+    ERROR_REASON_REVIEWER_IS_SUBMITTER: _ErrorReason.ValueType  # 44
+    """Who submitted a record cannot review it. Status PERMISSION_DENIED. Metadata: `record_id`."""
+    ERROR_REASON_RECORD_NOT_OPENED: _ErrorReason.ValueType  # 45
+    """Who has not opened a record cannot review it. Status FAILED_PRECONDITION. Metadata: `record_id`."""
+    ERROR_REASON_RECORD_ALREADY_DECIDED: _ErrorReason.ValueType  # 46
+    """The record was reviewed or withdrawn already. Status FAILED_PRECONDITION. Metadata: `record_id`, `state`."""
+    ERROR_REASON_BIRTH_DATE_DIFFERS: _ErrorReason.ValueType  # 47
+    """The day of birth that the reviewer reads is not the one that was given of the performer. Status FAILED_PRECONDITION. Metadata: `performer_id`."""
+    ERROR_REASON_RECORD_EXPIRED: _ErrorReason.ValueType  # 48
+    """The record is not good any more. Status FAILED_PRECONDITION. Metadata: `record_id`, `expire_date`."""
+    ERROR_REASON_RECORDED_ASSET_UNKNOWN: _ErrorReason.ValueType  # 49
+    """An asset does not exist, was deleted, or is another organisation's; one that is new is known here a moment later. Status FAILED_PRECONDITION.
+    Metadata: `asset_id`.
+    """
+    ERROR_REASON_PERFORMER_NOT_DEPICTED: _ErrorReason.ValueType  # 50
+    """The production does not name this performer. Status FAILED_PRECONDITION. Metadata: `performer_id`, `production_id`."""
+    ERROR_REASON_WITHDRAWAL_TOKEN_INVALID: _ErrorReason.ValueType  # 51
+    """The token to withdraw a release by is not known, or another took its place. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_RECORDS_STATEMENT_NOT_FOUND: _ErrorReason.ValueType  # 52
+    """Nobody may read a statement on this asset: no approved production names it. Status NOT_FOUND. Metadata: `asset_id`."""
+    ERROR_REASON_CUSTODIAN_NOT_SET: _ErrorReason.ValueType  # 53
+    """A production cannot be approved before the organisation has said who keeps its records. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_COPY_UNREADABLE: _ErrorReason.ValueType  # 54
+    """The copy is no PDF, JPEG or PNG file. Status INVALID_ARGUMENT. No metadata."""
+    ERROR_REASON_COPY_LOST: _ErrorReason.ValueType  # 55
+    """The copy that was kept is gone from the object store, or was changed there. Status DATA_LOSS. Metadata: `record_id`."""
+    ERROR_REASON_TOO_MANY_NAMES: _ErrorReason.ValueType  # 56
+    """A performer has at most 100 other names. Status FAILED_PRECONDITION. Metadata: `performer_id`."""
+    ERROR_REASON_CUSTODIAN_ONLY: _ErrorReason.ValueType  # 57
+    """Identity documents are opened by those only who are given `records.open` by that name; whoever may do everything is not. Status PERMISSION_DENIED.
+    No metadata.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the compliance service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -120,6 +160,46 @@ ERROR_REASON_JURISDICTION_TABLE_NOT_FOUND: ErrorReason.ValueType  # 81
 """There is no such version of the table. Status NOT_FOUND. Metadata: `version`."""
 ERROR_REASON_CLASSIFICATION_NOT_FOUND: ErrorReason.ValueType  # 82
 """There is no such version of the title's classification. Status NOT_FOUND. Metadata: `asset_id`, `version`."""
+ERROR_REASON_PERFORMER_NOT_FOUND: ErrorReason.ValueType  # 40
+"""There is no such performer in the caller's organisation. Status NOT_FOUND. Metadata: `performer_id`."""
+ERROR_REASON_PRODUCTION_NOT_FOUND: ErrorReason.ValueType  # 41
+"""There is no such production in the caller's organisation. Status NOT_FOUND. Metadata: `production_id`."""
+ERROR_REASON_RECORD_NOT_FOUND: ErrorReason.ValueType  # 42
+"""There is no such identity document or release in the caller's organisation. Status NOT_FOUND. Metadata: `record_id`."""
+ERROR_REASON_PERFORMER_UNDER_AGE: ErrorReason.ValueType  # 43
+"""Somebody who is seen in the production was not 18 on its first day. Status FAILED_PRECONDITION. Metadata: `performer_id`, `production_date`."""
+ERROR_REASON_REVIEWER_IS_SUBMITTER: ErrorReason.ValueType  # 44
+"""Who submitted a record cannot review it. Status PERMISSION_DENIED. Metadata: `record_id`."""
+ERROR_REASON_RECORD_NOT_OPENED: ErrorReason.ValueType  # 45
+"""Who has not opened a record cannot review it. Status FAILED_PRECONDITION. Metadata: `record_id`."""
+ERROR_REASON_RECORD_ALREADY_DECIDED: ErrorReason.ValueType  # 46
+"""The record was reviewed or withdrawn already. Status FAILED_PRECONDITION. Metadata: `record_id`, `state`."""
+ERROR_REASON_BIRTH_DATE_DIFFERS: ErrorReason.ValueType  # 47
+"""The day of birth that the reviewer reads is not the one that was given of the performer. Status FAILED_PRECONDITION. Metadata: `performer_id`."""
+ERROR_REASON_RECORD_EXPIRED: ErrorReason.ValueType  # 48
+"""The record is not good any more. Status FAILED_PRECONDITION. Metadata: `record_id`, `expire_date`."""
+ERROR_REASON_RECORDED_ASSET_UNKNOWN: ErrorReason.ValueType  # 49
+"""An asset does not exist, was deleted, or is another organisation's; one that is new is known here a moment later. Status FAILED_PRECONDITION.
+Metadata: `asset_id`.
+"""
+ERROR_REASON_PERFORMER_NOT_DEPICTED: ErrorReason.ValueType  # 50
+"""The production does not name this performer. Status FAILED_PRECONDITION. Metadata: `performer_id`, `production_id`."""
+ERROR_REASON_WITHDRAWAL_TOKEN_INVALID: ErrorReason.ValueType  # 51
+"""The token to withdraw a release by is not known, or another took its place. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_RECORDS_STATEMENT_NOT_FOUND: ErrorReason.ValueType  # 52
+"""Nobody may read a statement on this asset: no approved production names it. Status NOT_FOUND. Metadata: `asset_id`."""
+ERROR_REASON_CUSTODIAN_NOT_SET: ErrorReason.ValueType  # 53
+"""A production cannot be approved before the organisation has said who keeps its records. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_COPY_UNREADABLE: ErrorReason.ValueType  # 54
+"""The copy is no PDF, JPEG or PNG file. Status INVALID_ARGUMENT. No metadata."""
+ERROR_REASON_COPY_LOST: ErrorReason.ValueType  # 55
+"""The copy that was kept is gone from the object store, or was changed there. Status DATA_LOSS. Metadata: `record_id`."""
+ERROR_REASON_TOO_MANY_NAMES: ErrorReason.ValueType  # 56
+"""A performer has at most 100 other names. Status FAILED_PRECONDITION. Metadata: `performer_id`."""
+ERROR_REASON_CUSTODIAN_ONLY: ErrorReason.ValueType  # 57
+"""Identity documents are opened by those only who are given `records.open` by that name; whoever may do everything is not. Status PERMISSION_DENIED.
+No metadata.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

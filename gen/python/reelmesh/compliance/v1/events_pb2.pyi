@@ -37,6 +37,8 @@ class _ConsentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsentS
     """Somebody's record is missing or expired."""
     CONSENT_STATE_WITHDRAWN: _ConsentState.ValueType  # 3
     """Somebody took their consent back."""
+    CONSENT_STATE_NOT_REQUIRED: _ConsentState.ValueType  # 4
+    """The organisation required records of all of its assets, and does not any more; no production ever named this one."""
 
 class ConsentState(_ConsentState, metaclass=_ConsentStateEnumTypeWrapper):
     """How the consent of all who are seen in an asset stands."""
@@ -49,7 +51,53 @@ CONSENT_STATE_MISSING: ConsentState.ValueType  # 2
 """Somebody's record is missing or expired."""
 CONSENT_STATE_WITHDRAWN: ConsentState.ValueType  # 3
 """Somebody took their consent back."""
+CONSENT_STATE_NOT_REQUIRED: ConsentState.ValueType  # 4
+"""The organisation required records of all of its assets, and does not any more; no production ever named this one."""
 Global___ConsentState: _TypeAlias = ConsentState  # noqa: Y015
+
+class _RecordChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RecordChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECORD_CHANGE_UNSPECIFIED: _RecordChange.ValueType  # 0
+    """Never sent."""
+    RECORD_CHANGE_SUBMITTED: _RecordChange.ValueType  # 1
+    """It was added, or a production was changed."""
+    RECORD_CHANGE_APPROVED: _RecordChange.ValueType  # 2
+    """A second person found it good."""
+    RECORD_CHANGE_REJECTED: _RecordChange.ValueType  # 3
+    """A second person found it wanting."""
+    RECORD_CHANGE_WITHDRAWN: _RecordChange.ValueType  # 4
+    """The performer took it back."""
+    RECORD_CHANGE_EXPIRING: _RecordChange.ValueType  # 5
+    """It expires soon."""
+    RECORD_CHANGE_EXPIRED: _RecordChange.ValueType  # 6
+    """It expired."""
+    RECORD_CHANGE_DESTROYED: _RecordChange.ValueType  # 7
+    """Its time to be kept was over, and it was destroyed."""
+
+class RecordChange(_RecordChange, metaclass=_RecordChangeEnumTypeWrapper):
+    """What can happen to a record."""
+
+RECORD_CHANGE_UNSPECIFIED: RecordChange.ValueType  # 0
+"""Never sent."""
+RECORD_CHANGE_SUBMITTED: RecordChange.ValueType  # 1
+"""It was added, or a production was changed."""
+RECORD_CHANGE_APPROVED: RecordChange.ValueType  # 2
+"""A second person found it good."""
+RECORD_CHANGE_REJECTED: RecordChange.ValueType  # 3
+"""A second person found it wanting."""
+RECORD_CHANGE_WITHDRAWN: RecordChange.ValueType  # 4
+"""The performer took it back."""
+RECORD_CHANGE_EXPIRING: RecordChange.ValueType  # 5
+"""It expires soon."""
+RECORD_CHANGE_EXPIRED: RecordChange.ValueType  # 6
+"""It expired."""
+RECORD_CHANGE_DESTROYED: RecordChange.ValueType  # 7
+"""Its time to be kept was over, and it was destroyed."""
+Global___RecordChange: _TypeAlias = RecordChange  # noqa: Y015
 
 @_typing.final
 class AgeProved(_message.Message):
@@ -254,3 +302,181 @@ class ConsentChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsentChanged: _TypeAlias = ConsentChanged  # noqa: Y015
+
+@_typing.final
+class RecordChanged(_message.Message):
+    """A record of somebody who is seen in a title was added, looked at, taken back, or came to its end. No name and no day of birth is in it.
+    Subject `reelmesh.compliance.v1.RecordChanged`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    PERFORMER_ID_FIELD_NUMBER: _builtins.int
+    PRODUCTION_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    """The record: a performer, an identity document, a release or a production; its prefix says which."""
+    change: Global___RecordChange.ValueType
+    """What happened."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    performer_id: _builtins.str
+    """Whose it is; empty for a production."""
+    production_id: _builtins.str
+    """Production that a release is for; empty for what is of none."""
+    actor: _builtins.str
+    """Who did it: `user/usr_…`, a key, or `performer` where the performer did by their token; empty when time did."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When a record that is about to expire does. Absent for other changes."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        change: Global___RecordChange.ValueType = ...,
+        organisation_id: _builtins.str = ...,
+        performer_id: _builtins.str = ...,
+        production_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change", b"change", "change_time", b"change_time", "expire_time", b"expire_time", "organisation_id", b"organisation_id", "performer_id", b"performer_id", "production_id", b"production_id", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordChanged: _TypeAlias = RecordChanged  # noqa: Y015
+
+@_typing.final
+class RecordOpened(_message.Message):
+    """Somebody read an identity document or a release. Subject `reelmesh.compliance.v1.RecordOpened`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    PERFORMER_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    """The record."""
+    performer_id: _builtins.str
+    """Whose it is."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    actor: _builtins.str
+    """Who."""
+    purpose: _builtins.str
+    """Why, as they said."""
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        performer_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "open_time", b"open_time", "organisation_id", b"organisation_id", "performer_id", b"performer_id", "purpose", b"purpose", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordOpened: _TypeAlias = RecordOpened  # noqa: Y015
+
+@_typing.final
+class RecordsExported(_message.Message):
+    """Somebody took the index of all records. Subject `reelmesh.compliance.v1.RecordsExported`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    EXPORT_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    format: _builtins.str
+    """As what: `csv` or `pdf`."""
+    actor: _builtins.str
+    """Who."""
+    purpose: _builtins.str
+    """Why, as they said."""
+    @_builtins.property
+    def export_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        format: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        export_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["export_time", b"export_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "export_time", b"export_time", "format", b"format", "organisation_id", b"organisation_id", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordsExported: _TypeAlias = RecordsExported  # noqa: Y015
+
+@_typing.final
+class RecordsRequirementChanged(_message.Message):
+    """An organisation asks for complete records of everybody who is seen in any of its assets, or not any more.
+    Subject `reelmesh.compliance.v1.RecordsRequirementChanged`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """The organisation."""
+    required: _builtins.bool
+    """Whether it does."""
+    actor: _builtins.str
+    """Who."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        required: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_time", b"change_time", "organisation_id", b"organisation_id", "required", b"required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordsRequirementChanged: _TypeAlias = RecordsRequirementChanged  # noqa: Y015

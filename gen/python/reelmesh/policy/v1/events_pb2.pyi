@@ -306,6 +306,44 @@ class ViewerSuspected(_message.Message):
 Global___ViewerSuspected: _TypeAlias = ViewerSuspected  # noqa: Y015
 
 @_typing.final
+class ConsentApplied(_message.Message):
+    """What was heard of the consent of those who are seen in an asset is gone by from now on: where somebody took it back, its packages are held at every edge.
+    Subject `reelmesh.policy.v1.ConsentApplied`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    APPLY_TIME_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    held: _builtins.bool
+    """Whether its packages are held."""
+    @_builtins.property
+    def apply_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        held: _builtins.bool = ...,
+        apply_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_time", b"apply_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_time", b"apply_time", "asset_id", b"asset_id", "held", b"held", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentApplied: _TypeAlias = ConsentApplied  # noqa: Y015
+
+@_typing.final
 class ViewerStepUpAsked(_message.Message):
     """New playbacks of a viewer need a recent sign-in. Subject `reelmesh.policy.v1.ViewerStepUpAsked`."""
 

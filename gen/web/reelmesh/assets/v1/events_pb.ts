@@ -101,7 +101,7 @@ export const AssetUpdatedSchema: GenMessage<AssetUpdated> = /*@__PURE__*/
   messageDesc(file_reelmesh_assets_v1_events, 1);
 
 /**
- * An asset can be played. Subject `reelmesh.assets.v1.AssetReady`.
+ * An asset can be played, for the first time, with another package, or again once its records are complete. Subject `reelmesh.assets.v1.AssetReady`.
  *
  * @generated from message reelmesh.assets.v1.AssetReady
  */

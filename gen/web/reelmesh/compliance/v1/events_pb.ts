@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSLhAQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgHIAEoCRIQCghwcm92aWRlchgIIAEoCSJ+Cg9BZ2VQcm9vZlJldm9rZWQSEQoJdmlld2VyX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbWV0aG9kGAQgASgJIqoBChRKdXJpc2RpY3Rpb25zQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxI3CgVydWxlcxgDIAMoCzIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSnVyaXNkaWN0aW9uUnVsZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisgEKD1RpdGxlQ2xhc3NpZmllZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSQwoOY2xhc3NpZmljYXRpb24YAyABKAsyKy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRpdGxlQ2xhc3NpZmljYXRpb24SLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqEBCg5Db25zZW50Q2hhbmdlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSMwoFc3RhdGUYAyABKA4yJC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNvbnNlbnRTdGF0ZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqgQEKDENvbnNlbnRTdGF0ZRIdChlDT05TRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWQ09OU0VOVF9TVEFURV9DT01QTEVURRABEhkKFUNPTlNFTlRfU1RBVEVfTUlTU0lORxACEhsKF0NPTlNFTlRfU1RBVEVfV0lUSERSQVdOEANiBnByb3RvMw", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_jurisdictions]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSLhAQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgHIAEoCRIQCghwcm92aWRlchgIIAEoCSJ+Cg9BZ2VQcm9vZlJldm9rZWQSEQoJdmlld2VyX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbWV0aG9kGAQgASgJIqoBChRKdXJpc2RpY3Rpb25zQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxI3CgVydWxlcxgDIAMoCzIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSnVyaXNkaWN0aW9uUnVsZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisgEKD1RpdGxlQ2xhc3NpZmllZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSQwoOY2xhc3NpZmljYXRpb24YAyABKAsyKy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRpdGxlQ2xhc3NpZmljYXRpb24SLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqEBCg5Db25zZW50Q2hhbmdlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSMwoFc3RhdGUYAyABKA4yJC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNvbnNlbnRTdGF0ZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwIKDVJlY29yZENoYW5nZWQSEQoJcmVjb3JkX2lkGAEgASgJEjQKBmNoYW5nZRgCIAEoDjIkLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuUmVjb3JkQ2hhbmdlEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIUCgxwZXJmb3JtZXJfaWQYBCABKAkSFQoNcHJvZHVjdGlvbl9pZBgFIAEoCRINCgVhY3RvchgGIAEoCRIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCgxSZWNvcmRPcGVuZWQSEQoJcmVjb3JkX2lkGAEgASgJEhQKDHBlcmZvcm1lcl9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSDQoFYWN0b3IYBCABKAkSDwoHcHVycG9zZRgFIAEoCRItCglvcGVuX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBCg9SZWNvcmRzRXhwb3J0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEg4KBmZvcm1hdBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEi8KC2V4cG9ydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQoZUmVjb3Jkc1JlcXVpcmVtZW50Q2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDQoFYWN0b3IYAyABKAkSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKqEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADEh4KGkNPTlNFTlRfU1RBVEVfTk9UX1JFUVVJUkVEEAQq8wEKDFJlY29yZENoYW5nZRIdChlSRUNPUkRfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGwoXUkVDT1JEX0NIQU5HRV9TVUJNSVRURUQQARIaChZSRUNPUkRfQ0hBTkdFX0FQUFJPVkVEEAISGgoWUkVDT1JEX0NIQU5HRV9SRUpFQ1RFRBADEhsKF1JFQ09SRF9DSEFOR0VfV0lUSERSQVdOEAQSGgoWUkVDT1JEX0NIQU5HRV9FWFBJUklORxAFEhkKFVJFQ09SRF9DSEFOR0VfRVhQSVJFRBAGEhsKF1JFQ09SRF9DSEFOR0VfREVTVFJPWUVEEAdiBnByb3RvMw", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_jurisdictions]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -259,6 +259,225 @@ export const ConsentChangedSchema: GenMessage<ConsentChanged> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_events, 4);
 
 /**
+ * A record of somebody who is seen in a title was added, looked at, taken back, or came to its end. No name and no day of birth is in it.
+ * Subject `reelmesh.compliance.v1.RecordChanged`.
+ *
+ * @generated from message reelmesh.compliance.v1.RecordChanged
+ */
+export type RecordChanged = Message<"reelmesh.compliance.v1.RecordChanged"> & {
+  /**
+   * The record: a performer, an identity document, a release or a production; its prefix says which.
+   *
+   * @generated from field: string record_id = 1;
+   */
+  recordId: string;
+
+  /**
+   * What happened.
+   *
+   * @generated from field: reelmesh.compliance.v1.RecordChange change = 2;
+   */
+  change: RecordChange;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * Whose it is; empty for a production.
+   *
+   * @generated from field: string performer_id = 4;
+   */
+  performerId: string;
+
+  /**
+   * Production that a release is for; empty for what is of none.
+   *
+   * @generated from field: string production_id = 5;
+   */
+  productionId: string;
+
+  /**
+   * Who did it: `user/usr_…`, a key, or `performer` where the performer did by their token; empty when time did.
+   *
+   * @generated from field: string actor = 6;
+   */
+  actor: string;
+
+  /**
+   * When a record that is about to expire does. Absent for other changes.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 7;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 8;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.RecordChanged.
+ * Use `create(RecordChangedSchema)` to create a new message.
+ */
+export const RecordChangedSchema: GenMessage<RecordChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 5);
+
+/**
+ * Somebody read an identity document or a release. Subject `reelmesh.compliance.v1.RecordOpened`.
+ *
+ * @generated from message reelmesh.compliance.v1.RecordOpened
+ */
+export type RecordOpened = Message<"reelmesh.compliance.v1.RecordOpened"> & {
+  /**
+   * The record.
+   *
+   * @generated from field: string record_id = 1;
+   */
+  recordId: string;
+
+  /**
+   * Whose it is.
+   *
+   * @generated from field: string performer_id = 2;
+   */
+  performerId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * Who.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * Why, as they said.
+   *
+   * @generated from field: string purpose = 5;
+   */
+  purpose: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp open_time = 6;
+   */
+  openTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.RecordOpened.
+ * Use `create(RecordOpenedSchema)` to create a new message.
+ */
+export const RecordOpenedSchema: GenMessage<RecordOpened> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 6);
+
+/**
+ * Somebody took the index of all records. Subject `reelmesh.compliance.v1.RecordsExported`.
+ *
+ * @generated from message reelmesh.compliance.v1.RecordsExported
+ */
+export type RecordsExported = Message<"reelmesh.compliance.v1.RecordsExported"> & {
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * As what: `csv` or `pdf`.
+   *
+   * @generated from field: string format = 2;
+   */
+  format: string;
+
+  /**
+   * Who.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * Why, as they said.
+   *
+   * @generated from field: string purpose = 4;
+   */
+  purpose: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp export_time = 5;
+   */
+  exportTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.RecordsExported.
+ * Use `create(RecordsExportedSchema)` to create a new message.
+ */
+export const RecordsExportedSchema: GenMessage<RecordsExported> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 7);
+
+/**
+ * An organisation asks for complete records of everybody who is seen in any of its assets, or not any more.
+ * Subject `reelmesh.compliance.v1.RecordsRequirementChanged`.
+ *
+ * @generated from message reelmesh.compliance.v1.RecordsRequirementChanged
+ */
+export type RecordsRequirementChanged = Message<"reelmesh.compliance.v1.RecordsRequirementChanged"> & {
+  /**
+   * The organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * Whether it does.
+   *
+   * @generated from field: bool required = 2;
+   */
+  required: boolean;
+
+  /**
+   * Who.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.RecordsRequirementChanged.
+ * Use `create(RecordsRequirementChangedSchema)` to create a new message.
+ */
+export const RecordsRequirementChangedSchema: GenMessage<RecordsRequirementChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 8);
+
+/**
  * How the consent of all who are seen in an asset stands.
  *
  * @generated from enum reelmesh.compliance.v1.ConsentState
@@ -291,6 +510,13 @@ export enum ConsentState {
    * @generated from enum value: CONSENT_STATE_WITHDRAWN = 3;
    */
   WITHDRAWN = 3,
+
+  /**
+   * The organisation required records of all of its assets, and does not any more; no production ever named this one.
+   *
+   * @generated from enum value: CONSENT_STATE_NOT_REQUIRED = 4;
+   */
+  NOT_REQUIRED = 4,
 }
 
 /**
@@ -298,4 +524,73 @@ export enum ConsentState {
  */
 export const ConsentStateSchema: GenEnum<ConsentState> = /*@__PURE__*/
   enumDesc(file_reelmesh_compliance_v1_events, 0);
+
+/**
+ * What can happen to a record.
+ *
+ * @generated from enum reelmesh.compliance.v1.RecordChange
+ */
+export enum RecordChange {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: RECORD_CHANGE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It was added, or a production was changed.
+   *
+   * @generated from enum value: RECORD_CHANGE_SUBMITTED = 1;
+   */
+  SUBMITTED = 1,
+
+  /**
+   * A second person found it good.
+   *
+   * @generated from enum value: RECORD_CHANGE_APPROVED = 2;
+   */
+  APPROVED = 2,
+
+  /**
+   * A second person found it wanting.
+   *
+   * @generated from enum value: RECORD_CHANGE_REJECTED = 3;
+   */
+  REJECTED = 3,
+
+  /**
+   * The performer took it back.
+   *
+   * @generated from enum value: RECORD_CHANGE_WITHDRAWN = 4;
+   */
+  WITHDRAWN = 4,
+
+  /**
+   * It expires soon.
+   *
+   * @generated from enum value: RECORD_CHANGE_EXPIRING = 5;
+   */
+  EXPIRING = 5,
+
+  /**
+   * It expired.
+   *
+   * @generated from enum value: RECORD_CHANGE_EXPIRED = 6;
+   */
+  EXPIRED = 6,
+
+  /**
+   * Its time to be kept was over, and it was destroyed.
+   *
+   * @generated from enum value: RECORD_CHANGE_DESTROYED = 7;
+   */
+  DESTROYED = 7,
+}
+
+/**
+ * Describes the enum reelmesh.compliance.v1.RecordChange.
+ */
+export const RecordChangeSchema: GenEnum<RecordChange> = /*@__PURE__*/
+  enumDesc(file_reelmesh_compliance_v1_events, 1);
 

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/policy/v1/events.proto.
  */
 export const file_reelmesh_policy_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi2QEKD1BsYXliYWNrQ3JlYXRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItYBCg9FbnRpdGxlbWVudFVzZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEg0KBXBsYXlzGAUgASgFEi4KCmJlZ2luX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCHVzZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKfAQoOU2Vzc2lvblJldm9rZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKiAQoNVGFyZ2V0UmV2b2tlZBIVCg1yZXZvY2F0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSEQoJdGFyZ2V0X2lkGAQgASgJEg0KBWFjdG9yGAUgASgJEi8KC3Jldm9rZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAQoQUmV2b2NhdGlvbkxpZnRlZBIVCg1yZXZvY2F0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRItCglsaWZ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlEKEFRpY2tldEtleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi0KCXNpZ25fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwEKD1ZpZXdlclN1c3BlY3RlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKRAQoRVmlld2VyU3RlcFVwQXNrZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhEKCXZpZXdlcl9pZBgCIAEoCRINCgVzY29yZRgDIAEoBRITCgtleHBsYW5hdGlvbhgEIAEoCRIsCghhY3RfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivwEKD1ZpZXdlclRocm90dGxlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1bnRpbF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKlAQoNVmlld2VyUmVmdXNlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5lbmRlZF9zZXNzaW9ucxgGIAEoAyKPAQoRVmlld2VyUmlza0NsZWFyZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhEKCXZpZXdlcl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdjb21tZW50GAQgASgJEi4KCmNsZWFyX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9yZWVsbWVzaC9wb2xpY3kvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5wb2xpY3kudjEi2QEKD1BsYXliYWNrQ3JlYXRlZBISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhIKCnBhY2thZ2VfaWQYAyABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAQgASgJEhEKCXZpZXdlcl9pZBgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItYBCg9FbnRpdGxlbWVudFVzZWQSFgoOZW50aXRsZW1lbnRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhEKCXZpZXdlcl9pZBgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJEg0KBXBsYXlzGAUgASgFEi4KCmJlZ2luX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCHVzZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKfAQoOU2Vzc2lvblJldm9rZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKiAQoNVGFyZ2V0UmV2b2tlZBIVCg1yZXZvY2F0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSEQoJdGFyZ2V0X2lkGAQgASgJEg0KBWFjdG9yGAUgASgJEi8KC3Jldm9rZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAQoQUmV2b2NhdGlvbkxpZnRlZBIVCg1yZXZvY2F0aW9uX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRItCglsaWZ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlEKEFRpY2tldEtleVJvdGF0ZWQSDgoGa2V5X2lkGAEgASgJEi0KCXNpZ25fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwEKD1ZpZXdlclN1c3BlY3RlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ5Cg5Db25zZW50QXBwbGllZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDAoEaGVsZBgDIAEoCBIuCgphcHBseV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKRAQoRVmlld2VyU3RlcFVwQXNrZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhEKCXZpZXdlcl9pZBgCIAEoCRINCgVzY29yZRgDIAEoBRITCgtleHBsYW5hdGlvbhgEIAEoCRIsCghhY3RfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivwEKD1ZpZXdlclRocm90dGxlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1bnRpbF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKlAQoNVmlld2VyUmVmdXNlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEQoJdmlld2VyX2lkGAIgASgJEg0KBXNjb3JlGAMgASgFEhMKC2V4cGxhbmF0aW9uGAQgASgJEiwKCGFjdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5lbmRlZF9zZXNzaW9ucxgGIAEoAyKPAQoRVmlld2VyUmlza0NsZWFyZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEhEKCXZpZXdlcl9pZBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdjb21tZW50GAQgASgJEi4KCmNsZWFyX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A playback was allowed. Subject `reelmesh.policy.v1.PlaybackCreated`.
@@ -361,6 +361,49 @@ export const ViewerSuspectedSchema: GenMessage<ViewerSuspected> = /*@__PURE__*/
   messageDesc(file_reelmesh_policy_v1_events, 6);
 
 /**
+ * What was heard of the consent of those who are seen in an asset is gone by from now on: where somebody took it back, its packages are held at every edge.
+ * Subject `reelmesh.policy.v1.ConsentApplied`.
+ *
+ * @generated from message reelmesh.policy.v1.ConsentApplied
+ */
+export type ConsentApplied = Message<"reelmesh.policy.v1.ConsentApplied"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Whether its packages are held.
+   *
+   * @generated from field: bool held = 3;
+   */
+  held: boolean;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp apply_time = 4;
+   */
+  applyTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.policy.v1.ConsentApplied.
+ * Use `create(ConsentAppliedSchema)` to create a new message.
+ */
+export const ConsentAppliedSchema: GenMessage<ConsentApplied> = /*@__PURE__*/
+  messageDesc(file_reelmesh_policy_v1_events, 7);
+
+/**
  * New playbacks of a viewer need a recent sign-in. Subject `reelmesh.policy.v1.ViewerStepUpAsked`.
  *
  * @generated from message reelmesh.policy.v1.ViewerStepUpAsked
@@ -407,7 +450,7 @@ export type ViewerStepUpAsked = Message<"reelmesh.policy.v1.ViewerStepUpAsked"> 
  * Use `create(ViewerStepUpAskedSchema)` to create a new message.
  */
 export const ViewerStepUpAskedSchema: GenMessage<ViewerStepUpAsked> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 7);
+  messageDesc(file_reelmesh_policy_v1_events, 8);
 
 /**
  * The playbacks of a viewer are slowed down. Subject `reelmesh.policy.v1.ViewerThrottled`.
@@ -463,7 +506,7 @@ export type ViewerThrottled = Message<"reelmesh.policy.v1.ViewerThrottled"> & {
  * Use `create(ViewerThrottledSchema)` to create a new message.
  */
 export const ViewerThrottledSchema: GenMessage<ViewerThrottled> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 8);
+  messageDesc(file_reelmesh_policy_v1_events, 9);
 
 /**
  * The playbacks of a viewer were revoked, and new ones are refused. Subject `reelmesh.policy.v1.ViewerRefused`.
@@ -519,7 +562,7 @@ export type ViewerRefused = Message<"reelmesh.policy.v1.ViewerRefused"> & {
  * Use `create(ViewerRefusedSchema)` to create a new message.
  */
 export const ViewerRefusedSchema: GenMessage<ViewerRefused> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 9);
+  messageDesc(file_reelmesh_policy_v1_events, 10);
 
 /**
  * The score of a viewer was set back, and with it whatever followed from it. Subject `reelmesh.policy.v1.ViewerRiskCleared`.
@@ -568,5 +611,5 @@ export type ViewerRiskCleared = Message<"reelmesh.policy.v1.ViewerRiskCleared"> 
  * Use `create(ViewerRiskClearedSchema)` to create a new message.
  */
 export const ViewerRiskClearedSchema: GenMessage<ViewerRiskCleared> = /*@__PURE__*/
-  messageDesc(file_reelmesh_policy_v1_events, 10);
+  messageDesc(file_reelmesh_policy_v1_events, 11);
 

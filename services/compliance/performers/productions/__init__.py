@@ -1,0 +1,1 @@
+"""Productions, who is seen in them, and their releases."""
