@@ -22,6 +22,7 @@ from services.kit.clock import Clock
 from services.kit.database import Database
 from services.policy import store
 from services.policy.consumers import package_of
+from services.policy.holds import taken_down_packages
 from services.policy.judge import Known
 from services.policy.revocations.store import held_packages
 from services.policy.signals.store import throttled_sessions
@@ -52,6 +53,7 @@ class Follower:
         for told in (
             policy.TargetRevoked,
             policy.RevocationLifted,
+            policy.TitleStandingChanged,
             policy.ViewerThrottled,
             policy.ViewerRiskCleared,
         ):
@@ -63,7 +65,7 @@ class Follower:
             now, began = self._clock.now(), time.monotonic()
             async with self._database.transaction() as tx:
                 found = await store.changes(tx, self._seen, now, self._known.displaced())
-                held = await held_packages(tx)
+                held = {**await held_packages(tx), **await taken_down_packages(tx)}
                 throttled = await throttled_sessions(tx, now)
             for package in found.packages:
                 self._known.publish(package)

@@ -97,13 +97,13 @@ class Known:
             self._changed()
 
     def hold(self, packages: Mapping[str, str]) -> None:
-        """All packages whose asset or key is revoked, each with which of the two; in place of those before."""
+        """All packages whose title is taken down, or whose asset or key is revoked, each with which of the three; in place of those before."""
         if packages != self._held:
             self._held = packages
             self._changed()
 
     def held(self, package_id: str) -> str:
-        """What of a package is revoked, `asset` or `key`; empty when nothing is."""
+        """What holds a package, `title`, `asset` or `key`; empty when nothing does."""
         return self._held.get(package_id, "")
 
     def throttle(self, sessions: Iterable[str]) -> None:
@@ -289,7 +289,7 @@ class Judge:
         """A package that may be shown.
 
         Raises:
-            Refusal: ASSET_WITHDRAWN, PLAYBACK_REVOKED; `PackageUnknown` is worth a second try.
+            Refusal: ASSET_WITHDRAWN, TITLE_TAKEN_DOWN, PLAYBACK_REVOKED; `PackageUnknown` is worth a second try.
         """
         package = self._known.package(package_id)
         if package is None:
@@ -297,7 +297,7 @@ class Judge:
         if self._known.is_withdrawn(package.asset_id):
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
         if held := self._known.held(package_id):
-            raise refusals.playback_revoked(held)
+            raise refusals.held(held, package.asset_id)
         return package
 
     def _standing(self, ticket: Ticket, package_id: str, *, placed: bool = True) -> Playable | None:
@@ -309,7 +309,7 @@ class Judge:
         if package is not None and self._known.is_withdrawn(package.asset_id):
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
         if held := self._known.held(package_id):
-            raise refusals.playback_revoked(held)
+            raise refusals.held(held, package.asset_id if package else "")
         if self._known.is_revoked(ticket.session_id):
             raise refusals.session_revoked(ticket.session_id)
         if placed and self._known.is_displaced(ticket.session_id):

@@ -246,6 +246,17 @@ def playback_revoked(target: str) -> Refusal:
     return _denied("PLAYBACK_REVOKED", f"{message}; ask whoever runs this platform", target=target)
 
 
+def title_taken_down(asset_id: str) -> Refusal:
+    """A notice or a leak holds the title."""
+    message = "this was taken down after a notice and cannot be watched; whoever published it can answer the notice"
+    return _denied("TITLE_TAKEN_DOWN", message, asset_id=asset_id)
+
+
+def held(what: str, asset_id: str) -> Refusal:
+    """A package is held: its `title` was taken down, or its `asset` or `key` was revoked."""
+    return title_taken_down(asset_id) if what == "title" else playback_revoked(what)
+
+
 def revocation_not_found(revocation_id: str) -> Refusal:
     """None in the caller's organisation."""
     message = f"there is no revocation {revocation_id}; ListRevocations shows those that there are"

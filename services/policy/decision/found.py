@@ -22,6 +22,7 @@ from services.policy.decision.facts import (
     Viewer,
 )
 from services.policy.domain import Session, Wanted
+from services.policy.holds import NO_HOLD, Hold, holds_on
 from services.policy.revocations.store import Barred, Target, barred
 from services.policy.signals.score import Risk
 from services.policy.signals.store import risks_of, sign_ins_of
@@ -79,6 +80,7 @@ class Found:
     """What was found.
 
     Attributes:
+        holds: what notices and leaks do not let be shown, of assets that any does.
         keys: content keys of what is played.
         tiers: that each person is in by subscriptions, the one heard of last first.
         entitlements: of each person, for any of the assets.
@@ -87,6 +89,7 @@ class Found:
 
     terms: Mapping[str, Terms]
     consents: Mapping[str, Consent]
+    holds: Mapping[str, Hold]
     keys: Mapping[str, Sequence[str]]
     barred: Barred
     risks: Mapping[Person, Risk]
@@ -100,7 +103,7 @@ class Found:
 
     def facts(self, subject: Subject, now: datetime, place: Place) -> Facts:
         """What of it a decision about one subject may look at."""
-        session = subject.session
+        session, hold = subject.session, self.holds.get(subject.asset_id, NO_HOLD)
         return Facts(
             now=now,
             asset_id=subject.asset_id,
@@ -111,6 +114,8 @@ class Found:
                 revoked=session is not None and session.revoke_time is not None,
                 expire_time=session.expire_time if session else None,
                 barred=self.barred.first(subject.organisation_id, _things(subject, self.keys.get(subject.played, ()))),
+                taken_down=hold.taken_down,
+                restricted=hold.territories,
             ),
             viewer=self._viewer(subject, now),
             device=self._device(subject),
@@ -176,6 +181,7 @@ async def found_about(tx: Tx, subjects: Sequence[Subject]) -> Found:
     return Found(
         terms=await store.terms_of_all(tx, assets),
         consents=await store.consents_of(tx, assets),
+        holds=await holds_on(tx, assets),
         keys=keys,
         barred=await barred(tx, organisations, named),
         risks=await risks_of(tx, organisations, persons) if persons else {},

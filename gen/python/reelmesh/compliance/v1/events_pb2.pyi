@@ -5,9 +5,11 @@ Facts about what the law asks before somebody may watch. Whoever keeps the proof
 them and decides by it. No document and no date of birth is in them.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -237,6 +239,54 @@ class MaterialTakenDown(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MaterialTakenDown: _TypeAlias = MaterialTakenDown  # noqa: Y015
+
+@_typing.final
+class MaterialRestricted(_message.Message):
+    """Material may not be shown in some places, as far as one case goes; whatever that case said before does not count any more.
+    Subject `reelmesh.compliance.v1.MaterialRestricted`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    TERRITORIES_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    ground: Global___TakeDownGround.ValueType
+    """Why."""
+    case_id: _builtins.str
+    """The case."""
+    @_builtins.property
+    def territories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it may not be shown, ISO 3166-1 or 3166-2 codes."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        ground: Global___TakeDownGround.ValueType = ...,
+        territories: _abc.Iterable[_builtins.str] | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        case_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "case_id", b"case_id", "change_time", b"change_time", "ground", b"ground", "organisation_id", b"organisation_id", "territories", b"territories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaterialRestricted: _TypeAlias = MaterialRestricted  # noqa: Y015
 
 @_typing.final
 class MaterialRestored(_message.Message):

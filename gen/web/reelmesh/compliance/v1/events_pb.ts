@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBChFNYXRlcmlhbFRha2VuRG93bhIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSK3AQoQTWF0ZXJpYWxSZXN0b3JlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSqBAQoMQ29uc2VudFN0YXRlEh0KGUNPTlNFTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZDT05TRU5UX1NUQVRFX0NPTVBMRVRFEAESGQoVQ09OU0VOVF9TVEFURV9NSVNTSU5HEAISGwoXQ09OU0VOVF9TVEFURV9XSVRIRFJBV04QAyrDAQoOVGFrZURvd25Hcm91bmQSIAocVEFLRV9ET1dOX0dST1VORF9VTlNQRUNJRklFRBAAEh4KGlRBS0VfRE9XTl9HUk9VTkRfQ09QWVJJR0hUEAESIwofVEFLRV9ET1dOX0dST1VORF9JTlRJTUFURV9JTUFHRRACEiQKIFRBS0VfRE9XTl9HUk9VTkRfREVQSUNURURfUEVSU09OEAMSJAogVEFLRV9ET1dOX0dST1VORF9JTExFR0FMX0NPTlRFTlQQBGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBChFNYXRlcmlhbFRha2VuRG93bhIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSLOAQoSTWF0ZXJpYWxSZXN0cmljdGVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEhMKC3RlcnJpdG9yaWVzGAQgAygJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAYgASgJIrcBChBNYXRlcmlhbFJlc3RvcmVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAUgASgJKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADKsMBCg5UYWtlRG93bkdyb3VuZBIgChxUQUtFX0RPV05fR1JPVU5EX1VOU1BFQ0lGSUVEEAASHgoaVEFLRV9ET1dOX0dST1VORF9DT1BZUklHSFQQARIjCh9UQUtFX0RPV05fR1JPVU5EX0lOVElNQVRFX0lNQUdFEAISJAogVEFLRV9ET1dOX0dST1VORF9ERVBJQ1RFRF9QRVJTT04QAxIkCiBUQUtFX0RPV05fR1JPVU5EX0lMTEVHQUxfQ09OVEVOVBAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -202,6 +202,63 @@ export const MaterialTakenDownSchema: GenMessage<MaterialTakenDown> = /*@__PURE_
   messageDesc(file_reelmesh_compliance_v1_events, 3);
 
 /**
+ * Material may not be shown in some places, as far as one case goes; whatever that case said before does not count any more.
+ * Subject `reelmesh.compliance.v1.MaterialRestricted`.
+ *
+ * @generated from message reelmesh.compliance.v1.MaterialRestricted
+ */
+export type MaterialRestricted = Message<"reelmesh.compliance.v1.MaterialRestricted"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: reelmesh.compliance.v1.TakeDownGround ground = 3;
+   */
+  ground: TakeDownGround;
+
+  /**
+   * Where it may not be shown, ISO 3166-1 or 3166-2 codes.
+   *
+   * @generated from field: repeated string territories = 4;
+   */
+  territories: string[];
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 5;
+   */
+  changeTime?: Timestamp | undefined;
+
+  /**
+   * The case.
+   *
+   * @generated from field: string case_id = 6;
+   */
+  caseId: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.MaterialRestricted.
+ * Use `create(MaterialRestrictedSchema)` to create a new message.
+ */
+export const MaterialRestrictedSchema: GenMessage<MaterialRestricted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 4);
+
+/**
  * Material may be shown again, as far as one case goes: it stays down while another case holds it.
  * Subject `reelmesh.compliance.v1.MaterialRestored`.
  *
@@ -249,7 +306,7 @@ export type MaterialRestored = Message<"reelmesh.compliance.v1.MaterialRestored"
  * Use `create(MaterialRestoredSchema)` to create a new message.
  */
 export const MaterialRestoredSchema: GenMessage<MaterialRestored> = /*@__PURE__*/
-  messageDesc(file_reelmesh_compliance_v1_events, 4);
+  messageDesc(file_reelmesh_compliance_v1_events, 5);
 
 /**
  * How the consent of all who are seen in an asset stands.
