@@ -1,4 +1,4 @@
-"""`python -m services.compliance`: keeps the audit log and serves its proofs."""
+"""`python -m services.compliance`: keeps the audit log and serves its proofs; takes notices and keeps their terms."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from typing import Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc
+from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc, notices_service_pb2_grpc
 
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE, AuditLogSettings
 from services.compliance.log.wiring import start_log
+from services.compliance.notices.settings import NoticesSettings
+from services.compliance.notices.wiring import CONTRACT as NOTICES_CONTRACT
+from services.compliance.notices.wiring import start_notices
+from services.kit.events import Relay
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
 
 CONTRACTS: Final[list[ServiceDescriptor]] = [
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"],
+    NOTICES_CONTRACT,
 ]
 
 
-class ComplianceSettings(AuditLogSettings):
+class ComplianceSettings(AuditLogSettings, NoticesSettings):
     """Settings of the compliance service."""
 
 
@@ -30,9 +35,12 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
     bus = await process.bus()
     install = Seal(settings.secret(COMPLIANCE_KEY_FILE), "compliance")
     audit_log = await start_log(process, settings, database, bus, install)
+    notices = await start_notices(process, settings, database, bus, install)
+    process.in_background(Relay(database, bus.jetstream()).run(), "relay")
 
     def add(server: grpc.aio.Server) -> None:
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(audit_log, server)
+        notices_service_pb2_grpc.add_NoticesServiceServicer_to_server(notices, server)
 
     await process.serve(CONTRACTS, add)
 

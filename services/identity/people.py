@@ -20,7 +20,7 @@ from reelmesh.notifications.v1 import notifications_service_pb2
 from services.identity.accounts.password_sign_in import PasswordSignIn
 from services.identity.codes import Codes
 from services.identity.devices.rpc import DevicesServicer
-from services.identity.letters import LettersServicer
+from services.identity.letters.rpc import LettersServicer
 from services.identity.messages import Messages
 from services.identity.one_time_codes.rpc import CodesServicer
 from services.identity.one_time_codes.sending import CodeSending

@@ -23,29 +23,40 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from reelmesh.compliance.v1 import notices_pb2 as reelmesh_dot_compliance_dot_v1_dot_notices__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/compliance/v1/events.proto\x12\x16reelmesh.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n\tAgeProved\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\tthreshold\x18\x03 \x01(\x05R\tthreshold\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x94\x01\n\x0f\x41geProofRevoked\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xcd\x01\n\x0e\x43onsentChanged\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.ConsentStateR\x05state\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xed\x01\n\x11MaterialTakenDown\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x06ground\x18\x03 \x01(\x0e\x32&.reelmesh.compliance.v1.TakeDownGroundR\x06ground\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\x12\x17\n\x07\x63\x61se_id\x18\x05 \x01(\tR\x06\x63\x61seId\"\x90\x02\n\x12MaterialRestricted\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x06ground\x18\x03 \x01(\x0e\x32&.reelmesh.compliance.v1.TakeDownGroundR\x06ground\x12 \n\x0bterritories\x18\x04 \x03(\tR\x0bterritories\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\x12\x17\n\x07\x63\x61se_id\x18\x06 \x01(\tR\x06\x63\x61seId\"\xec\x01\n\x10MaterialRestored\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x06ground\x18\x03 \x01(\x0e\x32&.reelmesh.compliance.v1.TakeDownGroundR\x06ground\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\x12\x17\n\x07\x63\x61se_id\x18\x05 \x01(\tR\x06\x63\x61seId*\x81\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSENT_STATE_COMPLETE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_MISSING\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_WITHDRAWN\x10\x03*\xc3\x01\n\x0eTakeDownGround\x12 \n\x1cTAKE_DOWN_GROUND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTAKE_DOWN_GROUND_COPYRIGHT\x10\x01\x12#\n\x1fTAKE_DOWN_GROUND_INTIMATE_IMAGE\x10\x02\x12$\n TAKE_DOWN_GROUND_DEPICTED_PERSON\x10\x03\x12$\n TAKE_DOWN_GROUND_ILLEGAL_CONTENT\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/compliance/v1/events.proto\x12\x16reelmesh.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$reelmesh/compliance/v1/notices.proto\"\x81\x02\n\tAgeProved\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\tthreshold\x18\x03 \x01(\x05R\tthreshold\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x94\x01\n\x0f\x41geProofRevoked\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xcd\x01\n\x0e\x43onsentChanged\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.ConsentStateR\x05state\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xed\x01\n\x11MaterialTakenDown\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x06ground\x18\x03 \x01(\x0e\x32&.reelmesh.compliance.v1.TakeDownGroundR\x06ground\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\x12\x17\n\x07\x63\x61se_id\x18\x05 \x01(\tR\x06\x63\x61seId\"\x90\x02\n\x12MaterialRestricted\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x06ground\x18\x03 \x01(\x0e\x32&.reelmesh.compliance.v1.TakeDownGroundR\x06ground\x12 \n\x0bterritories\x18\x04 \x03(\tR\x0bterritories\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\x12\x17\n\x07\x63\x61se_id\x18\x06 \x01(\tR\x06\x63\x61seId\"\xec\x01\n\x10MaterialRestored\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x06ground\x18\x03 \x01(\x0e\x32&.reelmesh.compliance.v1.TakeDownGroundR\x06ground\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\x12\x17\n\x07\x63\x61se_id\x18\x05 \x01(\tR\x06\x63\x61seId\"\x9f\x02\n\x0eNoticeReceived\x12\x1b\n\tnotice_id\x18\x01 \x01(\tR\x08noticeId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x19\n\x08\x61sset_id\x18\x03 \x01(\tR\x07\x61ssetId\x12\x36\n\x04kind\x18\x04 \x01(\x0e\x32\".reelmesh.compliance.v1.NoticeKindR\x04kind\x12\x35\n\x08\x64ue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x64ueTime\x12=\n\x0creceive_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0breceiveTime\"\xe0\x02\n\rNoticeStepped\x12\x1b\n\tnotice_id\x18\x01 \x01(\tR\x08noticeId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x19\n\x08\x61sset_id\x18\x03 \x01(\tR\x07\x61ssetId\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32#.reelmesh.compliance.v1.NoticeStateR\x05state\x12\x12\n\x04\x64\x65\x65\x64\x18\x05 \x01(\tR\x04\x64\x65\x65\x64\x12\x14\n\x05\x61\x63tor\x18\x06 \x01(\tR\x05\x61\x63tor\x12!\n\x0cstatement_id\x18\x07 \x01(\tR\x0bstatementId\x12)\n\x10statement_sha256\x18\x08 \x01(\tR\x0fstatementSha256\x12;\n\x0b\x63hange_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xdf\x01\n\tNoticeDue\x12\x1b\n\tnotice_id\x18\x01 \x01(\tR\x08noticeId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x35\n\x08\x64ue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x64ueTime\x12\x18\n\x07overdue\x18\x04 \x01(\x08R\x07overdue\x12;\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xe2\x01\n\x13InfringementCounted\x12\x1a\n\x08uploader\x18\x01 \x01(\tR\x08uploader\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1b\n\tnotice_id\x18\x03 \x01(\tR\x08noticeId\x12\x14\n\x05\x63ount\x18\x04 \x01(\x05R\x05\x63ount\x12\x16\n\x06repeat\x18\x05 \x01(\x08R\x06repeat\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x91\x01\n\x0cNoticeErased\x12\x1b\n\tnotice_id\x18\x01 \x01(\tR\x08noticeId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime*\x81\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSENT_STATE_COMPLETE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_MISSING\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_WITHDRAWN\x10\x03*\xc3\x01\n\x0eTakeDownGround\x12 \n\x1cTAKE_DOWN_GROUND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTAKE_DOWN_GROUND_COPYRIGHT\x10\x01\x12#\n\x1fTAKE_DOWN_GROUND_INTIMATE_IMAGE\x10\x02\x12$\n TAKE_DOWN_GROUND_DEPICTED_PERSON\x10\x03\x12$\n TAKE_DOWN_GROUND_ILLEGAL_CONTENT\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.compliance.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSENTSTATE']._serialized_start=1470
-  _globals['_CONSENTSTATE']._serialized_end=1599
-  _globals['_TAKEDOWNGROUND']._serialized_start=1602
-  _globals['_TAKEDOWNGROUND']._serialized_end=1797
-  _globals['_AGEPROVED']._serialized_start=97
-  _globals['_AGEPROVED']._serialized_end=354
-  _globals['_AGEPROOFREVOKED']._serialized_start=357
-  _globals['_AGEPROOFREVOKED']._serialized_end=505
-  _globals['_CONSENTCHANGED']._serialized_start=508
-  _globals['_CONSENTCHANGED']._serialized_end=713
-  _globals['_MATERIALTAKENDOWN']._serialized_start=716
-  _globals['_MATERIALTAKENDOWN']._serialized_end=953
-  _globals['_MATERIALRESTRICTED']._serialized_start=956
-  _globals['_MATERIALRESTRICTED']._serialized_end=1228
-  _globals['_MATERIALRESTORED']._serialized_start=1231
-  _globals['_MATERIALRESTORED']._serialized_end=1467
+  _globals['_CONSENTSTATE']._serialized_start=2756
+  _globals['_CONSENTSTATE']._serialized_end=2885
+  _globals['_TAKEDOWNGROUND']._serialized_start=2888
+  _globals['_TAKEDOWNGROUND']._serialized_end=3083
+  _globals['_AGEPROVED']._serialized_start=135
+  _globals['_AGEPROVED']._serialized_end=392
+  _globals['_AGEPROOFREVOKED']._serialized_start=395
+  _globals['_AGEPROOFREVOKED']._serialized_end=543
+  _globals['_CONSENTCHANGED']._serialized_start=546
+  _globals['_CONSENTCHANGED']._serialized_end=751
+  _globals['_MATERIALTAKENDOWN']._serialized_start=754
+  _globals['_MATERIALTAKENDOWN']._serialized_end=991
+  _globals['_MATERIALRESTRICTED']._serialized_start=994
+  _globals['_MATERIALRESTRICTED']._serialized_end=1266
+  _globals['_MATERIALRESTORED']._serialized_start=1269
+  _globals['_MATERIALRESTORED']._serialized_end=1505
+  _globals['_NOTICERECEIVED']._serialized_start=1508
+  _globals['_NOTICERECEIVED']._serialized_end=1795
+  _globals['_NOTICESTEPPED']._serialized_start=1798
+  _globals['_NOTICESTEPPED']._serialized_end=2150
+  _globals['_NOTICEDUE']._serialized_start=2153
+  _globals['_NOTICEDUE']._serialized_end=2376
+  _globals['_INFRINGEMENTCOUNTED']._serialized_start=2379
+  _globals['_INFRINGEMENTCOUNTED']._serialized_end=2605
+  _globals['_NOTICEERASED']._serialized_start=2608
+  _globals['_NOTICEERASED']._serialized_end=2753
 # @@protoc_insertion_point(module_scope)

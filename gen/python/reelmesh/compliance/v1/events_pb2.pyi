@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from reelmesh.compliance.v1 import notices_pb2 as _notices_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -329,3 +330,223 @@ class MaterialRestored(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MaterialRestored: _TypeAlias = MaterialRestored  # noqa: Y015
+
+@_typing.final
+class NoticeReceived(_message.Message):
+    """Somebody gave a notice. Who, is not told. Subject `reelmesh.compliance.v1.NoticeReceived`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """The notice."""
+    organisation_id: _builtins.str
+    """Organisation whose material it is about."""
+    asset_id: _builtins.str
+    """The material."""
+    kind: _notices_pb2.NoticeKind.ValueType
+    """What kind of notice."""
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When a decision is due."""
+
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was received."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        kind: _notices_pb2.NoticeKind.ValueType = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "receive_time", b"receive_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "due_time", b"due_time", "kind", b"kind", "notice_id", b"notice_id", "organisation_id", b"organisation_id", "receive_time", b"receive_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeReceived: _TypeAlias = NoticeReceived  # noqa: Y015
+
+@_typing.final
+class NoticeStepped(_message.Message):
+    """A notice stands otherwise than before: it was decided, answered or withdrawn, or a term ended. Subject `reelmesh.compliance.v1.NoticeStepped`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DEED_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    STATEMENT_ID_FIELD_NUMBER: _builtins.int
+    STATEMENT_SHA256_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """The notice."""
+    organisation_id: _builtins.str
+    """Organisation whose material it is about."""
+    asset_id: _builtins.str
+    """The material."""
+    state: _notices_pb2.NoticeState.ValueType
+    """Where it stands now."""
+    deed: _builtins.str
+    """What happened, such as `take_down`, `counter_notice`, `appeal` or `restore`."""
+    actor: _builtins.str
+    """Who did it: the name of a principal, or `notifier`, `uploader` or `service/compliance`."""
+    statement_id: _builtins.str
+    """Statement of reasons that was made with it. Empty when none was."""
+    statement_sha256: _builtins.str
+    """SHA-256 of that statement in protobuf's encoding, lower-case hex: whoever has it can prove what it said. Empty as above."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        state: _notices_pb2.NoticeState.ValueType = ...,
+        deed: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        statement_id: _builtins.str = ...,
+        statement_sha256: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asset_id", b"asset_id", "change_time", b"change_time", "deed", b"deed", "notice_id", b"notice_id", "organisation_id", b"organisation_id", "state", b"state", "statement_id", b"statement_id", "statement_sha256", b"statement_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeStepped: _TypeAlias = NoticeStepped  # noqa: Y015
+
+@_typing.final
+class NoticeDue(_message.Message):
+    """A decision is due soon, or overdue. Subject `reelmesh.compliance.v1.NoticeDue`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """The notice."""
+    organisation_id: _builtins.str
+    """Organisation whose material it is about."""
+    overdue: _builtins.bool
+    """Whether it is overdue."""
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is due."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When this was found."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        overdue: _builtins.bool = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "due_time", b"due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "due_time", b"due_time", "notice_id", b"notice_id", "organisation_id", b"organisation_id", "overdue", b"overdue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeDue: _TypeAlias = NoticeDue  # noqa: Y015
+
+@_typing.final
+class InfringementCounted(_message.Message):
+    """Upheld notices against an uploader were counted, one more or one less. Subject `reelmesh.compliance.v1.InfringementCounted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOADER_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    REPEAT_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    uploader: _builtins.str
+    """Who uploaded: the name of a principal."""
+    organisation_id: _builtins.str
+    """Organisation whose material it was."""
+    notice_id: _builtins.str
+    """The notice by which the count changed."""
+    count: _builtins.int
+    """Upheld notices within the window of the rules."""
+    repeat: _builtins.bool
+    """Whether that makes a repeat infringer by the rules."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        uploader: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        notice_id: _builtins.str = ...,
+        count: _builtins.int = ...,
+        repeat: _builtins.bool = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "count", b"count", "notice_id", b"notice_id", "organisation_id", b"organisation_id", "repeat", b"repeat", "uploader", b"uploader"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InfringementCounted: _TypeAlias = InfringementCounted  # noqa: Y015
+
+@_typing.final
+class NoticeErased(_message.Message):
+    """What was kept of the people of a case was erased, as the rules have it. Subject `reelmesh.compliance.v1.NoticeErased`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """The notice."""
+    organisation_id: _builtins.str
+    """Organisation whose material it was about."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "notice_id", b"notice_id", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeErased: _TypeAlias = NoticeErased  # noqa: Y015

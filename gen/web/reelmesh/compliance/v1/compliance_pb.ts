@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/compliance.proto.
  */
 export const file_reelmesh_compliance_v1_compliance: GenFile = /*@__PURE__*/
-  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAq/gEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBmIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqjgUKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBhInCiNFUlJPUl9SRUFTT05fTk9USUNFX0VMRU1FTlRfTUlTU0lORxBuEigKJEVSUk9SX1JFQVNPTl9OT1RJQ0VfTUFURVJJQUxfVU5LTk9XThBvEiEKHUVSUk9SX1JFQVNPTl9OT1RJQ0VfTk9UX0ZPVU5EEHASJAogRVJST1JfUkVBU09OX05PVElDRV9MSU5LX0lOVkFMSUQQcRIjCh9FUlJPUl9SRUFTT05fTk9USUNFX1dST05HX1NUQVRFEHISLAooRVJST1JfUkVBU09OX05PVElDRV9TRUNPTkRfUEVSU09OX05FRURFRBBzEiQKIEVSUk9SX1JFQVNPTl9OT1RJQ0VfVEVSTV9SVU5OSU5HEHQSJwojRVJST1JfUkVBU09OX05PVElDRV9BTlNXRVJfVE9PX0xBVEUQdRIhCh1FUlJPUl9SRUFTT05fTk9USUNFU19UT09fTUFOWRB2Ei0KKUVSUk9SX1JFQVNPTl9OT1RJQ0VfUkVQT1JUX1BFUklPRF9JTlZBTElEEHdiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * What the log signed about itself at one size.
@@ -367,6 +367,77 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_OPERATOR_ONLY = 6;
    */
   OPERATOR_ONLY = 6,
+
+  /**
+   * A notice, a counter-notice or a decision lacks something that the rules ask for. Status INVALID_ARGUMENT with `google.rpc.BadRequest`, which names all of
+   * them. Metadata: `element`, the first one, such as `good_faith`; `rules_date`.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_ELEMENT_MISSING = 110;
+   */
+  NOTICE_ELEMENT_MISSING = 110,
+
+  /**
+   * The location names nothing that is or was shown here. Status NOT_FOUND. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_MATERIAL_UNKNOWN = 111;
+   */
+  NOTICE_MATERIAL_UNKNOWN = 111,
+
+  /**
+   * There is no such notice in the caller's organisation. Status NOT_FOUND. Metadata: `notice_id`.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_NOT_FOUND = 112;
+   */
+  NOTICE_NOT_FOUND = 112,
+
+  /**
+   * The link was changed on its way, or its case is over and erased. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_LINK_INVALID = 113;
+   */
+  NOTICE_LINK_INVALID = 113,
+
+  /**
+   * As the notice stands, that cannot be done. Status FAILED_PRECONDITION. Metadata: `state` and `deed`, such as `TAKEN_DOWN` and `reject`.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_WRONG_STATE = 114;
+   */
+  NOTICE_WRONG_STATE = 114,
+
+  /**
+   * Whoever decided first cannot decide about the appeal. Status PERMISSION_DENIED. Metadata: `notice_id`.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_SECOND_PERSON_NEEDED = 115;
+   */
+  NOTICE_SECOND_PERSON_NEEDED = 115,
+
+  /**
+   * After a counter-notice the material comes back when the term is over. Status FAILED_PRECONDITION. Metadata: `restore_after_time`.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_TERM_RUNNING = 116;
+   */
+  NOTICE_TERM_RUNNING = 116,
+
+  /**
+   * The time to answer is over. Status FAILED_PRECONDITION. Metadata: `end_time`.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_ANSWER_TOO_LATE = 117;
+   */
+  NOTICE_ANSWER_TOO_LATE = 117,
+
+  /**
+   * Too many notices came from one network or one address. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICES_TOO_MANY = 118;
+   */
+  NOTICES_TOO_MANY = 118,
+
+  /**
+   * A report ends before it begins, or covers too much. Status INVALID_ARGUMENT. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_NOTICE_REPORT_PERIOD_INVALID = 119;
+   */
+  NOTICE_REPORT_PERIOD_INVALID = 119,
 }
 
 /**

@@ -9,13 +9,15 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { NoticeKind, NoticeState } from "./notices_pb";
+import { file_reelmesh_compliance_v1_notices } from "./notices_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBChFNYXRlcmlhbFRha2VuRG93bhIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSLOAQoSTWF0ZXJpYWxSZXN0cmljdGVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEhMKC3RlcnJpdG9yaWVzGAQgAygJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAYgASgJIrcBChBNYXRlcmlhbFJlc3RvcmVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAUgASgJKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADKsMBCg5UYWtlRG93bkdyb3VuZBIgChxUQUtFX0RPV05fR1JPVU5EX1VOU1BFQ0lGSUVEEAASHgoaVEFLRV9ET1dOX0dST1VORF9DT1BZUklHSFQQARIjCh9UQUtFX0RPV05fR1JPVU5EX0lOVElNQVRFX0lNQUdFEAISJAogVEFLRV9ET1dOX0dST1VORF9ERVBJQ1RFRF9QRVJTT04QAxIkCiBUQUtFX0RPV05fR1JPVU5EX0lMTEVHQUxfQ09OVEVOVBAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBChFNYXRlcmlhbFRha2VuRG93bhIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSLOAQoSTWF0ZXJpYWxSZXN0cmljdGVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEhMKC3RlcnJpdG9yaWVzGAQgAygJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAYgASgJIrcBChBNYXRlcmlhbFJlc3RvcmVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAUgASgJIuABCg5Ob3RpY2VSZWNlaXZlZBIRCglub3RpY2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEjAKBGtpbmQYBCABKA4yIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLk5vdGljZUtpbmQSLAoIZHVlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlY2VpdmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/wEKDU5vdGljZVN0ZXBwZWQSEQoJbm90aWNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghhc3NldF9pZBgDIAEoCRIyCgVzdGF0ZRgEIAEoDjIjLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuTm90aWNlU3RhdGUSDAoEZGVlZBgFIAEoCRINCgVhY3RvchgGIAEoCRIUCgxzdGF0ZW1lbnRfaWQYByABKAkSGAoQc3RhdGVtZW50X3NoYTI1NhgIIAEoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAipwEKCU5vdGljZUR1ZRIRCglub3RpY2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEiwKCGR1ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdvdmVyZHVlGAQgASgIEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKjAQoTSW5mcmluZ2VtZW50Q291bnRlZBIQCgh1cGxvYWRlchgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJbm90aWNlX2lkGAMgASgJEg0KBWNvdW50GAQgASgFEg4KBnJlcGVhdBgFIAEoCBIvCgtjaGFuZ2VfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiawoMTm90aWNlRXJhc2VkEhEKCW5vdGljZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLwoLY2hhbmdlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADKsMBCg5UYWtlRG93bkdyb3VuZBIgChxUQUtFX0RPV05fR1JPVU5EX1VOU1BFQ0lGSUVEEAASHgoaVEFLRV9ET1dOX0dST1VORF9DT1BZUklHSFQQARIjCh9UQUtFX0RPV05fR1JPVU5EX0lOVElNQVRFX0lNQUdFEAISJAogVEFLRV9ET1dOX0dST1VORF9ERVBJQ1RFRF9QRVJTT04QAxIkCiBUQUtFX0RPV05fR1JPVU5EX0lMTEVHQUxfQ09OVEVOVBAEYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_notices]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -307,6 +309,279 @@ export type MaterialRestored = Message<"reelmesh.compliance.v1.MaterialRestored"
  */
 export const MaterialRestoredSchema: GenMessage<MaterialRestored> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_events, 5);
+
+/**
+ * Somebody gave a notice. Who, is not told. Subject `reelmesh.compliance.v1.NoticeReceived`.
+ *
+ * @generated from message reelmesh.compliance.v1.NoticeReceived
+ */
+export type NoticeReceived = Message<"reelmesh.compliance.v1.NoticeReceived"> & {
+  /**
+   * The notice.
+   *
+   * @generated from field: string notice_id = 1;
+   */
+  noticeId: string;
+
+  /**
+   * Organisation whose material it is about.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The material.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * What kind of notice.
+   *
+   * @generated from field: reelmesh.compliance.v1.NoticeKind kind = 4;
+   */
+  kind: NoticeKind;
+
+  /**
+   * When a decision is due.
+   *
+   * @generated from field: google.protobuf.Timestamp due_time = 5;
+   */
+  dueTime?: Timestamp | undefined;
+
+  /**
+   * When it was received.
+   *
+   * @generated from field: google.protobuf.Timestamp receive_time = 6;
+   */
+  receiveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.NoticeReceived.
+ * Use `create(NoticeReceivedSchema)` to create a new message.
+ */
+export const NoticeReceivedSchema: GenMessage<NoticeReceived> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 6);
+
+/**
+ * A notice stands otherwise than before: it was decided, answered or withdrawn, or a term ended. Subject `reelmesh.compliance.v1.NoticeStepped`.
+ *
+ * @generated from message reelmesh.compliance.v1.NoticeStepped
+ */
+export type NoticeStepped = Message<"reelmesh.compliance.v1.NoticeStepped"> & {
+  /**
+   * The notice.
+   *
+   * @generated from field: string notice_id = 1;
+   */
+  noticeId: string;
+
+  /**
+   * Organisation whose material it is about.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The material.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * Where it stands now.
+   *
+   * @generated from field: reelmesh.compliance.v1.NoticeState state = 4;
+   */
+  state: NoticeState;
+
+  /**
+   * What happened, such as `take_down`, `counter_notice`, `appeal` or `restore`.
+   *
+   * @generated from field: string deed = 5;
+   */
+  deed: string;
+
+  /**
+   * Who did it: the name of a principal, or `notifier`, `uploader` or `service/compliance`.
+   *
+   * @generated from field: string actor = 6;
+   */
+  actor: string;
+
+  /**
+   * Statement of reasons that was made with it. Empty when none was.
+   *
+   * @generated from field: string statement_id = 7;
+   */
+  statementId: string;
+
+  /**
+   * SHA-256 of that statement in protobuf's encoding, lower-case hex: whoever has it can prove what it said. Empty as above.
+   *
+   * @generated from field: string statement_sha256 = 8;
+   */
+  statementSha256: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 9;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.NoticeStepped.
+ * Use `create(NoticeSteppedSchema)` to create a new message.
+ */
+export const NoticeSteppedSchema: GenMessage<NoticeStepped> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 7);
+
+/**
+ * A decision is due soon, or overdue. Subject `reelmesh.compliance.v1.NoticeDue`.
+ *
+ * @generated from message reelmesh.compliance.v1.NoticeDue
+ */
+export type NoticeDue = Message<"reelmesh.compliance.v1.NoticeDue"> & {
+  /**
+   * The notice.
+   *
+   * @generated from field: string notice_id = 1;
+   */
+  noticeId: string;
+
+  /**
+   * Organisation whose material it is about.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * When it is due.
+   *
+   * @generated from field: google.protobuf.Timestamp due_time = 3;
+   */
+  dueTime?: Timestamp | undefined;
+
+  /**
+   * Whether it is overdue.
+   *
+   * @generated from field: bool overdue = 4;
+   */
+  overdue: boolean;
+
+  /**
+   * When this was found.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 5;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.NoticeDue.
+ * Use `create(NoticeDueSchema)` to create a new message.
+ */
+export const NoticeDueSchema: GenMessage<NoticeDue> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 8);
+
+/**
+ * Upheld notices against an uploader were counted, one more or one less. Subject `reelmesh.compliance.v1.InfringementCounted`.
+ *
+ * @generated from message reelmesh.compliance.v1.InfringementCounted
+ */
+export type InfringementCounted = Message<"reelmesh.compliance.v1.InfringementCounted"> & {
+  /**
+   * Who uploaded: the name of a principal.
+   *
+   * @generated from field: string uploader = 1;
+   */
+  uploader: string;
+
+  /**
+   * Organisation whose material it was.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The notice by which the count changed.
+   *
+   * @generated from field: string notice_id = 3;
+   */
+  noticeId: string;
+
+  /**
+   * Upheld notices within the window of the rules.
+   *
+   * @generated from field: int32 count = 4;
+   */
+  count: number;
+
+  /**
+   * Whether that makes a repeat infringer by the rules.
+   *
+   * @generated from field: bool repeat = 5;
+   */
+  repeat: boolean;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 6;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.InfringementCounted.
+ * Use `create(InfringementCountedSchema)` to create a new message.
+ */
+export const InfringementCountedSchema: GenMessage<InfringementCounted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 9);
+
+/**
+ * What was kept of the people of a case was erased, as the rules have it. Subject `reelmesh.compliance.v1.NoticeErased`.
+ *
+ * @generated from message reelmesh.compliance.v1.NoticeErased
+ */
+export type NoticeErased = Message<"reelmesh.compliance.v1.NoticeErased"> & {
+  /**
+   * The notice.
+   *
+   * @generated from field: string notice_id = 1;
+   */
+  noticeId: string;
+
+  /**
+   * Organisation whose material it was about.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 3;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.NoticeErased.
+ * Use `create(NoticeErasedSchema)` to create a new message.
+ */
+export const NoticeErasedSchema: GenMessage<NoticeErased> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 10);
 
 /**
  * How the consent of all who are seen in an asset stands.

@@ -1,4 +1,4 @@
-"""Letters to accounts, on behalf of services that know no addresses."""
+"""LettersService: the contract, put in terms of the outgoing box."""
 
 from __future__ import annotations
 
