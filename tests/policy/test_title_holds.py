@@ -17,7 +17,7 @@ from services.policy.decision.rules import Rule, RuleKind, RuleSet
 from tests.policy.scene import Scene, eventually, refused
 
 T0 = datetime(2026, 11, 28, 12, tzinfo=UTC)
-STANDING = RuleSet(1, (Rule(RuleKind.STANDING, frozenset(Kind)),))
+STANDING = RuleSet(1, (Rule(RuleKind.STANDING, tuple(Kind)),))
 
 
 def down(scene: Scene, asset_id: str, case_id: str) -> compliance.MaterialTakenDown:

@@ -34,7 +34,7 @@ def check_notice(rules: Rules, kind: KindRules, request: notices_service_pb2.Sub
         known = ", ".join(one.name for one in kind.categories) or "none"
         wrong.insert(0, ("category", f"choose what the notice is about: {known}"))
     if wrong:
-        raise refusals.notice_element_missing(wrong, rules.date.isoformat())
+        raise refusals.notice_element_missing(wrong, rules.since.isoformat())
 
 
 def check_counter_notice(rules: Rules, counter: CounterRules, request: notices_service_pb2.AnswerNoticeRequest) -> None:
@@ -45,7 +45,7 @@ def check_counter_notice(rules: Rules, counter: CounterRules, request: notices_s
     """
     wrong = [(one.name, _why(one)) for one in _missing(counter.elements, request)]
     if wrong:
-        raise refusals.notice_element_missing(wrong, rules.date.isoformat())
+        raise refusals.notice_element_missing(wrong, rules.since.isoformat())
 
 
 def check_reasons(
@@ -67,7 +67,7 @@ def check_reasons(
     if (action is Action.RESTRICT) != bool(list(territories)):
         wrong.append(("territories", "name territories for a restriction, and for nothing else"))
     if wrong:
-        raise refusals.notice_element_missing(wrong, rules.date.isoformat())
+        raise refusals.notice_element_missing(wrong, rules.since.isoformat())
 
 
 def _missing(elements: Iterable[Element], request: Message) -> list[Element]:

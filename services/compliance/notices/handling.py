@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 from reelmesh.compliance.v1 import events_pb2, notices_pb2
 
@@ -20,8 +20,8 @@ from services.kit.events import announce
 from services.kit.ids import new_id
 from services.kit.sealing import Seal
 
-_USER = "user/"
-_DAY = "%d %B %Y, %H:%M UTC"
+_USER: Final = "user/"
+_DAY: Final = "%d %B %Y, %H:%M UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Handling:
         if before.hold == after.hold:
             return
         ground = events_pb2.TakeDownGround.ValueType(after.kind_rules.ground)
-        told: Mapping[str, object] = {
+        told: dict[str, Any] = {
             "asset_id": after.asset_id,
             "organisation_id": after.organisation_id,
             "ground": ground,
@@ -190,13 +190,13 @@ class Handling:
         await self._letters.put(tx, OutgoingLetter(email, account_id, template, "", told), now)
 
 
-_OUTCOMES = {
+_OUTCOMES: Final = {
     "take_down": "The material was taken down.",
     "restrict": "The material is not shown in some countries any more.",
     "reject": "The material stays as it is.",
     "restore": "The material is shown again.",
 }
-_RESTRICTIONS = {
+_RESTRICTIONS: Final = {
     Action.TAKE_DOWN: "It is not shown any more, anywhere.",
     Action.RESTRICT: "It is not shown any more in: ",
 }

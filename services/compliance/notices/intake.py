@@ -81,7 +81,7 @@ class Intake:
             asset_id=title.asset_id,
             uploader=title.uploader,
             language=request.language,
-            rules_date=rules.at(now).date.isoformat(),
+            rules_date=rules.at(now).since.isoformat(),
             receive_time=now,
             change_time=now,
         )

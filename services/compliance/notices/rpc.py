@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
@@ -28,6 +28,7 @@ from services.kit.sealing import Seal
 from services.kit.server import current_call
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Decided = TypeVar("Decided", api.DecideNoticeResponse, api.DecideNoticeAppealResponse)
 DECIDE: Final = "notices.decide"
 _LONGEST: Final = timedelta(days=400)
 _ANYBODY: Final = "public notices"
@@ -50,7 +51,7 @@ class NoticesRpc(notices_service_pb2_grpc.NoticesServiceServicer):
         """What notices have to say."""
         held = rules.at(self._clock.now())
         return api.GetNoticeFormResponse(
-            forms=[form_of(kind) for kind in held.kinds.values()], rules_date=held.date.isoformat()
+            forms=[form_of(kind) for kind in held.kinds.values()], rules_date=held.since.isoformat()
         )
 
     async def SubmitNotice(self, request: api.SubmitNoticeRequest, context: Context) -> api.SubmitNoticeResponse:
@@ -220,8 +221,11 @@ class NoticesRpc(notices_service_pb2_grpc.NoticesServiceServicer):
         return api.SetNoticeDeskResponse(desk=desk.message(held))
 
     async def _decided(
-        self, request: Any, answer_type: Any, decide: Callable[[Tx, Case, str, datetime], Awaitable[Case]]
-    ) -> Any:
+        self,
+        request: api.DecideNoticeRequest | api.DecideNoticeAppealRequest,
+        answer_type: type[Decided],
+        decide: Callable[[Tx, Case, str, datetime], Awaitable[Case]],
+    ) -> Decided:
         """Decides about a case of the caller's, once."""
         call = current_call()
         async with self._database.transaction() as tx:

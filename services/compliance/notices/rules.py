@@ -116,13 +116,14 @@ class Rules:
     """All rules that hold from a day on.
 
     Attributes:
+        since: that day.
         time_zone, weekend, holidays: calendar of organisations that have none of their own.
         redress: what statements of reasons say about it.
         infringements_within, infringements: how many upheld notices within how long make a repeat infringer.
         keep: how long what people wrote is kept after a case ended.
     """
 
-    date: date
+    since: date
     time_zone: str
     weekend: tuple[int, ...]
     holidays: tuple[date, ...]
@@ -131,11 +132,6 @@ class Rules:
     infringements_within: Span
     infringements: int
     keep: Span
-
-    @property
-    def calendar(self) -> Calendar:
-        """The calendar of organisations that have none."""
-        return Calendar.of(self.time_zone, self.weekend, self.holidays)
 
 
 @cache
@@ -153,14 +149,14 @@ def every() -> Sequence[Rules]:
 
 def at(moment: datetime) -> Rules:
     """The rules that hold at a moment; before the first ones, those."""
-    held = [rules for rules in every() if rules.date <= moment.date()]
+    held = [rules for rules in every() if rules.since <= moment.date()]
     return held[-1] if held else every()[0]
 
 
 def dated(text: str) -> Rules:
     """The rules that a case began under; where they are gone, the next ones."""
     wanted = date.fromisoformat(text)
-    return next((rules for rules in every() if rules.date >= wanted), every()[-1])
+    return next((rules for rules in every() if rules.since >= wanted), every()[-1])
 
 
 def _read(file: Path) -> Rules:
@@ -169,7 +165,7 @@ def _read(file: Path) -> Rules:
     try:
         kinds = {Kind[name.upper()]: _kind(Kind[name.upper()], one, statements) for name, one in told["kinds"].items()}
         rules = Rules(
-            date=date.fromisoformat(file.stem),
+            since=date.fromisoformat(file.stem),
             time_zone=calendar["time_zone"],
             weekend=tuple(calendar["weekend"]),
             holidays=tuple(calendar["holidays"]),
@@ -179,7 +175,7 @@ def _read(file: Path) -> Rules:
             infringements=int(repeat["count"]),
             keep=Span.of(told["keep_personal_data"]),
         )
-        assert rules.calendar
+        Calendar.of(rules.time_zone, rules.weekend, rules.holidays)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{file.name}: {error}") from error
     if set(kinds) != set(Kind):

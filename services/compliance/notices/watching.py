@@ -10,7 +10,7 @@ from reelmesh.compliance.v1 import events_pb2
 
 from services.compliance.notices import infringements, rules, store
 from services.compliance.notices.handling import Handling
-from services.kit import attempts, idempotency, telemetry
+from services.kit import attempts, telemetry
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database
 from services.kit.events import announce
@@ -48,7 +48,6 @@ class Watch:
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await attempts.forget_old(tx, now)
-            await idempotency.forget_old(tx)
             await infringements.forget_old(tx, rules.at(now), now)
 
     async def _next(self) -> bool:
