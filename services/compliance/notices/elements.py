@@ -92,12 +92,14 @@ def form_of(kind: KindRules) -> notices_pb2.NoticeForm:
         title=kind.title,
         help=kind.help,
         promise=kind.promise,
-        elements=[
-            notices_pb2.NoticeElement(name=one.name, required=one.required, statement=one.statement)
-            for one in kind.elements
-        ],
+        elements=[element_of(one) for one in kind.elements],
         categories=[
             notices_pb2.NoticeCategory(name=one.name, title=one.title, anonymous=one.anonymous)
             for one in kind.categories
         ],
     )
+
+
+def element_of(element: Element) -> notices_pb2.NoticeElement:
+    """An element as forms show it."""
+    return notices_pb2.NoticeElement(name=element.name, required=element.required, statement=element.statement)

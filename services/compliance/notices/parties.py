@@ -10,7 +10,7 @@ from reelmesh.compliance.v1 import notices_service_pb2 as api
 from services.compliance import refusals
 from services.compliance.notices import store
 from services.compliance.notices.domain import Answer, Case, Hold, Party
-from services.compliance.notices.elements import check_counter_notice
+from services.compliance.notices.elements import check_counter_notice, element_of
 from services.compliance.notices.handling import Handling
 from services.compliance.notices.messages import as_written, counter_notice_of, decision_of
 from services.kit.clock import Clock, timestamp
@@ -55,6 +55,8 @@ class Parties:
             answers=[notices_pb2.NoticeAnswerKind.ValueType(one) for one in answers],
             answer_before_time=timestamp(case.answer_before) if Answer.APPEAL in answers else None,
         )
+        if Answer.COUNTER_NOTICE in answers and case.kind_rules.counter is not None:
+            answer.counter_elements.extend(element_of(one) for one in case.kind_rules.counter.elements)
         if party is Party.UPLOADER and case.hold != Hold():
             statements = await store.statements_of(tx, notice_id)
             if statements:

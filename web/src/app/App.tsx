@@ -5,6 +5,8 @@ import { ActivatePage } from "../activate/ActivatePage";
 import { AuthorizePage } from "../authorize/AuthorizePage";
 import { PaidPage } from "../buy/PaidPage";
 import { LibraryPage } from "../library/LibraryPage";
+import { NoticePage } from "../notices/NoticePage";
+import { ReportPage } from "../notices/ReportPage";
 import { useSignedIn } from "../session/current";
 import { ForgotPasswordPage } from "../session/ForgotPasswordPage";
 import { safeNext } from "../session/next";
@@ -79,6 +81,10 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
       );
     case "paid":
       return who === "nobody" ? entrance : <PaidPage key={route.checkoutId} checkoutId={route.checkoutId} />;
+    case "report":
+      return <ReportPage search={search} />;
+    case "notice":
+      return <NoticePage key={code} code={code} />;
     case "authorize":
       return <AuthorizePage />;
     case "activate":

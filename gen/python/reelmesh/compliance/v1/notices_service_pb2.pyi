@@ -257,6 +257,7 @@ class GetNoticeCaseResponse(_message.Message):
     RESTORE_AFTER_TIME_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     ANSWER_BEFORE_TIME_FIELD_NUMBER: _builtins.int
+    COUNTER_ELEMENTS_FIELD_NUMBER: _builtins.int
     notice_id: _builtins.str
     """Reference of the notice."""
     party: _notices_pb2.NoticeParty.ValueType
@@ -301,6 +302,10 @@ class GetNoticeCaseResponse(_message.Message):
     def answer_before_time(self) -> _timestamp_pb2.Timestamp:
         """Until when. Absent when there is no such term."""
 
+    @_builtins.property
+    def counter_elements(self) -> _containers.RepeatedCompositeFieldContainer[_notices_pb2.NoticeElement]:
+        """What a counter-notice has to say, by its names in AnswerNoticeRequest. Empty unless this party can send one now."""
+
     def __init__(
         self,
         *,
@@ -318,10 +323,11 @@ class GetNoticeCaseResponse(_message.Message):
         restore_after_time: _timestamp_pb2.Timestamp | None = ...,
         answers: _abc.Iterable[_notices_pb2.NoticeAnswerKind.ValueType] | None = ...,
         answer_before_time: _timestamp_pb2.Timestamp | None = ...,
+        counter_elements: _abc.Iterable[_notices_pb2.NoticeElement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer_before_time", b"answer_before_time", "counter_notice", b"counter_notice", "decision", b"decision", "due_time", b"due_time", "receive_time", b"receive_time", "restore_after_time", b"restore_after_time", "statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_before_time", b"answer_before_time", "answers", b"answers", "asset_id", b"asset_id", "counter_notice", b"counter_notice", "decision", b"decision", "due_time", b"due_time", "explanation", b"explanation", "kind", b"kind", "notice_id", b"notice_id", "party", b"party", "receive_time", b"receive_time", "restore_after_time", b"restore_after_time", "state", b"state", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_before_time", b"answer_before_time", "answers", b"answers", "asset_id", b"asset_id", "counter_elements", b"counter_elements", "counter_notice", b"counter_notice", "decision", b"decision", "due_time", b"due_time", "explanation", b"explanation", "kind", b"kind", "notice_id", b"notice_id", "party", b"party", "receive_time", b"receive_time", "restore_after_time", b"restore_after_time", "state", b"state", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
