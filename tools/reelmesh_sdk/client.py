@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
-from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc
+from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc, notices_service_pb2_grpc
 from reelmesh.drm.v1 import keys_service_pb2_grpc
 from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
 from reelmesh.payments.v1 import (
@@ -99,6 +99,7 @@ class Client:
     entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
     promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
     audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
+    notices: notices_service_pb2_grpc.NoticesServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -131,6 +132,7 @@ class Client:
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
         self.audit_log = audit_log_service_pb2_grpc.AuditLogServiceStub(self._channel)
+        self.notices = notices_service_pb2_grpc.NoticesServiceStub(self._channel)
         return self
 
     async def __aexit__(
