@@ -22,6 +22,12 @@ def _text(name: str) -> sa.Column[object]:
 
 def upgrade() -> None:
     """Cases with what was written in them (sealed), their steps and statements; counts; what is known of titles; letters that wait; desks."""
+    _cases()
+    _parts_of_cases()
+    _surroundings()
+
+
+def _cases() -> None:
     op.create_table(
         "notice_cases",
         sa.Column("notice_id", sa.Text, primary_key=True),
@@ -52,6 +58,9 @@ def upgrade() -> None:
     op.create_index(
         "notices_erased", "notice_cases", ["erase_time"], postgresql_where=sa.text("erase_time IS NOT NULL")
     )
+
+
+def _parts_of_cases() -> None:
     op.create_table(
         "notice_writings",
         sa.Column("notice_id", sa.Text, primary_key=True),
@@ -82,6 +91,9 @@ def upgrade() -> None:
         _time("count_time", always=True),
     )
     op.create_index("infringements_of", "notice_infringements", ["organisation_id", "uploader", "count_time"])
+
+
+def _surroundings() -> None:
     op.create_table(
         "notice_titles",
         sa.Column("asset_id", sa.Text, primary_key=True),
