@@ -22,6 +22,7 @@ from services.kit.database import Database
 from services.kit.ids import new_id
 from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
+from services.notifications.texts import Texts
 from tests.compliance.scene import T0, settings_of
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator, with_api_key
@@ -30,6 +31,7 @@ from tests.support.running import connected, running
 if TYPE_CHECKING:
     Stub = notices_service_pb2_grpc.NoticesServiceAsyncStub
 
+TEXTS = Texts("Reelmesh", "https://films.example")
 NOTIFIER = notices_pb2.NoticeContact(name="Nora Notifier", email="nora@example.com", signature="Nora Notifier")
 REASONS = api.NoticeReasons(
     facts="The film is the same as the work that is named.",
@@ -124,8 +126,8 @@ class Desk:
         )
         return (await self.anybody.AnswerNotice(request)).state
 
-    async def case(self, code: str) -> api.GetNoticeCaseResponse:
-        return await self.anybody.GetNoticeCase(api.GetNoticeCaseRequest(link_code=code))
+    async def case(self, code: str) -> api.OpenNoticeCaseResponse:
+        return await self.anybody.OpenNoticeCase(api.OpenNoticeCaseRequest(link_code=code))
 
     async def letters(self, template: str) -> list[OutgoingLetter]:
         """Letters of one kind that wait, oldest first."""
@@ -133,6 +135,8 @@ class Desk:
         async with self.database.transaction() as tx:
             rows = (await tx.execute(sa.select(letters).order_by(letters.c.message_id))).all()
         opened = [box.opened(row.message_id, row.sealed) for row in rows]
+        for letter in opened:
+            assert set(letter.parameters) == TEXTS.parameters(letter.template, "email"), letter.template
         return [letter for letter in opened if letter.template == template]
 
     async def uploader_code(self) -> str:

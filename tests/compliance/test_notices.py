@@ -238,7 +238,7 @@ async def test_terms_that_end_are_told_and_intimate_pictures_come_down_in_time(d
     await desk.until(question, notice_id=slow.notice_id)
     overdue = await desk.reader.ListNotices(api.ListNoticesRequest(overdue_only=True))
     assert [one.notice_id for one in overdue.notices] == [slow.notice_id]
-    due = [event for event in desk.bus.heard(events_pb2.NoticeDue) if event.notice_id == slow.notice_id]
+    due = [event for event in desk.bus.heard(events_pb2.NoticeReminded) if event.notice_id == slow.notice_id]
     assert {event.overdue for event in due} <= {False, True}
     assert [letter.parameters["notice"] for letter in await desk.letters("notice-overdue")] == [slow.notice_id]
     shown = (await desk.reader.GetNoticeDesk(api.GetNoticeDeskRequest())).desk

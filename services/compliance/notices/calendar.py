@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import Enum
 from typing import Final, Self
 from zoneinfo import ZoneInfo
@@ -71,7 +71,8 @@ class Calendar:
         """
         days = frozenset(weekend)
         try:
-            found = ZoneInfo(zone)
+            # UTC is known without a database of zones.
+            found: tzinfo = UTC if zone == "UTC" else ZoneInfo(zone)
         except (ValueError, OSError, LookupError) as error:
             raise ValueError(f"there is no time zone {zone!r}") from error
         if not days <= set(range(1, 8)) or len(days) == 7:

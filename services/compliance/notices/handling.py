@@ -123,7 +123,7 @@ class Handling:
         await store.add_step(tx, after.notice_id, store.Step(after.state, deed, OURSELVES, now, ""))
         await announce(
             tx,
-            events_pb2.NoticeDue(
+            events_pb2.NoticeReminded(
                 notice_id=after.notice_id,
                 organisation_id=after.organisation_id,
                 due_time=timestamp(before.due_time),

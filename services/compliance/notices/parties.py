@@ -33,7 +33,7 @@ class Parties:
         self._seal = seal
         self._handling = handling
 
-    async def shown(self, tx: Tx, notice_id: str, party: Party) -> api.GetNoticeCaseResponse:
+    async def shown(self, tx: Tx, notice_id: str, party: Party) -> api.OpenNoticeCaseResponse:
         """A case as a party sees it: the uploader does not see who gave the notice, and sees why the material is restricted.
 
         Raises:
@@ -41,7 +41,7 @@ class Parties:
         """
         case, written = await self._case(tx, notice_id)
         answers = case.answers(party, self._clock.now())
-        answer = api.GetNoticeCaseResponse(
+        answer = api.OpenNoticeCaseResponse(
             notice_id=case.notice_id,
             party=notices_pb2.NoticeParty.ValueType(party),
             kind=notices_pb2.NoticeKind.ValueType(case.kind),

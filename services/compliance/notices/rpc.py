@@ -68,7 +68,7 @@ class NoticesRpc(notices_service_pb2_grpc.NoticesServiceServicer):
         answer.link_code = self._links.code(case.notice_id, Party.NOTIFIER)
         return answer
 
-    async def GetNoticeCase(self, request: api.GetNoticeCaseRequest, context: Context) -> api.GetNoticeCaseResponse:
+    async def OpenNoticeCase(self, request: api.OpenNoticeCaseRequest, context: Context) -> api.OpenNoticeCaseResponse:
         """A case, for a party."""
         notice_id, party = self._links.read(request.link_code)
         async with self._database.transaction() as tx:
@@ -169,7 +169,10 @@ class NoticesRpc(notices_service_pb2_grpc.NoticesServiceServicer):
         self, request: api.GetNoticeReportRequest, context: Context
     ) -> api.GetNoticeReportResponse:
         """The organisation's notices in numbers."""
-        start, end = (stamp.ToDatetime(tzinfo=UTC) for stamp in (request.start_time, request.end_time))
+        try:
+            start, end = (stamp.ToDatetime(tzinfo=UTC) for stamp in (request.start_time, request.end_time))
+        except (ValueError, OverflowError) as error:
+            raise refusals.notice_report_period_invalid("name moments between the years 1 and 9999") from error
         if not timedelta() < end - start <= _LONGEST:
             raise refusals.notice_report_period_invalid("end a report after it begins, at most 400 days later")
         async with self._database.transaction() as tx:

@@ -32,6 +32,9 @@ packages: Final = sa.Table(
 )
 _NAMED: Final = re.compile(rf"(?:ast|pkg)_{SUFFIX_PATTERN}")
 
+_MOST_NAMED: Final = 5
+"""An address of ours names one or two things; whoever writes hundreds into one wants something else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Title:
@@ -75,7 +78,7 @@ async def _published(tx: Tx, data: bytes) -> None:
 async def at_location(tx: Tx, location: str) -> Title | None:
     """The title that a location names, by the id of its asset or of one of its packages; None when it names none. What was deleted is still known:
     copies of it may be barred."""
-    for name in _NAMED.findall(location):
+    for name in dict.fromkeys(_NAMED.findall(location)[:_MOST_NAMED]):
         query = sa.select(titles.c.asset_id, titles.c.organisation_id, titles.c.uploader)
         if name.startswith("pkg_"):
             query = query.join(packages, packages.c.asset_id == titles.c.asset_id).where(packages.c.package_id == name)

@@ -1,6 +1,6 @@
 import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { NoticeAnswerKind, NoticeParty, type StatementOfReasons } from "@gen/reelmesh/compliance/v1/notices_pb";
-import type { GetNoticeCaseResponse } from "@gen/reelmesh/compliance/v1/notices_service_pb";
+import type { OpenNoticeCaseResponse } from "@gen/reelmesh/compliance/v1/notices_service_pb";
 import { useCallback, useEffect, useState, type ReactElement, type SyntheticEvent } from "react";
 
 import { notices } from "../api/clients";
@@ -22,11 +22,11 @@ function day(moment: Timestamp | undefined): string {
 
 /** Shows a case to whoever came by a secret link, and lets them answer. */
 export function NoticePage({ code }: { code: string }): ReactElement {
-  const [found, setFound] = useState<GetNoticeCaseResponse | null>(null);
+  const [found, setFound] = useState<OpenNoticeCaseResponse | null>(null);
   const [refused, setRefused] = useState<Refusal | null>(null);
   const look = useCallback(async (): Promise<void> => {
     try {
-      setFound(await notices.getNoticeCase({ linkCode: code }));
+      setFound(await notices.openNoticeCase({ linkCode: code }));
       setRefused(null);
     } catch (error) {
       setRefused(refusalOfCall(error));
@@ -54,7 +54,7 @@ export function NoticePage({ code }: { code: string }): ReactElement {
 }
 
 interface CaseProps {
-  readonly found: GetNoticeCaseResponse;
+  readonly found: OpenNoticeCaseResponse;
   readonly code: string;
   readonly onAnswered: () => void;
 }

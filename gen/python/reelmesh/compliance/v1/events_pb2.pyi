@@ -434,8 +434,8 @@ class NoticeStepped(_message.Message):
 Global___NoticeStepped: _TypeAlias = NoticeStepped  # noqa: Y015
 
 @_typing.final
-class NoticeDue(_message.Message):
-    """A decision is due soon, or overdue. Subject `reelmesh.compliance.v1.NoticeDue`."""
+class NoticeReminded(_message.Message):
+    """Somebody was reminded of a decision that is due soon, or overdue. Subject `reelmesh.compliance.v1.NoticeReminded`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -473,7 +473,7 @@ class NoticeDue(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___NoticeDue: _TypeAlias = NoticeDue  # noqa: Y015
+Global___NoticeReminded: _TypeAlias = NoticeReminded  # noqa: Y015
 
 @_typing.final
 class InfringementCounted(_message.Message):

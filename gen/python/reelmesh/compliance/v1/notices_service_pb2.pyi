@@ -216,8 +216,8 @@ class SubmitNoticeResponse(_message.Message):
 Global___SubmitNoticeResponse: _TypeAlias = SubmitNoticeResponse  # noqa: Y015
 
 @_typing.final
-class GetNoticeCaseRequest(_message.Message):
-    """Request of GetNoticeCase."""
+class OpenNoticeCaseRequest(_message.Message):
+    """Request of OpenNoticeCase."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -235,11 +235,11 @@ class GetNoticeCaseRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetNoticeCaseRequest: _TypeAlias = GetNoticeCaseRequest  # noqa: Y015
+Global___OpenNoticeCaseRequest: _TypeAlias = OpenNoticeCaseRequest  # noqa: Y015
 
 @_typing.final
-class GetNoticeCaseResponse(_message.Message):
-    """Response of GetNoticeCase."""
+class OpenNoticeCaseResponse(_message.Message):
+    """Response of OpenNoticeCase."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -331,7 +331,7 @@ class GetNoticeCaseResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetNoticeCaseResponse: _TypeAlias = GetNoticeCaseResponse  # noqa: Y015
+Global___OpenNoticeCaseResponse: _TypeAlias = OpenNoticeCaseResponse  # noqa: Y015
 
 @_typing.final
 class AnswerNoticeRequest(_message.Message):

@@ -46,10 +46,10 @@ class NoticesServiceStub:
                 request_serializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.SubmitNoticeRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.SubmitNoticeResponse.FromString,
                 _registered_method=True)
-        self.GetNoticeCase = channel.unary_unary(
-                '/reelmesh.compliance.v1.NoticesService/GetNoticeCase',
-                request_serializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.GetNoticeCaseRequest.SerializeToString,
-                response_deserializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.GetNoticeCaseResponse.FromString,
+        self.OpenNoticeCase = channel.unary_unary(
+                '/reelmesh.compliance.v1.NoticesService/OpenNoticeCase',
+                request_serializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.OpenNoticeCaseRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.OpenNoticeCaseResponse.FromString,
                 _registered_method=True)
         self.AnswerNotice = channel.unary_unary(
                 '/reelmesh.compliance.v1.NoticesService/AnswerNotice',
@@ -117,7 +117,7 @@ class NoticesServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetNoticeCase(self, request, context):
+    def OpenNoticeCase(self, request, context):
         """Shows a case to whoever has a secret link to it, which is the credential: `link_code`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -200,10 +200,10 @@ def add_NoticesServiceServicer_to_server(servicer, server):
                     request_deserializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.SubmitNoticeRequest.FromString,
                     response_serializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.SubmitNoticeResponse.SerializeToString,
             ),
-            'GetNoticeCase': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetNoticeCase,
-                    request_deserializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.GetNoticeCaseRequest.FromString,
-                    response_serializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.GetNoticeCaseResponse.SerializeToString,
+            'OpenNoticeCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenNoticeCase,
+                    request_deserializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.OpenNoticeCaseRequest.FromString,
+                    response_serializer=reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.OpenNoticeCaseResponse.SerializeToString,
             ),
             'AnswerNotice': grpc.unary_unary_rpc_method_handler(
                     servicer.AnswerNotice,
@@ -318,7 +318,7 @@ class NoticesService:
             _registered_method=True)
 
     @staticmethod
-    def GetNoticeCase(request,
+    def OpenNoticeCase(request,
             target,
             options=(),
             channel_credentials=None,
@@ -331,9 +331,9 @@ class NoticesService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/reelmesh.compliance.v1.NoticesService/GetNoticeCase',
-            reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.GetNoticeCaseRequest.SerializeToString,
-            reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.GetNoticeCaseResponse.FromString,
+            '/reelmesh.compliance.v1.NoticesService/OpenNoticeCase',
+            reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.OpenNoticeCaseRequest.SerializeToString,
+            reelmesh_dot_compliance_dot_v1_dot_notices__service__pb2.OpenNoticeCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

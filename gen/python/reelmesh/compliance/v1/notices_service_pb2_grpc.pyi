@@ -39,7 +39,7 @@ class NoticesServiceStub:
     """Returns what notices have to say, for whoever shows a form."""
     SubmitNotice: _grpc.UnaryUnaryMultiCallable[_notices_service_pb2.SubmitNoticeRequest, _notices_service_pb2.SubmitNoticeResponse]
     """Takes a notice. Nobody needs an account for it. How many come from one network, and how many are acknowledged to one address, is limited."""
-    GetNoticeCase: _grpc.UnaryUnaryMultiCallable[_notices_service_pb2.GetNoticeCaseRequest, _notices_service_pb2.GetNoticeCaseResponse]
+    OpenNoticeCase: _grpc.UnaryUnaryMultiCallable[_notices_service_pb2.OpenNoticeCaseRequest, _notices_service_pb2.OpenNoticeCaseResponse]
     """Shows a case to whoever has a secret link to it, which is the credential: `link_code`."""
     AnswerNotice: _grpc.UnaryUnaryMultiCallable[_notices_service_pb2.AnswerNoticeRequest, _notices_service_pb2.AnswerNoticeResponse]
     """Takes the answer of a party that has a secret link, which is the credential: `link_code`."""
@@ -71,7 +71,7 @@ class NoticesServiceAsyncStub(NoticesServiceStub):
     """Returns what notices have to say, for whoever shows a form."""
     SubmitNotice: _aio.UnaryUnaryMultiCallable[_notices_service_pb2.SubmitNoticeRequest, _notices_service_pb2.SubmitNoticeResponse]  # type: ignore[assignment]
     """Takes a notice. Nobody needs an account for it. How many come from one network, and how many are acknowledged to one address, is limited."""
-    GetNoticeCase: _aio.UnaryUnaryMultiCallable[_notices_service_pb2.GetNoticeCaseRequest, _notices_service_pb2.GetNoticeCaseResponse]  # type: ignore[assignment]
+    OpenNoticeCase: _aio.UnaryUnaryMultiCallable[_notices_service_pb2.OpenNoticeCaseRequest, _notices_service_pb2.OpenNoticeCaseResponse]  # type: ignore[assignment]
     """Shows a case to whoever has a secret link to it, which is the credential: `link_code`."""
     AnswerNotice: _aio.UnaryUnaryMultiCallable[_notices_service_pb2.AnswerNoticeRequest, _notices_service_pb2.AnswerNoticeResponse]  # type: ignore[assignment]
     """Takes the answer of a party that has a secret link, which is the credential: `link_code`."""
@@ -114,11 +114,11 @@ class NoticesServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a notice. Nobody needs an account for it. How many come from one network, and how many are acknowledged to one address, is limited."""
 
     @_abc_1.abstractmethod
-    def GetNoticeCase(
+    def OpenNoticeCase(
         self,
-        request: _notices_service_pb2.GetNoticeCaseRequest,
+        request: _notices_service_pb2.OpenNoticeCaseRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_notices_service_pb2.GetNoticeCaseResponse, _abc.Awaitable[_notices_service_pb2.GetNoticeCaseResponse]]:
+    ) -> _typing.Union[_notices_service_pb2.OpenNoticeCaseResponse, _abc.Awaitable[_notices_service_pb2.OpenNoticeCaseResponse]]:
         """Shows a case to whoever has a secret link to it, which is the credential: `link_code`."""
 
     @_abc_1.abstractmethod
