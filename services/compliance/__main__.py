@@ -1,4 +1,5 @@
-"""`python -m services.compliance`: keeps the audit log and serves its proofs, and keeps records of who is seen in titles."""
+"""`python -m services.compliance`: keeps the audit log and serves its proofs, has ages proved, keeps records of who is seen in titles, and takes
+notices."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from reelmesh.compliance.v1 import (
     audit_log_service_pb2_grpc,
     jurisdictions_service_pb2,
     jurisdictions_service_pb2_grpc,
+    notices_service_pb2_grpc,
 )
 
 from services.compliance.age.providers import AgeSettings
@@ -21,6 +23,9 @@ from services.compliance.age.wiring import start_age
 from services.compliance.jurisdictions.wiring import start_jurisdictions
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE, AuditLogSettings
 from services.compliance.log.wiring import start_log
+from services.compliance.notices.settings import NoticesSettings
+from services.compliance.notices.wiring import CONTRACT as NOTICES_CONTRACT
+from services.compliance.notices.wiring import start_notices
 from services.compliance.performers.wiring import CONTRACTS as PERFORMERS_CONTRACTS
 from services.compliance.performers.wiring import PerformersSettings, start_performers
 from services.kit.events import Relay
@@ -32,10 +37,11 @@ CONTRACTS: Final[list[ServiceDescriptor]] = [
     age_service_pb2.DESCRIPTOR.services_by_name["AgeService"],
     jurisdictions_service_pb2.DESCRIPTOR.services_by_name["JurisdictionsService"],
     *PERFORMERS_CONTRACTS,
+    NOTICES_CONTRACT,
 ]
 
 
-class ComplianceSettings(AuditLogSettings, AgeSettings, PerformersSettings):
+class ComplianceSettings(AuditLogSettings, AgeSettings, PerformersSettings, NoticesSettings):
     """Settings of the compliance service."""
 
 
@@ -49,6 +55,7 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
     age = await start_age(process, settings, database, install)
     jurisdictions = await start_jurisdictions(process, database, bus)
     performers = await start_performers(process, settings, database, bus, install)
+    notices = await start_notices(process, settings, database, bus, install)
     process.in_background(Relay(database, bus).run(), "relay")
 
     def add(server: grpc.aio.Server) -> None:
@@ -56,6 +63,7 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
         age_service_pb2_grpc.add_AgeServiceServicer_to_server(age, server)
         jurisdictions_service_pb2_grpc.add_JurisdictionsServiceServicer_to_server(jurisdictions, server)
         performers.add_to(server)
+        notices_service_pb2_grpc.add_NoticesServiceServicer_to_server(notices, server)
 
     await process.serve(CONTRACTS, add)
 

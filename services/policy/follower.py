@@ -22,6 +22,7 @@ from services.kit.clock import Clock
 from services.kit.database import Database
 from services.policy import store
 from services.policy.consumers import package_of
+from services.policy.holds import taken_down_packages
 from services.policy.judge import Known
 from services.policy.revocations.store import held_packages
 from services.policy.signals.store import throttled_sessions
@@ -54,6 +55,7 @@ class Follower:
             policy.TargetRevoked,
             policy.RevocationLifted,
             policy.ConsentApplied,
+            policy.TitleStandingChanged,
             policy.ViewerThrottled,
             policy.ViewerRiskCleared,
         ):
@@ -65,7 +67,11 @@ class Follower:
             now, began = self._clock.now(), time.monotonic()
             async with self._database.transaction() as tx:
                 found = await store.changes(tx, self._seen, now, self._known.displaced())
-                held = {**await packages_without_consent(tx), **await held_packages(tx)}
+                held = {
+                    **await packages_without_consent(tx),
+                    **await held_packages(tx),
+                    **await taken_down_packages(tx),
+                }
                 throttled = await throttled_sessions(tx, now)
             for package in found.packages:
                 self._known.publish(package)

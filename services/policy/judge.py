@@ -99,7 +99,8 @@ class Known:
             self._changed()
 
     def hold(self, packages: Mapping[str, str]) -> None:
-        """All packages whose asset or key is revoked, or whose consent, each with which of the three; in place of those before."""
+        """All packages whose title is taken down, whose asset or key is revoked, or whose consent was, each with which of the four; in place of those
+        before."""
         if packages != self._held:
             self._held = packages
             self._changed()
@@ -110,7 +111,7 @@ class Known:
         self.hold({**found, **self._held})
 
     def held(self, package_id: str) -> str:
-        """What of a package is revoked, `asset`, `key` or `consent`; empty when nothing is."""
+        """What holds a package, `title`, `asset`, `key` or `consent`; empty when nothing does."""
         return self._held.get(package_id, "")
 
     def throttle(self, sessions: Iterable[str]) -> None:
@@ -296,7 +297,7 @@ class Judge:
         """A package that may be shown.
 
         Raises:
-            Refusal: ASSET_WITHDRAWN, PLAYBACK_REVOKED; `PackageUnknown` is worth a second try.
+            Refusal: ASSET_WITHDRAWN, TITLE_TAKEN_DOWN, PLAYBACK_REVOKED; `PackageUnknown` is worth a second try.
         """
         package = self._known.package(package_id)
         if package is None:
@@ -304,7 +305,7 @@ class Judge:
         if self._known.is_withdrawn(package.asset_id):
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
         if held := self._known.held(package_id):
-            raise refusals.package_held(held, package.asset_id)
+            raise refusals.held(held, package.asset_id)
         return package
 
     def _standing(self, ticket: Ticket, package_id: str, *, placed: bool = True) -> Playable | None:
@@ -316,7 +317,7 @@ class Judge:
         if package is not None and self._known.is_withdrawn(package.asset_id):
             raise refusals.asset_withdrawn(package.asset_id, grpc.StatusCode.PERMISSION_DENIED)
         if held := self._known.held(package_id):
-            raise refusals.package_held(held, package.asset_id if package else "")
+            raise refusals.held(held, package.asset_id if package else "")
         if self._known.is_revoked(ticket.session_id):
             raise refusals.session_revoked(ticket.session_id)
         if placed and self._known.is_displaced(ticket.session_id):

@@ -248,9 +248,17 @@ def playback_revoked(target: str) -> Refusal:
     return _denied("PLAYBACK_REVOKED", f"{message}; ask whoever runs this platform", target=target)
 
 
-def package_held(held: str, asset_id: str) -> Refusal:
-    """A package must not be played; `held` is which of what it rests on was taken away: `asset`, `key` or `consent`."""
-    return consent_missing(asset_id) if held == "consent" else playback_revoked(held)
+def title_taken_down(asset_id: str) -> Refusal:
+    """A notice or a leak holds the title."""
+    message = "this was taken down after a notice and cannot be watched; whoever published it can answer the notice"
+    return _denied("TITLE_TAKEN_DOWN", message, asset_id=asset_id)
+
+
+def held(what: str, asset_id: str) -> Refusal:
+    """A package is held: its `title` was taken down, its `asset` or `key` revoked, or the `consent` of somebody seen in it taken back."""
+    if what == "title":
+        return title_taken_down(asset_id)
+    return consent_missing(asset_id) if what == "consent" else playback_revoked(what)
 
 
 def revocation_not_found(revocation_id: str) -> Refusal:

@@ -37,7 +37,8 @@ class Watermarking(IntEnum):
 class Upload:
     """A master file on its way in.
 
-    `received_bytes` is what is durable; `sha256` is announced while receiving and measured once committed.
+    `received_bytes` is what is durable; `sha256` is announced while receiving and measured once committed; `actor` is the name of the principal that
+    began it, empty for those of before it was kept.
     """
 
     upload_id: str
@@ -54,6 +55,7 @@ class Upload:
     expire_time: datetime | None
     commit_time: datetime | None
     watermarking: Watermarking = Watermarking.UNSPECIFIED
+    actor: str = ""
 
     @property
     def staging_key(self) -> str:

@@ -117,6 +117,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 expire_time=now + self._patience,
                 commit_time=None,
                 watermarking=Watermarking(request.watermarking),
+                actor=principal.name if (principal := current_call().principal) else "",
             )
             await store.add(tx, upload)
             answer = upload_service_pb2.CreateUploadResponse(upload=message_of(upload))
@@ -326,6 +327,7 @@ def _event_of(upload: Upload) -> events_pb2.UploadCommitted:
         content_type=upload.content_type,
         commit_time=timestamp(upload.commit_time),
         watermarking=upload_pb2.Watermarking.ValueType(upload.watermarking),
+        actor=upload.actor,
     )
 
 

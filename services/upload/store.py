@@ -32,6 +32,7 @@ uploads: Final = sa.Table(
     sa.Column("expire_time", sa.DateTime(timezone=True)),
     sa.Column("commit_time", sa.DateTime(timezone=True)),
     sa.Column("watermarking", sa.SmallInteger),
+    sa.Column("actor", sa.Text),
 )
 
 

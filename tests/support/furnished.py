@@ -10,9 +10,10 @@ import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 from reelmesh.assets.v1 import assets_service_pb2 as assets
+from reelmesh.compliance.v1 import notices_pb2, records_pb2
+from reelmesh.compliance.v1 import notices_service_pb2 as notices
 from reelmesh.compliance.v1 import performers_service_pb2 as performers
 from reelmesh.compliance.v1 import productions_service_pb2 as productions
-from reelmesh.compliance.v1 import records_pb2
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
 from reelmesh.payments.v1 import invoices_service_pb2 as invoices
@@ -79,6 +80,7 @@ async def furnish(whole: Whole, memory: Memory) -> None:
         play = policy.CreatePlaybackRequest(request_id=new_id("req"), asset_id=asset_id)
         while not await _played(whole, memory, play):
             await asyncio.sleep(0.05)
+        await _report(whole, memory, asset_id)
     await _sell(whole, memory)
     await _account(whole, memory)
     await _record(whole, memory, asset_id)
@@ -109,6 +111,26 @@ async def _sell(whole: Whole, memory: Memory) -> None:
     )
     plan = plans_service_pb2.CreatePlanRequest(request_id=new_id("req"), display_name="Basic", terms=terms)
     await _called(whole, memory, plan, "payments.v1.PlansService/CreatePlan")
+
+
+async def _report(whole: Whole, memory: Memory, asset_id: str) -> None:
+    """A notice, once the film is known."""
+    notice = notices.SubmitNoticeRequest(
+        request_id=new_id("req"),
+        kind=notices_pb2.NOTICE_KIND_DEPICTED_PERSON,
+        location=asset_id,
+        explanation="I am in it.",
+        notifier=notices_pb2.NoticeContact(name="Ada", email=str(USUAL["email"])),
+        good_faith=True,
+        depicted_or_authorised=True,
+    )
+    while True:
+        try:
+            await _called(whole, memory, notice, "compliance.v1.NoticesService/SubmitNotice")
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(0.05)
+        else:
+            return
 
 
 async def _account(whole: Whole, memory: Memory) -> None:

@@ -21,6 +21,7 @@ from tools.reelmesh_cli.commands import (
     members,
     mesh,
     messages,
+    notices,
     offers,
     organisations,
     payouts,
@@ -66,6 +67,7 @@ keys.app.command("escrow")(keys_escrow.escrow)
 keys.app.command("recover")(keys_escrow.recover)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(notices.app, name="notices")
 app.add_typer(payouts.app, name="payouts")
 app.add_typer(processors.app, name="processors")
 app.add_typer(offers.app, name="offers")

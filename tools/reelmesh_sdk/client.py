@@ -21,6 +21,7 @@ from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb
 from reelmesh.compliance.v1 import (
     audit_log_service_pb2,
     audit_log_service_pb2_grpc,
+    notices_service_pb2_grpc,
     performers_service_pb2_grpc,
     productions_service_pb2_grpc,
     records_service_pb2,
@@ -115,6 +116,7 @@ class Client:
     performers: performers_service_pb2_grpc.PerformersServiceAsyncStub
     productions: productions_service_pb2_grpc.ProductionsServiceAsyncStub
     records: records_service_pb2_grpc.RecordsServiceAsyncStub
+    notices: notices_service_pb2_grpc.NoticesServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -153,6 +155,7 @@ class Client:
         self.performers = performers_service_pb2_grpc.PerformersServiceStub(self._channel)
         self.productions = productions_service_pb2_grpc.ProductionsServiceStub(self._channel)
         self.records = records_service_pb2_grpc.RecordsServiceStub(self._channel)
+        self.notices = notices_service_pb2_grpc.NoticesServiceStub(self._channel)
         return self
 
     async def __aexit__(

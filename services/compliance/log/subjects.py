@@ -30,7 +30,7 @@ PERSONS: Final = frozenset(
     }
 )
 """Fields that name a person."""
-ACTORS: Final = frozenset({"actor", "author", "reviewer", "approver"})
+ACTORS: Final = frozenset({"actor", "author", "reviewer", "approver", "uploader"})
 """Fields that say who did something: a person by `user/<account>`, and otherwise a key or a service."""
 _USER: Final = "user/"
 _DOMAINS: Final = (

@@ -9,19 +9,23 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from reelmesh.compliance.v1 import events_pb2 as compliance
 from reelmesh.identity.v1 import events_pb2 as identity
 from reelmesh.payments.v1 import events_pb2 as payments
+from reelmesh.policy.v1 import events_pb2 as policy
 
 from services.kit import events
-from services.kit.clock import Clock
+from services.kit.clock import Clock, timestamp
 from services.kit.database import Tx, after_commit
+from services.policy import holds
 from services.policy import store as sessions_store
 from services.policy.announcements import consent_applied, revocation
 from services.policy.decision import jurisdictions, people, store, tiers
 from services.policy.decision.facts import AgeProof, Consent, Entitlement
 from services.policy.decision.review import ASSET, ORGANISATION, VIEWER, Review, Target
 from services.policy.decision.store import KnownAccount
+from services.policy.holds import NO_HOLD, Hold
 from services.policy.judge import CONSENT, Known
 from services.policy.signals.store import keep_sign_in
 
+HoldEvent = compliance.MaterialTakenDown | compliance.MaterialRestricted | compliance.MaterialRestored
 DEVICE_REVOKED = "the device was revoked"
 
 
@@ -53,6 +57,9 @@ class FactProjection:
             compliance.JurisdictionsChanged: self.jurisdictions_changed,
             compliance.TitleClassified: self.title_classified,
             compliance.RecordsRequirementChanged: self.records_requirement_changed,
+            compliance.MaterialTakenDown: self.taken_down,
+            compliance.MaterialRestricted: self.restricted,
+            compliance.MaterialRestored: self.restored,
         }
 
     async def account_created(self, tx: Tx, data: bytes) -> None:
@@ -201,6 +208,38 @@ class FactProjection:
         moment = _moment(event.change_time)
         await store.keep_consent_requirement(tx, event.organisation_id, moment, required=event.required)
         await self._review.due(tx, Target(ORGANISATION, event.organisation_id, event.organisation_id))
+
+    async def taken_down(self, tx: Tx, data: bytes) -> None:
+        """A case lets a film be shown nowhere."""
+        event = compliance.MaterialTakenDown.FromString(data)
+        await self._hold(tx, event, Hold(taken_down=True))
+
+    async def restricted(self, tx: Tx, data: bytes) -> None:
+        """A case does not let a film be shown in some places."""
+        event = compliance.MaterialRestricted.FromString(data)
+        await self._hold(tx, event, Hold(territories=tuple(sorted(set(event.territories)))))
+
+    async def restored(self, tx: Tx, data: bytes) -> None:
+        """A case lets go of a film."""
+        await self._hold(tx, compliance.MaterialRestored.FromString(data), NO_HOLD)
+
+    async def _hold(self, tx: Tx, event: HoldEvent, hold: Hold) -> None:
+        """Keeps what a case says of a film. Its packages are held, everywhere, as soon as the event that follows from it is heard; the sessions are
+        revoked by the review, some at a time."""
+        moment = _moment(event.change_time)
+        await holds.keep(
+            tx, event.asset_id, event.case_id, organisation_id=event.organisation_id, hold=hold, moment=moment
+        )
+        now = (await holds.holds_on(tx, [event.asset_id])).get(event.asset_id, NO_HOLD)
+        changed = policy.TitleStandingChanged(
+            asset_id=event.asset_id,
+            organisation_id=event.organisation_id,
+            taken_down=now.taken_down,
+            refused_territories=now.territories,
+            change_time=timestamp(self._clock.now()),
+        )
+        await events.announce(tx, changed)
+        await self._review.due(tx, Target(ASSET, event.asset_id, event.organisation_id))
 
 
 def _moment(stamp: Timestamp) -> datetime:

@@ -115,6 +115,9 @@ def _standing(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
     # That the film is gone says more than that its sessions were ended with it.
     if standing.withdrawn:
         return refusals.asset_withdrawn(facts.asset_id, grpc.StatusCode.PERMISSION_DENIED)
+    if standing.taken_down:
+        saw.note("taken_down", standing.taken_down)
+        return refusals.title_taken_down(facts.asset_id)
     if standing.barred:
         saw.note("barred", standing.barred)
         return refusals.playback_revoked(standing.barred)
@@ -124,7 +127,17 @@ def _standing(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:
         saw.note("session_expire_time", standing.expire_time.isoformat())
         if facts.now >= standing.expire_time:
             return refusals.ticket_expired(standing.expire_time)
-    return _PASSED
+    return _restriction(facts, saw) if standing.restricted else _PASSED
+
+
+def _restriction(facts: Facts, saw: Saw) -> Verdict:
+    """Where notices do not let it be shown. No set of rules can leave this out, unlike what an organisation sets itself."""
+    territory = facts.place.territory
+    saw.note("territory", territory)
+    saw.note("restricted", ", ".join(facts.standing.restricted))
+    if territory is None:
+        return refusals.territory_unknown()
+    return refusals.territory_refused(territory) if touches(territory, facts.standing.restricted) else _PASSED
 
 
 def _account(_rule: Rule, facts: Facts, saw: Saw) -> Verdict:

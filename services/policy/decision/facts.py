@@ -158,6 +158,8 @@ class Standing:
 
     Attributes:
         withdrawn: the asset was deleted.
+        taken_down: a notice or a leak holds the title.
+        restricted: where a notice does not let it be shown.
         revoked: the session was revoked.
         barred: what of viewer, device, asset and key was revoked, such as `viewer`; empty when none was.
         expire_time: when the session is over; None where there is none yet.
@@ -167,6 +169,8 @@ class Standing:
     revoked: bool = False
     expire_time: datetime | None = None
     barred: str = ""
+    taken_down: bool = False
+    restricted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from services.policy.decision.facts import (
 )
 from services.policy.decision.jurisdictions import Said, Tables
 from services.policy.domain import Session, Wanted
+from services.policy.holds import NO_HOLD, Hold, holds_on
 from services.policy.revocations.store import Barred, Target, barred
 from services.policy.signals.score import Risk
 from services.policy.signals.store import risks_of, sign_ins_of
@@ -79,6 +80,7 @@ class Found:
 
     Attributes:
         said: of the assets: terms, classifications, and what is asked for by place.
+        holds: what notices and leaks do not let be shown, of assets that any does.
         keys: content keys of what is played.
         tiers: that each person is in by subscriptions, the one heard of last first.
         entitlements: of each person, for any of the assets.
@@ -87,6 +89,7 @@ class Found:
 
     said: Said
     consents: store.Consents
+    holds: Mapping[str, Hold]
     keys: Mapping[str, Sequence[str]]
     barred: Barred
     risks: Mapping[Person, Risk]
@@ -103,6 +106,7 @@ class Found:
         session, terms = subject.session, self.said.terms.get(subject.asset_id, OPEN_TERMS)
         if subject.organisation_id in self.consents.requiring:
             terms = replace(terms, consent_required=True)
+        hold = self.holds.get(subject.asset_id, NO_HOLD)
         table = self.said.table(subject.organisation_id)
         return Facts(
             now=now,
@@ -115,6 +119,8 @@ class Found:
                 revoked=session is not None and session.revoke_time is not None,
                 expire_time=session.expire_time if session else None,
                 barred=self.barred.first(subject.organisation_id, _things(subject, self.keys.get(subject.played, ()))),
+                taken_down=hold.taken_down,
+                restricted=hold.territories,
             ),
             viewer=self._viewer(subject, now),
             device=self._device(subject),
@@ -180,6 +186,7 @@ async def found_about(tx: Tx, subjects: Sequence[Subject], tables: Tables) -> Fo
     return Found(
         said=await tables.said_of(tx, organisations, assets),
         consents=await store.consents_of(tx, assets, organisations),
+        holds=await holds_on(tx, assets),
         keys=keys,
         barred=await barred(tx, organisations, named),
         risks=await risks_of(tx, organisations, persons) if persons else {},

@@ -141,6 +141,8 @@ def facts_as_json(facts: Facts) -> dict[str, Any]:
             "revoked": facts.standing.revoked,
             "expire_time": _text(facts.standing.expire_time),
             "barred": facts.standing.barred,
+            "taken_down": facts.standing.taken_down,
+            "restricted": list(facts.standing.restricted),
         },
         "viewer": {
             "viewer_id": viewer.viewer_id,
@@ -172,7 +174,12 @@ def facts_from_json(kept: Mapping[str, Any]) -> Facts:
         terms=terms_from_json(kept["terms"]),
         consent=None if kept["consent"] is None else Consent(kept["consent"]),
         standing=Standing(
-            standing["withdrawn"], standing["revoked"], _moment(standing["expire_time"]), standing.get("barred", "")
+            standing["withdrawn"],
+            standing["revoked"],
+            _moment(standing["expire_time"]),
+            standing.get("barred", ""),
+            standing.get("taken_down", False),
+            tuple(standing.get("restricted", ())),
         ),
         viewer=Viewer(
             viewer_id=viewer["viewer_id"],

@@ -5,6 +5,7 @@ import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
 import { AgeService } from "@gen/reelmesh/compliance/v1/age_service_pb";
 import { ProductionsService } from "@gen/reelmesh/compliance/v1/productions_service_pb";
 import { RecordsService } from "@gen/reelmesh/compliance/v1/records_service_pb";
+import { NoticesService } from "@gen/reelmesh/compliance/v1/notices_service_pb";
 import { AccountsService } from "@gen/reelmesh/identity/v1/accounts_service_pb";
 import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
 import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
@@ -57,3 +58,5 @@ export const refusing: Client<typeof OAuthService> = createClient(OAuthService, 
 export const sso: Client<typeof SsoService> = createClient(SsoService, open);
 /** The outside providers that the person is linked with. */
 export const links: Client<typeof SsoService> = createClient(SsoService, signedIn);
+/** Notices, which anybody may give and whoever has a link may answer. */
+export const notices: Client<typeof NoticesService> = createClient(NoticesService, open);

@@ -136,5 +136,44 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
   CUSTODIAN_ONLY: {
     title: "Only the custodian of records opens identity documents",
     advice: "Ask the custodian, or whoever runs your organisation to make you one.",
+  NOTICE_ELEMENT_MISSING: {
+    title: "Something is missing",
+    advice: "Fill in what is marked; without it the notice is not valid.",
+  },
+  NOTICE_MATERIAL_UNKNOWN: {
+    title: "Nothing here is at that address",
+    advice: "Open the page where you saw it, copy its whole address, and paste it.",
+  },
+  NOTICE_NOT_FOUND: {
+    title: "There is no such notice",
+    advice: "Check the reference. Notices about other organisations are not shown.",
+  },
+  NOTICE_LINK_INVALID: {
+    title: "This link is not valid",
+    advice: "Open the link of the last message as a whole. When a case is long over, its link ends.",
+  },
+  NOTICE_WRONG_STATE: {
+    title: "That cannot be done any more",
+    advice: "The notice moved on meanwhile. Look at where it stands now.",
+  },
+  NOTICE_SECOND_PERSON_NEEDED: {
+    title: "Somebody else has to decide about this appeal",
+    advice: "You made the decision that it is about.",
+  },
+  NOTICE_TERM_RUNNING: {
+    title: "The term of the counter-notice has not ended",
+    advice: "The material comes back by itself when it has, unless a suit is noticed.",
+  },
+  NOTICE_ANSWER_TOO_LATE: {
+    title: "The time to answer is over",
+    advice: "A court, or a body for settlement of disputes, may still look at it.",
+  },
+  NOTICES_TOO_MANY: {
+    title: "Too many notices came from you",
+    advice: "Wait a while, then send the next one.",
+  },
+  NOTICE_REPORT_PERIOD_INVALID: {
+    title: "There is no report of such a period",
+    advice: "End it after it begins, at most 400 days later.",
   },
 };

@@ -25,6 +25,10 @@ export const policy: Readonly<Record<Exclude<keyof typeof PolicyReason, "UNSPECI
     advice: "Buy or rent it again to watch it once more.",
   },
   RENTAL_OVER: { title: "Your rental is over", advice: "Rent it again, or buy it, to go on watching." },
+  TITLE_TAKEN_DOWN: {
+    title: "This was taken down after a notice",
+    advice: "Whoever published it can answer the notice. Until that is decided it cannot be watched.",
+  },
   VIEWER_LOCKED: { title: "This account is locked", advice: "Ask whoever runs this platform." },
   OUTSIDE_WINDOW: {
     title: "This can not be watched now",

@@ -6,6 +6,8 @@ import { ProvedPage } from "../age/ProvedPage";
 import { AuthorizePage } from "../authorize/AuthorizePage";
 import { PaidPage } from "../buy/PaidPage";
 import { LibraryPage } from "../library/LibraryPage";
+import { NoticePage } from "../notices/NoticePage";
+import { ReportPage } from "../notices/ReportPage";
 import { useSignedIn } from "../session/current";
 import { ForgotPasswordPage } from "../session/ForgotPasswordPage";
 import { safeNext } from "../session/next";
@@ -83,6 +85,10 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
       return who === "nobody" ? entrance : <PaidPage key={route.checkoutId} checkoutId={route.checkoutId} />;
     case "proved":
       return who === "nobody" ? entrance : <ProvedPage key={route.ageCheckId} ageCheckId={route.ageCheckId} />;
+    case "report":
+      return <ReportPage search={search} />;
+    case "notice":
+      return <NoticePage key={code} code={code} />;
     case "authorize":
       return <AuthorizePage />;
     case "activate":

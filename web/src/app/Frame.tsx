@@ -7,7 +7,7 @@ import { Button } from "../ui/Button";
 import { Icon, Mark } from "../ui/icons";
 import { Announcer } from "./announcer";
 import { Link } from "./navigation";
-import type { Route } from "./routes";
+import { reportPath, type Route } from "./routes";
 
 const PAGES = [
   { page: "library", href: "/", name: "Library", permission: "" },
@@ -78,6 +78,9 @@ export function Frame({ route, children }: { route: Route; children: ReactNode }
       <main id="content" tabIndex={-1}>
         {children}
       </main>
+      <footer className="foot">
+        <Link href={reportPath(route)}>Report something shown here</Link>
+      </footer>
       <Announcer />
     </div>
   );

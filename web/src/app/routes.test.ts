@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { routeOf, watchPath } from "./routes";
+import { reportPath, routeOf, watchPath } from "./routes";
 
 const ID = "ast_01jd5w8q2pe9yb6k1m3n4r5s6t";
 
@@ -42,4 +42,11 @@ test("anything else is missing, also a watch page of something that is no asset 
 test("a watch path leads back to its page", () => {
   const url = new URL(watchPath(ID, "hls"), "http://x");
   expect(routeOf(url.pathname, url.search)).toEqual({ page: "watch", assetId: ID, format: "hls" });
+});
+
+test("the form for notices and the cases that links lead to have an address each", () => {
+  expect(routeOf("/report", `?about=${ID}`)).toEqual({ page: "report" });
+  expect(routeOf("/notice", "")).toEqual({ page: "notice" });
+  expect(reportPath({ page: "watch", assetId: ID, format: "dash" })).toBe(`/report?about=${ID}`);
+  expect(reportPath({ page: "library" })).toBe("/report");
 });

@@ -12,6 +12,8 @@ export type Route =
   | { readonly page: "watch"; readonly assetId: string; readonly format: Format }
   | { readonly page: SessionPage }
   | { readonly page: "account" }
+  | { readonly page: "report" }
+  | { readonly page: "notice" }
   | { readonly page: "missing" };
 
 /** A page on which people sign in. */
@@ -26,6 +28,8 @@ const SINGLE = [
   "register",
   "forgot-password",
   "account",
+  "report",
+  "notice",
   "authorize",
   "activate",
   "sso",
@@ -64,4 +68,9 @@ export function routeOf(pathname: string, search: string): Route {
 /** The address of an asset's watch page. */
 export function watchPath(assetId: string, format: Format = "dash"): string {
   return `/watch/${assetId}${format === "hls" ? "?format=hls" : ""}`;
+}
+
+/** The address of the form for notices, about what is being watched where something is. */
+export function reportPath(route: Route): string {
+  return route.page === "watch" ? `/report?about=${route.assetId}` : "/report";
 }

@@ -110,6 +110,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Identity documents are opened by those only who are given `records.open` by that name; whoever may do everything is not. Status PERMISSION_DENIED.
     No metadata.
     """
+    ERROR_REASON_NOTICE_ELEMENT_MISSING: _ErrorReason.ValueType  # 110
+    """A notice, a counter-notice or a decision lacks something that the rules ask for. Status INVALID_ARGUMENT with `google.rpc.BadRequest`, which names all of
+    them. Metadata: `element`, the first one, such as `good_faith`; `rules_date`.
+    """
+    ERROR_REASON_NOTICE_MATERIAL_UNKNOWN: _ErrorReason.ValueType  # 111
+    """The location names nothing that is or was shown here. Status NOT_FOUND. No metadata."""
+    ERROR_REASON_NOTICE_NOT_FOUND: _ErrorReason.ValueType  # 112
+    """There is no such notice in the caller's organisation. Status NOT_FOUND. Metadata: `notice_id`."""
+    ERROR_REASON_NOTICE_LINK_INVALID: _ErrorReason.ValueType  # 113
+    """The link was changed on its way, or its case is over and erased. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_NOTICE_WRONG_STATE: _ErrorReason.ValueType  # 114
+    """As the notice stands, that cannot be done. Status FAILED_PRECONDITION. Metadata: `state` and `deed`, such as `TAKEN_DOWN` and `reject`."""
+    ERROR_REASON_NOTICE_SECOND_PERSON_NEEDED: _ErrorReason.ValueType  # 115
+    """Whoever decided first cannot decide about the appeal. Status PERMISSION_DENIED. Metadata: `notice_id`."""
+    ERROR_REASON_NOTICE_TERM_RUNNING: _ErrorReason.ValueType  # 116
+    """After a counter-notice the material comes back when the term is over. Status FAILED_PRECONDITION. Metadata: `restore_after_time`."""
+    ERROR_REASON_NOTICE_ANSWER_TOO_LATE: _ErrorReason.ValueType  # 117
+    """The time to answer is over. Status FAILED_PRECONDITION. Metadata: `end_time`."""
+    ERROR_REASON_NOTICES_TOO_MANY: _ErrorReason.ValueType  # 118
+    """Too many notices came from one network or one address. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
+    ERROR_REASON_NOTICE_REPORT_PERIOD_INVALID: _ErrorReason.ValueType  # 119
+    """A report ends before it begins, or covers too much. Status INVALID_ARGUMENT. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the compliance service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -200,6 +222,28 @@ ERROR_REASON_CUSTODIAN_ONLY: ErrorReason.ValueType  # 57
 """Identity documents are opened by those only who are given `records.open` by that name; whoever may do everything is not. Status PERMISSION_DENIED.
 No metadata.
 """
+ERROR_REASON_NOTICE_ELEMENT_MISSING: ErrorReason.ValueType  # 110
+"""A notice, a counter-notice or a decision lacks something that the rules ask for. Status INVALID_ARGUMENT with `google.rpc.BadRequest`, which names all of
+them. Metadata: `element`, the first one, such as `good_faith`; `rules_date`.
+"""
+ERROR_REASON_NOTICE_MATERIAL_UNKNOWN: ErrorReason.ValueType  # 111
+"""The location names nothing that is or was shown here. Status NOT_FOUND. No metadata."""
+ERROR_REASON_NOTICE_NOT_FOUND: ErrorReason.ValueType  # 112
+"""There is no such notice in the caller's organisation. Status NOT_FOUND. Metadata: `notice_id`."""
+ERROR_REASON_NOTICE_LINK_INVALID: ErrorReason.ValueType  # 113
+"""The link was changed on its way, or its case is over and erased. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_NOTICE_WRONG_STATE: ErrorReason.ValueType  # 114
+"""As the notice stands, that cannot be done. Status FAILED_PRECONDITION. Metadata: `state` and `deed`, such as `TAKEN_DOWN` and `reject`."""
+ERROR_REASON_NOTICE_SECOND_PERSON_NEEDED: ErrorReason.ValueType  # 115
+"""Whoever decided first cannot decide about the appeal. Status PERMISSION_DENIED. Metadata: `notice_id`."""
+ERROR_REASON_NOTICE_TERM_RUNNING: ErrorReason.ValueType  # 116
+"""After a counter-notice the material comes back when the term is over. Status FAILED_PRECONDITION. Metadata: `restore_after_time`."""
+ERROR_REASON_NOTICE_ANSWER_TOO_LATE: ErrorReason.ValueType  # 117
+"""The time to answer is over. Status FAILED_PRECONDITION. Metadata: `end_time`."""
+ERROR_REASON_NOTICES_TOO_MANY: ErrorReason.ValueType  # 118
+"""Too many notices came from one network or one address. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
+ERROR_REASON_NOTICE_REPORT_PERIOD_INVALID: ErrorReason.ValueType  # 119
+"""A report ends before it begins, or covers too much. Status INVALID_ARGUMENT. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

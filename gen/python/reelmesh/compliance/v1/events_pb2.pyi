@@ -12,6 +12,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from reelmesh.compliance.v1 import jurisdictions_pb2 as _jurisdictions_pb2
+from reelmesh.compliance.v1 import notices_pb2 as _notices_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -98,6 +99,38 @@ RECORD_CHANGE_EXPIRED: RecordChange.ValueType  # 6
 RECORD_CHANGE_DESTROYED: RecordChange.ValueType  # 7
 """Its time to be kept was over, and it was destroyed."""
 Global___RecordChange: _TypeAlias = RecordChange  # noqa: Y015
+
+class _TakeDownGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TakeDownGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TakeDownGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TAKE_DOWN_GROUND_UNSPECIFIED: _TakeDownGround.ValueType  # 0
+    """Never sent."""
+    TAKE_DOWN_GROUND_COPYRIGHT: _TakeDownGround.ValueType  # 1
+    """It infringes somebody's copyright."""
+    TAKE_DOWN_GROUND_INTIMATE_IMAGE: _TakeDownGround.ValueType  # 2
+    """It shows somebody intimately who did not agree. Identical copies are barred with it."""
+    TAKE_DOWN_GROUND_DEPICTED_PERSON: _TakeDownGround.ValueType  # 3
+    """Somebody who is seen in it did not agree, or does not any more."""
+    TAKE_DOWN_GROUND_ILLEGAL_CONTENT: _TakeDownGround.ValueType  # 4
+    """It is illegal for another reason."""
+
+class TakeDownGround(_TakeDownGround, metaclass=_TakeDownGroundEnumTypeWrapper):
+    """Why material is taken down."""
+
+TAKE_DOWN_GROUND_UNSPECIFIED: TakeDownGround.ValueType  # 0
+"""Never sent."""
+TAKE_DOWN_GROUND_COPYRIGHT: TakeDownGround.ValueType  # 1
+"""It infringes somebody's copyright."""
+TAKE_DOWN_GROUND_INTIMATE_IMAGE: TakeDownGround.ValueType  # 2
+"""It shows somebody intimately who did not agree. Identical copies are barred with it."""
+TAKE_DOWN_GROUND_DEPICTED_PERSON: TakeDownGround.ValueType  # 3
+"""Somebody who is seen in it did not agree, or does not any more."""
+TAKE_DOWN_GROUND_ILLEGAL_CONTENT: TakeDownGround.ValueType  # 4
+"""It is illegal for another reason."""
+Global___TakeDownGround: _TypeAlias = TakeDownGround  # noqa: Y015
 
 @_typing.final
 class AgeProved(_message.Message):
@@ -480,3 +513,355 @@ class RecordsRequirementChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordsRequirementChanged: _TypeAlias = RecordsRequirementChanged  # noqa: Y015
+
+@_typing.final
+class MaterialTakenDown(_message.Message):
+    """Material may not be shown any more: a notice was found to be right, or a leak was. Whoever shows the asset stops, and
+    whoever knows files again bars copies of it. Subject `reelmesh.compliance.v1.MaterialTakenDown`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    ground: Global___TakeDownGround.ValueType
+    """Why."""
+    case_id: _builtins.str
+    """What was decided, such as `ntc_…` for a case of notices. Several may hold one asset down; it comes back when all of them have let go."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        ground: Global___TakeDownGround.ValueType = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        case_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "case_id", b"case_id", "change_time", b"change_time", "ground", b"ground", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaterialTakenDown: _TypeAlias = MaterialTakenDown  # noqa: Y015
+
+@_typing.final
+class MaterialRestricted(_message.Message):
+    """Material may not be shown in some places, as far as one case goes; whatever that case said before does not count any more.
+    Subject `reelmesh.compliance.v1.MaterialRestricted`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    TERRITORIES_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    ground: Global___TakeDownGround.ValueType
+    """Why."""
+    case_id: _builtins.str
+    """The case."""
+    @_builtins.property
+    def territories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it may not be shown, ISO 3166-1 or 3166-2 codes."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        ground: Global___TakeDownGround.ValueType = ...,
+        territories: _abc.Iterable[_builtins.str] | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        case_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "case_id", b"case_id", "change_time", b"change_time", "ground", b"ground", "organisation_id", b"organisation_id", "territories", b"territories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaterialRestricted: _TypeAlias = MaterialRestricted  # noqa: Y015
+
+@_typing.final
+class MaterialRestored(_message.Message):
+    """Material may be shown again, as far as one case goes: it stays down while another case holds it.
+    Subject `reelmesh.compliance.v1.MaterialRestored`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    ground: Global___TakeDownGround.ValueType
+    """Why it had been taken down."""
+    case_id: _builtins.str
+    """The case that let go."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        ground: Global___TakeDownGround.ValueType = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        case_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "case_id", b"case_id", "change_time", b"change_time", "ground", b"ground", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaterialRestored: _TypeAlias = MaterialRestored  # noqa: Y015
+
+@_typing.final
+class NoticeReceived(_message.Message):
+    """Somebody gave a notice. Who, is not told. Subject `reelmesh.compliance.v1.NoticeReceived`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """The notice."""
+    organisation_id: _builtins.str
+    """Organisation whose material it is about."""
+    asset_id: _builtins.str
+    """The material."""
+    kind: _notices_pb2.NoticeKind.ValueType
+    """What kind of notice."""
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When a decision is due."""
+
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was received."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        kind: _notices_pb2.NoticeKind.ValueType = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "receive_time", b"receive_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "due_time", b"due_time", "kind", b"kind", "notice_id", b"notice_id", "organisation_id", b"organisation_id", "receive_time", b"receive_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeReceived: _TypeAlias = NoticeReceived  # noqa: Y015
+
+@_typing.final
+class NoticeStepped(_message.Message):
+    """A notice stands otherwise than before: it was decided, answered or withdrawn, or a term ended. Subject `reelmesh.compliance.v1.NoticeStepped`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DEED_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    STATEMENT_ID_FIELD_NUMBER: _builtins.int
+    STATEMENT_SHA256_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """The notice."""
+    organisation_id: _builtins.str
+    """Organisation whose material it is about."""
+    asset_id: _builtins.str
+    """The material."""
+    state: _notices_pb2.NoticeState.ValueType
+    """Where it stands now."""
+    deed: _builtins.str
+    """What happened, such as `take_down`, `counter_notice`, `appeal` or `restore`."""
+    actor: _builtins.str
+    """Who did it: the name of a principal, or `notifier`, `uploader` or `service/compliance`."""
+    statement_id: _builtins.str
+    """Statement of reasons that was made with it. Empty when none was."""
+    statement_sha256: _builtins.str
+    """SHA-256 of that statement in protobuf's encoding, lower-case hex: whoever has it can prove what it said. Empty as above."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        state: _notices_pb2.NoticeState.ValueType = ...,
+        deed: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        statement_id: _builtins.str = ...,
+        statement_sha256: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asset_id", b"asset_id", "change_time", b"change_time", "deed", b"deed", "notice_id", b"notice_id", "organisation_id", b"organisation_id", "state", b"state", "statement_id", b"statement_id", "statement_sha256", b"statement_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeStepped: _TypeAlias = NoticeStepped  # noqa: Y015
+
+@_typing.final
+class NoticeReminded(_message.Message):
+    """Somebody was reminded of a decision that is due soon, or overdue. Subject `reelmesh.compliance.v1.NoticeReminded`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """The notice."""
+    organisation_id: _builtins.str
+    """Organisation whose material it is about."""
+    overdue: _builtins.bool
+    """Whether it is overdue."""
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is due."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When this was found."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        overdue: _builtins.bool = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "due_time", b"due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "due_time", b"due_time", "notice_id", b"notice_id", "organisation_id", b"organisation_id", "overdue", b"overdue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeReminded: _TypeAlias = NoticeReminded  # noqa: Y015
+
+@_typing.final
+class InfringementCounted(_message.Message):
+    """Upheld notices against an uploader were counted, one more or one less. Subject `reelmesh.compliance.v1.InfringementCounted`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOADER_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    REPEAT_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    uploader: _builtins.str
+    """Who uploaded: the name of a principal."""
+    organisation_id: _builtins.str
+    """Organisation whose material it was."""
+    notice_id: _builtins.str
+    """The notice by which the count changed."""
+    count: _builtins.int
+    """Upheld notices within the window of the rules."""
+    repeat: _builtins.bool
+    """Whether that makes a repeat infringer by the rules."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        uploader: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        notice_id: _builtins.str = ...,
+        count: _builtins.int = ...,
+        repeat: _builtins.bool = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "count", b"count", "notice_id", b"notice_id", "organisation_id", b"organisation_id", "repeat", b"repeat", "uploader", b"uploader"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InfringementCounted: _TypeAlias = InfringementCounted  # noqa: Y015
+
+@_typing.final
+class NoticeErased(_message.Message):
+    """What was kept of the people of a case was erased, as the rules have it. Subject `reelmesh.compliance.v1.NoticeErased`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """The notice."""
+    organisation_id: _builtins.str
+    """Organisation whose material it was about."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "notice_id", b"notice_id", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeErased: _TypeAlias = NoticeErased  # noqa: Y015

@@ -3,9 +3,11 @@
 isort:skip_file
 Facts that the policy service announces."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -512,3 +514,45 @@ class ViewerRiskCleared(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ViewerRiskCleared: _TypeAlias = ViewerRiskCleared  # noqa: Y015
+
+@_typing.final
+class TitleStandingChanged(_message.Message):
+    """What notices and leaks let be shown of a title changed, and is heeded from now on. Subject `reelmesh.policy.v1.TitleStandingChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    TAKEN_DOWN_FIELD_NUMBER: _builtins.int
+    REFUSED_TERRITORIES_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    taken_down: _builtins.bool
+    """Whether it may be played nowhere."""
+    @_builtins.property
+    def refused_territories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it may not be played, ISO 3166-1 or 3166-2 codes in order; empty when it is taken down, and when it may be played everywhere."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        taken_down: _builtins.bool = ...,
+        refused_territories: _abc.Iterable[_builtins.str] | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "change_time", b"change_time", "organisation_id", b"organisation_id", "refused_territories", b"refused_territories", "taken_down", b"taken_down"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TitleStandingChanged: _TypeAlias = TitleStandingChanged  # noqa: Y015

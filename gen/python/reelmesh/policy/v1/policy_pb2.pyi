@@ -182,6 +182,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A person named another device than the one that their access token is bound to. Status PERMISSION_DENIED. Metadata: `device_id`,
     their own; empty when the token is bound to none. Lifted by: naming none, or registering the device.
     """
+    ERROR_REASON_TITLE_TAKEN_DOWN: _ErrorReason.ValueType  # 35
+    """The title was taken down after a notice or a leak. Status PERMISSION_DENIED. Lifted by: whoever decides about the notice. Metadata: `asset_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the policy service or at the edge. On the wire it stands in `google.rpc.ErrorInfo.reason` without
@@ -319,6 +321,8 @@ ERROR_REASON_DEVICE_NOT_SELF: ErrorReason.ValueType  # 32
 """A person named another device than the one that their access token is bound to. Status PERMISSION_DENIED. Metadata: `device_id`,
 their own; empty when the token is bound to none. Lifted by: naming none, or registering the device.
 """
+ERROR_REASON_TITLE_TAKEN_DOWN: ErrorReason.ValueType  # 35
+"""The title was taken down after a notice or a leak. Status PERMISSION_DENIED. Lifted by: whoever decides about the notice. Metadata: `asset_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -11,13 +11,15 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JurisdictionRule, TitleClassification } from "./jurisdictions_pb";
 import { file_reelmesh_compliance_v1_jurisdictions } from "./jurisdictions_pb";
+import type { NoticeKind, NoticeState } from "./notices_pb";
+import { file_reelmesh_compliance_v1_notices } from "./notices_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSLhAQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgHIAEoCRIQCghwcm92aWRlchgIIAEoCSJ+Cg9BZ2VQcm9vZlJldm9rZWQSEQoJdmlld2VyX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbWV0aG9kGAQgASgJIqoBChRKdXJpc2RpY3Rpb25zQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxI3CgVydWxlcxgDIAMoCzIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSnVyaXNkaWN0aW9uUnVsZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisgEKD1RpdGxlQ2xhc3NpZmllZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSQwoOY2xhc3NpZmljYXRpb24YAyABKAsyKy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRpdGxlQ2xhc3NpZmljYXRpb24SLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqEBCg5Db25zZW50Q2hhbmdlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSMwoFc3RhdGUYAyABKA4yJC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNvbnNlbnRTdGF0ZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwIKDVJlY29yZENoYW5nZWQSEQoJcmVjb3JkX2lkGAEgASgJEjQKBmNoYW5nZRgCIAEoDjIkLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuUmVjb3JkQ2hhbmdlEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIUCgxwZXJmb3JtZXJfaWQYBCABKAkSFQoNcHJvZHVjdGlvbl9pZBgFIAEoCRINCgVhY3RvchgGIAEoCRIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCgxSZWNvcmRPcGVuZWQSEQoJcmVjb3JkX2lkGAEgASgJEhQKDHBlcmZvcm1lcl9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSDQoFYWN0b3IYBCABKAkSDwoHcHVycG9zZRgFIAEoCRItCglvcGVuX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBCg9SZWNvcmRzRXhwb3J0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEg4KBmZvcm1hdBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEi8KC2V4cG9ydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQoZUmVjb3Jkc1JlcXVpcmVtZW50Q2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDQoFYWN0b3IYAyABKAkSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKqEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADEh4KGkNPTlNFTlRfU1RBVEVfTk9UX1JFUVVJUkVEEAQq8wEKDFJlY29yZENoYW5nZRIdChlSRUNPUkRfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGwoXUkVDT1JEX0NIQU5HRV9TVUJNSVRURUQQARIaChZSRUNPUkRfQ0hBTkdFX0FQUFJPVkVEEAISGgoWUkVDT1JEX0NIQU5HRV9SRUpFQ1RFRBADEhsKF1JFQ09SRF9DSEFOR0VfV0lUSERSQVdOEAQSGgoWUkVDT1JEX0NIQU5HRV9FWFBJUklORxAFEhkKFVJFQ09SRF9DSEFOR0VfRVhQSVJFRBAGEhsKF1JFQ09SRF9DSEFOR0VfREVTVFJPWUVEEAdiBnByb3RvMw", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_jurisdictions]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSLhAQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgHIAEoCRIQCghwcm92aWRlchgIIAEoCSJ+Cg9BZ2VQcm9vZlJldm9rZWQSEQoJdmlld2VyX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbWV0aG9kGAQgASgJIqoBChRKdXJpc2RpY3Rpb25zQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxI3CgVydWxlcxgDIAMoCzIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSnVyaXNkaWN0aW9uUnVsZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisgEKD1RpdGxlQ2xhc3NpZmllZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSQwoOY2xhc3NpZmljYXRpb24YAyABKAsyKy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRpdGxlQ2xhc3NpZmljYXRpb24SLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqEBCg5Db25zZW50Q2hhbmdlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSMwoFc3RhdGUYAyABKA4yJC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNvbnNlbnRTdGF0ZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwIKDVJlY29yZENoYW5nZWQSEQoJcmVjb3JkX2lkGAEgASgJEjQKBmNoYW5nZRgCIAEoDjIkLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuUmVjb3JkQ2hhbmdlEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIUCgxwZXJmb3JtZXJfaWQYBCABKAkSFQoNcHJvZHVjdGlvbl9pZBgFIAEoCRINCgVhY3RvchgGIAEoCRIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCgxSZWNvcmRPcGVuZWQSEQoJcmVjb3JkX2lkGAEgASgJEhQKDHBlcmZvcm1lcl9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSDQoFYWN0b3IYBCABKAkSDwoHcHVycG9zZRgFIAEoCRItCglvcGVuX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBCg9SZWNvcmRzRXhwb3J0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEg4KBmZvcm1hdBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEi8KC2V4cG9ydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQoZUmVjb3Jkc1JlcXVpcmVtZW50Q2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDQoFYWN0b3IYAyABKAkSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBChFNYXRlcmlhbFRha2VuRG93bhIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSLOAQoSTWF0ZXJpYWxSZXN0cmljdGVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEhMKC3RlcnJpdG9yaWVzGAQgAygJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAYgASgJIrcBChBNYXRlcmlhbFJlc3RvcmVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAUgASgJIuABCg5Ob3RpY2VSZWNlaXZlZBIRCglub3RpY2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEjAKBGtpbmQYBCABKA4yIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLk5vdGljZUtpbmQSLAoIZHVlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlY2VpdmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/wEKDU5vdGljZVN0ZXBwZWQSEQoJbm90aWNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghhc3NldF9pZBgDIAEoCRIyCgVzdGF0ZRgEIAEoDjIjLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuTm90aWNlU3RhdGUSDAoEZGVlZBgFIAEoCRINCgVhY3RvchgGIAEoCRIUCgxzdGF0ZW1lbnRfaWQYByABKAkSGAoQc3RhdGVtZW50X3NoYTI1NhgIIAEoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirAEKDk5vdGljZVJlbWluZGVkEhEKCW5vdGljZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIZHVlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB292ZXJkdWUYBCABKAgSLwoLY2hhbmdlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqMBChNJbmZyaW5nZW1lbnRDb3VudGVkEhAKCHVwbG9hZGVyGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIRCglub3RpY2VfaWQYAyABKAkSDQoFY291bnQYBCABKAUSDgoGcmVwZWF0GAUgASgIEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJrCgxOb3RpY2VFcmFzZWQSEQoJbm90aWNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqoQEKDENvbnNlbnRTdGF0ZRIdChlDT05TRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWQ09OU0VOVF9TVEFURV9DT01QTEVURRABEhkKFUNPTlNFTlRfU1RBVEVfTUlTU0lORxACEhsKF0NPTlNFTlRfU1RBVEVfV0lUSERSQVdOEAMSHgoaQ09OU0VOVF9TVEFURV9OT1RfUkVRVUlSRUQQBCrzAQoMUmVjb3JkQ2hhbmdlEh0KGVJFQ09SRF9DSEFOR0VfVU5TUEVDSUZJRUQQABIbChdSRUNPUkRfQ0hBTkdFX1NVQk1JVFRFRBABEhoKFlJFQ09SRF9DSEFOR0VfQVBQUk9WRUQQAhIaChZSRUNPUkRfQ0hBTkdFX1JFSkVDVEVEEAMSGwoXUkVDT1JEX0NIQU5HRV9XSVRIRFJBV04QBBIaChZSRUNPUkRfQ0hBTkdFX0VYUElSSU5HEAUSGQoVUkVDT1JEX0NIQU5HRV9FWFBJUkVEEAYSGwoXUkVDT1JEX0NIQU5HRV9ERVNUUk9ZRUQQByrDAQoOVGFrZURvd25Hcm91bmQSIAocVEFLRV9ET1dOX0dST1VORF9VTlNQRUNJRklFRBAAEh4KGlRBS0VfRE9XTl9HUk9VTkRfQ09QWVJJR0hUEAESIwofVEFLRV9ET1dOX0dST1VORF9JTlRJTUFURV9JTUFHRRACEiQKIFRBS0VfRE9XTl9HUk9VTkRfREVQSUNURURfUEVSU09OEAMSJAogVEFLRV9ET1dOX0dST1VORF9JTExFR0FMX0NPTlRFTlQQBGIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_jurisdictions, file_reelmesh_compliance_v1_notices]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -478,6 +480,436 @@ export const RecordsRequirementChangedSchema: GenMessage<RecordsRequirementChang
   messageDesc(file_reelmesh_compliance_v1_events, 8);
 
 /**
+ * Material may not be shown any more: a notice was found to be right, or a leak was. Whoever shows the asset stops, and
+ * whoever knows files again bars copies of it. Subject `reelmesh.compliance.v1.MaterialTakenDown`.
+ *
+ * @generated from message reelmesh.compliance.v1.MaterialTakenDown
+ */
+export type MaterialTakenDown = Message<"reelmesh.compliance.v1.MaterialTakenDown"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: reelmesh.compliance.v1.TakeDownGround ground = 3;
+   */
+  ground: TakeDownGround;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+
+  /**
+   * What was decided, such as `ntc_…` for a case of notices. Several may hold one asset down; it comes back when all of them have let go.
+   *
+   * @generated from field: string case_id = 5;
+   */
+  caseId: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.MaterialTakenDown.
+ * Use `create(MaterialTakenDownSchema)` to create a new message.
+ */
+export const MaterialTakenDownSchema: GenMessage<MaterialTakenDown> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 9);
+
+/**
+ * Material may not be shown in some places, as far as one case goes; whatever that case said before does not count any more.
+ * Subject `reelmesh.compliance.v1.MaterialRestricted`.
+ *
+ * @generated from message reelmesh.compliance.v1.MaterialRestricted
+ */
+export type MaterialRestricted = Message<"reelmesh.compliance.v1.MaterialRestricted"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: reelmesh.compliance.v1.TakeDownGround ground = 3;
+   */
+  ground: TakeDownGround;
+
+  /**
+   * Where it may not be shown, ISO 3166-1 or 3166-2 codes.
+   *
+   * @generated from field: repeated string territories = 4;
+   */
+  territories: string[];
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 5;
+   */
+  changeTime?: Timestamp | undefined;
+
+  /**
+   * The case.
+   *
+   * @generated from field: string case_id = 6;
+   */
+  caseId: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.MaterialRestricted.
+ * Use `create(MaterialRestrictedSchema)` to create a new message.
+ */
+export const MaterialRestrictedSchema: GenMessage<MaterialRestricted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 10);
+
+/**
+ * Material may be shown again, as far as one case goes: it stays down while another case holds it.
+ * Subject `reelmesh.compliance.v1.MaterialRestored`.
+ *
+ * @generated from message reelmesh.compliance.v1.MaterialRestored
+ */
+export type MaterialRestored = Message<"reelmesh.compliance.v1.MaterialRestored"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Why it had been taken down.
+   *
+   * @generated from field: reelmesh.compliance.v1.TakeDownGround ground = 3;
+   */
+  ground: TakeDownGround;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+
+  /**
+   * The case that let go.
+   *
+   * @generated from field: string case_id = 5;
+   */
+  caseId: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.MaterialRestored.
+ * Use `create(MaterialRestoredSchema)` to create a new message.
+ */
+export const MaterialRestoredSchema: GenMessage<MaterialRestored> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 11);
+
+/**
+ * Somebody gave a notice. Who, is not told. Subject `reelmesh.compliance.v1.NoticeReceived`.
+ *
+ * @generated from message reelmesh.compliance.v1.NoticeReceived
+ */
+export type NoticeReceived = Message<"reelmesh.compliance.v1.NoticeReceived"> & {
+  /**
+   * The notice.
+   *
+   * @generated from field: string notice_id = 1;
+   */
+  noticeId: string;
+
+  /**
+   * Organisation whose material it is about.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The material.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * What kind of notice.
+   *
+   * @generated from field: reelmesh.compliance.v1.NoticeKind kind = 4;
+   */
+  kind: NoticeKind;
+
+  /**
+   * When a decision is due.
+   *
+   * @generated from field: google.protobuf.Timestamp due_time = 5;
+   */
+  dueTime?: Timestamp | undefined;
+
+  /**
+   * When it was received.
+   *
+   * @generated from field: google.protobuf.Timestamp receive_time = 6;
+   */
+  receiveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.NoticeReceived.
+ * Use `create(NoticeReceivedSchema)` to create a new message.
+ */
+export const NoticeReceivedSchema: GenMessage<NoticeReceived> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 12);
+
+/**
+ * A notice stands otherwise than before: it was decided, answered or withdrawn, or a term ended. Subject `reelmesh.compliance.v1.NoticeStepped`.
+ *
+ * @generated from message reelmesh.compliance.v1.NoticeStepped
+ */
+export type NoticeStepped = Message<"reelmesh.compliance.v1.NoticeStepped"> & {
+  /**
+   * The notice.
+   *
+   * @generated from field: string notice_id = 1;
+   */
+  noticeId: string;
+
+  /**
+   * Organisation whose material it is about.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The material.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * Where it stands now.
+   *
+   * @generated from field: reelmesh.compliance.v1.NoticeState state = 4;
+   */
+  state: NoticeState;
+
+  /**
+   * What happened, such as `take_down`, `counter_notice`, `appeal` or `restore`.
+   *
+   * @generated from field: string deed = 5;
+   */
+  deed: string;
+
+  /**
+   * Who did it: the name of a principal, or `notifier`, `uploader` or `service/compliance`.
+   *
+   * @generated from field: string actor = 6;
+   */
+  actor: string;
+
+  /**
+   * Statement of reasons that was made with it. Empty when none was.
+   *
+   * @generated from field: string statement_id = 7;
+   */
+  statementId: string;
+
+  /**
+   * SHA-256 of that statement in protobuf's encoding, lower-case hex: whoever has it can prove what it said. Empty as above.
+   *
+   * @generated from field: string statement_sha256 = 8;
+   */
+  statementSha256: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 9;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.NoticeStepped.
+ * Use `create(NoticeSteppedSchema)` to create a new message.
+ */
+export const NoticeSteppedSchema: GenMessage<NoticeStepped> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 13);
+
+/**
+ * Somebody was reminded of a decision that is due soon, or overdue. Subject `reelmesh.compliance.v1.NoticeReminded`.
+ *
+ * @generated from message reelmesh.compliance.v1.NoticeReminded
+ */
+export type NoticeReminded = Message<"reelmesh.compliance.v1.NoticeReminded"> & {
+  /**
+   * The notice.
+   *
+   * @generated from field: string notice_id = 1;
+   */
+  noticeId: string;
+
+  /**
+   * Organisation whose material it is about.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * When it is due.
+   *
+   * @generated from field: google.protobuf.Timestamp due_time = 3;
+   */
+  dueTime?: Timestamp | undefined;
+
+  /**
+   * Whether it is overdue.
+   *
+   * @generated from field: bool overdue = 4;
+   */
+  overdue: boolean;
+
+  /**
+   * When this was found.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 5;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.NoticeReminded.
+ * Use `create(NoticeRemindedSchema)` to create a new message.
+ */
+export const NoticeRemindedSchema: GenMessage<NoticeReminded> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 14);
+
+/**
+ * Upheld notices against an uploader were counted, one more or one less. Subject `reelmesh.compliance.v1.InfringementCounted`.
+ *
+ * @generated from message reelmesh.compliance.v1.InfringementCounted
+ */
+export type InfringementCounted = Message<"reelmesh.compliance.v1.InfringementCounted"> & {
+  /**
+   * Who uploaded: the name of a principal.
+   *
+   * @generated from field: string uploader = 1;
+   */
+  uploader: string;
+
+  /**
+   * Organisation whose material it was.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The notice by which the count changed.
+   *
+   * @generated from field: string notice_id = 3;
+   */
+  noticeId: string;
+
+  /**
+   * Upheld notices within the window of the rules.
+   *
+   * @generated from field: int32 count = 4;
+   */
+  count: number;
+
+  /**
+   * Whether that makes a repeat infringer by the rules.
+   *
+   * @generated from field: bool repeat = 5;
+   */
+  repeat: boolean;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 6;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.InfringementCounted.
+ * Use `create(InfringementCountedSchema)` to create a new message.
+ */
+export const InfringementCountedSchema: GenMessage<InfringementCounted> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 15);
+
+/**
+ * What was kept of the people of a case was erased, as the rules have it. Subject `reelmesh.compliance.v1.NoticeErased`.
+ *
+ * @generated from message reelmesh.compliance.v1.NoticeErased
+ */
+export type NoticeErased = Message<"reelmesh.compliance.v1.NoticeErased"> & {
+  /**
+   * The notice.
+   *
+   * @generated from field: string notice_id = 1;
+   */
+  noticeId: string;
+
+  /**
+   * Organisation whose material it was about.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 3;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.NoticeErased.
+ * Use `create(NoticeErasedSchema)` to create a new message.
+ */
+export const NoticeErasedSchema: GenMessage<NoticeErased> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 16);
+
+/**
  * How the consent of all who are seen in an asset stands.
  *
  * @generated from enum reelmesh.compliance.v1.ConsentState
@@ -593,4 +1025,52 @@ export enum RecordChange {
  */
 export const RecordChangeSchema: GenEnum<RecordChange> = /*@__PURE__*/
   enumDesc(file_reelmesh_compliance_v1_events, 1);
+
+/**
+ * Why material is taken down.
+ *
+ * @generated from enum reelmesh.compliance.v1.TakeDownGround
+ */
+export enum TakeDownGround {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It infringes somebody's copyright.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_COPYRIGHT = 1;
+   */
+  COPYRIGHT = 1,
+
+  /**
+   * It shows somebody intimately who did not agree. Identical copies are barred with it.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_INTIMATE_IMAGE = 2;
+   */
+  INTIMATE_IMAGE = 2,
+
+  /**
+   * Somebody who is seen in it did not agree, or does not any more.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_DEPICTED_PERSON = 3;
+   */
+  DEPICTED_PERSON = 3,
+
+  /**
+   * It is illegal for another reason.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_ILLEGAL_CONTENT = 4;
+   */
+  ILLEGAL_CONTENT = 4,
+}
+
+/**
+ * Describes the enum reelmesh.compliance.v1.TakeDownGround.
+ */
+export const TakeDownGroundSchema: GenEnum<TakeDownGround> = /*@__PURE__*/
+  enumDesc(file_reelmesh_compliance_v1_events, 2);
 

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/upload/v1/events.proto.
  */
 export const file_reelmesh_upload_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC91cGxvYWQvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC51cGxvYWQudjEipwIKD1VwbG9hZENvbW1pdHRlZBIRCgl1cGxvYWRfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSDgoGc2hhMjU2GAUgASgJEhIKCnNpemVfYnl0ZXMYBiABKAMSEAoIZmlsZW5hbWUYByABKAkSDQoFdGl0bGUYCCABKAkSFAoMY29udGVudF90eXBlGAkgASgJEi8KC2NvbW1pdF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2Cgx3YXRlcm1hcmtpbmcYCyABKA4yIC5yZWVsbWVzaC51cGxvYWQudjEuV2F0ZXJtYXJraW5nYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_upload_v1_upload]);
+  fileDesc("Ch9yZWVsbWVzaC91cGxvYWQvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC51cGxvYWQudjEitgIKD1VwbG9hZENvbW1pdHRlZBIRCgl1cGxvYWRfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSDgoGc2hhMjU2GAUgASgJEhIKCnNpemVfYnl0ZXMYBiABKAMSEAoIZmlsZW5hbWUYByABKAkSDQoFdGl0bGUYCCABKAkSFAoMY29udGVudF90eXBlGAkgASgJEi8KC2NvbW1pdF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2Cgx3YXRlcm1hcmtpbmcYCyABKA4yIC5yZWVsbWVzaC51cGxvYWQudjEuV2F0ZXJtYXJraW5nEg0KBWFjdG9yGAwgASgJYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_upload_v1_upload]);
 
 /**
  * A master file is complete, checked and immutable. Subject `reelmesh.upload.v1.UploadCommitted`.
@@ -100,6 +100,13 @@ export type UploadCommitted = Message<"reelmesh.upload.v1.UploadCommitted"> & {
    * @generated from field: reelmesh.upload.v1.Watermarking watermarking = 11;
    */
   watermarking: Watermarking;
+
+  /**
+   * Who began the upload: the name of a principal, such as `user/usr_…`. Empty for uploads of before it was kept.
+   *
+   * @generated from field: string actor = 12;
+   */
+  actor: string;
 };
 
 /**

@@ -1,0 +1,1 @@
+"""Letters to accounts, on behalf of services that know no addresses."""
