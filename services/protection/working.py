@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger()
 
 QUEUE: Final = WorkQueue("protection")
+_SMALLEST: Final = 1e-300
+"""A bound that is smaller is told as this one: zero would be left out of what is kept, and no bound is a certainty."""
 _TOLD_EVERY: Final = 1.0
 _PASSING: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 _SHARES: Final = {"find": (0.0, 0.3), "read": (0.3, 0.65), "accuse": (0.95, 0.05)}
@@ -145,6 +147,6 @@ def _finding(found: Found) -> dict[str, Any]:
             viewer_id=one.viewer_id,
             open_time=timestamp(one.create_time),
             score=one.score,
-            false_positive=one.false_positive,
+            false_positive=max(one.false_positive, _SMALLEST),
         )
     return MessageToDict(told, preserving_proto_field_name=True)

@@ -17,7 +17,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph, Spacer, Table, TableStyle
 
 from services.payments.invoices.domain import Content, Party, TaxLine
-from services.payments.invoices.lettering import BOLD, FONT, markup
+from services.kit.lettering import BOLD, FONT, markup
 from services.payments.payouts.files import decimal
 from services.payments.taxes.domain import WHOLE
 

@@ -16,7 +16,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 
-from services.payments.invoices.writing import as_seen
+from services.kit.right_to_left import as_seen
 
 FONT: Final = "DejaVuSans"
 BOLD: Final = "DejaVuSans-Bold"
