@@ -20,6 +20,7 @@ from services.policy.announcements import revocation, target_revoked
 from services.policy.decision.consumers import FactProjection
 from services.policy.domain import Package
 from services.policy.judge import Known
+from services.policy.leak_orders import LeakOrders
 from services.policy.revocations.store import Revocation, Target, add, barred
 
 DELETED = "the asset was deleted"
@@ -42,6 +43,7 @@ class Projection:
             packaging.PackagePublished: self.published,
             drm.ContentKeysRevoked: self.keys_revoked,
             **self._facts.handlers(),
+            **LeakOrders(self._known, self._clock).handlers(),
         }
         return events.Consumer("policy", database, bus, handlers)
 

@@ -34,7 +34,14 @@ LONGEST_PAUSE: Final = timedelta(minutes=30)
 _DEADLINE: Final = 30.0
 _TIMEOUTS: Final = httpx.Timeout(20.0, connect=5.0)
 _HOPELESS: Final = frozenset(
-    {"ADDRESS_REFUSED", "ADDRESS_INVALID", "OUTCOME_UNKNOWN", "TEMPLATE_UNKNOWN", "PARAMETER_INVALID", "REQUEST_INVALID"}
+    {
+        "ADDRESS_REFUSED",
+        "ADDRESS_INVALID",
+        "OUTCOME_UNKNOWN",
+        "TEMPLATE_UNKNOWN",
+        "PARAMETER_INVALID",
+        "REQUEST_INVALID",
+    }
 )
 _LONGEST_REFERENCE: Final = 200
 
@@ -133,7 +140,9 @@ class ByInterface:
         if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
             raise NotNow(f"{takedown.platform} answered {answer.status_code}")
         if not answer.is_success:
-            raise Never(f"{takedown.platform} answered {answer.status_code}; look at its entry in the list of platforms")
+            raise Never(
+                f"{takedown.platform} answered {answer.status_code}; look at its entry in the list of platforms"
+            )
         return _reference(answer)
 
 

@@ -156,6 +156,10 @@ class Evidence:
         """Where the bytes lie in the object store."""
         return evidence_key(self.organisation_id, self.sha256)
 
+    def taken(self, url: str, capture_time: datetime, preserve_time: datetime) -> Evidence:
+        """The same, taken from somewhere at some time."""
+        return replace(self, url=url, capture_time=capture_time, preserve_time=preserve_time)
+
 
 def evidence_key(organisation_id: str, sha256: str) -> str:
     """Where preserved bytes lie in the object store."""
@@ -294,9 +298,7 @@ class Action:
             raise refusals.appeal_impossible(self.action_id)
         if actor in self.approvers:
             raise refusals.second_person_needed(self.action_id)
-        told = replace(
-            self, appeal_upheld=uphold, appeal_comment=comment, appeal_actor=actor, appeal_decide_time=now
-        )
+        told = replace(self, appeal_upheld=uphold, appeal_comment=comment, appeal_actor=actor, appeal_decide_time=now)
         if uphold and self.state is ActionState.APPROVED:
             return told.decided(Decision(Verdict.REVERSE, actor, comment, now))
         return told

@@ -87,9 +87,7 @@ class Noticing:
         await announce(tx, announcements.takedown_changed(after, actor, now))
         return after
 
-    async def _written(
-        self, tx: Tx, takedown: Takedown, notifier: Notifier, signature: str, now: datetime
-    ) -> Takedown:
+    async def _written(self, tx: Tx, takedown: Takedown, notifier: Notifier, signature: str, now: datetime) -> Takedown:
         """The notice with its text and its PDF, which lies in the store from then on."""
         case = await store.case_of(tx, takedown.organisation_id, takedown.case_id)
         films = [
@@ -128,9 +126,7 @@ class Noticing:
         """
         now = self._clock.now()
         before = await takedown_store.get(tx, organisation_id, takedown_id, for_update=True)
-        after = before.recorded(
-            state, actor, comment, now, self._rules.at(now), reference=reference, counter=counter
-        )
+        after = before.recorded(state, actor, comment, now, self._rules.at(now), reference=reference, counter=counter)
         await takedown_store.put(tx, after)
         if after.state is not before.state:
             await announce(tx, announcements.takedown_changed(after, actor, now))

@@ -82,6 +82,10 @@ def host_of(url: str) -> str:
     """Host of a URL, in lower case; empty where it has none that can be a name."""
     try:
         host = (urlsplit(url).hostname or "").rstrip(".").removeprefix("www.")
-        return host.encode("idna").decode() if not host.isascii() else "".join(c if c.isalnum() or c in ".-" else "-" for c in host).lstrip(".-")
+        return (
+            host.encode("idna").decode()
+            if not host.isascii()
+            else "".join(c if c.isalnum() or c in ".-" else "-" for c in host).lstrip(".-")
+        )
     except ValueError:
         return ""

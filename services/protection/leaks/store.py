@@ -128,9 +128,7 @@ async def add_action(tx: Tx, action: Action) -> bool:
 
 async def put_action(tx: Tx, action: Action) -> None:
     """Keeps the next state of an action."""
-    await tx.execute(
-        sa.update(actions).where(actions.c.action_id == action.action_id).values(**_action_row(action))
-    )
+    await tx.execute(sa.update(actions).where(actions.c.action_id == action.action_id).values(**_action_row(action)))
 
 
 async def action_of(tx: Tx, organisation_id: str, action_id: str) -> Action:
@@ -289,9 +287,7 @@ async def disable_crawler(tx: Tx, crawler: Crawler, now: datetime) -> Crawler:
     if crawler.disable_time is not None:
         return crawler
     after = replace(crawler, disable_time=now)
-    await tx.execute(
-        sa.update(crawlers).where(crawlers.c.crawler_id == crawler.crawler_id).values(disable_time=now)
-    )
+    await tx.execute(sa.update(crawlers).where(crawlers.c.crawler_id == crawler.crawler_id).values(disable_time=now))
     return after
 
 

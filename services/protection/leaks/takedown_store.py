@@ -47,9 +47,7 @@ async def notifier_of(tx: Tx, organisation_id: str) -> Notifier:
     Raises:
         Refusal: TAKEDOWN_NOTIFIER_MISSING.
     """
-    row = (
-        await tx.execute(sa.select(notifiers).where(notifiers.c.organisation_id == organisation_id))
-    ).one_or_none()
+    row = (await tx.execute(sa.select(notifiers).where(notifiers.c.organisation_id == organisation_id))).one_or_none()
     if row is None:
         raise refusals.notifier_missing()
     return Notifier(**{field.name: getattr(row, field.name) for field in fields(Notifier)})

@@ -260,7 +260,9 @@ class Takedown:
                 return now + timedelta(hours=hours[-1])
             case State.REMOVED:
                 days = rules.takedowns.recheck_after_days
-                return (self.remove_time or now) + timedelta(days=days[self.checks]) if self.checks < len(days) else None
+                return (
+                    (self.remove_time or now) + timedelta(days=days[self.checks]) if self.checks < len(days) else None
+                )
             case State.REAPPEARED:
                 return now + timedelta(days=self.checks)
             case State.COUNTERED if self.counter is not None:

@@ -83,7 +83,10 @@ def _actions() -> None:
     op.create_index("leak_actions_of_a_viewer", "leak_actions", ["viewer_id", sa.text("action_id DESC")])
     op.create_index("leak_actions_of_a_session", "leak_actions", ["session_id"])
     op.create_index(
-        "leak_actions_that_end", "leak_actions", ["end_time"], postgresql_where=sa.text("state = 3 AND end_time IS NOT NULL")
+        "leak_actions_that_end",
+        "leak_actions",
+        ["end_time"],
+        postgresql_where=sa.text("state = 3 AND end_time IS NOT NULL"),
     )
     op.create_table(
         "leak_strikes",
