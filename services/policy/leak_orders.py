@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from reelmesh.protection.v1 import leaks_service_pb2 as leaks
 from reelmesh.protection.v1.events_pb2 import LeakActionOrdered, LeakActionReversed
 
-from services.kit.clock import Clock, timestamp
+from services.kit.clock import Clock
 from services.kit.database import Tx, after_commit
 from services.kit.events import Handler, announce
 from services.policy import store

@@ -48,7 +48,7 @@ class Working:
         on_end: told of each detection that ended, in the transaction that keeps it.
     """
 
-    def __init__(  # noqa: PLR0913  # all that detections need
+    def __init__(  # all that detections need
         self,
         database: Database,
         objects: ObjectStore,

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
-from reelmesh.policy.v1 import revocations_service_pb2_grpc
 from reelmesh.policy.v1 import revocations_service_pb2 as api
+from reelmesh.policy.v1 import revocations_service_pb2_grpc
 
 from services.kit import events
 from services.kit.clock import Clock, timestamp

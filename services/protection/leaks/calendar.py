@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-_SATURDAY: Final, _SUNDAY = 5, 6
+_SATURDAY: Final = 5
+_SUNDAY: Final = 6
 _DAY: Final = timedelta(days=1)
 
 

@@ -259,7 +259,7 @@ class LeaksRpc(leaks_service_pb2_grpc.LeaksServiceServicer):
         return resources.case(case, evidence, await store.actions_of_case(tx, case.case_id))
 
 
-def _evidence(  # noqa: PLR0913  # all that there is to say of it
+def _evidence(  # all that there is to say of it
     case: Case, kind: EvidenceKind, kept: Preserved, *, filename: str, media_type: str, actor: str
 ) -> Evidence:
     return Evidence(

@@ -51,11 +51,7 @@ class Handling:
         await announce(tx, announcements.reported(case))
 
     async def preserve(self, tx: Tx, case: Case, evidence: Evidence, *, asset_id: str = "") -> Evidence:
-        """Keeps evidence, and begins to look for the session in a film. `case` is locked.
-
-        Args:
-            asset_id: what was made of the film when it was uploaded.
-        """
+        """Keeps evidence, and begins to look for the session in a film, of which `asset_id` was made when it was uploaded. `case` is locked."""
         if evidence.kind is EvidenceKind.FILM:
             evidence = await self._searched(tx, case, evidence, asset_id)
         await store.add_evidence(tx, evidence)
@@ -153,7 +149,7 @@ class Handling:
             await announce(tx, announcements.appeal(after, f"user/{account_id}", now))
         return after
 
-    async def decide_appeal(  # noqa: PLR0913  # all that is decided
+    async def decide_appeal(  # all that is decided
         self, tx: Tx, organisation_id: str, action_id: str, actor: str, comment: str, *, uphold: bool
     ) -> Action:
         """An appeal is decided; one that is upheld takes back everything that was done to the viewer in the case.

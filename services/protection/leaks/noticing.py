@@ -20,8 +20,8 @@ from services.protection.leaks.document import drawn
 from services.protection.leaks.domain import EvidenceKind
 from services.protection.leaks.platforms import Platforms
 from services.protection.leaks.rules import RuleBook
-from services.protection.leaks.takedowns import Carrier, Counter, Kind, State, Takedown, document_key
 from services.protection.leaks.takedown_store import Reminder
+from services.protection.leaks.takedowns import Carrier, Counter, Kind, State, Takedown, document_key
 from services.protection.leaks.wording import Notifier, Wording, worded
 
 _REMINDED_FOR: Final = timedelta(days=1)
@@ -36,8 +36,8 @@ class Noticing:
         self._rules = rules
         self._platforms = platforms
 
-    async def prepare(  # noqa: PLR0913  # all that a notice says
-        self, tx: Tx, organisation_id: str, case_id: str, kind: Kind, work: str, email: str, actor: str
+    async def prepare(  # all that a notice says
+        self, tx: Tx, organisation_id: str, case_id: str, *, kind: Kind, work: str, email: str, actor: str
     ) -> Takedown:
         """Writes a notice.
 
@@ -107,15 +107,15 @@ class Noticing:
         async with self._objects.local_copy(takedown.document_key) as file:
             return await asyncio.to_thread(file.read_bytes)
 
-    async def record(  # noqa: PLR0913  # all that a step says
+    async def record(  # all that a step says
         self,
         tx: Tx,
         organisation_id: str,
         takedown_id: str,
         state: State,
+        *,
         actor: str,
         comment: str,
-        *,
         reference: str = "",
         counter: Counter | None = None,
     ) -> Takedown:

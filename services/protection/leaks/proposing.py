@@ -61,11 +61,7 @@ def unnamed(finding: Mapping[str, Any], rules: Rules) -> str:
 def proposals(
     case: Case, found: Sequence[Suspect], strikes: Mapping[str, int], rules: Rules, now: datetime
 ) -> list[Action]:
-    """What the rules propose.
-
-    Args:
-        strikes: how many strikes of other cases each viewer has that count.
-    """
+    """What the rules propose. `strikes` says how many strikes of other cases each viewer has that count."""
     made = []
     for one in found:
         strike = strikes.get(one.viewer_id, 0) + 1 if one.viewer_id else 1

@@ -200,7 +200,7 @@ class Takedown:
         """The notice that cannot be sent so; somebody has to look at it."""
         return replace(self, failure=why, next_try_time=None, check_time=now)
 
-    def recorded(  # noqa: PLR0913  # all that a step says
+    def recorded(  # all that a step says
         self,
         state: State,
         actor: str,
@@ -218,7 +218,7 @@ class Takedown:
         """
         if state is self.state and state in _LOOKED_AT:
             looked = replace(self._stepped(state, actor, comment, now), checks=self.checks + 1)
-            return replace(looked, check_time=looked._next_check(now, rules), reference=reference or self.reference)
+            return replace(looked, check_time=looked.next_check(now, rules), reference=reference or self.reference)
         if state not in NEXT[self.state]:
             raise refusals.takedown_state_wrong(self.state.name)
         told = replace(
@@ -240,7 +240,7 @@ class Takedown:
                 told = replace(told, reappearances=self.reappearances + 1)
             case _:
                 pass
-        return replace(told, check_time=told._next_check(now, rules))
+        return replace(told, check_time=told.next_check(now, rules))
 
     def reminded(self) -> Takedown:
         """The notice once somebody was reminded of it."""
@@ -249,7 +249,7 @@ class Takedown:
     def _stepped(self, state: State, actor: str, comment: str, now: datetime) -> Takedown:
         return replace(self, state=state, steps=(*self.steps, Step(state, actor, comment, now)))
 
-    def _next_check(self, now: datetime, rules: Rules) -> datetime | None:
+    def next_check(self, now: datetime, rules: Rules) -> datetime | None:
         """When somebody should look next, after `checks` looks."""
         match self.state:
             case State.SENT | State.ACKNOWLEDGED:

@@ -66,7 +66,13 @@ class TakedownsRpc(takedowns_service_pb2_grpc.TakedownsServiceServicer):
             if earlier := await idempotency.first_answer(tx, whose, request, api.PrepareTakedownResponse):
                 return earlier
             made = await self._noticing.prepare(
-                tx, whose, request.case_id, Kind(request.kind), request.work, request.email, who
+                tx,
+                whose,
+                request.case_id,
+                kind=Kind(request.kind),
+                work=request.work,
+                email=request.email,
+                actor=who,
             )
             answer = api.PrepareTakedownResponse(takedown=resources.takedown(made, self._clock.now()))
             await idempotency.remember(tx, whose, request, answer)
@@ -97,8 +103,8 @@ class TakedownsRpc(takedowns_service_pb2_grpc.TakedownsServiceServicer):
                 whose,
                 request.takedown_id,
                 state,
-                who,
-                request.comment,
+                actor=who,
+                comment=request.comment,
                 reference=request.reference,
                 counter=counter,
             )

@@ -59,11 +59,7 @@ def worded(
     signature: str,
     now: datetime,
 ) -> Wording:
-    """A notice, filled from the case.
-
-    Args:
-        signature: name of whoever signed, as typed; empty for a draft.
-    """
+    """A notice, filled from the case. `signature` is the name of whoever signed, as typed; empty for a draft."""
     template = Template((FOLDER / _FILES[kind]).read_text(encoding="utf-8"))
     films = [one for one in evidence if one.sha256]
     proof = f"A copy was preserved on {_day(films[0].preserve_time)} (SHA-256 {films[0].sha256})." if films else ""
