@@ -89,7 +89,7 @@ def read(finding: bytes) -> Finding:
         return Finding.model_validate(told)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise refusals.finding_invalid(f"{where}: {first['msg']}") from None
     except (ValueError, RecursionError):
         raise refusals.finding_invalid("it is no JSON in UTF-8") from None
