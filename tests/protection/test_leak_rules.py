@@ -62,6 +62,7 @@ a_finding = st.fixed_dictionaries(
 )
 
 
+@fuzzed(100)
 @given(a_finding, st.integers(0, 5))
 def test_only_an_accusation_that_is_good_enough_leads_to_proposals(finding: dict[str, Any], earlier: int) -> None:
     found = suspects(finding, RULES)
@@ -296,6 +297,7 @@ def test_business_days_of_counter_notices(received: date, first: date, last: dat
     assert (counter.restore_from.date(), counter.restore_by.date()) == (first, last)
 
 
+@fuzzed(100)
 @given(st.dates(date(2025, 1, 1), date(2035, 12, 31)), st.integers(-20, 20))
 def test_business_days_are_counted_there_and_back(day: date, many: int) -> None:
     calendar = RULES.calendar

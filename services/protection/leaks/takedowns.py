@@ -249,14 +249,23 @@ class Takedown:
     def _stepped(self, state: State, actor: str, comment: str, now: datetime) -> Takedown:
         return replace(self, state=state, steps=(*self.steps, Step(state, actor, comment, now)))
 
+    def _sent_last(self, now: datetime) -> datetime:
+        """When it was sent, the last time that it was signed."""
+        sent = now
+        for step in reversed(self.steps):
+            if step.state is State.SIGNED:
+                break
+            if step.state is State.SENT:
+                sent = step.step_time
+        return sent
+
     def next_check(self, now: datetime, rules: Rules) -> datetime | None:
         """When somebody should look next, after `checks` looks."""
         match self.state:
             case State.SENT | State.ACKNOWLEDGED:
                 hours = rules.takedowns.following(self.kind).check_after_hours
                 if self.checks < len(hours):
-                    sent = [step.step_time for step in self.steps if step.state is State.SENT]
-                    return max((sent[-1] if sent else now) + timedelta(hours=hours[self.checks]), now)
+                    return max(self._sent_last(now) + timedelta(hours=hours[self.checks]), now)
                 return now + timedelta(hours=hours[-1])
             case State.REMOVED:
                 days = rules.takedowns.recheck_after_days
