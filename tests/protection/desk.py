@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -88,7 +88,9 @@ class Desk:
         request = api.AddLeakEvidenceRequest(request_id=new_id("req"), case_id=case_id, capture=data, **fields)
         return (await self.leaks.AddLeakEvidence(request, metadata=self.ann)).evidence
 
-    async def found(self, case_id: str, outcome: str = "OUTCOME_ACCUSED", **suspects: float) -> api.LeakCase:
+    async def found(
+        self, case_id: str, suspects: Mapping[str, float], outcome: str = "OUTCOME_ACCUSED"
+    ) -> api.LeakCase:
         """A search of a film of the case ends. `suspects` are viewers, each with the bound on accusing anybody innocent; their sessions are named after
         them."""
         detection_id, now = new_id("dtc"), self.clock.now()

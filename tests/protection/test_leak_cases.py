@@ -108,9 +108,9 @@ async def _reason(desk: Desk, request: api.AddLeakEvidenceRequest) -> str:
 async def test_what_is_not_good_enough_proposes_nothing(desk: Desk) -> None:
     case = await desk.report()
     for outcome in ("TITLE_NOT_FOUND", "NOT_ENOUGH_EVIDENCE", "NOBODY_ACCUSED"):
-        after = await desk.found(case.case_id, f"OUTCOME_{outcome}", ann=1e-12)
+        after = await desk.found(case.case_id, {"ann": 1e-12}, f"OUTCOME_{outcome}")
         assert (after.state, list(after.actions)) == (api.LEAK_CASE_STATE_UNNAMED, [])
-    after = await desk.found(case.case_id, ann=1.1e-6)
+    after = await desk.found(case.case_id, {"ann": 1.1e-6})
     assert (after.state, list(after.actions)) == (api.LEAK_CASE_STATE_UNNAMED, [])
     assert not desk.bus.heard(events.LeakActionOrdered)
     # A title without a watermark names nobody either, and no search is begun.
@@ -129,7 +129,7 @@ async def test_what_is_not_good_enough_proposes_nothing(desk: Desk) -> None:
 
 async def test_one_person_decides_what_is_certain_and_two_what_is_less_so(desk: Desk) -> None:
     case = await desk.report()
-    named = await desk.found(case.case_id, ann=1e-12, ben=1e-7)
+    named = await desk.found(case.case_id, {"ann": 1e-12, "ben": 1e-7})
     assert named.state == api.LEAK_CASE_STATE_NAMED
     assert {one.kind for one in named.actions} == {
         api.LEAK_ACTION_KIND_REVOKE_SESSION,
@@ -138,7 +138,7 @@ async def test_one_person_decides_what_is_certain_and_two_what_is_less_so(desk: 
     revoke = {one.viewer_id: one for one in named.actions if one.kind == api.LEAK_ACTION_KIND_REVOKE_SESSION}
     assert all(one.state == api.LEAK_ACTION_STATE_PROPOSED and one.explanation for one in named.actions)
     # A second film that says the same proposes nothing twice.
-    assert len((await desk.found(case.case_id, ann=1e-12, ben=1e-7)).actions) == len(named.actions)
+    assert len((await desk.found(case.case_id, {"ann": 1e-12, "ben": 1e-7})).actions) == len(named.actions)
 
     certain = await desk.decide(revoke["ann"], "APPROVE", desk.ann, "clear")
     assert certain.state == api.LEAK_ACTION_STATE_APPROVED
@@ -182,7 +182,7 @@ async def test_one_person_decides_what_is_certain_and_two_what_is_less_so(desk: 
 
 async def struck(desk: Desk, viewer: str) -> api.LeakCase:
     """One more case of a viewer, with everything approved by both."""
-    case = await desk.found((await desk.report()).case_id, **{viewer: 1e-8})
+    case = await desk.found((await desk.report()).case_id, {viewer: 1e-8})
     for action in case.actions:
         await desk.decide(action, "APPROVE", desk.ann)
         await desk.decide(action, "APPROVE", desk.bob)
@@ -301,7 +301,7 @@ async def test_a_crawler_posts_what_it_signed_and_nobody_else_does(desk: Desk) -
 
 async def test_nothing_of_another_organisation_is_to_be_had(desk: Desk, other_organisation_key: str) -> None:
     other = (("authorization", f"Bearer {other_organisation_key}"),)
-    case = await desk.found((await desk.report()).case_id, ann=1e-12)
+    case = await desk.found((await desk.report()).case_id, {"ann": 1e-12})
     kept = await desk.capture(case.case_id)
     leaks = desk.leaks
 

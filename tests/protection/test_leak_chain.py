@@ -137,7 +137,7 @@ async def the_second_time_she_is_blocked(town: Town, session_id: str) -> None:
     desk, edge, eve = town.desk, town.policy.edge, town.eve.account.account_id
     another = await play(town, eve)
     beside = await play(town, "viewer-0")
-    second = await desk.found((await desk.report()).case_id, **{eve: 1e-8})
+    second = await desk.found((await desk.report()).case_id, {eve: 1e-8})
     assert {one.kind for one in second.actions} == {REVOKE, BLOCK, NOTIFY}
     await town.approve(second.actions)
     await the_edge_says(edge, another.playback.dash_url, "SESSION_REVOKED", within=15)
@@ -176,7 +176,7 @@ async def the_second_time_she_is_blocked(town: Town, session_id: str) -> None:
     await eventually(can_open)
     await eventually(lambda: written(town, "leak-action-reversed", 1))
     # The strike went with it: the next one is the second again. The first session stays ended.
-    third = await desk.found((await desk.report()).case_id, **{eve: 1e-8})
+    third = await desk.found((await desk.report()).case_id, {eve: 1e-8})
     assert {one.strike for one in third.actions} == {2}
     assert session_id in {one.session_id for one in listed.actions}
 
@@ -194,7 +194,7 @@ async def test_roles_below_compliance_report_and_see_nothing(town: Town) -> None
     creator = await town.home.somebody("creator")
     report = api.ReportLeakRequest(request_id=new_id("req"), url="https://pirate.example/1")
     case = (await desk.leaks.ReportLeak(report, metadata=creator.shown)).case
-    await desk.found(case.case_id, **{town.eve.account.account_id: 1e-12})
+    await desk.found(case.case_id, {town.eve.account.account_id: 1e-12})
     whole = await desk.case(case.case_id)
     capture = api.AddLeakEvidenceRequest(request_id=new_id("req"), case_id=case.case_id, capture=b"x")
     kept = (await desk.leaks.AddLeakEvidence(capture, metadata=creator.shown)).evidence

@@ -243,13 +243,15 @@ async def test_what_cannot_be_written_or_is_somebody_elses_is_refused(desk: Desk
         "abuse@unknown.example",
     )
     other = (("authorization", f"Bearer {other_organisation_key}"),)
-    calls, asked = desk.takedowns, {"takedown_id": notice.takedown_id}
-    sent = api.SendTakedownRequest(request_id=new_id("req"), signature="Ann Holder", **asked)
-    step = api.RecordTakedownStepRequest(request_id=new_id("req"), state=api.TAKEDOWN_STATE_WITHDRAWN, **asked)
+    calls, mine_id = desk.takedowns, notice.takedown_id
+    sent = api.SendTakedownRequest(request_id=new_id("req"), signature="Ann Holder", takedown_id=mine_id)
+    step = api.RecordTakedownStepRequest(
+        request_id=new_id("req"), state=api.TAKEDOWN_STATE_WITHDRAWN, takedown_id=mine_id
+    )
     for call in (
         calls.SendTakedown(sent, metadata=other),
         calls.RecordTakedownStep(step, metadata=other),
-        calls.GetTakedownDocument(api.GetTakedownDocumentRequest(**asked), metadata=other),
+        calls.GetTakedownDocument(api.GetTakedownDocumentRequest(takedown_id=mine_id), metadata=other),
     ):
         assert await refused(call) == "TAKEDOWN_NOT_FOUND"
     assert not (await calls.ListTakedowns(api.ListTakedownsRequest(), metadata=other)).takedowns

@@ -15,6 +15,7 @@ from tools.reelmesh_cli.commands import (
     entitlements,
     keys,
     keys_escrow,
+    leaks,
     ledger,
     limits,
     logs,
@@ -63,6 +64,7 @@ keys.app.command("recover")(keys_escrow.recover)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(payouts.app, name="payouts")
+app.add_typer(leaks.app, name="leaks")
 app.add_typer(offers.app, name="offers")
 app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")

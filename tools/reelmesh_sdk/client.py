@@ -28,6 +28,7 @@ from reelmesh.payments.v1 import (
     promotions_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
+from reelmesh.protection.v1 import leaks_service_pb2_grpc, takedowns_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.errors import STATUS_METADATA_KEY, Refusal
@@ -99,6 +100,8 @@ class Client:
     entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
     promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
     audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
+    leaks: leaks_service_pb2_grpc.LeaksServiceAsyncStub
+    takedowns: takedowns_service_pb2_grpc.TakedownsServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -131,6 +134,8 @@ class Client:
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
         self.audit_log = audit_log_service_pb2_grpc.AuditLogServiceStub(self._channel)
+        self.leaks = leaks_service_pb2_grpc.LeaksServiceStub(self._channel)
+        self.takedowns = takedowns_service_pb2_grpc.TakedownsServiceStub(self._channel)
         return self
 
     async def __aexit__(
