@@ -36,7 +36,7 @@ class LeakLetters:
         """Something is done."""
         event = LeakActionOrdered.FromString(data)
         if event.kind == LEAK_ACTION_KIND_NOTIFY_VIEWER:
-            until = event.appeal_until.ToDatetime().strftime("%Y-%m-%d")
+            until = event.appeal_end_time.ToDatetime().strftime("%Y-%m-%d")
             parameters = {"explanation": event.explanation, "action": event.action_id, "until": until}
             await self._write(tx, event.viewer_id, "leak-action", parameters)
 

@@ -20,6 +20,7 @@ from services.protection.upkeep import Upkeep
 from services.protection.working import QUEUE, Working
 
 CONTRACT: Final = detections_service_pb2.DESCRIPTOR.services_by_name["DetectionsService"]
+CONTRACTS: Final = [CONTRACT, *LEAK_CONTRACTS]
 
 
 class ProtectionSettings(LeakSettings):
@@ -52,7 +53,7 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
         detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
         leaks.add(server)
 
-    await process.serve([CONTRACT, *LEAK_CONTRACTS], add)
+    await process.serve(CONTRACTS, add)
     leaks.start(bus)
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(consumer(database, bus).run(), "consumer")

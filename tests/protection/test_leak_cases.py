@@ -42,7 +42,7 @@ async def test_evidence_is_preserved_and_told_of(desk: Desk) -> None:
     assert (kept.sha256, kept.size_bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     assert (kept.url, kept.kind, kept.detection_id) == (case.url, api.LEAK_EVIDENCE_KIND_CAPTURE, "")
     told = await desk.bus.hears(events.LeakEvidencePreserved)
-    assert (told.evidence_id, told.sha256, told.case_id, told.url) == (
+    assert (told.evidence_id, told.sha256, told.case_id, told.location) == (
         kept.evidence_id,
         kept.sha256,
         case.case_id,

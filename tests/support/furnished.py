@@ -18,6 +18,8 @@ from reelmesh.payments.v1 import payouts_service_pb2 as payouts
 from reelmesh.payments.v1 import reconciliation_service_pb2 as reconciliation
 from reelmesh.payments.v1 import sales_service_pb2 as sales
 from reelmesh.policy.v1 import policy_service_pb2 as policy
+from reelmesh.protection.v1 import leaks_service_pb2 as leaks
+from reelmesh.protection.v1 import takedowns_service_pb2 as takedowns
 from reelmesh.transcode.v1 import transcode_service_pb2 as transcode
 from reelmesh.upload.v1 import upload_service_pb2 as upload
 
@@ -74,6 +76,7 @@ async def furnish(whole: Whole, memory: Memory) -> None:
             await asyncio.sleep(0.05)
     await _sell(whole, memory)
     await _account(whole, memory)
+    await _leak(whole, memory)
     memory.learn(await whole.registered())
 
 
@@ -125,6 +128,31 @@ async def _account(whole: Whole, memory: Memory) -> None:
     await _called(whole, memory, report, "payments.v1.ReconciliationService/ImportProcessorReport")
     cases = reconciliation.ListReconciliationCasesRequest()
     await _called(whole, memory, cases, "payments.v1.ReconciliationService/ListReconciliationCases")
+
+
+async def _leak(whole: Whole, memory: Memory) -> None:
+    """A leak with evidence and a notice."""
+    report = leaks.ReportLeakRequest(request_id=new_id("req"), url="https://pirate.example/1")
+    made: Any = await _called(whole, memory, report, "protection.v1.LeaksService/ReportLeak")
+    case_id = made.case.case_id
+    capture = leaks.AddLeakEvidenceRequest(request_id=new_id("req"), case_id=case_id, capture=b"a page")
+    await _called(whole, memory, capture, "protection.v1.LeaksService/AddLeakEvidence")
+    crawler = leaks.CreateLeakCrawlerRequest(request_id=new_id("req"), display_name="Nightly", public_key=b"k" * 32)
+    await _called(whole, memory, crawler, "protection.v1.LeaksService/CreateLeakCrawler")
+    notifier = takedowns.TakedownNotifier(
+        rights_holder="Kinowerk",
+        signatory="Ada",
+        capacity="owner",
+        address="Road 1",
+        phone="1",
+        email="ada@kino.example",
+    )
+    kept = takedowns.SetTakedownNotifierRequest(notifier=notifier)
+    await _called(whole, memory, kept, "protection.v1.TakedownsService/SetTakedownNotifier")
+    draft = takedowns.PrepareTakedownRequest(
+        request_id=new_id("req"), case_id=case_id, kind=takedowns.TAKEDOWN_KIND_DMCA, work="A film"
+    )
+    await _called(whole, memory, draft, "protection.v1.TakedownsService/PrepareTakedown")
 
 
 async def _upload(whole: Whole, memory: Memory) -> str:

@@ -19,7 +19,7 @@ def reported(case: Case) -> api.LeakReported:
         organisation_id=case.organisation_id,
         title_asset_id=case.title_asset_id,
         platform=case.platform,
-        url=case.url,
+        location=case.url,
         find_time=timestamp(case.find_time),
         actor=case.reporter,
         create_time=timestamp(case.create_time),
@@ -34,7 +34,7 @@ def preserved(evidence: Evidence) -> api.LeakEvidencePreserved:
         organisation_id=evidence.organisation_id,
         sha256=evidence.sha256,
         size_bytes=evidence.size_bytes,
-        url=evidence.url,
+        location=evidence.url,
         capture_time=timestamp(evidence.capture_time),
         actor=evidence.actor,
         preserve_time=timestamp(evidence.preserve_time),
@@ -68,7 +68,7 @@ def ordered(action: Action, now: datetime) -> api.LeakActionOrdered:
         approver=action.approvers[-1],
         explanation=action.explanation,
         end_time=timestamp(action.end_time),
-        appeal_until=timestamp(action.appeal_until),
+        appeal_end_time=timestamp(action.appeal_until),
         order_time=timestamp(now),
     )
 
@@ -116,9 +116,9 @@ def takedown_changed(takedown: Takedown, actor: str, now: datetime) -> api.Taked
     )
 
 
-def takedown_due(takedown: Takedown, now: datetime) -> api.TakedownDue:
+def takedown_due(takedown: Takedown, now: datetime) -> api.TakedownReminded:
     """Somebody should look at a notice."""
-    return api.TakedownDue(
+    return api.TakedownReminded(
         takedown_id=takedown.takedown_id,
         case_id=takedown.case_id,
         organisation_id=takedown.organisation_id,

@@ -229,7 +229,7 @@ def _named(case: Case, detection_id: str, one: Suspect, now: datetime) -> LeakSo
         session_id=one.session_id,
         viewer_id=one.viewer_id,
         false_positive=one.false_positive,
-        name_time=timestamp(now),
+        accuse_time=timestamp(now),
     )
 
 

@@ -88,7 +88,7 @@ def action(one: Action) -> leaks.LeakAction:
         rules=one.rules,
         end_time=timestamp(one.end_time),
         effect_time=timestamp(one.effect_time),
-        appeal_until=timestamp(one.appeal_until),
+        appeal_end_time=timestamp(one.appeal_until),
         create_time=timestamp(one.create_time),
     )
     for decision in one.decisions:
@@ -185,8 +185,8 @@ def takedown(one: Takedown, now: datetime) -> takedowns.Takedown:
                 name=one.counter.name,
                 statement=one.counter.statement,
                 receive_time=timestamp(one.counter.receive_time),
-                restore_from=timestamp(one.counter.restore_from),
-                restore_by=timestamp(one.counter.restore_by),
+                restore_start_time=timestamp(one.counter.restore_from),
+                restore_end_time=timestamp(one.counter.restore_by),
             )
         )
     return told

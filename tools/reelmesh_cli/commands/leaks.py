@@ -96,7 +96,7 @@ def report(
     async def talk(reelmesh: Client) -> LeakCase:
         from reelmesh.protection.v1 import leaks_service_pb2 as api
 
-        moment = found and _stamp(found)
+        moment = None if found is None else _stamp(found)
         uploaded = await reelmesh.upload_file(film, f"Suspicious: {film.name}") if film else None
         request = api.ReportLeakRequest(
             request_id=str(uuid.uuid4()),

@@ -29,7 +29,7 @@ class LeakReported(_message.Message):
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     TITLE_ASSET_ID_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
-    URL_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
     FIND_TIME_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
@@ -41,7 +41,7 @@ class LeakReported(_message.Message):
     """Title that it shows; empty while it is not known."""
     platform: _builtins.str
     """Platform on which it was found."""
-    url: _builtins.str
+    location: _builtins.str
     """Where."""
     actor: _builtins.str
     """Who reported: the name of a principal, or a crawler's id."""
@@ -60,14 +60,14 @@ class LeakReported(_message.Message):
         organisation_id: _builtins.str = ...,
         title_asset_id: _builtins.str = ...,
         platform: _builtins.str = ...,
-        url: _builtins.str = ...,
+        location: _builtins.str = ...,
         find_time: _timestamp_pb2.Timestamp | None = ...,
         actor: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "find_time", b"find_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "case_id", b"case_id", "create_time", b"create_time", "find_time", b"find_time", "organisation_id", b"organisation_id", "platform", b"platform", "title_asset_id", b"title_asset_id", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "case_id", b"case_id", "create_time", b"create_time", "find_time", b"find_time", "location", b"location", "organisation_id", b"organisation_id", "platform", b"platform", "title_asset_id", b"title_asset_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -84,7 +84,7 @@ class LeakEvidencePreserved(_message.Message):
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
-    URL_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
     CAPTURE_TIME_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     PRESERVE_TIME_FIELD_NUMBER: _builtins.int
@@ -98,7 +98,7 @@ class LeakEvidencePreserved(_message.Message):
     """SHA-256 of the bytes, as hex."""
     size_bytes: _builtins.int
     """How many they are."""
-    url: _builtins.str
+    location: _builtins.str
     """Where it was taken from."""
     actor: _builtins.str
     """Who preserved it."""
@@ -118,14 +118,14 @@ class LeakEvidencePreserved(_message.Message):
         organisation_id: _builtins.str = ...,
         sha256: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
-        url: _builtins.str = ...,
+        location: _builtins.str = ...,
         capture_time: _timestamp_pb2.Timestamp | None = ...,
         actor: _builtins.str = ...,
         preserve_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capture_time", b"capture_time", "preserve_time", b"preserve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "capture_time", b"capture_time", "case_id", b"case_id", "evidence_id", b"evidence_id", "organisation_id", b"organisation_id", "preserve_time", b"preserve_time", "sha256", b"sha256", "size_bytes", b"size_bytes", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "capture_time", b"capture_time", "case_id", b"case_id", "evidence_id", b"evidence_id", "location", b"location", "organisation_id", b"organisation_id", "preserve_time", b"preserve_time", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,7 +144,7 @@ class LeakSourceNamed(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     VIEWER_ID_FIELD_NUMBER: _builtins.int
     FALSE_POSITIVE_FIELD_NUMBER: _builtins.int
-    NAME_TIME_FIELD_NUMBER: _builtins.int
+    ACCUSE_TIME_FIELD_NUMBER: _builtins.int
     case_id: _builtins.str
     """The case."""
     organisation_id: _builtins.str
@@ -160,7 +160,7 @@ class LeakSourceNamed(_message.Message):
     false_positive: _builtins.float
     """Bound on the chance that it was anybody else."""
     @_builtins.property
-    def name_time(self) -> _timestamp_pb2.Timestamp:
+    def accuse_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
     def __init__(
@@ -173,11 +173,11 @@ class LeakSourceNamed(_message.Message):
         session_id: _builtins.str = ...,
         viewer_id: _builtins.str = ...,
         false_positive: _builtins.float = ...,
-        name_time: _timestamp_pb2.Timestamp | None = ...,
+        accuse_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["name_time", b"name_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuse_time", b"accuse_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "detection_id", b"detection_id", "false_positive", b"false_positive", "name_time", b"name_time", "organisation_id", b"organisation_id", "session_id", b"session_id", "title_asset_id", b"title_asset_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuse_time", b"accuse_time", "case_id", b"case_id", "detection_id", b"detection_id", "false_positive", b"false_positive", "organisation_id", b"organisation_id", "session_id", b"session_id", "title_asset_id", b"title_asset_id", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,7 +253,7 @@ class LeakActionOrdered(_message.Message):
     APPROVER_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
-    APPEAL_UNTIL_FIELD_NUMBER: _builtins.int
+    APPEAL_END_TIME_FIELD_NUMBER: _builtins.int
     ORDER_TIME_FIELD_NUMBER: _builtins.int
     action_id: _builtins.str
     """The action."""
@@ -278,7 +278,7 @@ class LeakActionOrdered(_message.Message):
         """When a block ends by itself. Absent when it does not."""
 
     @_builtins.property
-    def appeal_until(self) -> _timestamp_pb2.Timestamp:
+    def appeal_end_time(self) -> _timestamp_pb2.Timestamp:
         """Until when whoever it hits may appeal."""
 
     @_builtins.property
@@ -298,12 +298,12 @@ class LeakActionOrdered(_message.Message):
         approver: _builtins.str = ...,
         explanation: _builtins.str = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
-        appeal_until: _timestamp_pb2.Timestamp | None = ...,
+        appeal_end_time: _timestamp_pb2.Timestamp | None = ...,
         order_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["appeal_until", b"appeal_until", "end_time", b"end_time", "order_time", b"order_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["appeal_end_time", b"appeal_end_time", "end_time", b"end_time", "order_time", b"order_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_id", b"action_id", "appeal_until", b"appeal_until", "approver", b"approver", "case_id", b"case_id", "end_time", b"end_time", "explanation", b"explanation", "kind", b"kind", "order_time", b"order_time", "organisation_id", b"organisation_id", "revocation_id", b"revocation_id", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_id", b"action_id", "appeal_end_time", b"appeal_end_time", "approver", b"approver", "case_id", b"case_id", "end_time", b"end_time", "explanation", b"explanation", "kind", b"kind", "order_time", b"order_time", "organisation_id", b"organisation_id", "revocation_id", b"revocation_id", "session_id", b"session_id", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -470,8 +470,8 @@ class TakedownChanged(_message.Message):
 Global___TakedownChanged: _TypeAlias = TakedownChanged  # noqa: Y015
 
 @_typing.final
-class TakedownDue(_message.Message):
-    """Somebody should look at a notice. Subject `reelmesh.protection.v1.TakedownDue`."""
+class TakedownReminded(_message.Message):
+    """Somebody was reminded to look at a notice. Subject `reelmesh.protection.v1.TakedownReminded`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -515,4 +515,4 @@ class TakedownDue(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TakedownDue: _TypeAlias = TakedownDue  # noqa: Y015
+Global___TakedownReminded: _TypeAlias = TakedownReminded  # noqa: Y015

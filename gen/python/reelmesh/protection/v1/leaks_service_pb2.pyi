@@ -387,7 +387,7 @@ class LeakAction(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     EFFECT_TIME_FIELD_NUMBER: _builtins.int
     APPEAL_FIELD_NUMBER: _builtins.int
-    APPEAL_UNTIL_FIELD_NUMBER: _builtins.int
+    APPEAL_END_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     action_id: _builtins.str
     """Id of the action, `lka_` and a TypeID suffix."""
@@ -428,7 +428,7 @@ class LeakAction(_message.Message):
         """Appeal against it. Absent when there is none."""
 
     @_builtins.property
-    def appeal_until(self) -> _timestamp_pb2.Timestamp:
+    def appeal_end_time(self) -> _timestamp_pb2.Timestamp:
         """Last day for an appeal. Absent before it was approved."""
 
     @_builtins.property
@@ -453,12 +453,12 @@ class LeakAction(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         effect_time: _timestamp_pb2.Timestamp | None = ...,
         appeal: Global___LeakAppeal | None = ...,
-        appeal_until: _timestamp_pb2.Timestamp | None = ...,
+        appeal_end_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal", "appeal_until", b"appeal_until", "create_time", b"create_time", "effect_time", b"effect_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal", "appeal_end_time", b"appeal_end_time", "create_time", b"create_time", "effect_time", b"effect_time", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_id", b"action_id", "alone_up_to", b"alone_up_to", "appeal", b"appeal", "appeal_until", b"appeal_until", "case_id", b"case_id", "create_time", b"create_time", "decisions", b"decisions", "effect_time", b"effect_time", "end_time", b"end_time", "explanation", b"explanation", "false_positive", b"false_positive", "kind", b"kind", "rules", b"rules", "session_id", b"session_id", "state", b"state", "strike", b"strike", "viewer_id", b"viewer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_id", b"action_id", "alone_up_to", b"alone_up_to", "appeal", b"appeal", "appeal_end_time", b"appeal_end_time", "case_id", b"case_id", "create_time", b"create_time", "decisions", b"decisions", "effect_time", b"effect_time", "end_time", b"end_time", "explanation", b"explanation", "false_positive", b"false_positive", "kind", b"kind", "rules", b"rules", "session_id", b"session_id", "state", b"state", "strike", b"strike", "viewer_id", b"viewer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

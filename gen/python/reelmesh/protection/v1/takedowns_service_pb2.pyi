@@ -348,8 +348,8 @@ class CounterNotice(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
-    RESTORE_FROM_FIELD_NUMBER: _builtins.int
-    RESTORE_BY_FIELD_NUMBER: _builtins.int
+    RESTORE_START_TIME_FIELD_NUMBER: _builtins.int
+    RESTORE_END_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Who objects. Personal data."""
     statement: _builtins.str
@@ -359,11 +359,11 @@ class CounterNotice(_message.Message):
         """When the platform got it. Optional: now."""
 
     @_builtins.property
-    def restore_from(self) -> _timestamp_pb2.Timestamp:
+    def restore_start_time(self) -> _timestamp_pb2.Timestamp:
         """First day on which the platform may put it back: ten business days after it got it. Set by the server."""
 
     @_builtins.property
-    def restore_by(self) -> _timestamp_pb2.Timestamp:
+    def restore_end_time(self) -> _timestamp_pb2.Timestamp:
         """Last day on which it has to: fourteen business days after it got it. Set by the server."""
 
     def __init__(
@@ -372,12 +372,12 @@ class CounterNotice(_message.Message):
         name: _builtins.str = ...,
         statement: _builtins.str = ...,
         receive_time: _timestamp_pb2.Timestamp | None = ...,
-        restore_from: _timestamp_pb2.Timestamp | None = ...,
-        restore_by: _timestamp_pb2.Timestamp | None = ...,
+        restore_start_time: _timestamp_pb2.Timestamp | None = ...,
+        restore_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["receive_time", b"receive_time", "restore_by", b"restore_by", "restore_from", b"restore_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receive_time", b"receive_time", "restore_end_time", b"restore_end_time", "restore_start_time", b"restore_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "receive_time", b"receive_time", "restore_by", b"restore_by", "restore_from", b"restore_from", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "receive_time", b"receive_time", "restore_end_time", b"restore_end_time", "restore_start_time", b"restore_start_time", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
