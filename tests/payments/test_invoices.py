@@ -12,10 +12,10 @@ from reelmesh.payments.v1 import events_pb2
 from reelmesh.payments.v1 import invoices_service_pb2 as api
 
 from services.kit.ids import new_id
-from services.payments.invoices.domain import Content, Party, TaxLine
-from services.payments.invoices.drawing import drawn
 from services.kit.lettering import markup
 from services.kit.right_to_left import as_seen
+from services.payments.invoices.domain import Content, Party, TaxLine
+from services.payments.invoices.drawing import drawn
 from tests.payments.desk import Desk
 from tests.payments.scene import money, once, refused, rental
 

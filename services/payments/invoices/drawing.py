@@ -16,8 +16,8 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph, Spacer, Table, TableStyle
 
-from services.payments.invoices.domain import Content, Party, TaxLine
 from services.kit.lettering import BOLD, FONT, markup
+from services.payments.invoices.domain import Content, Party, TaxLine
 from services.payments.payouts.files import decimal
 from services.payments.taxes.domain import WHOLE
 

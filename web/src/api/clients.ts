@@ -10,6 +10,7 @@ import { SsoService } from "@gen/reelmesh/identity/v1/sso_service_pb";
 import { CheckoutsService } from "@gen/reelmesh/payments/v1/checkouts_service_pb";
 import { OffersService } from "@gen/reelmesh/payments/v1/offers_service_pb";
 import { PolicyService } from "@gen/reelmesh/policy/v1/policy_service_pb";
+import { LeaksService } from "@gen/reelmesh/protection/v1/leaks_service_pb";
 import { UploadService } from "@gen/reelmesh/upload/v1/upload_service_pb";
 
 import { credential } from "../session/current";
@@ -28,6 +29,8 @@ export const policy: Client<typeof PolicyService> = createClient(PolicyService, 
 export const offers: Client<typeof OffersService> = createClient(OffersService, signedIn);
 /** Buying it. */
 export const checkouts: Client<typeof CheckoutsService> = createClient(CheckoutsService, signedIn);
+/** Reports of leaks, and what was done to the person because of them. */
+export const leaks: Client<typeof LeaksService> = createClient(LeaksService, signedIn);
 /** The person's own account and sessions. */
 export const account: Client<typeof AccountsService> = createClient(AccountsService, signedIn);
 /** The person's own passkeys. */

@@ -4,6 +4,7 @@ import { AccountPage } from "../account/AccountPage";
 import { ActivatePage } from "../activate/ActivatePage";
 import { AuthorizePage } from "../authorize/AuthorizePage";
 import { PaidPage } from "../buy/PaidPage";
+import { ReportLeakPage } from "../leaks/ReportLeakPage";
 import { LibraryPage } from "../library/LibraryPage";
 import { useSignedIn } from "../session/current";
 import { ForgotPasswordPage } from "../session/ForgotPasswordPage";
@@ -68,6 +69,8 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
     case "upload":
       if (who === "person" && !may(signedIn, "uploads.write")) return <NoUploads />;
       return who === "nobody" ? entrance : <UploadPage key={id} />;
+    case "report-leak":
+      return who === "nobody" ? entrance : <ReportLeakPage key={id} />;
     case "account":
       if (who === "key") return <OnlyPeople />;
       return who === "nobody" ? entrance : <AccountPage key={id} />;

@@ -10,6 +10,7 @@ export type Route =
   | { readonly page: "watch"; readonly assetId: string; readonly format: Format }
   | { readonly page: SessionPage }
   | { readonly page: "account" }
+  | { readonly page: "report-leak" }
   | { readonly page: "missing" };
 
 /** A page on which people sign in. */
@@ -24,6 +25,7 @@ const SINGLE = [
   "register",
   "forgot-password",
   "account",
+  "report-leak",
   "authorize",
   "activate",
   "sso",
