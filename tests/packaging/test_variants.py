@@ -94,7 +94,7 @@ async def test_a_bit_rate_is_that_of_the_larger_variant(marked: Marked) -> None:
 
 
 async def test_sidecars_tell_the_edges_of_others_which_is_which(marked: Marked) -> None:
-    for variant, folder in enumerate((".a", ".b")):
+    for folder in (".a", ".b"):
         info = cbor2.loads((marked.made.root / folder / "video/180p/WMPaceInfo/3.m4s").read_bytes())
         assert info == {1: 1, 2: [{6: 2, 7: True, 8: True}]}  # sidecar-discrete, ETSI TS 104 002 §5.5.3.2
 
