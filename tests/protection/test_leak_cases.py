@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from reelmesh.policy.v1.events_pb2 import SessionRevoked
@@ -15,10 +16,12 @@ from reelmesh.protection.v1 import events_pb2 as events
 from reelmesh.protection.v1 import leaks_service_pb2 as api
 
 from services.kit.clock import timestamp
+from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from services.protection.leaks.crawling import statement
 from services.protection.leaks.domain import evidence_key
+from services.protection.leaks.takedowns import document_key
 from tests.protection.desk import Desk, a_desk, refused
 from tests.protection.test_titles import eventually
 from tests.support.films import committed
@@ -335,3 +338,39 @@ async def test_nothing_of_another_organisation_is_to_be_had(desk: Desk, other_or
         api.ListLeakCasesRequest(page_size=1, state=api.LEAK_CASE_STATE_NAMED), metadata=desk.ann
     )
     assert [one.case_id for one in page.cases] == [case.case_id]
+
+
+async def test_closed_cases_are_forgotten_with_their_evidence_and_others_are_not(desk: Desk) -> None:
+    await desk.notifier()
+    old, other = await desk.report(), await desk.report()
+    await struck(desk, "mallory")
+    alone, shared = await desk.capture(old.case_id, b"alone"), await desk.capture(old.case_id, b"shared")
+    await desk.capture(other.case_id, b"shared")
+    notice = await desk.draft(old)
+    blocked = await struck(desk, "mallory")
+    for case in (old, blocked):
+        await desk.leaks.CloseLeakCase(api.CloseLeakCaseRequest(case_id=case.case_id), metadata=desk.ann)
+    # A second block, which does not end.
+    for_good = await struck(desk, "mallory")
+    await desk.leaks.CloseLeakCase(api.CloseLeakCaseRequest(case_id=for_good.case_id), metadata=desk.ann)
+    desk.later(days=2556)
+
+    async def forgotten() -> bool:
+        return await refused_or_not(desk, old.case_id) == "LEAK_CASE_NOT_FOUND"
+
+    await eventually(forgotten)
+    objects = desk.settings.data_dir / "objects"
+    assert not (objects / evidence_key(desk.organisation_id, alone.sha256)).exists()
+    assert (objects / evidence_key(desk.organisation_id, shared.sha256)).exists()
+    assert not (objects / document_key(desk.organisation_id, notice.document_sha256)).exists()
+    assert (await desk.case(other.case_id)).case_id == other.case_id
+    assert (await desk.case(for_good.case_id)).case_id == for_good.case_id
+
+
+async def refused_or_not(desk: Desk, case_id: str) -> str:
+    """The reason for which a case cannot be seen; empty when it can."""
+    try:
+        await desk.case(case_id)
+    except grpc.aio.AioRpcError as error:
+        return Refusal.from_rpc_error(error).reason
+    return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
 from services.protection.leaks.carriers import ByEmail, ByInterface, Messenger, Ways
 from services.protection.leaks.cases_rpc import LeaksRpc
+from services.protection.leaks.forgetting import forget
 from services.protection.leaks.handling import Handling
 from services.protection.leaks.noticing import Noticing
 from services.protection.leaks.platforms import Platforms
@@ -56,6 +57,11 @@ class LeakSettings(ProcessSettings):
         default=None,
         description="YAML file with platforms and how they take notices, on top of `services/protection/leaks/platforms.yaml`.",
     )
+    protection_leak_kept_days: int = Field(
+        default=2555,
+        ge=1,
+        description="Days for which cases are kept after they were closed, with evidence and notices.",
+    )
     protection_leak_seconds: float = Field(
         default=15, gt=0, description="Seconds between two looks for notices to send, reminders, and blocks that end."
     )
@@ -70,6 +76,7 @@ class Leaks:
         self._process = process
         self._settings = settings
         self._database = database
+        self._objects = objects
         self.handling = Handling(process.clock, rules)
         self.noticing = Noticing(objects, process.clock, rules, platforms)
         by_interface = ByInterface.with_client(settings)
@@ -115,8 +122,12 @@ class Leaks:
             await asyncio.sleep(self._settings.protection_leak_seconds)
 
     async def once(self) -> None:
-        """Reminds of notices, and lifts blocks whose end has come."""
+        """Reminds of notices, lifts blocks whose end has come, and forgets what is too old."""
         async with self._database.transaction() as tx:
             await self.handling.end_blocks(tx)
         async with self._database.transaction() as tx:
             await self.noticing.remind(tx)
+        long_ago = self._process.clock.now() - timedelta(days=self._settings.protection_leak_kept_days)
+        async with self._database.transaction() as tx:
+            for key in await forget(tx, long_ago):
+                await self._objects.delete(key)

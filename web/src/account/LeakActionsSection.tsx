@@ -20,7 +20,7 @@ async function fetchPage(pageToken: string): Promise<PageOf<LeakAction>> {
 /** What was done to the person because of leaked copies, and their appeal. Nothing is shown where nothing was done. */
 export function LeakActionsSection(): ReactElement | null {
   const { items, refusal, hasMore, more, reload } = usePages(fetchPage);
-  if (refusal === null && (items === null || items.length === 0)) return null;
+  if (refusal === null && (items?.length ?? 0) === 0) return null;
   return (
     <Section title="Leaked copies" lead="What was done because a copy that was found is thought to be yours.">
       {refusal === null ? null : <RefusalPanel look="person" refusal={refusal} />}
