@@ -82,5 +82,5 @@ def indirect(package: Package, session_id: str, codeword: str) -> Claims:
 
 def made(told: Claims, key: Key, *, vendor: int, issued: int, expires: int) -> str:
     """The token, base64url without padding."""
-    frame = {Label.EXP: expires, Label.IAT: issued, Label.WMVER: _VERSION, Label.WMVND: vendor}
-    return sealed({int(label): value for label, value in {**frame, **told}.items()}, key)
+    frame: Claims = {Label.EXP: expires, Label.IAT: issued, Label.WMVER: _VERSION, Label.WMVND: vendor}
+    return sealed({int(label): value for label, value in (frame | told).items()}, key)
