@@ -31,6 +31,7 @@ from services.identity.api_keys.recognition import ApiKeyRecognition
 from services.identity.api_keys.rpc import ApiKeysServicer
 from services.identity.codes import Codes
 from services.identity.devices.domain import LIMITS
+from services.identity.leak_letters import LeakLetters
 from services.identity.messages import Messages
 from services.identity.oauth import assembly as oauth
 from services.identity.organisations import store as organisations
@@ -270,6 +271,8 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
             part(server)
 
     process.in_background(Relay(on.database, bus).run(), "relay")
+    letters = LeakLetters(process.clock, on.messages)
+    process.in_background(letters.consumer(on.database, bus).run(), "leak letters")
     process.in_background(on.feed.run(), "trust feed")
     process.in_background(Upkeep(on.database, process.clock).run(settings.identity_upkeep_seconds), "upkeep")
     await process.serve(CONTRACTS, add, trust=trust)

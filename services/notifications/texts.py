@@ -34,6 +34,11 @@ class _Text:
     html: Template | None
 
     @property
+    def on_one_line(self) -> frozenset[str]:
+        """Parameters that stand in the subject."""
+        return frozenset(self.subject.get_identifiers())
+
+    @property
     def parameters(self) -> frozenset[str]:
         """What the caller must give."""
         parts = [self.subject, self.text, *([self.html] if self.html else [])]
@@ -83,7 +88,7 @@ class Texts:
             Refusal: INVALID_ARGUMENT `TEMPLATE_UNKNOWN` or `PARAMETER_INVALID`.
         """
         used, text = self._found(template, channel, language)
-        self._check(template, text.parameters, parameters)
+        self._check(template, text, parameters)
         plain = {**self._own, **parameters}
         escaped = {name: html.escape(value) for name, value in plain.items()}
         subject = text.subject.substitute(plain)
@@ -111,13 +116,15 @@ class Texts:
             metadata={"template": template, "channel": channel},
         )
 
-    def _check(self, template: str, asked: frozenset[str], given: Mapping[str, str]) -> None:
+    def _check(self, template: str, text: _Text, given: Mapping[str, str]) -> None:
+        asked = text.parameters
         for name in sorted(asked ^ set(given)):
             why = "is missing" if name in asked else "is not asked for"
             raise _parameter_invalid(template, name, why)
         for name, value in given.items():
-            # No line ends above all: a value may stand in the subject, which is a header.
-            if not value.isprintable():
+            # No line ends above all where a value stands in the subject, which is a header.
+            lines = [value] if name in text.on_one_line else value.split("\n")
+            if not all(line.isprintable() for line in lines):
                 raise _parameter_invalid(template, name, "holds a line end or another control character")
 
 

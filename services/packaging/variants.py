@@ -87,7 +87,7 @@ def put_away(request: PackageRequest, result: PackageResult, *, paced: bool) -> 
         paced: whether each segment gets a sidecar by which the edges of others choose, see `pace`.
     """
     output, moment = request.output, (request.output / result.dash_path).stat().st_mtime
-    for variant, (name, root) in enumerate(zip(FOLDERS, (output, output / _SCRATCH), strict=True)):
+    for name, root in zip(FOLDERS, (output, output / _SCRATCH), strict=True):
         for track in request.video:
             folder = Path("video") / track.name
             target = output / name / folder
@@ -95,7 +95,7 @@ def put_away(request: PackageRequest, result: PackageResult, *, paced: bool) -> 
             for segment in (root / folder).glob("*.m4s"):
                 moved = Path(shutil.move(segment, target / segment.name))
                 if paced:
-                    pace.write_sidecar(moved, variant, int(segment.stem) - 1)
+                    pace.write_sidecar(moved, pace.position_of(int(segment.stem)))
                 os.utime(moved, (moment, moment))
     shutil.rmtree(output / _SCRATCH)
     paths = sorted(path for path in output.rglob("*") if path.is_file())

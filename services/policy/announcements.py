@@ -64,3 +64,13 @@ def target_revoked(revoked: Revocation) -> policy.TargetRevoked:
         actor=revoked.actor,
         revoke_time=timestamp(revoked.create_time),
     )
+
+
+def revocation_lifted(lifted: Revocation, actor: str) -> policy.RevocationLifted:
+    """The event that tells of a revocation that was lifted."""
+    return policy.RevocationLifted(
+        revocation_id=lifted.revocation_id,
+        organisation_id=lifted.organisation_id,
+        actor=actor,
+        lift_time=timestamp(lifted.lift_time),
+    )

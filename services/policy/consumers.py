@@ -21,6 +21,7 @@ from services.policy.decision.consumers import FactProjection
 from services.policy.decision.jurisdictions import forget_title
 from services.policy.domain import Package
 from services.policy.judge import Known
+from services.policy.leak_orders import LeakOrders
 from services.policy.revocations.store import Revocation, Target, add, barred
 
 DELETED = "the asset was deleted"
@@ -43,6 +44,7 @@ class Projection:
             packaging.PackagePublished: self.published,
             drm.ContentKeysRevoked: self.keys_revoked,
             **self._facts.handlers(),
+            **LeakOrders(self._known, self._clock).handlers(),
         }
         return events.Consumer("policy", database, bus, handlers)
 

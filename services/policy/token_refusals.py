@@ -137,6 +137,28 @@ def cdn_not_found(name: str) -> Refusal:
     )
 
 
+def watermark_key_not_found(name: str) -> Refusal:
+    """There is no key for watermark tokens of that name."""
+    return Refusal(
+        grpc.StatusCode.NOT_FOUND,
+        "WATERMARK_KEY_NOT_FOUND",
+        f'there is no key {name!r} for watermark tokens; the operator puts an HS256 key with `"issuers": ["watermark"]` into cat_keys.json',
+        domain=DOMAIN,
+        metadata={"key": name},
+    )
+
+
+def package_unmarked(package_id: str) -> Refusal:
+    """A package has no watermark."""
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "PACKAGE_UNMARKED",
+        "the session's package has no watermark, so there is nothing to choose; upload the film with watermarking",
+        domain=DOMAIN,
+        metadata={"package_id": package_id},
+    )
+
+
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

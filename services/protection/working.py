@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from google.protobuf.json_format import MessageToDict
 from reelmesh.protection.v1 import protection_pb2
 
 from services.kit.clock import Clock, timestamp
-from services.kit.database import Database
+from services.kit.database import Database, Tx
 from services.kit.server import as_refusal
 from services.kit.storage import ObjectStore
 from services.kit.work import TryAgain, WorkQueue
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger()
 
 QUEUE: Final = WorkQueue("protection")
+_SMALLEST: Final = 1e-300
+"""A bound that is smaller is told as this one: zero would be left out of what is kept, and no bound is a certainty."""
 _TOLD_EVERY: Final = 1.0
 _PASSING: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 _SHARES: Final = {"find": (0.0, 0.3), "read": (0.3, 0.65), "accuse": (0.95, 0.05)}
@@ -43,13 +45,23 @@ class Working:
 
     Args:
         root: the install's secret, `services.kit.codewords.KEY_FILE`.
+        on_end: told of each detection that ended, in the transaction that keeps it.
     """
 
-    def __init__(self, database: Database, objects: ObjectStore, clock: Clock, root: bytes) -> None:
+    def __init__(  # all that detections need
+        self,
+        database: Database,
+        objects: ObjectStore,
+        clock: Clock,
+        root: bytes,
+        *,
+        on_end: Callable[[Tx, Detection], Awaitable[None]] | None = None,
+    ) -> None:
         self._database = database
         self._objects = objects
         self._clock = clock
         self._root = root
+        self._on_end = on_end
 
     async def work(self, task: bytes) -> None:
         """Does one detection; `task` is its id.
@@ -84,6 +96,8 @@ class Working:
             now = await store.locked_detection(tx, detection.detection_id)
             if now is not None and not now.ended:
                 await store.put_detection(tx, detection)
+                if self._on_end is not None:
+                    await self._on_end(tx, detection)
 
     async def _found(self, detection: Detection) -> dict[str, Any]:
         """Detects, and keeps the picture. Returns the finding in the contract's JSON form."""
@@ -145,6 +159,6 @@ def _finding(found: Found) -> dict[str, Any]:
             viewer_id=one.viewer_id,
             open_time=timestamp(one.create_time),
             score=one.score,
-            false_positive=one.false_positive,
+            false_positive=max(one.false_positive, _SMALLEST),
         )
     return MessageToDict(told, preserving_proto_field_name=True)

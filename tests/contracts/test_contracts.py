@@ -72,9 +72,13 @@ PREFIXES = {
     "upload_id": "upl",
     "use_id": "kus",
     "webhook_event_id": "whe",
+    "action_id": "lka",
+    "crawler_id": "lkw",
+    "evidence_id": "lke",
+    "takedown_id": "tkd",
 }
 # Where a domain's ids are of its own kind.
-PREFIXES_OF = {"identity": {"session_id": "ses"}}
+PREFIXES_OF = {"identity": {"session_id": "ses"}, "protection": {"case_id": "lkc"}}
 # Ids that are not ours to make, of the caller's own making or of a standard's; those of roles, of which some are words; and many at once.
 OTHER_IDS = {
     "buyer_id",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from reelmesh.transcode.v1.events_pb2 import TranscodeCompleted
+from reelmesh.transcode.v1.transcode_pb2 import TRACK_KIND_VIDEO, Rendition
+
+from services.kit.clock import duration
 from services.kit.codewords import Code, bit_of
+from services.kit.settings import ProcessSettings
 from services.transcode import binaries, ladder, watermark
 from services.transcode.encode import chunks, encode_chunk
 from services.transcode.ladder import Profile
@@ -78,6 +84,35 @@ class MarkedFilm:
         shown = "+".join(f"between(n,{every * n},{every * n + every - 1})" for n, bit in enumerate(bits) if bit) or "0"
         graph = f"[0:v][1:v]overlay=enable='{shown}':format=yuv420[v]"
         ffmpeg("-i", a, "-i", b, "-filter_complex", graph, "-map", "[v]", *_X264, "-crf", "14", target)
+
+
+def transcoded(settings: ProcessSettings, title: MarkedFilm, organisation_id: str) -> TranscodeCompleted:
+    """Puts a title's files into the object store, and returns the event with which the transcode service tells of them."""
+    renditions = []
+    for name, (a, b) in title.files.items():
+        for file in (a, b):
+            target = settings.data_dir / "objects/renditions/leaks" / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+        height = int(name.removesuffix("p"))
+        renditions.append(
+            Rendition(
+                name=f"video-{name}",
+                kind=TRACK_KIND_VIDEO,
+                width=height * 16 // 9,
+                height=height,
+                frame_rate=RATE,
+                object_key=f"renditions/leaks/{a.name}",
+                variant_object_key=f"renditions/leaks/{b.name}",
+            )
+        )
+    return TranscodeCompleted(
+        asset_id=ASSET,
+        organisation_id=organisation_id,
+        renditions=renditions,
+        segment_duration=duration(2),
+        watermark_colluders=2,
+    )
 
 
 async def marked(folder: Path, master: Path, preset: str = "veryfast", root: bytes = ROOT) -> MarkedFilm:

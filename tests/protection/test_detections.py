@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,11 +10,8 @@ import grpc
 import pytest
 from reelmesh.protection.v1 import detections_service_pb2 as api
 from reelmesh.protection.v1 import detections_service_pb2_grpc, protection_pb2
-from reelmesh.transcode.v1.events_pb2 import TranscodeCompleted
-from reelmesh.transcode.v1.transcode_pb2 import TRACK_KIND_VIDEO, Rendition
 
-from services.kit.clock import FixedClock, SystemClock, duration
-from services.kit.codewords import KEY_FILE
+from services.kit.clock import FixedClock, SystemClock
 from services.kit.database import Database
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
@@ -25,14 +21,12 @@ from services.protection import store
 from services.protection.__main__ import CONTRACT, ProtectionSettings, wire
 from services.protection.domain import Detection, picture_key
 from services.protection.upkeep import ASK_AGAIN_AFTER, Upkeep
-from tests.protection.leaks import ASSET, RATE, MarkedFilm, film, marked
+from tests.protection.leaks import ASSET, MarkedFilm, transcoded
 from tests.protection.test_titles import eventually, played
 from tests.support.bus import Bus, on_the_bus
 from tests.support.films import committed
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected, running
-
-SECONDS = 60
 
 
 class Here:
@@ -86,41 +80,9 @@ async def here(mesh: ProcessSettings) -> AsyncIterator[Here]:
     await database.close()
 
 
-async def published(here: Here, folder: Path) -> MarkedFilm:
-    """A watermarked title, and thirty sessions that played it."""
-    title = await marked(folder, film(folder / "master.mp4", SECONDS), root=here.settings.secret(KEY_FILE))
-    renditions = []
-    for name, (a, b) in title.files.items():
-        for file in (a, b):
-            target = here.settings.data_dir / "objects/renditions/leaks" / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-        height = int(name.removesuffix("p"))
-        renditions.append(
-            Rendition(
-                name=f"video-{name}",
-                kind=TRACK_KIND_VIDEO,
-                width=height * 16 // 9,
-                height=height,
-                frame_rate=RATE,
-                object_key=f"renditions/leaks/{a.name}",
-                variant_object_key=f"renditions/leaks/{b.name}",
-            )
-        )
-    event = TranscodeCompleted(
-        asset_id=ASSET,
-        organisation_id=here.organisation_id,
-        renditions=renditions,
-        segment_duration=duration(2),
-        watermark_colluders=2,
-    )
-    await here.bus.publish(event)
-    return title
-
-
 @pytest.mark.timeout(240)
-async def test_an_uploaded_copy_names_its_session(here: Here, tmp_path: Path) -> None:
-    title = await published(here, tmp_path)
+async def test_an_uploaded_copy_names_its_session(here: Here, title: MarkedFilm) -> None:
+    await here.bus.publish(transcoded(here.settings, title, here.organisation_id))
     sessions = [played(ASSET) for _ in range(20)]
     for event in sessions:
         await here.bus.publish(event)

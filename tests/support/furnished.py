@@ -22,6 +22,8 @@ from reelmesh.payments.v1 import payouts_service_pb2 as payouts
 from reelmesh.payments.v1 import reconciliation_service_pb2 as reconciliation
 from reelmesh.payments.v1 import sales_service_pb2 as sales
 from reelmesh.policy.v1 import policy_service_pb2 as policy
+from reelmesh.protection.v1 import leaks_service_pb2 as leaks
+from reelmesh.protection.v1 import takedowns_service_pb2 as takedowns
 from reelmesh.transcode.v1 import transcode_service_pb2 as transcode
 from reelmesh.upload.v1 import upload_service_pb2 as upload
 
@@ -84,6 +86,7 @@ async def furnish(whole: Whole, memory: Memory) -> None:
     await _sell(whole, memory)
     await _account(whole, memory)
     await _record(whole, memory, asset_id)
+    await _leak(whole, memory)
     memory.learn(await whole.registered())
 
 
@@ -185,6 +188,31 @@ async def _record(whole: Whole, memory: Memory, asset_id: str) -> None:
     await _called(whole, memory, release, "compliance.v1.ProductionsService/SubmitRelease")
     memory.keep("performer_ids", performer_id)
     memory.keep("asset_ids", asset_id)
+
+
+async def _leak(whole: Whole, memory: Memory) -> None:
+    """A leak with evidence and a notice."""
+    report = leaks.ReportLeakRequest(request_id=new_id("req"), url="https://pirate.example/1")
+    made: Any = await _called(whole, memory, report, "protection.v1.LeaksService/ReportLeak")
+    case_id = made.case.case_id
+    capture = leaks.AddLeakEvidenceRequest(request_id=new_id("req"), case_id=case_id, capture=b"a page")
+    await _called(whole, memory, capture, "protection.v1.LeaksService/AddLeakEvidence")
+    crawler = leaks.CreateLeakCrawlerRequest(request_id=new_id("req"), display_name="Nightly", public_key=b"k" * 32)
+    await _called(whole, memory, crawler, "protection.v1.LeaksService/CreateLeakCrawler")
+    notifier = takedowns.TakedownNotifier(
+        rights_holder="Kinowerk",
+        signatory="Ada",
+        capacity="owner",
+        address="Road 1",
+        phone="1",
+        email="ada@kino.example",
+    )
+    kept = takedowns.SetTakedownNotifierRequest(notifier=notifier)
+    await _called(whole, memory, kept, "protection.v1.TakedownsService/SetTakedownNotifier")
+    draft = takedowns.PrepareTakedownRequest(
+        request_id=new_id("req"), case_id=case_id, kind=takedowns.TAKEDOWN_KIND_DMCA, work="A film"
+    )
+    await _called(whole, memory, draft, "protection.v1.TakedownsService/PrepareTakedown")
 
 
 async def _upload(whole: Whole, memory: Memory) -> str:

@@ -13,8 +13,11 @@ ONE_MESH: Final[Mapping[str, str]] = {
         ("tests/faults/test_kill.py", "tests/faults/test_messages.py", "tests/faults/test_hostile_input.py"),
         "the mesh that is hurt",
     ),
+    **dict.fromkeys(
+        ("tests/protection/test_detections.py", "tests/protection/test_leak_chain.py"), "the film that leaked"
+    ),
 }
-"""Tests that share a whole mesh, by the beginning of their paths. Others share what their file sets up, at most."""
+"""Tests that share a whole mesh or a costly film, by the beginning of their paths. Others share what their file sets up, at most."""
 FIRST: Final = (
     "tests/journeys/",
     "tests/faults/test_kill.py",

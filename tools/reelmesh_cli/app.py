@@ -15,6 +15,7 @@ from tools.reelmesh_cli.commands import (
     entitlements,
     keys,
     keys_escrow,
+    leaks,
     ledger,
     limits,
     logs,
@@ -70,6 +71,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(notices.app, name="notices")
 app.add_typer(payouts.app, name="payouts")
 app.add_typer(processors.app, name="processors")
+app.add_typer(leaks.app, name="leaks")
 app.add_typer(offers.app, name="offers")
 app.add_typer(plans.app, name="plans")
 app.add_typer(subscriptions.app, name="subscriptions")

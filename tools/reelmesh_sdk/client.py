@@ -39,6 +39,7 @@ from reelmesh.payments.v1 import (
     subscriptions_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
+from reelmesh.protection.v1 import leaks_service_pb2_grpc, takedowns_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.errors import STATUS_METADATA_KEY, Refusal
@@ -117,6 +118,8 @@ class Client:
     productions: productions_service_pb2_grpc.ProductionsServiceAsyncStub
     records: records_service_pb2_grpc.RecordsServiceAsyncStub
     notices: notices_service_pb2_grpc.NoticesServiceAsyncStub
+    leaks: leaks_service_pb2_grpc.LeaksServiceAsyncStub
+    takedowns: takedowns_service_pb2_grpc.TakedownsServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -156,6 +159,8 @@ class Client:
         self.productions = productions_service_pb2_grpc.ProductionsServiceStub(self._channel)
         self.records = records_service_pb2_grpc.RecordsServiceStub(self._channel)
         self.notices = notices_service_pb2_grpc.NoticesServiceStub(self._channel)
+        self.leaks = leaks_service_pb2_grpc.LeaksServiceStub(self._channel)
+        self.takedowns = takedowns_service_pb2_grpc.TakedownsServiceStub(self._channel)
         return self
 
     async def __aexit__(

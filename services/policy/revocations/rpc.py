@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
-from reelmesh.policy.v1 import events_pb2, revocations_service_pb2_grpc
 from reelmesh.policy.v1 import revocations_service_pb2 as api
+from reelmesh.policy.v1 import revocations_service_pb2_grpc
 
 from services.kit import events
 from services.kit.clock import Clock, timestamp
@@ -20,7 +20,7 @@ from services.kit.pagination import page_of
 from services.kit.server import current_call
 from services.policy import refusals
 from services.policy.announcements import revocation as session_revocation
-from services.policy.announcements import target_revoked
+from services.policy.announcements import revocation_lifted, target_revoked
 from services.policy.follower import Follower
 from services.policy.judge import Known
 from services.policy.revocations import store
@@ -103,15 +103,7 @@ class RevocationsServicer(revocations_service_pb2_grpc.RevocationsServiceService
             after = before.lifted(self._clock.now())
             if after is not before:
                 await store.lift(tx, after)
-                await events.announce(
-                    tx,
-                    events_pb2.RevocationLifted(
-                        revocation_id=after.revocation_id,
-                        organisation_id=after.organisation_id,
-                        actor=call.principal.name if call.principal else "",
-                        lift_time=timestamp(after.lift_time),
-                    ),
-                )
+                await events.announce(tx, revocation_lifted(after, call.principal.name if call.principal else ""))
         await self._follower.catch_up()
         return api.LiftRevocationResponse(revocation=_message(after))
 

@@ -33,6 +33,7 @@ from services.policy.doors import Doors
 from services.policy.judge import PackageUnknown
 from services.policy.previews import Previews
 from services.policy.tickets import Tickets
+from services.policy.tokens import watermarking
 from services.policy.tokens.asked import claims_of
 from services.policy.verdicts import answer_to
 
@@ -187,6 +188,30 @@ class TokensServicer(tokens_service_pb2_grpc.TokensServiceServicer):
                 for name, value in found.cookies.items()
             ],
             expire_time=timestamp(datetime.fromtimestamp(ends, UTC)),
+        )
+
+    async def CreateWatermarkToken(
+        self, request: contract.CreateWatermarkTokenRequest, context: Context
+    ) -> contract.CreateWatermarkTokenResponse:
+        """Says which variants a session gets, to a CDN that chooses."""
+        session, package = await self._playing(request.session_id)
+        if not package.watermark_segments:
+            raise token.package_unmarked(package.package_id)
+        key = watermarking.key_of(self._means.keys, request.key_name)
+        codeword = self._means.tickets.watermarks.codeword(
+            package.asset_id,
+            session.session_id,
+            colluders=package.watermark_colluders,
+            segments=package.watermark_segments,
+        )
+        direct = request.mode == contract.WATERMARK_TOKEN_MODE_DIRECT
+        told = watermarking.direct(codeword) if direct else watermarking.indirect(package, session.session_id, codeword)
+        ends = int(session.expire_time.timestamp())
+        text = watermarking.made(
+            told, key, vendor=request.vendor, issued=int(self._clock.now().timestamp()), expires=ends
+        )
+        return contract.CreateWatermarkTokenResponse(
+            token=text, expire_time=timestamp(datetime.fromtimestamp(ends, UTC))
         )
 
     async def CheckEdge(self, request: contract.CheckEdgeRequest, context: Context) -> contract.CheckEdgeResponse:

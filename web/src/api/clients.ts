@@ -14,6 +14,7 @@ import { SsoService } from "@gen/reelmesh/identity/v1/sso_service_pb";
 import { CheckoutsService } from "@gen/reelmesh/payments/v1/checkouts_service_pb";
 import { OffersService } from "@gen/reelmesh/payments/v1/offers_service_pb";
 import { PolicyService } from "@gen/reelmesh/policy/v1/policy_service_pb";
+import { LeaksService } from "@gen/reelmesh/protection/v1/leaks_service_pb";
 import { UploadService } from "@gen/reelmesh/upload/v1/upload_service_pb";
 
 import { credential } from "../session/current";
@@ -34,6 +35,8 @@ export const offers: Client<typeof OffersService> = createClient(OffersService, 
 export const checkouts: Client<typeof CheckoutsService> = createClient(CheckoutsService, signedIn);
 /** Proving one's age. */
 export const ages: Client<typeof AgeService> = createClient(AgeService, signedIn);
+/** Reports of leaks, and what was done to the person because of them. */
+export const leaks: Client<typeof LeaksService> = createClient(LeaksService, signedIn);
 /** The person's own account and sessions. */
 export const account: Client<typeof AccountsService> = createClient(AccountsService, signedIn);
 /** The person's own passkeys. */

@@ -163,5 +163,13 @@ export const policy: Readonly<Record<Exclude<keyof typeof PolicyReason, "UNSPECI
     title: "This condition cannot be checked",
     advice: "Simplify the expression, or give a digest of 64 hex digits.",
   },
+  WATERMARK_KEY_NOT_FOUND: {
+    title: "There is no such key for watermark tokens",
+    advice: "Ask the operator which keys outside CDNs have.",
+  },
+  PACKAGE_UNMARKED: {
+    title: "The video has no watermark",
+    advice: "Upload it anew with watermarking, if its copies have to be told apart.",
+  },
   CDN_NOT_FOUND: { title: "There is no such CDN", advice: "Ask the operator which CDNs are set up." },
 };

@@ -30,4 +30,68 @@ export const protection: Readonly<Record<Exclude<keyof typeof ProtectionReason, 
     title: "The search for the leak failed",
     advice: "Begin it again. If it fails again, give the operator the correlation id.",
   },
+  LEAK_CASE_NOT_FOUND: {
+    title: "There is no such case of a leak",
+    advice: "It belongs to another organisation. Look through the list of cases.",
+  },
+  LEAK_CASE_CLOSED: {
+    title: "The case is closed",
+    advice: "Report the place again to have a new case.",
+  },
+  LEAK_EVIDENCE_NOT_FOUND: {
+    title: "There is no such evidence",
+    advice: "It belongs to another organisation. Look at the case that you mean.",
+  },
+  LEAK_EVIDENCE_DAMAGED: {
+    title: "The evidence is damaged",
+    advice: "What is stored is not what was preserved. The operator has to bring a backup back.",
+  },
+  LEAK_ACTION_NOT_FOUND: {
+    title: "There is no such action",
+    advice: "It concerns somebody else, or was never taken.",
+  },
+  LEAK_ACTION_STATE_WRONG: {
+    title: "That was decided already",
+    advice: "Look at the case again. What was approved can be taken back.",
+  },
+  LEAK_SECOND_PERSON_NEEDED: {
+    title: "Somebody else has to decide",
+    advice: "You approved this already. Ask a colleague.",
+  },
+  LEAK_APPEAL_IMPOSSIBLE: {
+    title: "There is nothing to appeal or to decide",
+    advice: "One appeal can be made against what holds, within its time, and is decided once.",
+  },
+  LEAK_CRAWLER_NOT_FOUND: {
+    title: "There is no such crawler",
+    advice: "It belongs to another organisation. Look through the list of crawlers.",
+  },
+  LEAK_FINDING_UNSIGNED: {
+    title: "The finding is not signed",
+    advice: "Sign it with the key of a crawler that is let in, and post it within five minutes.",
+  },
+  LEAK_FINDING_INVALID: {
+    title: "The finding cannot be read",
+    advice: "Send a JSON object with finding_id, url and find_time.",
+  },
+  TAKEDOWN_NOTIFIER_MISSING: {
+    title: "Nobody signs notices yet",
+    advice: "Say in whose name notices are written, and who signs them.",
+  },
+  TAKEDOWN_NOT_FOUND: {
+    title: "There is no such notice",
+    advice: "It belongs to another organisation. Look through the list of notices.",
+  },
+  TAKEDOWN_STATE_WRONG: {
+    title: "That cannot happen to this notice",
+    advice: "Look at where it stands now.",
+  },
+  TAKEDOWN_SIGNATURE_WRONG: {
+    title: "That is not the signatory's name",
+    advice: "Type the full name exactly as the notice has it.",
+  },
+  TAKEDOWN_URL_MISSING: {
+    title: "The case has no address",
+    advice: "Report the place with its URL: a platform can only remove what it can find.",
+  },
 };

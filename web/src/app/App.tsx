@@ -5,6 +5,7 @@ import { ActivatePage } from "../activate/ActivatePage";
 import { ProvedPage } from "../age/ProvedPage";
 import { AuthorizePage } from "../authorize/AuthorizePage";
 import { PaidPage } from "../buy/PaidPage";
+import { ReportLeakPage } from "../leaks/ReportLeakPage";
 import { LibraryPage } from "../library/LibraryPage";
 import { NoticePage } from "../notices/NoticePage";
 import { ReportPage } from "../notices/ReportPage";
@@ -72,6 +73,8 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
     case "upload":
       if (who === "person" && !may(signedIn, "uploads.write")) return <NoUploads />;
       return who === "nobody" ? entrance : <UploadPage key={id} />;
+    case "report-leak":
+      return who === "nobody" ? entrance : <ReportLeakPage key={id} />;
     case "account":
       if (who === "key") return <OnlyPeople />;
       return who === "nobody" ? entrance : <AccountPage key={id} />;

@@ -8,7 +8,7 @@ test("each address leads to its page", () => {
   expect(routeOf("/", "")).toEqual({ page: "library" });
   expect(routeOf("/upload", "")).toEqual({ page: "upload" });
   expect(routeOf("/upload/", "")).toEqual({ page: "upload" });
-  for (const page of ["sign-in", "register", "forgot-password", "account"]) {
+  for (const page of ["sign-in", "register", "forgot-password", "account", "report-leak"]) {
     expect(routeOf(`/${page}`, "")).toEqual({ page });
   }
   expect(routeOf(`/watch/${ID}`, "")).toEqual({ page: "watch", assetId: ID, format: "dash" });

@@ -14,6 +14,7 @@ export type Route =
   | { readonly page: "account" }
   | { readonly page: "report" }
   | { readonly page: "notice" }
+  | { readonly page: "report-leak" }
   | { readonly page: "missing" };
 
 /** A page on which people sign in. */
@@ -30,6 +31,7 @@ const SINGLE = [
   "account",
   "report",
   "notice",
+  "report-leak",
   "authorize",
   "activate",
   "sso",

@@ -64,7 +64,7 @@ class DeliverMessageRequest(_message.Message):
     """BCP 47 tag of the person's language; the nearest one that the text exists in is taken, English at last."""
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What the text is filled with, by name. It may hold a one-time code."""
+        """What the text is filled with, by name. It may hold a one-time code. Line feeds are taken where a value does not stand in the subject."""
 
     def __init__(
         self,

@@ -176,6 +176,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The settings name no such CDN. Status NOT_FOUND. Metadata: `cdn`."""
     ERROR_REASON_ACCESS_TOKEN_TOO_LONG: _ErrorReason.ValueType  # 74
     """The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions."""
+    ERROR_REASON_WATERMARK_KEY_NOT_FOUND: _ErrorReason.ValueType  # 75
+    """There is no HS256 key of that name for watermark tokens. Status NOT_FOUND. Metadata: `key`."""
+    ERROR_REASON_PACKAGE_UNMARKED: _ErrorReason.ValueType  # 76
+    """The session's package has no watermark. Status FAILED_PRECONDITION. Metadata: `package_id`."""
     ERROR_REASON_VIEWER_NOT_SELF: _ErrorReason.ValueType  # 31
     """A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
     ERROR_REASON_DEVICE_NOT_SELF: _ErrorReason.ValueType  # 32
@@ -315,6 +319,10 @@ ERROR_REASON_CDN_NOT_FOUND: ErrorReason.ValueType  # 73
 """The settings name no such CDN. Status NOT_FOUND. Metadata: `cdn`."""
 ERROR_REASON_ACCESS_TOKEN_TOO_LONG: ErrorReason.ValueType  # 74
 """The token would be longer than edges take. Status INVALID_ARGUMENT. No metadata. Lifted by: fewer conditions."""
+ERROR_REASON_WATERMARK_KEY_NOT_FOUND: ErrorReason.ValueType  # 75
+"""There is no HS256 key of that name for watermark tokens. Status NOT_FOUND. Metadata: `key`."""
+ERROR_REASON_PACKAGE_UNMARKED: ErrorReason.ValueType  # 76
+"""The session's package has no watermark. Status FAILED_PRECONDITION. Metadata: `package_id`."""
 ERROR_REASON_VIEWER_NOT_SELF: ErrorReason.ValueType  # 31
 """A person named another viewer than themselves. Status PERMISSION_DENIED. Metadata: `viewer_id`, their own."""
 ERROR_REASON_DEVICE_NOT_SELF: ErrorReason.ValueType  # 32

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from reelmesh.policy.v1 import tokens_pb2 as _tokens_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +21,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _WatermarkTokenMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WatermarkTokenModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatermarkTokenMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WATERMARK_TOKEN_MODE_UNSPECIFIED: _WatermarkTokenMode.ValueType  # 0
+    """Never sent."""
+    WATERMARK_TOKEN_MODE_DIRECT: _WatermarkTokenMode.ValueType  # 1
+    """It carries the pattern (`wmpattern`). Every CDN can read it."""
+    WATERMARK_TOKEN_MODE_INDIRECT: _WatermarkTokenMode.ValueType  # 2
+    """It carries what the pattern follows from (`wmid`, `wmopid`, `wmkeyver`). The CDN needs our derivation and the install's watermark key."""
+
+class WatermarkTokenMode(_WatermarkTokenMode, metaclass=_WatermarkTokenModeEnumTypeWrapper):
+    """How a token tells the pattern."""
+
+WATERMARK_TOKEN_MODE_UNSPECIFIED: WatermarkTokenMode.ValueType  # 0
+"""Never sent."""
+WATERMARK_TOKEN_MODE_DIRECT: WatermarkTokenMode.ValueType  # 1
+"""It carries the pattern (`wmpattern`). Every CDN can read it."""
+WATERMARK_TOKEN_MODE_INDIRECT: WatermarkTokenMode.ValueType  # 2
+"""It carries what the pattern follows from (`wmid`, `wmopid`, `wmkeyver`). The CDN needs our derivation and the install's watermark key."""
+Global___WatermarkTokenMode: _TypeAlias = WatermarkTokenMode  # noqa: Y015
 
 @_typing.final
 class CreateAccessTokenRequest(_message.Message):
@@ -86,6 +111,68 @@ class CreateAccessTokenRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateAccessTokenRequest: _TypeAlias = CreateAccessTokenRequest  # noqa: Y015
+
+@_typing.final
+class CreateWatermarkTokenRequest(_message.Message):
+    """Request of CreateWatermarkToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    KEY_NAME_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    VENDOR_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Session that the token is for."""
+    key_name: _builtins.str
+    """Name of the HS256 key that the CDN has, as in `cat_keys.json`. Its `issuers` must be `["watermark"]`, so that no edge takes what it signs for an access token."""
+    mode: Global___WatermarkTokenMode.ValueType
+    """How it tells the pattern."""
+    vendor: _builtins.int
+    """Number of the watermarking vendor (`wmvnd`) that the CDN knows us by, 0 to 255."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        key_name: _builtins.str = ...,
+        mode: Global___WatermarkTokenMode.ValueType = ...,
+        vendor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_name", b"key_name", "mode", b"mode", "session_id", b"session_id", "vendor", b"vendor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateWatermarkTokenRequest: _TypeAlias = CreateWatermarkTokenRequest  # noqa: Y015
+
+@_typing.final
+class CreateWatermarkTokenResponse(_message.Message):
+    """Response of CreateWatermarkToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The token, base64url without padding."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends: with its session."""
+
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateWatermarkTokenResponse: _TypeAlias = CreateWatermarkTokenResponse  # noqa: Y015
 
 @_typing.final
 class CreateAccessTokenResponse(_message.Message):

@@ -61,6 +61,11 @@ class TokensServiceStub:
                 request_serializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateCdnUrlsRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateCdnUrlsResponse.FromString,
                 _registered_method=True)
+        self.CreateWatermarkToken = channel.unary_unary(
+                '/reelmesh.policy.v1.TokensService/CreateWatermarkToken',
+                request_serializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateWatermarkTokenRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateWatermarkTokenResponse.FromString,
+                _registered_method=True)
         self.CheckEdge = channel.unary_unary(
                 '/reelmesh.policy.v1.TokensService/CheckEdge',
                 request_serializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CheckEdgeRequest.SerializeToString,
@@ -108,6 +113,13 @@ class TokensServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateWatermarkToken(self, request, context):
+        """Makes a token by which an outside CDN chooses the variants of a watermarked package for a session (ETSI TS 104 002 §5.4): a CBOR Web Token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckEdge(self, request, context):
         """Judges an HTTP request that came to an edge which is not ours, such as a CDN's function, by the rules of our own edge. A refused
         request is an answer here, not a refusal of this call. Only packages of the caller's organisation are known.
@@ -143,6 +155,11 @@ def add_TokensServiceServicer_to_server(servicer, server):
                     servicer.CreateCdnUrls,
                     request_deserializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateCdnUrlsRequest.FromString,
                     response_serializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateCdnUrlsResponse.SerializeToString,
+            ),
+            'CreateWatermarkToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateWatermarkToken,
+                    request_deserializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateWatermarkTokenRequest.FromString,
+                    response_serializer=reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateWatermarkTokenResponse.SerializeToString,
             ),
             'CheckEdge': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckEdge,
@@ -287,6 +304,33 @@ class TokensService:
             '/reelmesh.policy.v1.TokensService/CreateCdnUrls',
             reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateCdnUrlsRequest.SerializeToString,
             reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateCdnUrlsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateWatermarkToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.policy.v1.TokensService/CreateWatermarkToken',
+            reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateWatermarkTokenRequest.SerializeToString,
+            reelmesh_dot_policy_dot_v1_dot_tokens__service__pb2.CreateWatermarkTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

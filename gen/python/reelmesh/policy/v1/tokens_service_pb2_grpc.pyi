@@ -45,6 +45,8 @@ class TokensServiceStub:
     """Makes a URL by which anybody can see a poster, thumbnails or captions of a package for a while, without a session."""
     CreateCdnUrls: _grpc.UnaryUnaryMultiCallable[_tokens_service_pb2.CreateCdnUrlsRequest, _tokens_service_pb2.CreateCdnUrlsResponse]
     """Signs the URLs of a session's package in the way of an outside CDN that the settings name."""
+    CreateWatermarkToken: _grpc.UnaryUnaryMultiCallable[_tokens_service_pb2.CreateWatermarkTokenRequest, _tokens_service_pb2.CreateWatermarkTokenResponse]
+    """Makes a token by which an outside CDN chooses the variants of a watermarked package for a session (ETSI TS 104 002 §5.4): a CBOR Web Token."""
     CheckEdge: _grpc.UnaryUnaryMultiCallable[_tokens_service_pb2.CheckEdgeRequest, _tokens_service_pb2.CheckEdgeResponse]
     """Judges an HTTP request that came to an edge which is not ours, such as a CDN's function, by the rules of our own edge. A refused
     request is an answer here, not a refusal of this call. Only packages of the caller's organisation are known.
@@ -67,6 +69,8 @@ class TokensServiceAsyncStub(TokensServiceStub):
     """Makes a URL by which anybody can see a poster, thumbnails or captions of a package for a while, without a session."""
     CreateCdnUrls: _aio.UnaryUnaryMultiCallable[_tokens_service_pb2.CreateCdnUrlsRequest, _tokens_service_pb2.CreateCdnUrlsResponse]  # type: ignore[assignment]
     """Signs the URLs of a session's package in the way of an outside CDN that the settings name."""
+    CreateWatermarkToken: _aio.UnaryUnaryMultiCallable[_tokens_service_pb2.CreateWatermarkTokenRequest, _tokens_service_pb2.CreateWatermarkTokenResponse]  # type: ignore[assignment]
+    """Makes a token by which an outside CDN chooses the variants of a watermarked package for a session (ETSI TS 104 002 §5.4): a CBOR Web Token."""
     CheckEdge: _aio.UnaryUnaryMultiCallable[_tokens_service_pb2.CheckEdgeRequest, _tokens_service_pb2.CheckEdgeResponse]  # type: ignore[assignment]
     """Judges an HTTP request that came to an edge which is not ours, such as a CDN's function, by the rules of our own edge. A refused
     request is an answer here, not a refusal of this call. Only packages of the caller's organisation are known.
@@ -116,6 +120,14 @@ class TokensServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tokens_service_pb2.CreateCdnUrlsResponse, _abc.Awaitable[_tokens_service_pb2.CreateCdnUrlsResponse]]:
         """Signs the URLs of a session's package in the way of an outside CDN that the settings name."""
+
+    @_abc_1.abstractmethod
+    def CreateWatermarkToken(
+        self,
+        request: _tokens_service_pb2.CreateWatermarkTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tokens_service_pb2.CreateWatermarkTokenResponse, _abc.Awaitable[_tokens_service_pb2.CreateWatermarkTokenResponse]]:
+        """Makes a token by which an outside CDN chooses the variants of a watermarked package for a session (ETSI TS 104 002 §5.4): a CBOR Web Token."""
 
     @_abc_1.abstractmethod
     def CheckEdge(

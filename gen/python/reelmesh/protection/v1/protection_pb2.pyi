@@ -104,6 +104,38 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The title that was named is not watermarked, or not of the caller's organisation. Status FAILED_PRECONDITION. Metadata: `asset_id`."""
     ERROR_REASON_DETECTION_FAILED: _ErrorReason.ValueType  # 6
     """A detection failed in a way that is the server's own fault. Only a detection's failure; never refused with. Status INTERNAL. No metadata."""
+    ERROR_REASON_LEAK_CASE_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """There is no such case of a leak in the caller's organisation. Status NOT_FOUND. Metadata: `case_id`."""
+    ERROR_REASON_LEAK_CASE_CLOSED: _ErrorReason.ValueType  # 41
+    """The case is closed. Status FAILED_PRECONDITION. Metadata: `case_id`."""
+    ERROR_REASON_LEAK_EVIDENCE_NOT_FOUND: _ErrorReason.ValueType  # 42
+    """There is no such evidence in the caller's organisation. Status NOT_FOUND. Metadata: `evidence_id`."""
+    ERROR_REASON_LEAK_EVIDENCE_DAMAGED: _ErrorReason.ValueType  # 43
+    """What is stored is not what was preserved. Status DATA_LOSS. Metadata: `evidence_id`."""
+    ERROR_REASON_LEAK_ACTION_NOT_FOUND: _ErrorReason.ValueType  # 44
+    """There is no such action, or it is not the caller's own. Status NOT_FOUND. Metadata: `action_id`."""
+    ERROR_REASON_LEAK_ACTION_STATE_WRONG: _ErrorReason.ValueType  # 45
+    """The action stands where that cannot be decided. Status FAILED_PRECONDITION. Metadata: `state`."""
+    ERROR_REASON_LEAK_SECOND_PERSON_NEEDED: _ErrorReason.ValueType  # 46
+    """Somebody else has to decide. Status FAILED_PRECONDITION. Metadata: `action_id`."""
+    ERROR_REASON_LEAK_APPEAL_IMPOSSIBLE: _ErrorReason.ValueType  # 47
+    """Nothing can be appealed any more, or there is an appeal already, or none to decide. Status FAILED_PRECONDITION. Metadata: `action_id`."""
+    ERROR_REASON_LEAK_CRAWLER_NOT_FOUND: _ErrorReason.ValueType  # 48
+    """There is no such crawler in the caller's organisation. Status NOT_FOUND. Metadata: `crawler_id`."""
+    ERROR_REASON_LEAK_FINDING_UNSIGNED: _ErrorReason.ValueType  # 49
+    """A finding is not signed by a crawler that is let in, or not lately. Status UNAUTHENTICATED. No metadata."""
+    ERROR_REASON_LEAK_FINDING_INVALID: _ErrorReason.ValueType  # 50
+    """A finding is not the JSON object that it should be. Status INVALID_ARGUMENT. No metadata."""
+    ERROR_REASON_TAKEDOWN_NOTIFIER_MISSING: _ErrorReason.ValueType  # 51
+    """Nobody said in whose name notices are written. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_TAKEDOWN_NOT_FOUND: _ErrorReason.ValueType  # 52
+    """There is no such notice in the caller's organisation. Status NOT_FOUND. Metadata: `takedown_id`."""
+    ERROR_REASON_TAKEDOWN_STATE_WRONG: _ErrorReason.ValueType  # 53
+    """The notice stands where that cannot happen. Status FAILED_PRECONDITION. Metadata: `state`."""
+    ERROR_REASON_TAKEDOWN_SIGNATURE_WRONG: _ErrorReason.ValueType  # 54
+    """The typed name is not the signatory's. Status INVALID_ARGUMENT. No metadata."""
+    ERROR_REASON_TAKEDOWN_URL_MISSING: _ErrorReason.ValueType  # 55
+    """The case has no URL that a platform could remove. Status FAILED_PRECONDITION. Metadata: `case_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the protection service, or of a detection's failure. On the wire it stands in
@@ -124,6 +156,38 @@ ERROR_REASON_TITLE_NOT_MARKED: ErrorReason.ValueType  # 5
 """The title that was named is not watermarked, or not of the caller's organisation. Status FAILED_PRECONDITION. Metadata: `asset_id`."""
 ERROR_REASON_DETECTION_FAILED: ErrorReason.ValueType  # 6
 """A detection failed in a way that is the server's own fault. Only a detection's failure; never refused with. Status INTERNAL. No metadata."""
+ERROR_REASON_LEAK_CASE_NOT_FOUND: ErrorReason.ValueType  # 40
+"""There is no such case of a leak in the caller's organisation. Status NOT_FOUND. Metadata: `case_id`."""
+ERROR_REASON_LEAK_CASE_CLOSED: ErrorReason.ValueType  # 41
+"""The case is closed. Status FAILED_PRECONDITION. Metadata: `case_id`."""
+ERROR_REASON_LEAK_EVIDENCE_NOT_FOUND: ErrorReason.ValueType  # 42
+"""There is no such evidence in the caller's organisation. Status NOT_FOUND. Metadata: `evidence_id`."""
+ERROR_REASON_LEAK_EVIDENCE_DAMAGED: ErrorReason.ValueType  # 43
+"""What is stored is not what was preserved. Status DATA_LOSS. Metadata: `evidence_id`."""
+ERROR_REASON_LEAK_ACTION_NOT_FOUND: ErrorReason.ValueType  # 44
+"""There is no such action, or it is not the caller's own. Status NOT_FOUND. Metadata: `action_id`."""
+ERROR_REASON_LEAK_ACTION_STATE_WRONG: ErrorReason.ValueType  # 45
+"""The action stands where that cannot be decided. Status FAILED_PRECONDITION. Metadata: `state`."""
+ERROR_REASON_LEAK_SECOND_PERSON_NEEDED: ErrorReason.ValueType  # 46
+"""Somebody else has to decide. Status FAILED_PRECONDITION. Metadata: `action_id`."""
+ERROR_REASON_LEAK_APPEAL_IMPOSSIBLE: ErrorReason.ValueType  # 47
+"""Nothing can be appealed any more, or there is an appeal already, or none to decide. Status FAILED_PRECONDITION. Metadata: `action_id`."""
+ERROR_REASON_LEAK_CRAWLER_NOT_FOUND: ErrorReason.ValueType  # 48
+"""There is no such crawler in the caller's organisation. Status NOT_FOUND. Metadata: `crawler_id`."""
+ERROR_REASON_LEAK_FINDING_UNSIGNED: ErrorReason.ValueType  # 49
+"""A finding is not signed by a crawler that is let in, or not lately. Status UNAUTHENTICATED. No metadata."""
+ERROR_REASON_LEAK_FINDING_INVALID: ErrorReason.ValueType  # 50
+"""A finding is not the JSON object that it should be. Status INVALID_ARGUMENT. No metadata."""
+ERROR_REASON_TAKEDOWN_NOTIFIER_MISSING: ErrorReason.ValueType  # 51
+"""Nobody said in whose name notices are written. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_TAKEDOWN_NOT_FOUND: ErrorReason.ValueType  # 52
+"""There is no such notice in the caller's organisation. Status NOT_FOUND. Metadata: `takedown_id`."""
+ERROR_REASON_TAKEDOWN_STATE_WRONG: ErrorReason.ValueType  # 53
+"""The notice stands where that cannot happen. Status FAILED_PRECONDITION. Metadata: `state`."""
+ERROR_REASON_TAKEDOWN_SIGNATURE_WRONG: ErrorReason.ValueType  # 54
+"""The typed name is not the signatory's. Status INVALID_ARGUMENT. No metadata."""
+ERROR_REASON_TAKEDOWN_URL_MISSING: ErrorReason.ValueType  # 55
+"""The case has no URL that a platform could remove. Status FAILED_PRECONDITION. Metadata: `case_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -60,7 +60,7 @@ export type DeliverMessageRequest = Message<"reelmesh.notifications.v1.DeliverMe
   language: string;
 
   /**
-   * What the text is filled with, by name. It may hold a one-time code.
+   * What the text is filled with, by name. It may hold a one-time code. Line feeds are taken where a value does not stand in the subject.
    *
    * @generated from field: map<string, string> parameters = 6;
    */
