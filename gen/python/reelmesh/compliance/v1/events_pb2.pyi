@@ -48,6 +48,38 @@ CONSENT_STATE_WITHDRAWN: ConsentState.ValueType  # 3
 """Somebody took their consent back."""
 Global___ConsentState: _TypeAlias = ConsentState  # noqa: Y015
 
+class _TakeDownGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TakeDownGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TakeDownGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TAKE_DOWN_GROUND_UNSPECIFIED: _TakeDownGround.ValueType  # 0
+    """Never sent."""
+    TAKE_DOWN_GROUND_COPYRIGHT: _TakeDownGround.ValueType  # 1
+    """It infringes somebody's copyright."""
+    TAKE_DOWN_GROUND_INTIMATE_IMAGE: _TakeDownGround.ValueType  # 2
+    """It shows somebody intimately who did not agree. Identical copies are barred with it."""
+    TAKE_DOWN_GROUND_DEPICTED_PERSON: _TakeDownGround.ValueType  # 3
+    """Somebody who is seen in it did not agree, or does not any more."""
+    TAKE_DOWN_GROUND_ILLEGAL_CONTENT: _TakeDownGround.ValueType  # 4
+    """It is illegal for another reason."""
+
+class TakeDownGround(_TakeDownGround, metaclass=_TakeDownGroundEnumTypeWrapper):
+    """Why material is taken down."""
+
+TAKE_DOWN_GROUND_UNSPECIFIED: TakeDownGround.ValueType  # 0
+"""Never sent."""
+TAKE_DOWN_GROUND_COPYRIGHT: TakeDownGround.ValueType  # 1
+"""It infringes somebody's copyright."""
+TAKE_DOWN_GROUND_INTIMATE_IMAGE: TakeDownGround.ValueType  # 2
+"""It shows somebody intimately who did not agree. Identical copies are barred with it."""
+TAKE_DOWN_GROUND_DEPICTED_PERSON: TakeDownGround.ValueType  # 3
+"""Somebody who is seen in it did not agree, or does not any more."""
+TAKE_DOWN_GROUND_ILLEGAL_CONTENT: TakeDownGround.ValueType  # 4
+"""It is illegal for another reason."""
+Global___TakeDownGround: _TypeAlias = TakeDownGround  # noqa: Y015
+
 @_typing.final
 class AgeProved(_message.Message):
     """A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`."""
@@ -163,3 +195,87 @@ class ConsentChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsentChanged: _TypeAlias = ConsentChanged  # noqa: Y015
+
+@_typing.final
+class MaterialTakenDown(_message.Message):
+    """Material may not be shown any more: a notice was found to be right, or a leak was. Whoever shows the asset stops, and
+    whoever knows files again bars copies of it. Subject `reelmesh.compliance.v1.MaterialTakenDown`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    ground: Global___TakeDownGround.ValueType
+    """Why."""
+    case_id: _builtins.str
+    """What was decided, such as `ntc_…` for a case of notices. Several may hold one asset down; it comes back when all of them have let go."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        ground: Global___TakeDownGround.ValueType = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        case_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "case_id", b"case_id", "change_time", b"change_time", "ground", b"ground", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaterialTakenDown: _TypeAlias = MaterialTakenDown  # noqa: Y015
+
+@_typing.final
+class MaterialRestored(_message.Message):
+    """Material may be shown again, as far as one case goes: it stays down while another case holds it.
+    Subject `reelmesh.compliance.v1.MaterialRestored`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    ground: Global___TakeDownGround.ValueType
+    """Why it had been taken down."""
+    case_id: _builtins.str
+    """The case that let go."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        ground: Global___TakeDownGround.ValueType = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        case_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "case_id", b"case_id", "change_time", b"change_time", "ground", b"ground", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaterialRestored: _TypeAlias = MaterialRestored  # noqa: Y015

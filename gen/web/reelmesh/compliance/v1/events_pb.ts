@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBChFNYXRlcmlhbFRha2VuRG93bhIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSK3AQoQTWF0ZXJpYWxSZXN0b3JlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSqBAQoMQ29uc2VudFN0YXRlEh0KGUNPTlNFTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZDT05TRU5UX1NUQVRFX0NPTVBMRVRFEAESGQoVQ09OU0VOVF9TVEFURV9NSVNTSU5HEAISGwoXQ09OU0VOVF9TVEFURV9XSVRIRFJBV04QAyrDAQoOVGFrZURvd25Hcm91bmQSIAocVEFLRV9ET1dOX0dST1VORF9VTlNQRUNJRklFRBAAEh4KGlRBS0VfRE9XTl9HUk9VTkRfQ09QWVJJR0hUEAESIwofVEFLRV9ET1dOX0dST1VORF9JTlRJTUFURV9JTUFHRRACEiQKIFRBS0VfRE9XTl9HUk9VTkRfREVQSUNURURfUEVSU09OEAMSJAogVEFLRV9ET1dOX0dST1VORF9JTExFR0FMX0NPTlRFTlQQBGIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -152,6 +152,106 @@ export const ConsentChangedSchema: GenMessage<ConsentChanged> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_events, 2);
 
 /**
+ * Material may not be shown any more: a notice was found to be right, or a leak was. Whoever shows the asset stops, and
+ * whoever knows files again bars copies of it. Subject `reelmesh.compliance.v1.MaterialTakenDown`.
+ *
+ * @generated from message reelmesh.compliance.v1.MaterialTakenDown
+ */
+export type MaterialTakenDown = Message<"reelmesh.compliance.v1.MaterialTakenDown"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: reelmesh.compliance.v1.TakeDownGround ground = 3;
+   */
+  ground: TakeDownGround;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+
+  /**
+   * What was decided, such as `ntc_…` for a case of notices. Several may hold one asset down; it comes back when all of them have let go.
+   *
+   * @generated from field: string case_id = 5;
+   */
+  caseId: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.MaterialTakenDown.
+ * Use `create(MaterialTakenDownSchema)` to create a new message.
+ */
+export const MaterialTakenDownSchema: GenMessage<MaterialTakenDown> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 3);
+
+/**
+ * Material may be shown again, as far as one case goes: it stays down while another case holds it.
+ * Subject `reelmesh.compliance.v1.MaterialRestored`.
+ *
+ * @generated from message reelmesh.compliance.v1.MaterialRestored
+ */
+export type MaterialRestored = Message<"reelmesh.compliance.v1.MaterialRestored"> & {
+  /**
+   * The asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Why it had been taken down.
+   *
+   * @generated from field: reelmesh.compliance.v1.TakeDownGround ground = 3;
+   */
+  ground: TakeDownGround;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+
+  /**
+   * The case that let go.
+   *
+   * @generated from field: string case_id = 5;
+   */
+  caseId: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.MaterialRestored.
+ * Use `create(MaterialRestoredSchema)` to create a new message.
+ */
+export const MaterialRestoredSchema: GenMessage<MaterialRestored> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 4);
+
+/**
  * How the consent of all who are seen in an asset stands.
  *
  * @generated from enum reelmesh.compliance.v1.ConsentState
@@ -191,4 +291,52 @@ export enum ConsentState {
  */
 export const ConsentStateSchema: GenEnum<ConsentState> = /*@__PURE__*/
   enumDesc(file_reelmesh_compliance_v1_events, 0);
+
+/**
+ * Why material is taken down.
+ *
+ * @generated from enum reelmesh.compliance.v1.TakeDownGround
+ */
+export enum TakeDownGround {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It infringes somebody's copyright.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_COPYRIGHT = 1;
+   */
+  COPYRIGHT = 1,
+
+  /**
+   * It shows somebody intimately who did not agree. Identical copies are barred with it.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_INTIMATE_IMAGE = 2;
+   */
+  INTIMATE_IMAGE = 2,
+
+  /**
+   * Somebody who is seen in it did not agree, or does not any more.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_DEPICTED_PERSON = 3;
+   */
+  DEPICTED_PERSON = 3,
+
+  /**
+   * It is illegal for another reason.
+   *
+   * @generated from enum value: TAKE_DOWN_GROUND_ILLEGAL_CONTENT = 4;
+   */
+  ILLEGAL_CONTENT = 4,
+}
+
+/**
+ * Describes the enum reelmesh.compliance.v1.TakeDownGround.
+ */
+export const TakeDownGroundSchema: GenEnum<TakeDownGround> = /*@__PURE__*/
+  enumDesc(file_reelmesh_compliance_v1_events, 1);
 
