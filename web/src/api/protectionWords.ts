@@ -30,4 +30,12 @@ export const protection: Readonly<Record<Exclude<keyof typeof ProtectionReason, 
     title: "The search for the leak failed",
     advice: "Begin it again. If it fails again, give the operator the correlation id.",
   },
+  MATCH_NOT_FOUND: {
+    title: "There is no such comparison",
+    advice: "It belongs to another organisation, or was forgotten after its time. Begin a new one.",
+  },
+  MATCH_FAILED: {
+    title: "The comparison failed",
+    advice: "Begin it again. If it fails again, give the operator the correlation id.",
+  },
 };

@@ -104,6 +104,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The title that was named is not watermarked, or not of the caller's organisation. Status FAILED_PRECONDITION. Metadata: `asset_id`."""
     ERROR_REASON_DETECTION_FAILED: _ErrorReason.ValueType  # 6
     """A detection failed in a way that is the server's own fault. Only a detection's failure; never refused with. Status INTERNAL. No metadata."""
+    ERROR_REASON_MATCH_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """There is no such match in the caller's organisation. Status NOT_FOUND. Metadata: `match_id`."""
+    ERROR_REASON_MATCH_FAILED: _ErrorReason.ValueType  # 31
+    """A match failed in a way that is the server's own fault. Only a match's failure; never refused with. Status INTERNAL. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the protection service, or of a detection's failure. On the wire it stands in
@@ -124,6 +128,10 @@ ERROR_REASON_TITLE_NOT_MARKED: ErrorReason.ValueType  # 5
 """The title that was named is not watermarked, or not of the caller's organisation. Status FAILED_PRECONDITION. Metadata: `asset_id`."""
 ERROR_REASON_DETECTION_FAILED: ErrorReason.ValueType  # 6
 """A detection failed in a way that is the server's own fault. Only a detection's failure; never refused with. Status INTERNAL. No metadata."""
+ERROR_REASON_MATCH_NOT_FOUND: ErrorReason.ValueType  # 30
+"""There is no such match in the caller's organisation. Status NOT_FOUND. Metadata: `match_id`."""
+ERROR_REASON_MATCH_FAILED: ErrorReason.ValueType  # 31
+"""A match failed in a way that is the server's own fault. Only a match's failure; never refused with. Status INTERNAL. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
