@@ -1,0 +1,85 @@
+"""From single codes that agree to pieces that may: those that agree on where in a title a file's beginning would lie. Pure arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.protection.fingerprints.codes import Places
+from services.protection.fingerprints.shards import Hits
+
+SPEEDS: Final = (1.0, 25 / 24, 24 / 25, 1.001, 1 / 1.001)
+"""Seconds of a title in a second of a file: as it was, film as PAL and back, film as NTSC and back."""
+_WIDE: Final = 2000
+"""Milliseconds by which codes of one piece may disagree."""
+_LEAST: Final = 2
+"""Seconds of the file that must agree."""
+_PLACES_OF_ONE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Where a file may show a title.
+
+    Attributes:
+        title: its number.
+        offset: milliseconds of the title at which the file's first moment would lie; may be negative.
+        speed: one of `SPEEDS`.
+        score: seconds of the file that say so, each weighted by how near it is.
+    """
+
+    title: int
+    offset: float
+    speed: float
+    score: float
+
+
+def candidates(hits: Hits, places: Places, radius: int) -> list[Candidate]:
+    """What the hits speak for, best first; of each title a few places at most.
+
+    Args:
+        hits: what was found.
+        places: of the codes that were asked for, milliseconds of the file.
+        radius: by which they were asked for.
+    """
+    if not len(hits.asked):
+        return []
+    when = places[hits.asked]
+    weights = 1 - hits.distances / (radius * 1.5)
+    best = [_at_speed(hits, when, weights, speed) for speed in SPEEDS]
+    titles, offsets, scores = (np.concatenate(parts) for parts in zip(*best, strict=True))
+    speeds = np.repeat(np.array(SPEEDS), [len(one[0]) for one in best])
+    # A file that runs as its title does is the simplest of what explains it.
+    order = np.argsort(-(scores + 1e-6 * (speeds == 1.0)), kind="stable")
+    taken: dict[int, list[Candidate]] = {}
+    for index in order:
+        ours = taken.setdefault(int(titles[index]), [])
+        one = Candidate(int(titles[index]), float(offsets[index]), float(speeds[index]), float(scores[index]))
+        if len(ours) < _PLACES_OF_ONE and all(abs(one.offset - other.offset) > 2 * _WIDE for other in ours):
+            ours.append(one)
+    return sorted((one for ours in taken.values() for one in ours), key=lambda one: -one.score)
+
+
+def _at_speed(
+    hits: Hits, when: Places, weights: NDArray[np.float64], speed: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Titles, offsets and scores, by counting in bins that overlap by half."""
+    offsets = hits.places - speed * when
+    half = _WIDE // 2
+    bins = np.concatenate([(bin_ := np.floor(offsets / half).astype(np.int64)), bin_ - 1])
+    titles, seconds = np.tile(hits.titles, 2), np.tile(when // 1000, 2)
+    both, offsets = np.tile(weights, 2), np.tile(offsets, 2)
+    # Each second of the file has one vote for each bin: its best.
+    order = np.lexsort((-both, seconds, bins, titles))
+    titles, bins, seconds, both, offsets = (part[order] for part in (titles, bins, seconds, both, offsets))
+    new_bin = np.append(True, (np.diff(titles) != 0) | (np.diff(bins) != 0))
+    new_vote = new_bin | np.append(True, np.diff(seconds) != 0)
+    which = np.cumsum(new_bin)[new_vote] - 1
+    counts = np.bincount(which)
+    scores = np.bincount(which, both[new_vote])
+    means = np.bincount(which, both[new_vote] * offsets[new_vote]) / np.maximum(scores, 1e-9)
+    enough = counts >= _LEAST
+    return titles[new_bin][enough], means[enough], scores[enough]
