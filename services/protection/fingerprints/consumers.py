@@ -44,7 +44,7 @@ class Listener:
     async def _transcoded(self, tx: Tx, data: bytes) -> None:
         event = TranscodeCompleted.FromString(data)
         keys = picture_key(event.renditions), sound_key(event.renditions)
-        if any(keys) and await store.add_title(tx, event.asset_id, event.organisation_id, *keys, self._clock.now()):
+        if any(keys) and await store.add_title(tx, event.asset_id, event.organisation_id, keys, self._clock.now()):
             await enqueue(tx, TITLES.subject, event.asset_id.encode())
 
     async def _taken_down(self, tx: Tx, data: bytes) -> None:

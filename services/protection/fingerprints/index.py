@@ -10,8 +10,10 @@ import contextlib
 import fcntl
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +86,7 @@ class Index:
             sources = [Entries.of(number, to_keep(print_, sense)) for number, print_ in prints.items()]
             shards.write(self._new(sense), sources, list(prints))
 
-    def tidy(self, wanted: Set[int]) -> None:
+    def tidy(self, wanted: AbstractSet[int]) -> None:
         """Brings files of like size together, and leaves out titles that are not wanted any more. Removes what died half-way."""
         for unfinished in self.folder.glob("*.part"):
             unfinished.unlink(missing_ok=True)
@@ -95,17 +97,17 @@ class Index:
             while together := self._to_bring_together(sense, wanted):
                 self._bring_together(sense, together, wanted)
 
-    def _to_bring_together(self, sense: Sense, wanted: Set[int]) -> list[Shard]:
+    def _to_bring_together(self, sense: Sense, wanted: AbstractSet[int]) -> list[Shard]:
         files = self.files(sense)
         for shard in files:
             if len(shard.titles - wanted) * 2 > len(shard.titles):
                 return [shard]
-        for larger, smaller in zip(files, files[1:], strict=False):
+        for larger, smaller in pairwise(files):
             if len(smaller) * _LIKE_SIZE >= len(larger) and len(smaller) + len(larger) <= self.largest:
                 return [larger, smaller]
         return []
 
-    def _bring_together(self, sense: Sense, files: Sequence[Shard], wanted: Set[int]) -> None:
+    def _bring_together(self, sense: Sense, files: Sequence[Shard], wanted: AbstractSet[int]) -> None:
         titles = frozenset().union(*(shard.titles for shard in files))
         sources, known = [], frozenset[int]()
         for shard in files:

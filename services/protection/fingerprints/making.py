@@ -107,8 +107,7 @@ async def _pictures(file: Path, mirrored: bool, on_second: Callable[[float], Non
             ]
         outputs = [name for label in ("plain", "mirrored")[: 1 + mirrored] for name in ("-map", f"[{label}]")]
         await _run(file, ["-filter_complex", ";".join(ways), *outputs, "-f", "null", "-"], folder, on_second)
-        made = [await asyncio.to_thread(_read, path) for path in ([plain, other] if mirrored else [plain])]
-    return made
+        return [await asyncio.to_thread(_read, path) for path in ([plain, other] if mirrored else [plain])]
 
 
 def _read(path: Path) -> tuple[Bytes, Bytes]:

@@ -116,7 +116,7 @@ class Planes:
     @property
     def bits(self) -> int:
         """Bits that tell a list."""
-        return self.axes.shape[1]
+        return int(self.axes.shape[1])
 
     def margins(self, words: Words) -> Floats:
         """How far from each plane codes lie, and on which side."""
@@ -182,7 +182,7 @@ class Shard:
         asked = np.repeat(np.arange(len(words)), (probes := self._planes.probes(words)).shape[1])
         order = np.argsort(flat := probes.ravel(), kind="stable")
         lists, firsts = np.unique(flat[order], return_index=True)
-        found: list[tuple[NDArray[np.int64], ...]] = []
+        found: list[Hits] = []
         for number, who in zip(lists, np.split(asked[order], firsts[1:]), strict=True):
             start, end = int(self._starts[number]), int(self._starts[number + 1])
             if start == end:
@@ -191,8 +191,9 @@ class Shard:
             which, where = np.nonzero(distances <= radius)
             if len(which):
                 titles, places = self._entries.titles[start + where], self._entries.places[start + where]
-                found.append((who[which], titles.astype(np.int64), places.astype(np.int64), distances[which, where]))
-        return Hits.joined([Hits(*(part.astype(np.int64) for part in parts)) for parts in found])
+                near = (who[which], titles, places, distances[which, where])
+                found.append(Hits(*(np.asarray(part, np.int64) for part in near)))
+        return Hits.joined(found)
 
 
 def write(target: Path, sources: Sequence[Entries], titles: Sequence[int]) -> None:

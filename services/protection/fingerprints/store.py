@@ -65,17 +65,15 @@ _MADE: Final = fingerprints.c.state == Made.MADE
 _THERE: Final = fingerprints.c.delete_time.is_(None)
 
 
-async def add_title(
-    tx: Tx, asset_id: str, organisation_id: str, picture_key: str, sound_key: str, now: datetime
-) -> bool:
-    """Notes that a title's fingerprint is to be made. Returns whether there is none yet."""
-    values = {"picture_key": picture_key, "sound_key": sound_key, "ask_time": now}
+async def add_title(tx: Tx, asset_id: str, organisation_id: str, keys: tuple[str, str], now: datetime) -> bool:
+    """Notes that a title's fingerprint is to be made, of the renditions with its picture and its sound. Returns whether there is none yet."""
+    values = {"picture_key": keys[0], "sound_key": keys[1], "ask_time": now}
     query = insert(fingerprints).values(
         asset_id=asset_id, organisation_id=organisation_id, state=Made.WAITING, seconds=0.0, **values
     )
     again = sa.case((fingerprints.c.state == Made.MADE, Made.MADE), else_=Made.WAITING)
     query = query.on_conflict_do_update(index_elements=["asset_id"], set_={**values, "state": again})
-    return (await tx.execute(query.returning(fingerprints.c.state))).scalar_one() == Made.WAITING
+    return Made((await tx.execute(query.returning(fingerprints.c.state))).scalar_one()) is Made.WAITING
 
 
 async def title_of(tx: Tx, asset_id: str) -> Title | None:

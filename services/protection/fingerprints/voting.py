@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from services.protection.fingerprints.codes import Places
 from services.protection.fingerprints.shards import Hits
 
+Floats = NDArray[np.float64]
+
 SPEEDS: Final = (1.0, 25 / 24, 24 / 25, 1.001, 1 / 1.001)
 """Seconds of a title in a second of a file: as it was, film as PAL and back, film as NTSC and back."""
 _WIDE: Final = 2000
@@ -50,7 +52,8 @@ def candidates(hits: Hits, places: Places, radius: int) -> list[Candidate]:
     when = places[hits.asked]
     weights = 1 - hits.distances / (radius * 1.5)
     best = [_at_speed(hits, when, weights, speed) for speed in SPEEDS]
-    titles, offsets, scores = (np.concatenate(parts) for parts in zip(*best, strict=True))
+    titles = np.concatenate([one[0] for one in best])
+    offsets, scores = (np.concatenate([one[part] for one in best]) for part in (1, 2))
     speeds = np.repeat(np.array(SPEEDS), [len(one[0]) for one in best])
     # A file that runs as its title does is the simplest of what explains it.
     order = np.argsort(-(scores + 1e-6 * (speeds == 1.0)), kind="stable")
@@ -63,23 +66,20 @@ def candidates(hits: Hits, places: Places, radius: int) -> list[Candidate]:
     return sorted((one for ours in taken.values() for one in ours), key=lambda one: -one.score)
 
 
-def _at_speed(
-    hits: Hits, when: Places, weights: NDArray[np.float64], speed: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+def _at_speed(hits: Hits, when: Places, weights: Floats, speed: float) -> tuple[NDArray[np.int64], Floats, Floats]:
     """Titles, offsets and scores, by counting in bins that overlap by half."""
-    offsets = hits.places - speed * when
     half = _WIDE // 2
-    bins = np.concatenate([(bin_ := np.floor(offsets / half).astype(np.int64)), bin_ - 1])
-    titles, seconds = np.tile(hits.titles, 2), np.tile(when // 1000, 2)
-    both, offsets = np.tile(weights, 2), np.tile(offsets, 2)
+    once = np.asarray(hits.places - speed * when, np.float64)
+    lower = np.floor(once / half).astype(np.int64)
+    bins, offsets = np.concatenate([lower, lower - 1]), np.tile(once, 2)
+    titles, seconds, votes = np.tile(hits.titles, 2), np.tile(when // 1000, 2), np.tile(weights, 2)
     # Each second of the file has one vote for each bin: its best.
-    order = np.lexsort((-both, seconds, bins, titles))
-    titles, bins, seconds, both, offsets = (part[order] for part in (titles, bins, seconds, both, offsets))
+    order = np.lexsort((-votes, seconds, bins, titles))
+    titles, bins, seconds, votes, offsets = titles[order], bins[order], seconds[order], votes[order], offsets[order]
     new_bin = np.append(True, (np.diff(titles) != 0) | (np.diff(bins) != 0))
     new_vote = new_bin | np.append(True, np.diff(seconds) != 0)
     which = np.cumsum(new_bin)[new_vote] - 1
-    counts = np.bincount(which)
-    scores = np.bincount(which, both[new_vote])
-    means = np.bincount(which, both[new_vote] * offsets[new_vote]) / np.maximum(scores, 1e-9)
-    enough = counts >= _LEAST
-    return titles[new_bin][enough], means[enough], scores[enough]
+    scores = np.asarray(np.bincount(which, votes[new_vote]), np.float64)
+    sums = np.asarray(np.bincount(which, votes[new_vote] * offsets[new_vote]), np.float64)
+    enough = np.bincount(which) >= _LEAST
+    return titles[new_bin][enough], (sums / np.maximum(scores, 1e-9))[enough], scores[enough]

@@ -24,7 +24,7 @@ from services.kit.server import as_refusal
 from services.kit.storage import ObjectStore
 from services.kit.work import TryAgain, WorkQueue
 from services.protection.fingerprints import store
-from services.protection.fingerprints.domain import Made, Match, Passage
+from services.protection.fingerprints.domain import Made, Match, Passage, Title
 from services.protection.fingerprints.keeping import Keeping
 from services.protection.refusals import DOMAIN
 
@@ -72,7 +72,7 @@ class Working:
             await store.made(tx, title.asset_id, seconds)
         self._keeping.wake()
 
-    async def _made(self, title: store.Title) -> float:
+    async def _made(self, title: Title) -> float:
         """Puts the fingerprint into the object store. Returns its length in seconds."""
         from services.protection.fingerprints import making  # an idle service does without numpy
 
