@@ -106,11 +106,12 @@ class Planes:
     @classmethod
     def of(cls, words: Words, entries: int) -> Planes:
         """Planes that divide codes like these into lists of about 512."""
-        bits = int(np.clip(round(np.log2(max(entries, 1) / _IN_A_LIST)), 0, _MOST_BITS)) if entries else 0
+        bits = int(np.clip(round(np.log2(max(entries, 1) / _IN_A_LIST)), 0, _MOST_BITS))
+        if bits == 0 or len(words) < 2:  # one list for all
+            return cls(np.zeros((BITS, 0), np.float32), np.zeros(0, np.float32))
         signs = _signs(words)
-        spread = np.cov(signs.T.astype(np.float64)) if len(signs) > 1 else np.eye(BITS)
-        axes = np.linalg.eigh(spread)[1][:, ::-1][:, :bits].astype(np.float32)
-        middles = np.median(signs @ axes, axis=0) if len(signs) else np.zeros(bits)
+        axes = np.linalg.eigh(np.cov(signs.T.astype(np.float64)))[1][:, ::-1][:, :bits].astype(np.float32)
+        middles = np.median(signs @ axes, axis=0)
         return cls(np.ascontiguousarray(axes), middles.astype(np.float32))
 
     @property
