@@ -12,11 +12,11 @@ SCENE: Final = 4
 _X264: Final = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "20")
 
 
-def scenes(target: Path, seconds: int, seed: int, *, size: str = "320x180", rate: int = 12) -> Path:
+def scenes(target: Path, seconds: int, seed: int, *, size: str = "320x180", rate: int = 8) -> Path:
     """A film of scenes of four seconds, no two of which are alike."""
     clouds = [
-        f"perlin=s={size}:r={rate}:octaves=5:persistence=0.7:xscale={2 + number % 3}:yscale={2 + number % 2}"
-        f":tscale={0.2 + 0.2 * (number % 3)}:random_mode=seed:seed={seed * 1000 + number},format=yuv420p"
+        f"perlin=s=112x63:r={rate}:octaves=4:persistence=0.7:xscale={2 + number % 3}:yscale={2 + number % 2}"
+        f":tscale={0.2 + 0.2 * (number % 3)}:random_mode=seed:seed={seed * 1000 + number},format=yuv420p,scale={size.replace('x', ':')}"
         f",eq=contrast={1 + 0.2 * (number % 4)}:brightness={0.1 * (number % 3 - 1):.1f}"
         f",trim=end={SCENE},setpts=PTS-STARTPTS,setsar=1[s{number}]"
         for number in range(-(-seconds // SCENE))
