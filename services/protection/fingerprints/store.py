@@ -71,7 +71,9 @@ async def add_title(tx: Tx, asset_id: str, organisation_id: str, keys: tuple[str
     query = insert(fingerprints).values(
         asset_id=asset_id, organisation_id=organisation_id, state=Made.WAITING, seconds=0.0, **values
     )
-    again = sa.case((fingerprints.c.state == Made.MADE, Made.MADE), else_=Made.WAITING)
+    again = sa.cast(
+        sa.case((fingerprints.c.state == Made.MADE, int(Made.MADE)), else_=int(Made.WAITING)), sa.SmallInteger
+    )
     query = query.on_conflict_do_update(index_elements=["asset_id"], set_={**values, "state": again})
     return Made((await tx.execute(query.returning(fingerprints.c.state))).scalar_one()) is Made.WAITING
 
@@ -96,9 +98,10 @@ async def not_made(tx: Tx, asset_id: str) -> None:
 
 
 async def wait_again(tx: Tx, asset_id: str) -> None:
-    """Has a title's fingerprint made anew: the object store has it no more."""
+    """Has a title's fingerprint made anew: the object store has it no more. Of one that was deleted there is nothing left to make it of."""
     query = sa.update(fingerprints).where(fingerprints.c.asset_id == asset_id)
-    await tx.execute(query.values(state=Made.WAITING, ask_time=sa.func.to_timestamp(0)))
+    state = sa.cast(sa.case((_THERE, int(Made.WAITING)), else_=int(Made.FAILED)), sa.SmallInteger)
+    await tx.execute(query.values(state=state, ask_time=sa.func.to_timestamp(0)))
 
 
 async def waiting(tx: Tx, asked_before: datetime, now: datetime, limit: int = 100) -> Sequence[str]:
