@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from services.protection.fingerprints.fingerprint import RATE, SOUND_RATE, Fingerprint, Words
 
 Places = NDArray[np.int64]
+Digits = NDArray[np.uint8]
 
 BITS: Final = 256
 _DIGITS: Final = np.append(np.arange(0, 380, 3), 379)
@@ -50,6 +51,13 @@ class Codes:
     def __len__(self) -> int:
         return len(self.words)
 
+    @classmethod
+    def of_digits(cls, digits: Digits, places: Places | None = None) -> Codes:
+        """Those of pictures, by the digits that are looked at: (number, 128)."""
+        bits = np.concatenate([digits >= 1, digits >= 2], axis=1)
+        words = np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint64)
+        return cls(words, np.zeros(len(words), np.int64) if places is None else places)
+
 
 RADIUS: Final = {Sense.PICTURE: 48, Sense.SOUND: 72}
 """Bits by which codes may differ to be taken for the same. It is the passage that tells, not a single one."""
@@ -69,11 +77,14 @@ def to_ask(print_: Fingerprint, sense: Sense) -> Codes:
     return _pictures(print_, 1)
 
 
+def digits_of(print_: Fingerprint) -> Digits:
+    """The digits of each picture that are looked at."""
+    return print_.digits()[:, _DIGITS]
+
+
 def _pictures(print_: Fingerprint, every: int) -> Codes:
     which = np.flatnonzero(print_.telling[::every]) * every
-    digits = print_.digits()[which][:, _DIGITS]
-    bits = np.concatenate([digits >= 1, digits >= 2], axis=1)
-    return Codes(np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint64), which * 1000 // RATE)
+    return Codes.of_digits(digits_of(print_)[which], which * 1000 // RATE)
 
 
 def _sounds(print_: Fingerprint, every: int) -> Codes:

@@ -25,7 +25,6 @@ from services.kit.settings import ProcessSettings
 from services.kit.storage import ObjectStore
 from services.protection import store as protection
 from services.protection.__main__ import ProtectionSettings, wire
-from services.protection.domain import State
 from services.protection.fingerprints import store
 from services.protection.fingerprints.barring import LIST, Barring
 from services.protection.fingerprints.domain import Match, object_key
@@ -206,9 +205,8 @@ async def test_what_was_taken_down_is_held_when_it_comes_again_even_after_it_was
 
     again = master(copied(film, tmp_path / "again.mp4", "-vf", "crop=iw*0.95:ih*0.95", "-crf", "32", seconds=28))
     assert await looked(again) is None
-    case = {"asset_id": title, "organisation_id": here.organisation_id, "ground": TAKE_DOWN_GROUND_COPYRIGHT}
-    now = SystemClock().now()
-    down = MaterialTakenDown(**case, case_id="ntc_1", change_time=timestamp(now))
+    now, ground = SystemClock().now(), TAKE_DOWN_GROUND_COPYRIGHT
+    down = MaterialTakenDown(asset_id=title, case_id="ntc_1", ground=ground, change_time=timestamp(now))
     await here.tells(down, barred=1)
     finding = await looked(again)
     assert finding is not None
@@ -219,7 +217,8 @@ async def test_what_was_taken_down_is_held_when_it_comes_again_even_after_it_was
     assert await looked(master(tmp_path / "notes.txt")) is None
     await here.tells(AssetDeleted(asset_id=title, organisation_id=here.organisation_id), barred=1)
     assert await looked(again) is not None
-    back = MaterialRestored(**case, case_id="ntc_1", change_time=timestamp(now + timedelta(seconds=1)))
+    later = timestamp(now + timedelta(seconds=1))
+    back = MaterialRestored(asset_id=title, case_id="ntc_1", ground=ground, change_time=later)
     await here.tells(back, barred=0)
     await here.tells(down, barred=0)  # heard late
     assert await looked(again) is None
@@ -261,7 +260,7 @@ async def test_what_a_process_left_that_died_is_taken_up(here: Here, film: Path)
         await store.wait_again(tx, title)
     await Upkeep(here.database, here.objects, SystemClock(), timedelta(days=730)).once()
     watched = here.stub.WatchMatch(api.WatchMatchRequest(match_id=left.match_id))
-    assert [answer.match.state async for answer in watched][-1] == State.FAILED
+    assert [answer.match.state async for answer in watched][-1] == fingerprints_pb2.MATCH_STATE_FAILED
 
     async def made_again() -> bool:
         return (await here.index()).titles == 1
