@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from pydantic import Field
 from reelmesh.protection.v1 import (
     detections_service_pb2,
@@ -24,6 +25,7 @@ from services.protection.upkeep import Upkeep
 from services.protection.working import QUEUE, Working
 
 CONTRACT: Final = detections_service_pb2.DESCRIPTOR.services_by_name["DetectionsService"]
+CONTRACTS: Final[list[ServiceDescriptor]] = [CONTRACT, wiring.CONTRACT]
 
 
 class ProtectionSettings(FingerprintSettings):
@@ -54,7 +56,7 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
         detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
         fingerprints_service_pb2_grpc.add_FingerprintsServiceServicer_to_server(fingerprints.servicer, server)
 
-    await process.serve([CONTRACT, wiring.CONTRACT], add)
+    await process.serve(CONTRACTS, add)
     await fingerprints.start(bus, settings.protection_upkeep_seconds)
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(consumer(database, bus).run(), "consumer")

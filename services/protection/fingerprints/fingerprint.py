@@ -80,8 +80,11 @@ class Fingerprint:
         """
         if not data.startswith(_MAGIC):
             raise Unreadable("no fingerprint, or one of another version")
-        pictures, sounds = _HEAD.unpack_from(data, len(_MAGIC))
-        body = np.frombuffer(zlib.decompress(data[len(_MAGIC) + _HEAD.size :]), np.uint8)
+        try:
+            pictures, sounds = _HEAD.unpack_from(data, len(_MAGIC))
+            body = np.frombuffer(zlib.decompress(data[len(_MAGIC) + _HEAD.size :]), np.uint8)
+        except (struct.error, zlib.error) as error:
+            raise Unreadable("a fingerprint that is cut off") from error
         split = pictures * _PACKED
         if len(body) != split + pictures + sounds * 4:
             raise Unreadable("a fingerprint that is cut off")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import secrets
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -32,6 +33,8 @@ _LIKE_SIZE: Final = 4
 _BLOCK: Final = 40
 MOST_ASKED: Final = 2400
 """Codes by which one file is looked up: ten minutes of pictures. Of a longer one so many are taken, in blocks of ten seconds spread over it."""
+MOST_ASKED_OF_FEW: Final = 12 * MOST_ASKED
+"""The same where there is little to look through, as in what was taken down: two hours of pictures, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +51,28 @@ class Index:
     Attributes:
         folder: where its files lie.
         largest: entries of the largest file that others are brought together into.
+        most_asked: codes by which one file is looked up at most.
     """
 
-    def __init__(self, folder: Path, largest: int = LARGEST) -> None:
+    def __init__(self, folder: Path, *, largest: int = LARGEST, most_asked: int = MOST_ASKED) -> None:
         self.folder = folder
         self.largest = largest
+        self.most_asked = most_asked
         self._open: dict[Path, Shard] = {}
+        self._opening = threading.Lock()
 
     def files(self, sense: Sense) -> list[Shard]:
         """Its files of one sense as they are now, largest first. One whose titles are all in another is what a merge that died left, and not used."""
-        there = set(self.folder.glob(f"{sense}-*.idx")) if self.folder.is_dir() else set()
-        for path in self._open.keys() - set(self.folder.glob("*.idx")):
-            del self._open[path]
-        for path in sorted(there - self._open.keys()):
-            with contextlib.suppress(FileNotFoundError):  # brought together with another a moment ago
-                self._open[path] = Shard(path)
+        with self._opening:
+            there = set(self.folder.glob("*.idx")) if self.folder.is_dir() else set()
+            for path in self._open.keys() - there:
+                del self._open[path]
+            for path in sorted(there - self._open.keys()):
+                with contextlib.suppress(FileNotFoundError):  # brought together with another a moment ago
+                    self._open[path] = Shard(path)
+            ours = [shard for path, shard in self._open.items() if path.name.startswith(f"{sense}-")]
         kept: list[Shard] = []
-        for shard in sorted((self._open[path] for path in there & self._open.keys()), key=lambda one: -len(one.titles)):
+        for shard in sorted(ours, key=lambda one: -len(one.titles)):
             if not any(shard.titles <= other.titles for other in kept):
                 kept.append(shard)
         return sorted(kept, key=lambda one: -len(one))
@@ -147,15 +155,15 @@ class Index:
         asked = to_ask(print_, sense)
         if not len(asked):
             return []
-        which = _spread(len(asked))
+        which = _spread(len(asked), self.most_asked)
         words, places = asked.words[which], asked.places[which]
         hits = [shard.near(words, RADIUS[sense]) for shard in self.files(sense)]
         return candidates(shards.Hits.joined(hits), places, RADIUS[sense])
 
 
-def _spread(count: int) -> np.typing.NDArray[np.int64]:
+def _spread(count: int, most: int) -> np.typing.NDArray[np.int64]:
     """Which of so many codes are looked up."""
-    if count <= MOST_ASKED:
+    if count <= most:
         return np.arange(count)
-    starts = np.linspace(0, count - _BLOCK, MOST_ASKED // _BLOCK).astype(np.int64)
+    starts = np.linspace(0, count - _BLOCK, most // _BLOCK).astype(np.int64)
     return np.unique((starts[:, None] + np.arange(_BLOCK)[None]).ravel())

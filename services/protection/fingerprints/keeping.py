@@ -58,9 +58,9 @@ class Keeping:
     @property
     def barred(self) -> Index:
         """What was taken down, deleted or not."""
-        from services.protection.fingerprints.index import Index
+        from services.protection.fingerprints.index import MOST_ASKED_OF_FEW, Index
 
-        self._barred = self._barred or Index(barred_folder(self.data_dir))
+        self._barred = self._barred or Index(barred_folder(self.data_dir), most_asked=MOST_ASKED_OF_FEW)
         return self._barred
 
     def wake(self) -> None:

@@ -20,7 +20,7 @@ from services.protection.refusals import undecodable
 
 LONGEST: Final = 12 * 3600
 """Seconds of a file that are looked at."""
-_CONTAINERS: Final = "mov,matroska,mpegts,mpeg,avi,flv,asf,ogg,mp3,aac,flac,wav,mxf,webm_dash_manifest"
+_CONTAINERS: Final = "mov,matroska,mpegts,mpeg,avi,flv,asf,ogg,mp3,aac,flac,wav,mxf"
 _MOST_PIXELS: Final = 8192 * 4320
 _LIMITS: Final = Limits(
     wall_seconds=4 * 3600,

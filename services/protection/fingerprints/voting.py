@@ -20,6 +20,7 @@ _WIDE: Final = 2000
 _LEAST: Final = 2
 """Seconds of the file that must agree."""
 _PLACES_OF_ONE: Final = 4
+_MOST_HITS: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ def candidates(hits: Hits, places: Places, radius: int) -> list[Candidate]:
     """
     if not len(hits.asked):
         return []
+    if len(hits.asked) > _MOST_HITS:  # a still picture that lasts for hours, or that many have
+        nearest = np.argpartition(hits.distances, _MOST_HITS)[:_MOST_HITS]
+        hits = Hits(hits.asked[nearest], hits.titles[nearest], hits.places[nearest], hits.distances[nearest])
     when = places[hits.asked]
     weights = 1 - hits.distances / (radius * 1.5)
     best = [_at_speed(hits, when, weights, speed) for speed in SPEEDS]
