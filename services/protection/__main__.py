@@ -8,24 +8,20 @@ from typing import Final
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from pydantic import Field
-from reelmesh.protection.v1 import (
-    detections_service_pb2,
-    detections_service_pb2_grpc,
-    fingerprints_service_pb2_grpc,
-)
+from reelmesh.protection.v1 import detections_service_pb2, detections_service_pb2_grpc
 
 from services.kit.codewords import KEY_FILE
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.protection.consumers import consumer
-from services.protection.fingerprints import wiring
-from services.protection.fingerprints.wiring import Fingerprints, FingerprintSettings
+from services.protection.fingerprints.wiring import CONTRACTS as FINGERPRINTS_CONTRACTS
+from services.protection.fingerprints.wiring import FingerprintSettings, start_fingerprints
 from services.protection.rpc import DetectionsRpc
 from services.protection.upkeep import Upkeep
 from services.protection.working import QUEUE, Working
 
 CONTRACT: Final = detections_service_pb2.DESCRIPTOR.services_by_name["DetectionsService"]
-CONTRACTS: Final[list[ServiceDescriptor]] = [CONTRACT, wiring.CONTRACT]
+CONTRACTS: Final[list[ServiceDescriptor]] = [CONTRACT, *FINGERPRINTS_CONTRACTS]
 
 
 class ProtectionSettings(FingerprintSettings):
@@ -48,16 +44,15 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
     await ensure_events(js)
     await QUEUE.ensure(js)
     servicer = DetectionsRpc(database, objects, process.clock)
-    fingerprints = Fingerprints(process, settings, database)
+    fingerprints = await start_fingerprints(process, settings, database, bus)
     working = Working(database, objects, process.clock, settings.secret(KEY_FILE), fingerprints.keeping)
     upkeep = Upkeep(database, objects, process.clock, timedelta(days=settings.protection_kept_days))
 
     def add(server: grpc.aio.Server) -> None:
         detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
-        fingerprints_service_pb2_grpc.add_FingerprintsServiceServicer_to_server(fingerprints.servicer, server)
+        fingerprints.add(server)
 
     await process.serve(CONTRACTS, add)
-    await fingerprints.start(bus, settings.protection_upkeep_seconds)
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(consumer(database, bus).run(), "consumer")
     process.in_background(QUEUE.run(bus, working.work), "worker")

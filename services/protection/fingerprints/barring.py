@@ -6,6 +6,7 @@ somebody of the compliance role releases what has a right to be here.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from services.kit.database import Database
@@ -40,9 +41,9 @@ class Barring:
             barred = await store.numbers_barred(tx)
         if not barred:
             return None
-        if not barred <= self._keeping.barred.titles():
+        if not barred <= await self._indexed():
             await self._keeping.once()
-        if not barred <= self._keeping.barred.titles():
+        if not barred <= await self._indexed():
             raise Unreachable("the index of what was taken down is being made")
         from services.protection.fingerprints.finding import Finder  # an idle service does without numpy
 
@@ -63,3 +64,7 @@ class Barring:
             distance=round(1 - held[0].likeness, 3),
             detail=f"shows {sum(one.picture_seconds for one in held):.0f} s of it, at {shown}",
         )
+
+    async def _indexed(self) -> frozenset[int]:
+        """Titles that the index of what is barred knows."""
+        return await asyncio.to_thread(self._keeping.barred.titles)

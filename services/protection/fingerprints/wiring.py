@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from nats.aio.client import Client as NatsClient
 from pydantic import Field
-from reelmesh.protection.v1 import fingerprints_service_pb2
+from reelmesh.protection.v1 import fingerprints_service_pb2, fingerprints_service_pb2_grpc
 
 from services.kit.database import Database
 from services.kit.process import Process
@@ -20,6 +24,8 @@ from services.protection.fingerprints.upkeep import Upkeep
 from services.protection.fingerprints.working import MATCHES, TITLES, Working
 
 CONTRACT: Final = fingerprints_service_pb2.DESCRIPTOR.services_by_name["FingerprintsService"]
+CONTRACTS: Final[list[ServiceDescriptor]] = [CONTRACT]
+_UPKEEP_SECONDS: Final = 600.0
 
 
 class FingerprintSettings(ProcessSettings):
@@ -31,39 +37,43 @@ class FingerprintSettings(ProcessSettings):
     )
 
 
+@dataclass(frozen=True, slots=True)
 class Fingerprints:
     """What the rest of the service takes from here.
 
     Attributes:
         keeping: the indexes.
-        servicer: of `CONTRACT`.
         check: for the gate.
+        add: adds the service to a server.
     """
 
-    def __init__(self, process: Process, settings: FingerprintSettings, database: Database) -> None:
-        self._process = process
-        self._settings = settings
-        self._database = database
-        self._objects = process.store()
-        self.keeping = Keeping(database, self._objects, settings.data_dir)
-        self.servicer = FingerprintsRpc(database, process.clock, self.keeping)
-        self.check = Barring(database, self._objects, self.keeping)
+    keeping: Keeping
+    check: Barring
+    add: Callable[[grpc.aio.Server], None]
 
-    async def start(self, bus: NatsClient, upkeep_seconds: float) -> None:
-        """Starts what goes on in the background."""
-        process, database = self._process, self._database
-        for queue in (TITLES, MATCHES):
-            await queue.ensure(bus.jetstream())
-        working = Working(database, self._objects, process.clock, self.keeping)
-        kept = timedelta(days=self._settings.protection_matches_kept_days)
-        upkeep = Upkeep(database, self._objects, process.clock, kept)
-        listener = Listener(process.clock, self.keeping)
-        process.all_in_background(
-            {
-                "fingerprint consumer": listener.consumer(database, bus).run(),
-                "fingerprint worker": TITLES.run(bus, working.fingerprint),
-                "match worker": MATCHES.run(bus, working.match),
-                "index": self.keeping.run(self._settings.protection_index_seconds),
-                "fingerprint upkeep": upkeep.run(upkeep_seconds),
-            }
-        )
+
+async def start_fingerprints(
+    process: Process, settings: FingerprintSettings, database: Database, bus: NatsClient
+) -> Fingerprints:
+    """Starts what makes and matches fingerprints."""
+    for queue in (TITLES, MATCHES):
+        await queue.ensure(bus.jetstream())
+    objects, clock = process.store(), process.clock
+    keeping = Keeping(database, objects, settings.data_dir)
+    working = Working(database, objects, clock, keeping)
+    upkeep = Upkeep(database, objects, clock, timedelta(days=settings.protection_matches_kept_days))
+    process.all_in_background(
+        {
+            "fingerprint-consumer": Listener(clock, keeping).consumer(database, bus).run(),
+            "fingerprint-worker": TITLES.run(bus, working.fingerprint),
+            "match-worker": MATCHES.run(bus, working.match),
+            "fingerprint-index": keeping.run(settings.protection_index_seconds),
+            "fingerprint-upkeep": upkeep.run(_UPKEEP_SECONDS),
+        }
+    )
+    servicer = FingerprintsRpc(database, clock, keeping)
+
+    def add(server: grpc.aio.Server) -> None:
+        fingerprints_service_pb2_grpc.add_FingerprintsServiceServicer_to_server(servicer, server)
+
+    return Fingerprints(keeping, Barring(database, objects, keeping), add)
