@@ -106,8 +106,12 @@ def _shown(file: Fingerprint, title: Fingerprint, candidate: Candidate, sound: M
 
 def _distances(file: Fingerprint, title: Fingerprint, candidate: Candidate) -> tuple[NDArray[np.int64], int]:
     """How much each picture differs from the title's at its place or beside it, and by how many quarters the candidate is off."""
-    seen, known = thermometers(file.digits()), thermometers(title.digits())
+    seen = thermometers(file.digits())
     places = np.rint((candidate.offset / 1000 + candidate.speed * np.arange(len(seen)) / RATE) * RATE).astype(np.int64)
+    # Only what may be looked at: the title is mostly longer than the file.
+    first = int(np.clip(places[0] - _SLACK, 0, len(title.pictures)))
+    known = thermometers(title.digits(first, max(first, int(places[-1]) + _SLACK + 1)))
+    places -= first
     by_shift = np.full((2 * _SLACK + 1, len(seen)), 760, np.int64)
     for row, shift in enumerate(range(-_SLACK, _SLACK + 1)):
         there = (places + shift >= 0) & (places + shift < len(known))

@@ -61,9 +61,10 @@ class Fingerprint:
         """Pictures that something can be known by."""
         return self.confidences >= LEAST_CONFIDENCE
 
-    def digits(self) -> Bytes:
-        """(number, 380), each 0, 1 or 2."""
-        return np.asarray(_FIVE[self.pictures].reshape(len(self.pictures), _DIGITS), np.uint8)
+    def digits(self, first: int = 0, end: int | None = None) -> Bytes:
+        """Those of all pictures, or of some in a row: (number, 380), each 0, 1 or 2."""
+        pictures = self.pictures[first:end]
+        return np.asarray(_FIVE[pictures].reshape(len(pictures), _DIGITS), np.uint8)
 
     def to_bytes(self) -> bytes:
         """As it is kept: about 1 MB for an hour."""
