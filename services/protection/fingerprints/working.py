@@ -26,7 +26,7 @@ from services.kit.work import TryAgain, WorkQueue
 from services.protection.fingerprints import store
 from services.protection.fingerprints.domain import Made, Match, Passage, Title
 from services.protection.fingerprints.keeping import Keeping
-from services.protection.refusals import DOMAIN
+from services.protection.refusals import DOMAIN, copy_not_found
 
 log = structlog.stdlib.get_logger()
 
@@ -63,7 +63,8 @@ class Working:
             refusal = as_refusal(error)
             if refusal is not None and refusal.domain != DOMAIN and refusal.code in _PASSING:
                 raise TryAgain(refusal.message, delay=2) from error
-            if refusal is None or refusal.domain != DOMAIN:
+            gone = isinstance(error, FileNotFoundError)  # the title was deleted meanwhile
+            if not gone and (refusal is None or refusal.domain != DOMAIN):
                 log.exception("fingerprint was not made", asset_id=title.asset_id)
             async with self._database.transaction() as tx:
                 await store.not_made(tx, title.asset_id)
@@ -136,6 +137,8 @@ class Working:
                 passages, _ = await finder.of_file(
                     file, organisation_id=match.organisation_id, but=match.asset_id, on_fraction=on_fraction
                 )
+        except FileNotFoundError as error:  # the file was deleted meanwhile
+            raise copy_not_found(match.asset_id) from error
         finally:
             telling.cancel()
         return passages
