@@ -135,10 +135,11 @@ async def titles_numbered(
     return await _titles(tx, which, _MADE, *mine, _BARRED if barred else _THERE)
 
 
-async def fingerprinted(tx: Tx, asset_ids: Iterable[str]) -> frozenset[str]:
-    """Those of some titles that have a fingerprint."""
-    query = sa.select(fingerprints.c.asset_id).where(fingerprints.c.asset_id == one_of(asset_ids), _MADE)
-    return frozenset((await tx.execute(query)).scalars())
+async def numbers_of(tx: Tx, asset_ids: Iterable[str]) -> dict[str, int]:
+    """The numbers of those of some titles that have a fingerprint."""
+    columns = (fingerprints.c.asset_id, fingerprints.c.number)
+    rows = await tx.execute(sa.select(*columns).where(fingerprints.c.asset_id == one_of(asset_ids), _MADE))
+    return {row.asset_id: row.number for row in rows}
 
 
 async def _titles(tx: Tx, *where: sa.ColumnElement[bool]) -> Sequence[Title]:
