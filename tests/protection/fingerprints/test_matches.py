@@ -145,19 +145,23 @@ async def test_an_uploaded_copy_is_matched_with_its_title(here: Here, film: Path
     assert passage.title_start_seconds - passage.file_start_seconds == pytest.approx(8.5, abs=0.3)
     assert passage.picture_seconds > 18
     assert list((await here.stub.ListMatches(api.ListMatchesRequest())).matches) == [found]
-    foreign = await here.ended(await here.uploaded(scenes(tmp_path / "foreign.mp4", 12, 8)))
+    other = scenes(tmp_path / "foreign.mp4", 12, 8)
+    foreign = await here.ended(await here.uploaded(other))
     assert (foreign.state, list(foreign.passages)) == (fingerprints_pb2.MATCH_STATE_COMPLETED, [])
-    await _the_title_is_named(here, title, copy)
+    await _the_title_is_named(here, title, copy, other)
 
 
-async def _the_title_is_named(here: Here, title: str, copy: Path) -> None:
-    """Of several watermarked titles a detection reads the one that is shown, and those only where it is none that is known."""
+async def _the_title_is_named(here: Here, title: str, copy: Path, foreign: Path) -> None:
+    """Of several watermarked titles a detection reads the one that is shown; where none is, all, as long as they are few."""
     marked = [protection.MarkedTitle(asset_id, here.organisation_id, 2, 2.0, ()) for asset_id in (new_id("ast"), title)]
     index = Keeping(here.database, here.objects, here.settings.data_dir).library
     shown = await titles_shown(copy, marked, here.database, here.objects, index)
     assert [one.asset_id for one in shown] == [title]
     unknown = await titles_shown(copy, marked[:1], here.database, here.objects, index)
     assert unknown == marked[:1]
+    assert await titles_shown(foreign, marked, here.database, here.objects, index) == marked
+    many = marked[1:] + [protection.MarkedTitle(new_id("ast"), here.organisation_id, 2, 2.0, ()) for _ in range(12)]
+    assert await titles_shown(foreign, many, here.database, here.objects, index) == many[1:]
 
 
 async def test_a_file_is_not_matched_with_itself_nor_with_titles_of_others(
