@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from pydantic import Field
 from reelmesh.protection.v1 import detections_service_pb2, detections_service_pb2_grpc
 
@@ -13,6 +14,8 @@ from services.kit.codewords import KEY_FILE
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.protection.consumers import consumer
+from services.protection.fingerprints.wiring import CONTRACTS as FINGERPRINTS_CONTRACTS
+from services.protection.fingerprints.wiring import FingerprintSettings, start_fingerprints
 from services.protection.leaks.wiring import CONTRACTS as LEAK_CONTRACTS
 from services.protection.leaks.wiring import Leaks, LeakSettings
 from services.protection.rpc import DetectionsRpc
@@ -20,10 +23,10 @@ from services.protection.upkeep import Upkeep
 from services.protection.working import QUEUE, Working
 
 CONTRACT: Final = detections_service_pb2.DESCRIPTOR.services_by_name["DetectionsService"]
-CONTRACTS: Final = [CONTRACT, *LEAK_CONTRACTS]
+CONTRACTS: Final[list[ServiceDescriptor]] = [CONTRACT, *FINGERPRINTS_CONTRACTS, *LEAK_CONTRACTS]
 
 
-class ProtectionSettings(LeakSettings):
+class ProtectionSettings(FingerprintSettings, LeakSettings):
     """Settings of the protection service."""
 
     protection_kept_days: int = Field(
@@ -43,14 +46,21 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
     await ensure_events(js)
     await QUEUE.ensure(js)
     servicer = DetectionsRpc(database, objects, process.clock)
+    fingerprints = await start_fingerprints(process, settings, database, bus)
     leaks = Leaks(process, settings, database, objects)
     working = Working(
-        database, objects, process.clock, settings.secret(KEY_FILE), on_end=leaks.handling.detection_ended
+        database,
+        objects,
+        process.clock,
+        settings.secret(KEY_FILE),
+        fingerprints.keeping,
+        on_end=leaks.handling.detection_ended,
     )
     upkeep = Upkeep(database, objects, process.clock, timedelta(days=settings.protection_kept_days))
 
     def add(server: grpc.aio.Server) -> None:
         detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
+        fingerprints.add(server)
         leaks.add(server)
 
     await process.serve(CONTRACTS, add)

@@ -63,3 +63,14 @@ def title_not_marked(asset_id: str) -> Refusal:
         domain=DOMAIN,
         metadata={"asset_id": asset_id},
     )
+
+
+def match_not_found(match_id: str) -> Refusal:
+    """There is no such match in the caller's organisation."""
+    return Refusal(
+        grpc.StatusCode.NOT_FOUND,
+        "MATCH_NOT_FOUND",
+        "there is no such match; it belongs to another organisation, or was forgotten after its time",
+        domain=DOMAIN,
+        metadata={"match_id": match_id},
+    )

@@ -24,6 +24,7 @@ from services.kit.storage import ObjectStore
 from services.kit.work import TryAgain, WorkQueue
 from services.protection import store
 from services.protection.domain import Detection
+from services.protection.fingerprints.keeping import Keeping
 from services.protection.refusals import DOMAIN
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _SMALLEST: Final = 1e-300
 """A bound that is smaller is told as this one: zero would be left out of what is kept, and no bound is a certainty."""
 _TOLD_EVERY: Final = 1.0
 _PASSING: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
-_SHARES: Final = {"find": (0.0, 0.3), "read": (0.3, 0.65), "accuse": (0.95, 0.05)}
+_SHARES: Final = {"name": (0.0, 0.2), "find": (0.2, 0.1), "read": (0.3, 0.65), "accuse": (0.95, 0.05)}
 """Where each stage begins, and how much of the whole it is."""
 
 
@@ -45,6 +46,7 @@ class Working:
 
     Args:
         root: the install's secret, `services.kit.codewords.KEY_FILE`.
+        keeping: the index of titles, by which the one that a copy shows is found.
         on_end: told of each detection that ended, in the transaction that keeps it.
     """
 
@@ -54,6 +56,7 @@ class Working:
         objects: ObjectStore,
         clock: Clock,
         root: bytes,
+        keeping: Keeping,
         *,
         on_end: Callable[[Tx, Detection], Awaitable[None]] | None = None,
     ) -> None:
@@ -62,6 +65,7 @@ class Working:
         self._clock = clock
         self._root = root
         self._on_end = on_end
+        self._keeping = keeping
 
     async def work(self, task: bytes) -> None:
         """Does one detection; `task` is its id.
@@ -103,6 +107,7 @@ class Working:
         """Detects, and keeps the picture. Returns the finding in the contract's JSON form."""
         from services.protection.detection.detecting import Detector  # an idle service does without numpy
         from services.protection.detection.picture import drawn
+        from services.protection.fingerprints.naming import titles_shown
 
         share = [0.0]
 
@@ -116,6 +121,15 @@ class Working:
         telling = asyncio.create_task(self._tell(detection.detection_id, share))
         try:
             async with self._objects.local_copy(detection.object_key) as copy:
+                if not detection.title_asset_id:
+                    titles = await titles_shown(
+                        copy,
+                        titles,
+                        self._database,
+                        self._objects,
+                        self._keeping.library,
+                        on_fraction=lambda done: on_stage("name", done),
+                    )
                 found = await detector.detect(copy, titles)
         finally:
             telling.cancel()

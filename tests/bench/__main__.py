@@ -33,6 +33,7 @@ GROUPS: Final = {
     "player": "tests.bench.player",
     "mesh": "tests.bench.idle_mesh",
     "watermark": "tests.bench.watermark",
+    "fingerprint": "tests.bench.fingerprints",
 }
 
 

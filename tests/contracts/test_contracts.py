@@ -22,6 +22,7 @@ PREFIXES = {
     "decision_id": "dec",
     "checkout_id": "chk",
     "detection_id": "dtc",
+    "match_id": "mtc",
     "device_id": "dev",
     "age_check_id": "agc",
     "entitlement_id": "ent",

@@ -18,6 +18,8 @@ from tests.payments.simulation.bank import Payment
 
 SKEW = timedelta(hours=30)
 """By how much moments may differ: the service's clock may be wrong by hours, and a new anchor is the moment of a charge by that clock."""
+SHIFT = timedelta(hours=6)
+"""By how much the service's clock is wrong at most, and how late it may ask."""
 PATIENCE = timedelta(days=2)
 """After a payment at most until what it buys must be there: the answer may have been lost for a day."""
 
@@ -70,6 +72,7 @@ class Subscriber:
         next: the plan to which they change at the next renewal.
         next_price: what that cost when they chose it.
         by_itself: whether their bank renews.
+        reckoned: whether their periods are counted from a moment by the service's clock, which may have been wrong by hours.
         back_time: when they came back after what they had paid was used up; a period begins when it is paid. None otherwise.
     """
 
@@ -87,6 +90,7 @@ class Subscriber:
     next: Rate | None = None
     next_price: int = 0
     over: bool = False
+    reckoned: bool = False
     back_time: datetime | None = None
     payments: int = 0
 
@@ -138,7 +142,7 @@ class Oracle:
         anew = (one.over and one.by_itself) or one.back_time is not None
         if anew or payment.ask_time >= later(one.anchor, rate, one.counted + 1):
             one.anchor, one.counted = payment.ask_time, 0
-            one.start, one.over, one.back_time = payment.ask_time, False, None
+            one.start, one.over, one.back_time, one.reckoned = payment.ask_time, False, None, True
         else:
             one.start = one.through
         one.counted += 1
@@ -156,10 +160,11 @@ class Oracle:
         same = rate.same_interval(one.rate)
         cost = max(rate.prices(rate.minor_units, when))
         exact = Fraction(cost) * (rest if same else 1) - one.price * rest
-        if abs(payment.amount.minor_units - exact) > 1:
+        hours = Fraction(SHIFT / timedelta(microseconds=1)) / Fraction(whole) if one.reckoned else 0
+        if abs(payment.amount.minor_units - exact) > 1 + max(one.price, cost) * hours:
             self._complain(one, payment.pay_time, f"paid {payment.amount} for a change that costs {float(exact)}")
         if not same:
-            one.anchor, one.counted, one.start = when, 1, when
+            one.anchor, one.counted, one.start, one.reckoned = when, 1, when, False
             one.through = later(when, rate, 1)
         one.rate, one.next, one.price = rate, None, cost
         self.tally["changes at once"] += 1

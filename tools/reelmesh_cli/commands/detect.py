@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The suspicious file.")]
 AssetOption = Annotated[
-    str, typer.Option("--asset", help="Title that it shows; all watermarked titles are tried without.")
+    str, typer.Option("--asset", help="Title that it shows; without, it is found by its fingerprint.")
 ]
 PictureOption = Annotated[
     Path | None, typer.Option("--picture", dir_okay=False, help="Where to write the evidence as a PNG to look at.")
@@ -70,6 +70,9 @@ async def _detected(output: Output, settings: ProcessSettings, file: Path, asset
     from services.kit.storage import ObjectStore
     from services.protection import store
     from services.protection.detection.detecting import Detector
+    from services.protection.fingerprints.index import Index
+    from services.protection.fingerprints.keeping import library_folder
+    from services.protection.fingerprints.naming import titles_shown
 
     database = Database.of("protection", settings)
 
@@ -85,6 +88,9 @@ async def _detected(output: Output, settings: ProcessSettings, file: Path, asset
                 "There is no such watermarked title; upload films with --watermark standard to have them marked."
             )
         objects = ObjectStore.at(settings.storage_location())
+        if not asset:
+            index = Index(library_folder(settings.data_dir))
+            titles = await titles_shown(file, titles, database, objects, index)
         return await Detector(settings.secret(KEY_FILE), objects, viewings).detect(file, titles)
     finally:
         await database.close()

@@ -93,5 +93,12 @@ export const protection: Readonly<Record<Exclude<keyof typeof ProtectionReason, 
   TAKEDOWN_URL_MISSING: {
     title: "The case has no address",
     advice: "Report the place with its URL: a platform can only remove what it can find.",
+  MATCH_NOT_FOUND: {
+    title: "There is no such comparison",
+    advice: "It belongs to another organisation, or was forgotten after its time. Begin a new one.",
+  },
+  MATCH_FAILED: {
+    title: "The comparison failed",
+    advice: "Begin it again. If it fails again, give the operator the correlation id.",
   },
 };

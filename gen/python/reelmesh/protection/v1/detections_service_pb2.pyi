@@ -34,7 +34,7 @@ class CreateDetectionRequest(_message.Message):
     asset_id: _builtins.str
     """The copy: the asset that was made from the suspicious file."""
     title_asset_id: _builtins.str
-    """Watermarked title that it shows. Optional; without it all of the organisation's are tried, which takes longer."""
+    """Watermarked title that it shows. Optional; without it the title is found by its fingerprint."""
     def __init__(
         self,
         *,

@@ -136,6 +136,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The typed name is not the signatory's. Status INVALID_ARGUMENT. No metadata."""
     ERROR_REASON_TAKEDOWN_URL_MISSING: _ErrorReason.ValueType  # 55
     """The case has no URL that a platform could remove. Status FAILED_PRECONDITION. Metadata: `case_id`."""
+    ERROR_REASON_MATCH_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """There is no such match in the caller's organisation. Status NOT_FOUND. Metadata: `match_id`."""
+    ERROR_REASON_MATCH_FAILED: _ErrorReason.ValueType  # 31
+    """A match failed in a way that is the server's own fault. Only a match's failure; never refused with. Status INTERNAL. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the protection service, or of a detection's failure. On the wire it stands in
@@ -188,6 +192,10 @@ ERROR_REASON_TAKEDOWN_SIGNATURE_WRONG: ErrorReason.ValueType  # 54
 """The typed name is not the signatory's. Status INVALID_ARGUMENT. No metadata."""
 ERROR_REASON_TAKEDOWN_URL_MISSING: ErrorReason.ValueType  # 55
 """The case has no URL that a platform could remove. Status FAILED_PRECONDITION. Metadata: `case_id`."""
+ERROR_REASON_MATCH_NOT_FOUND: ErrorReason.ValueType  # 30
+"""There is no such match in the caller's organisation. Status NOT_FOUND. Metadata: `match_id`."""
+ERROR_REASON_MATCH_FAILED: ErrorReason.ValueType  # 31
+"""A match failed in a way that is the server's own fault. Only a match's failure; never refused with. Status INTERNAL. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -39,7 +39,7 @@ export type CreateDetectionRequest = Message<"reelmesh.protection.v1.CreateDetec
   assetId: string;
 
   /**
-   * Watermarked title that it shows. Optional; without it all of the organisation's are tried, which takes longer.
+   * Watermarked title that it shows. Optional; without it the title is found by its fingerprint.
    *
    * @generated from field: string title_asset_id = 3;
    */
