@@ -104,6 +104,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The title that was named is not watermarked, or not of the caller's organisation. Status FAILED_PRECONDITION. Metadata: `asset_id`."""
     ERROR_REASON_DETECTION_FAILED: _ErrorReason.ValueType  # 6
     """A detection failed in a way that is the server's own fault. Only a detection's failure; never refused with. Status INTERNAL. No metadata."""
+    ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 70
+    """There is no such hold, or the caller's organisation may not see it. Status NOT_FOUND. Metadata: `hold_id`."""
+    ERROR_REASON_HOLD_DECIDED: _ErrorReason.ValueType  # 71
+    """The hold was released or confirmed for good. Status FAILED_PRECONDITION. Metadata: `state`."""
+    ERROR_REASON_SECOND_REVIEWER_NEEDED: _ErrorReason.ValueType  # 72
+    """Illegal content is released by two people, and the caller is the first of them. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_REVIEWER_NOT_A_PERSON: _ErrorReason.ValueType  # 73
+    """Illegal content is decided about by people who signed in, as two keys may be one person's. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_EVIDENCE_NOT_THERE: _ErrorReason.ValueType  # 74
+    """The held master is not in quarantine: not yet, or not any more. Status FAILED_PRECONDITION. Metadata: `hold_id`."""
+    ERROR_REASON_OPERATOR_ONLY: _ErrorReason.ValueType  # 75
+    """Hash lists count for the whole install, and only the operator's key may reach them. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_HASH_LISTS_FULL: _ErrorReason.ValueType  # 76
+    """All lists together would have more hashes than are held in memory. Status RESOURCE_EXHAUSTED. Metadata: `limit`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the protection service, or of a detection's failure. On the wire it stands in
@@ -124,6 +138,20 @@ ERROR_REASON_TITLE_NOT_MARKED: ErrorReason.ValueType  # 5
 """The title that was named is not watermarked, or not of the caller's organisation. Status FAILED_PRECONDITION. Metadata: `asset_id`."""
 ERROR_REASON_DETECTION_FAILED: ErrorReason.ValueType  # 6
 """A detection failed in a way that is the server's own fault. Only a detection's failure; never refused with. Status INTERNAL. No metadata."""
+ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 70
+"""There is no such hold, or the caller's organisation may not see it. Status NOT_FOUND. Metadata: `hold_id`."""
+ERROR_REASON_HOLD_DECIDED: ErrorReason.ValueType  # 71
+"""The hold was released or confirmed for good. Status FAILED_PRECONDITION. Metadata: `state`."""
+ERROR_REASON_SECOND_REVIEWER_NEEDED: ErrorReason.ValueType  # 72
+"""Illegal content is released by two people, and the caller is the first of them. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_REVIEWER_NOT_A_PERSON: ErrorReason.ValueType  # 73
+"""Illegal content is decided about by people who signed in, as two keys may be one person's. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_EVIDENCE_NOT_THERE: ErrorReason.ValueType  # 74
+"""The held master is not in quarantine: not yet, or not any more. Status FAILED_PRECONDITION. Metadata: `hold_id`."""
+ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 75
+"""Hash lists count for the whole install, and only the operator's key may reach them. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_HASH_LISTS_FULL: ErrorReason.ValueType  # 76
+"""All lists together would have more hashes than are held in memory. Status RESOURCE_EXHAUSTED. Metadata: `limit`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
