@@ -5,22 +5,26 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+import grpc
 from pydantic import Field
 from reelmesh.protection.v1 import detections_service_pb2, detections_service_pb2_grpc
 
 from services.kit.codewords import KEY_FILE
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
-from services.kit.settings import ProcessSettings
 from services.protection.consumers import consumer
 from services.protection.rpc import DetectionsRpc
+from services.protection.scanners.settings import ScannerSettings
+from services.protection.scanners.wiring import CONTRACTS as SCANNERS_CONTRACTS
+from services.protection.scanners.wiring import start_scanners
 from services.protection.upkeep import Upkeep
 from services.protection.working import QUEUE, Working
 
 CONTRACT: Final = detections_service_pb2.DESCRIPTOR.services_by_name["DetectionsService"]
+CONTRACTS: Final = [CONTRACT, *SCANNERS_CONTRACTS]
 
 
-class ProtectionSettings(ProcessSettings):
+class ProtectionSettings(ScannerSettings):
     """Settings of the protection service."""
 
     protection_kept_days: int = Field(
@@ -42,9 +46,13 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
     servicer = DetectionsRpc(database, objects, process.clock)
     working = Working(database, objects, process.clock, settings.secret(KEY_FILE))
     upkeep = Upkeep(database, objects, process.clock, timedelta(days=settings.protection_kept_days))
-    await process.serve(
-        [CONTRACT], lambda server: detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
-    )
+    scanners = await start_scanners(process, settings, database, bus)
+
+    def add(server: grpc.aio.Server) -> None:
+        detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
+        scanners(server)
+
+    await process.serve(CONTRACTS, add)
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(consumer(database, bus).run(), "consumer")
     process.in_background(QUEUE.run(bus, working.work), "worker")

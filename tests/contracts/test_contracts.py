@@ -22,6 +22,7 @@ PREFIXES = {
     "decision_id": "dec",
     "checkout_id": "chk",
     "detection_id": "dtc",
+    "hold_id": "hld",
     "device_id": "dev",
     "entitlement_id": "ent",
     "entry_id": "jnl",

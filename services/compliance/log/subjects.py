@@ -42,6 +42,7 @@ _DOMAINS: Final = (
     "packaging",
     "payments",
     "policy",
+    "protection",
     "transcode",
     "upload",
 )
