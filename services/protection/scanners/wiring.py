@@ -26,9 +26,9 @@ from services.protection.scanners.clamav import Address, ClamAv
 from services.protection.scanners.consumers import Arrivals
 from services.protection.scanners.hash_lists.matching import HashLists
 from services.protection.scanners.hash_lists.rpc import OPERATOR, HashListsRpc
-from services.protection.scanners.rpc import HoldsRpc
 from services.protection.scanners.quarantine import Quarantine
 from services.protection.scanners.reports import Reports
+from services.protection.scanners.rpc import HoldsRpc
 from services.protection.scanners.screening import QUEUE, Gate
 from services.protection.scanners.settings import HASH_LISTS, ScannerSettings
 from services.protection.scanners.upkeep import GateUpkeep
