@@ -85,6 +85,7 @@ OTHER_IDS = {
     "key_id",
     "key_ids",
     "package_ids",
+    "twin_asset_ids",
     "root_id",
     "dropped_root_ids",
 }

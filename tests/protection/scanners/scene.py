@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reelmesh.protection.v1 import events_pb2 as events
 from reelmesh.protection.v1 import hash_lists_service_pb2_grpc, holds_pb2, holds_service_pb2_grpc
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     HoldsStub = holds_service_pb2_grpc.HoldsServiceAsyncStub
     HashListsStub = hash_lists_service_pb2_grpc.HashListsServiceAsyncStub
 
+About = TypeVar("About", events.MasterCleared, events.MasterHeld, events.MasterDelayed)
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -122,7 +123,7 @@ class Scene:
         """Waits until a master waits."""
         return await self._heard(events.MasterDelayed, event.asset_id)
 
-    async def _heard(self, kind: Any, asset_id: str) -> Any:
+    async def _heard(self, kind: type[About], asset_id: str) -> About:
         async with asyncio.timeout(20):
             while True:
                 for one in self.bus.heard(kind):

@@ -10,6 +10,7 @@ import json
 import signal
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import pytest
@@ -58,7 +59,7 @@ async def reason(call: object) -> str:
     return Refusal.from_rpc_error(caught.value).reason
 
 
-def scanning(clamd: Clamd, **changes: object) -> dict[str, object]:
+def scanning(clamd: Clamd, **changes: object) -> dict[str, Any]:
     return {"scanners": "clamav,hash-lists", "clamav_address": clamd.address, **changes}
 
 
@@ -259,8 +260,7 @@ async def test_only_the_operator_reaches_hash_lists_and_a_deleted_one_is_not_com
         await listed(scene)
         entry = hash_lists_service_pb2.HashEntry(pdq="0" * 64)
         request = hash_lists_service_pb2.ImportHashesRequest(list_name="known", entries=[entry])
-        with_key = {"organisation_id": scene.house, "permissions": ["*"], "name": f"api_key/{new_id('key')}"}
-        with with_api_key(scene.settings, **with_key) as key:  # type: ignore[arg-type]
+        with with_api_key(scene.settings, organisation_id=scene.house, permissions=["*"], name="api_key/key_1") as key:
             async with scene.caller(key) as (_, lists):
                 assert await reason(lists.ImportHashes(request)) == "OPERATOR_ONLY"
         async with scene.caller() as (_, lists):
