@@ -25,7 +25,7 @@ from services.kit.server import current_call
 WAIT_FOR_COMMIT: Final = 30.0
 """Seconds that WatchAsset waits for an asset whose upload is not committed yet."""
 
-_ENDED: Final = frozenset({State.READY, State.FAILED, State.DELETED, State.HELD})
+_ENDED: Final = frozenset({State.READY, State.FAILED, State.DELETED})
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -60,7 +60,7 @@ class AssetsRpc(assets_service_pb2_grpc.AssetsServiceServicer):
     async def WatchAsset(
         self, request: api.WatchAssetRequest, context: Context
     ) -> AsyncIterator[api.WatchAssetResponse]:
-        """Sends the asset now and at each change, until it is ready, failed, held or deleted."""
+        """Sends the asset now and at each change, until it is ready, failed or deleted."""
         async with aclosing(self._watchers.watch(request.asset_id)) as states:
             asset = await self._existing(states, request)
             yield api.WatchAssetResponse(asset=self._resource(asset))
