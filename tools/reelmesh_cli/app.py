@@ -13,6 +13,8 @@ from tools.reelmesh_cli.commands import (
     detect,
     doctor,
     entitlements,
+    hash_lists,
+    holds,
     keys,
     keys_escrow,
     ledger,
@@ -67,6 +69,8 @@ app.add_typer(offers.app, name="offers")
 app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")
 app.add_typer(audit.app, name="audit")
+app.add_typer(holds.app, name="holds")
+app.add_typer(hash_lists.app, name="hash-lists")
 
 
 def main() -> None:

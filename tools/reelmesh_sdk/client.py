@@ -28,6 +28,7 @@ from reelmesh.payments.v1 import (
     promotions_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
+from reelmesh.protection.v1 import hash_lists_service_pb2_grpc, holds_service_pb2, holds_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.errors import STATUS_METADATA_KEY, Refusal
@@ -77,10 +78,11 @@ class Unreachable(Exception):
 
 
 class AssetFailed(Exception):
-    """The pipeline gave an asset up. `asset.failure` has stage, reason and message."""
+    """The pipeline gave an asset up, or holds it for review. `asset.failure` has stage, reason and message of what was given up."""
 
     def __init__(self, asset: assets_pb2.Asset) -> None:
-        super().__init__(f"{asset.failure.reason}: {asset.failure.message}")
+        held = asset.state == assets_pb2.ASSET_STATE_HELD
+        super().__init__("held for review" if held else f"{asset.failure.reason}: {asset.failure.message}")
         self.asset = asset
 
 
@@ -99,6 +101,8 @@ class Client:
     entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
     promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
     audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
+    holds: holds_service_pb2_grpc.HoldsServiceAsyncStub
+    hash_lists: hash_lists_service_pb2_grpc.HashListsServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -127,6 +131,8 @@ class Client:
         self.api_keys = api_keys_service_pb2_grpc.ApiKeysServiceStub(self._channel)
         self.keys = keys_service_pb2_grpc.KeysServiceStub(self._channel)
         self.payouts = payouts_service_pb2_grpc.PayoutsServiceStub(self._channel)
+        self.holds = holds_service_pb2_grpc.HoldsServiceStub(self._channel)
+        self.hash_lists = hash_lists_service_pb2_grpc.HashListsServiceStub(self._channel)
         self.offers = offers_service_pb2_grpc.OffersServiceStub(self._channel)
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
@@ -179,6 +185,22 @@ class Client:
         try:
             async for part in self.audit_log.GetExport(request, metadata=self._metadata):
                 yield part.part
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Held masters.
+
+    async def read_evidence(self, hold_id: str) -> AsyncIterator[bytes]:
+        """A held master in the clear, part by part. The audit log tells that it was asked for.
+
+        Raises:
+            Refusal: the server refused it.
+            Unreachable: nobody answers, or no longer.
+        """
+        request = holds_service_pb2.ReadEvidenceRequest(request_id=str(uuid.uuid4()), hold_id=hold_id)
+        try:
+            async for part in self.holds.ReadEvidence(request, metadata=self._metadata):
+                yield part.chunk
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
 
@@ -326,7 +348,7 @@ class Client:
         return list((await self._call(self.assets.ListAssets, request)).assets)
 
     async def watch_asset(self, asset_id: str) -> AsyncIterator[assets_pb2.Asset]:
-        """The asset now and at each change, until it is ready, failed or deleted; survives breaks of the connection.
+        """The asset now and at each change, until it is ready, failed, held for review or deleted; survives breaks of the connection.
 
         Raises:
             Refusal: there is no such asset.
@@ -358,7 +380,7 @@ class Client:
         """The asset once it can be played.
 
         Raises:
-            AssetFailed: the pipeline gave it up, or it was deleted.
+            AssetFailed: the pipeline gave it up or holds it for review, or it was deleted.
             Refusal, Unreachable: as `watch_asset`.
         """
         asset = assets_pb2.Asset()

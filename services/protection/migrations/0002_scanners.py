@@ -21,6 +21,18 @@ _CLEARED = 3
 def upgrade() -> None:
     """The tables. What came in before the gate was there is as good as cleared; what came in during the last day may still be on its way, and
     is looked through once more, which begins no second job."""
+    _screenings()
+    _holds()
+    _reports_and_lists()
+    op.execute(
+        sa.text(
+            "INSERT INTO screenings SELECT asset_id, '', organisation_id, object_key, split_part(object_key, '/', 2), 0, filename, '', 0,"
+            " now(), now(), :cleared, '[]'::jsonb, '', NULL FROM masters WHERE asset_id < :yesterday"
+        ).bindparams(cleared=_CLEARED, yesterday=_first_id_after(datetime.now(UTC) - timedelta(days=1)))
+    )
+
+
+def _screenings() -> None:
     op.create_table(
         "screenings",
         sa.Column("asset_id", sa.Text, primary_key=True),
@@ -41,6 +53,9 @@ def upgrade() -> None:
     )
     op.create_index("screenings_to_do", "screenings", ["ask_time"], postgresql_where=sa.text("state = 1"))
     op.create_index("screenings_of_a_file", "screenings", ["sha256"])
+
+
+def _holds() -> None:
     op.create_table(
         "holds",
         sa.Column("hold_id", sa.Text, primary_key=True),
@@ -67,6 +82,9 @@ def upgrade() -> None:
     op.create_index("holds_of_a_file", "holds", ["sha256"])
     op.create_index("holds_to_preserve", "holds", ["ask_time"], postgresql_where=sa.text("preserve_time IS NULL"))
     op.create_index("holds_to_destroy", "holds", ["decide_time"], postgresql_where=sa.text("destroy_time IS NULL"))
+
+
+def _reports_and_lists() -> None:
     op.create_table(
         "hold_reports",
         sa.Column("report_id", sa.Text, primary_key=True),
@@ -91,12 +109,6 @@ def upgrade() -> None:
         sa.Column("note", sa.Text, nullable=False),
     )
     op.execute(sa.text("CREATE SEQUENCE hash_list_versions"))
-    op.execute(
-        sa.text(
-            "INSERT INTO screenings SELECT asset_id, '', organisation_id, object_key, split_part(object_key, '/', 2), 0, filename, '', 0,"
-            " now(), now(), :cleared, '[]'::jsonb, '', NULL FROM masters WHERE asset_id < :yesterday"
-        ).bindparams(cleared=_CLEARED, yesterday=_first_id_after(datetime.now(UTC) - timedelta(days=1)))
-    )
 
 
 def _first_id_after(moment: datetime) -> str:
