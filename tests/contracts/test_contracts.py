@@ -53,6 +53,7 @@ PREFIXES = {
     "replaced_package_id": "pkg",
     "reset_id": "rst",
     "reverses_entry_id": "jnl",
+    "review_copy_id": "rvc",
     "revocation_id": "rvk",
     "sale_id": "sal",
     "rotation_id": "rot",

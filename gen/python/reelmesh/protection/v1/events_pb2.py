@@ -24,30 +24,35 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from reelmesh.protection.v1 import holds_pb2 as reelmesh_dot_protection_dot_v1_dot_holds__pb2
+from reelmesh.protection.v1 import overlays_pb2 as reelmesh_dot_protection_dot_v1_dot_overlays__pb2
 from reelmesh.upload.v1 import upload_pb2 as reelmesh_dot_upload_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/protection/v1/events.proto\x12\x16reelmesh.protection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"reelmesh/protection/v1/holds.proto\x1a\x1freelmesh/upload/v1/upload.proto\"\x90\x02\n\rMasterCleared\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\x1b\n\tupload_id\x18\x02 \x01(\tR\x08uploadId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x1d\n\nobject_key\x18\x04 \x01(\tR\tobjectKey\x12\x44\n\x0cwatermarking\x18\x05 \x01(\x0e\x32 .reelmesh.upload.v1.WatermarkingR\x0cwatermarking\x12\x39\n\nclear_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tclearTime\"\xa4\x01\n\rMasterDelayed\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x63heck\x18\x03 \x01(\tR\x05\x63heck\x12\x39\n\ndelay_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tdelayTime\"\x97\x03\n\nMasterHeld\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\x1b\n\tupload_id\x18\x03 \x01(\tR\x08uploadId\x12\'\n\x0forganisation_id\x18\x04 \x01(\tR\x0eorganisationId\x12:\n\x06ground\x18\x05 \x01(\x0e\x32\".reelmesh.protection.v1.HoldGroundR\x06ground\x12\x14\n\x05\x63heck\x18\x06 \x01(\tR\x05\x63heck\x12\x1b\n\tlist_name\x18\x07 \x01(\tR\x08listName\x12\x14\n\x05\x65ntry\x18\x08 \x01(\tR\x05\x65ntry\x12\x1a\n\x08\x64istance\x18\t \x01(\x01R\x08\x64istance\x12\x16\n\x06sha256\x18\n \x01(\tR\x06sha256\x12\x1d\n\nsize_bytes\x18\x0b \x01(\x03R\tsizeBytes\x12\x37\n\thold_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08holdTime\"\xd3\x01\n\x11\x45videncePreserved\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\x12#\n\rsealed_sha256\x18\x04 \x01(\tR\x0csealedSha256\x12?\n\rpreserve_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cpreserveTime\"\xd8\x02\n\x0bHoldDecided\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x1a\n\x08reviewer\x18\x04 \x01(\tR\x08reviewer\x12@\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0e\x32$.reelmesh.protection.v1.HoldDecisionR\x08\x64\x65\x63ision\x12\x18\n\x07\x63omment\x18\x06 \x01(\tR\x07\x63omment\x12\x37\n\x05state\x18\x07 \x01(\x0e\x32!.reelmesh.protection.v1.HoldStateR\x05state\x12;\n\x0b\x64\x65\x63ide_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndecideTime\"\xa7\x01\n\x0e\x45videnceOpened\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1a\n\x08reviewer\x18\x03 \x01(\tR\x08reviewer\x12\x37\n\topen_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08openTime\"\xac\x01\n\x11\x45videnceDestroyed\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\x12=\n\x0c\x64\x65stroy_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x64\x65stroyTime\"\xa2\x01\n\x0fHashListChanged\x12\x1b\n\tlist_name\x18\x01 \x01(\tR\x08listName\x12\x1f\n\x0b\x65ntry_count\x18\x02 \x01(\x03R\nentryCount\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/protection/v1/events.proto\x12\x16reelmesh.protection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"reelmesh/protection/v1/holds.proto\x1a%reelmesh/protection/v1/overlays.proto\x1a\x1freelmesh/upload/v1/upload.proto\"\x90\x02\n\rMasterCleared\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\x1b\n\tupload_id\x18\x02 \x01(\tR\x08uploadId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x1d\n\nobject_key\x18\x04 \x01(\tR\tobjectKey\x12\x44\n\x0cwatermarking\x18\x05 \x01(\x0e\x32 .reelmesh.upload.v1.WatermarkingR\x0cwatermarking\x12\x39\n\nclear_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tclearTime\"\xa4\x01\n\rMasterDelayed\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05\x63heck\x18\x03 \x01(\tR\x05\x63heck\x12\x39\n\ndelay_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tdelayTime\"\x97\x03\n\nMasterHeld\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\x1b\n\tupload_id\x18\x03 \x01(\tR\x08uploadId\x12\'\n\x0forganisation_id\x18\x04 \x01(\tR\x0eorganisationId\x12:\n\x06ground\x18\x05 \x01(\x0e\x32\".reelmesh.protection.v1.HoldGroundR\x06ground\x12\x14\n\x05\x63heck\x18\x06 \x01(\tR\x05\x63heck\x12\x1b\n\tlist_name\x18\x07 \x01(\tR\x08listName\x12\x14\n\x05\x65ntry\x18\x08 \x01(\tR\x05\x65ntry\x12\x1a\n\x08\x64istance\x18\t \x01(\x01R\x08\x64istance\x12\x16\n\x06sha256\x18\n \x01(\tR\x06sha256\x12\x1d\n\nsize_bytes\x18\x0b \x01(\x03R\tsizeBytes\x12\x37\n\thold_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08holdTime\"\xd3\x01\n\x11\x45videncePreserved\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\x12#\n\rsealed_sha256\x18\x04 \x01(\tR\x0csealedSha256\x12?\n\rpreserve_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cpreserveTime\"\xd8\x02\n\x0bHoldDecided\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x1a\n\x08reviewer\x18\x04 \x01(\tR\x08reviewer\x12@\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0e\x32$.reelmesh.protection.v1.HoldDecisionR\x08\x64\x65\x63ision\x12\x18\n\x07\x63omment\x18\x06 \x01(\tR\x07\x63omment\x12\x37\n\x05state\x18\x07 \x01(\x0e\x32!.reelmesh.protection.v1.HoldStateR\x05state\x12;\n\x0b\x64\x65\x63ide_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndecideTime\"\xa7\x01\n\x0e\x45videnceOpened\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1a\n\x08reviewer\x18\x03 \x01(\tR\x08reviewer\x12\x37\n\topen_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08openTime\"\xac\x01\n\x11\x45videnceDestroyed\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\x12=\n\x0c\x64\x65stroy_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x64\x65stroyTime\"\xa2\x01\n\x0fHashListChanged\x12\x1b\n\tlist_name\x18\x01 \x01(\tR\x08listName\x12\x1f\n\x0b\x65ntry_count\x18\x02 \x01(\x03R\nentryCount\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xd1\x01\n\x0eOverlayChanged\x12\'\n\x0forganisation_id\x18\x01 \x01(\tR\x0eorganisationId\x12\x43\n\x08template\x18\x02 \x01(\x0b\x32\'.reelmesh.protection.v1.OverlayTemplateR\x08template\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xd0\x01\n\x11ReviewCopyCreated\x12$\n\x0ereview_copy_id\x18\x01 \x01(\tR\x0creviewCopyId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x19\n\x08\x61sset_id\x18\x03 \x01(\tR\x07\x61ssetId\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.protection.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MASTERCLEARED']._serialized_start=166
-  _globals['_MASTERCLEARED']._serialized_end=438
-  _globals['_MASTERDELAYED']._serialized_start=441
-  _globals['_MASTERDELAYED']._serialized_end=605
-  _globals['_MASTERHELD']._serialized_start=608
-  _globals['_MASTERHELD']._serialized_end=1015
-  _globals['_EVIDENCEPRESERVED']._serialized_start=1018
-  _globals['_EVIDENCEPRESERVED']._serialized_end=1229
-  _globals['_HOLDDECIDED']._serialized_start=1232
-  _globals['_HOLDDECIDED']._serialized_end=1576
-  _globals['_EVIDENCEOPENED']._serialized_start=1579
-  _globals['_EVIDENCEOPENED']._serialized_end=1746
-  _globals['_EVIDENCEDESTROYED']._serialized_start=1749
-  _globals['_EVIDENCEDESTROYED']._serialized_end=1921
-  _globals['_HASHLISTCHANGED']._serialized_start=1924
-  _globals['_HASHLISTCHANGED']._serialized_end=2086
+  _globals['_MASTERCLEARED']._serialized_start=205
+  _globals['_MASTERCLEARED']._serialized_end=477
+  _globals['_MASTERDELAYED']._serialized_start=480
+  _globals['_MASTERDELAYED']._serialized_end=644
+  _globals['_MASTERHELD']._serialized_start=647
+  _globals['_MASTERHELD']._serialized_end=1054
+  _globals['_EVIDENCEPRESERVED']._serialized_start=1057
+  _globals['_EVIDENCEPRESERVED']._serialized_end=1268
+  _globals['_HOLDDECIDED']._serialized_start=1271
+  _globals['_HOLDDECIDED']._serialized_end=1615
+  _globals['_EVIDENCEOPENED']._serialized_start=1618
+  _globals['_EVIDENCEOPENED']._serialized_end=1785
+  _globals['_EVIDENCEDESTROYED']._serialized_start=1788
+  _globals['_EVIDENCEDESTROYED']._serialized_end=1960
+  _globals['_HASHLISTCHANGED']._serialized_start=1963
+  _globals['_HASHLISTCHANGED']._serialized_end=2125
+  _globals['_OVERLAYCHANGED']._serialized_start=2128
+  _globals['_OVERLAYCHANGED']._serialized_end=2337
+  _globals['_REVIEWCOPYCREATED']._serialized_start=2340
+  _globals['_REVIEWCOPYCREATED']._serialized_end=2548
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from reelmesh.protection.v1 import holds_pb2 as _holds_pb2
+from reelmesh.protection.v1 import overlays_pb2 as _overlays_pb2
 from reelmesh.upload.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
 import sys
@@ -368,3 +369,81 @@ class HashListChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HashListChanged: _TypeAlias = HashListChanged  # noqa: Y015
+
+@_typing.final
+class OverlayChanged(_message.Message):
+    """An organisation's overlay was set. Subject `reelmesh.protection.v1.OverlayChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """The organisation."""
+    actor: _builtins.str
+    """Who set it."""
+    @_builtins.property
+    def template(self) -> _overlays_pb2.OverlayTemplate:
+        """The template."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        template: _overlays_pb2.OverlayTemplate | None = ...,
+        actor: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "template", b"template"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_time", b"change_time", "organisation_id", b"organisation_id", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverlayChanged: _TypeAlias = OverlayChanged  # noqa: Y015
+
+@_typing.final
+class ReviewCopyCreated(_message.Message):
+    """A copy of a film was made for somebody to review. Subject `reelmesh.protection.v1.ReviewCopyCreated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEW_COPY_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    review_copy_id: _builtins.str
+    """The copy."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    asset_id: _builtins.str
+    """The film."""
+    actor: _builtins.str
+    """Who asked for it."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        review_copy_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asset_id", b"asset_id", "create_time", b"create_time", "organisation_id", b"organisation_id", "review_copy_id", b"review_copy_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewCopyCreated: _TypeAlias = ReviewCopyCreated  # noqa: Y015

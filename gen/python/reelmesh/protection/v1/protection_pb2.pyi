@@ -118,6 +118,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Hash lists count for the whole install, and only the operator's key may reach them. Status PERMISSION_DENIED. No metadata."""
     ERROR_REASON_HASH_LISTS_FULL: _ErrorReason.ValueType  # 76
     """All lists together would have more hashes than are held in memory. Status RESOURCE_EXHAUSTED. Metadata: `limit`."""
+    ERROR_REASON_OVERLAY_TEXT_INVALID: _ErrorReason.ValueType  # 80
+    """The template's text is empty although it is enabled, or names something that is not known of viewers. Status INVALID_ARGUMENT. Metadata: `placeholder`,
+    when there is one.
+    """
+    ERROR_REASON_FILM_NOT_FOUND: _ErrorReason.ValueType  # 81
+    """There is no such film in the caller's organisation, or it has not passed the checks of uploads. Status NOT_FOUND. Metadata: `asset_id`."""
+    ERROR_REASON_REVIEW_COPY_NOT_FOUND: _ErrorReason.ValueType  # 82
+    """There is no such review copy in the caller's organisation. Status NOT_FOUND. Metadata: `review_copy_id`."""
+    ERROR_REASON_REVIEW_COPY_NOT_READY: _ErrorReason.ValueType  # 83
+    """The review copy cannot be fetched: it is not ready, or its time is over. Status FAILED_PRECONDITION. Metadata: `state`."""
+    ERROR_REASON_OVERLAY_OFF: _ErrorReason.ValueType  # 84
+    """The organisation has no overlay that could be burned in. Status FAILED_PRECONDITION. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the protection service, or of a detection's failure. On the wire it stands in
@@ -152,6 +164,18 @@ ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 75
 """Hash lists count for the whole install, and only the operator's key may reach them. Status PERMISSION_DENIED. No metadata."""
 ERROR_REASON_HASH_LISTS_FULL: ErrorReason.ValueType  # 76
 """All lists together would have more hashes than are held in memory. Status RESOURCE_EXHAUSTED. Metadata: `limit`."""
+ERROR_REASON_OVERLAY_TEXT_INVALID: ErrorReason.ValueType  # 80
+"""The template's text is empty although it is enabled, or names something that is not known of viewers. Status INVALID_ARGUMENT. Metadata: `placeholder`,
+when there is one.
+"""
+ERROR_REASON_FILM_NOT_FOUND: ErrorReason.ValueType  # 81
+"""There is no such film in the caller's organisation, or it has not passed the checks of uploads. Status NOT_FOUND. Metadata: `asset_id`."""
+ERROR_REASON_REVIEW_COPY_NOT_FOUND: ErrorReason.ValueType  # 82
+"""There is no such review copy in the caller's organisation. Status NOT_FOUND. Metadata: `review_copy_id`."""
+ERROR_REASON_REVIEW_COPY_NOT_READY: ErrorReason.ValueType  # 83
+"""The review copy cannot be fetched: it is not ready, or its time is over. Status FAILED_PRECONDITION. Metadata: `state`."""
+ERROR_REASON_OVERLAY_OFF: ErrorReason.ValueType  # 84
+"""The organisation has no overlay that could be burned in. Status FAILED_PRECONDITION. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

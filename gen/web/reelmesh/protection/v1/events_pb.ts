@@ -10,6 +10,8 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { HoldDecision, HoldGround, HoldState } from "./holds_pb";
 import { file_reelmesh_protection_v1_holds } from "./holds_pb";
+import type { OverlayTemplate } from "./overlays_pb";
+import { file_reelmesh_protection_v1_overlays } from "./overlays_pb";
 import type { Watermarking } from "../../upload/v1/upload_pb";
 import { file_reelmesh_upload_v1_upload } from "../../upload/v1/upload_pb";
 import type { Message } from "@bufbuild/protobuf";
@@ -18,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/protection/v1/events.proto.
  */
 export const file_reelmesh_protection_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9wcm90ZWN0aW9uL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2gucHJvdGVjdGlvbi52MSLJAQoNTWFzdGVyQ2xlYXJlZBIQCghhc3NldF9pZBgBIAEoCRIRCgl1cGxvYWRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSNgoMd2F0ZXJtYXJraW5nGAUgASgOMiAucmVlbG1lc2gudXBsb2FkLnYxLldhdGVybWFya2luZxIuCgpjbGVhcl90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ5Cg1NYXN0ZXJEZWxheWVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVjaGVjaxgDIAEoCRIuCgpkZWxheV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKlAgoKTWFzdGVySGVsZBIPCgdob2xkX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhEKCXVwbG9hZF9pZBgDIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYBCABKAkSMgoGZ3JvdW5kGAUgASgOMiIucmVlbG1lc2gucHJvdGVjdGlvbi52MS5Ib2xkR3JvdW5kEg0KBWNoZWNrGAYgASgJEhEKCWxpc3RfbmFtZRgHIAEoCRINCgVlbnRyeRgIIAEoCRIQCghkaXN0YW5jZRgJIAEoARIOCgZzaGEyNTYYCiABKAkSEgoKc2l6ZV9ieXRlcxgLIAEoAxItCglob2xkX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpcBChFFdmlkZW5jZVByZXNlcnZlZBIPCgdob2xkX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIOCgZzaGEyNTYYAyABKAkSFQoNc2VhbGVkX3NoYTI1NhgEIAEoCRIxCg1wcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKHAgoLSG9sZERlY2lkZWQSDwoHaG9sZF9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSEAoIcmV2aWV3ZXIYBCABKAkSNgoIZGVjaXNpb24YBSABKA4yJC5yZWVsbWVzaC5wcm90ZWN0aW9uLnYxLkhvbGREZWNpc2lvbhIPCgdjb21tZW50GAYgASgJEjAKBXN0YXRlGAcgASgOMiEucmVlbG1lc2gucHJvdGVjdGlvbi52MS5Ib2xkU3RhdGUSLwoLZGVjaWRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInsKDkV2aWRlbmNlT3BlbmVkEg8KB2hvbGRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCHJldmlld2VyGAMgASgJEi0KCW9wZW5fdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifwoRRXZpZGVuY2VEZXN0cm95ZWQSDwoHaG9sZF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2hhMjU2GAMgASgJEjAKDGRlc3Ryb3lfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAieQoPSGFzaExpc3RDaGFuZ2VkEhEKCWxpc3RfbmFtZRgBIAEoCRITCgtlbnRyeV9jb3VudBgCIAEoAxINCgVhY3RvchgDIAEoCRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp, file_reelmesh_protection_v1_holds, file_reelmesh_upload_v1_upload]);
+  fileDesc("CiNyZWVsbWVzaC9wcm90ZWN0aW9uL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2gucHJvdGVjdGlvbi52MSLJAQoNTWFzdGVyQ2xlYXJlZBIQCghhc3NldF9pZBgBIAEoCRIRCgl1cGxvYWRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSNgoMd2F0ZXJtYXJraW5nGAUgASgOMiAucmVlbG1lc2gudXBsb2FkLnYxLldhdGVybWFya2luZxIuCgpjbGVhcl90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ5Cg1NYXN0ZXJEZWxheWVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVjaGVjaxgDIAEoCRIuCgpkZWxheV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKlAgoKTWFzdGVySGVsZBIPCgdob2xkX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhEKCXVwbG9hZF9pZBgDIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYBCABKAkSMgoGZ3JvdW5kGAUgASgOMiIucmVlbG1lc2gucHJvdGVjdGlvbi52MS5Ib2xkR3JvdW5kEg0KBWNoZWNrGAYgASgJEhEKCWxpc3RfbmFtZRgHIAEoCRINCgVlbnRyeRgIIAEoCRIQCghkaXN0YW5jZRgJIAEoARIOCgZzaGEyNTYYCiABKAkSEgoKc2l6ZV9ieXRlcxgLIAEoAxItCglob2xkX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpcBChFFdmlkZW5jZVByZXNlcnZlZBIPCgdob2xkX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIOCgZzaGEyNTYYAyABKAkSFQoNc2VhbGVkX3NoYTI1NhgEIAEoCRIxCg1wcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKHAgoLSG9sZERlY2lkZWQSDwoHaG9sZF9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSEAoIcmV2aWV3ZXIYBCABKAkSNgoIZGVjaXNpb24YBSABKA4yJC5yZWVsbWVzaC5wcm90ZWN0aW9uLnYxLkhvbGREZWNpc2lvbhIPCgdjb21tZW50GAYgASgJEjAKBXN0YXRlGAcgASgOMiEucmVlbG1lc2gucHJvdGVjdGlvbi52MS5Ib2xkU3RhdGUSLwoLZGVjaWRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInsKDkV2aWRlbmNlT3BlbmVkEg8KB2hvbGRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCHJldmlld2VyGAMgASgJEi0KCW9wZW5fdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifwoRRXZpZGVuY2VEZXN0cm95ZWQSDwoHaG9sZF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2hhMjU2GAMgASgJEjAKDGRlc3Ryb3lfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAieQoPSGFzaExpc3RDaGFuZ2VkEhEKCWxpc3RfbmFtZRgBIAEoCRITCgtlbnRyeV9jb3VudBgCIAEoAxINCgVhY3RvchgDIAEoCRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAipAEKDk92ZXJsYXlDaGFuZ2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRI5Cgh0ZW1wbGF0ZRgCIAEoCzInLnJlZWxtZXNoLnByb3RlY3Rpb24udjEuT3ZlcmxheVRlbXBsYXRlEg0KBWFjdG9yGAMgASgJEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKWAQoRUmV2aWV3Q29weUNyZWF0ZWQSFgoOcmV2aWV3X2NvcHlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_protection_v1_holds, file_reelmesh_protection_v1_overlays, file_reelmesh_upload_v1_upload]);
 
 /**
  * Every check of a master came to an end and has nothing against it: it may be processed. Subject `reelmesh.protection.v1.MasterCleared`.
@@ -461,4 +463,95 @@ export type HashListChanged = Message<"reelmesh.protection.v1.HashListChanged"> 
  */
 export const HashListChangedSchema: GenMessage<HashListChanged> = /*@__PURE__*/
   messageDesc(file_reelmesh_protection_v1_events, 7);
+
+/**
+ * An organisation's overlay was set. Subject `reelmesh.protection.v1.OverlayChanged`.
+ *
+ * @generated from message reelmesh.protection.v1.OverlayChanged
+ */
+export type OverlayChanged = Message<"reelmesh.protection.v1.OverlayChanged"> & {
+  /**
+   * The organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The template.
+   *
+   * @generated from field: reelmesh.protection.v1.OverlayTemplate template = 2;
+   */
+  template?: OverlayTemplate | undefined;
+
+  /**
+   * Who set it.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.OverlayChanged.
+ * Use `create(OverlayChangedSchema)` to create a new message.
+ */
+export const OverlayChangedSchema: GenMessage<OverlayChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 8);
+
+/**
+ * A copy of a film was made for somebody to review. Subject `reelmesh.protection.v1.ReviewCopyCreated`.
+ *
+ * @generated from message reelmesh.protection.v1.ReviewCopyCreated
+ */
+export type ReviewCopyCreated = Message<"reelmesh.protection.v1.ReviewCopyCreated"> & {
+  /**
+   * The copy.
+   *
+   * @generated from field: string review_copy_id = 1;
+   */
+  reviewCopyId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The film.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * Who asked for it.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 5;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.ReviewCopyCreated.
+ * Use `create(ReviewCopyCreatedSchema)` to create a new message.
+ */
+export const ReviewCopyCreatedSchema: GenMessage<ReviewCopyCreated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 9);
 
