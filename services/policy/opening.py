@@ -9,6 +9,7 @@ from functools import partial
 
 import grpc
 import sqlalchemy as sa
+from reelmesh.policy.v1 import policy_pb2
 
 from services.kit import events, telemetry
 from services.kit.clock import Clock
@@ -37,6 +38,7 @@ class Opened:
     session: Session
     package: Package
     title: str
+    overlay: policy_pb2.Overlay | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from services.kit.codewords import KEY_FILE
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.protection.consumers import consumer
+from services.protection.overlay.wiring import CONTRACTS as OVERLAY_CONTRACTS
+from services.protection.overlay.wiring import OverlaySettings, start_overlay
 from services.protection.rpc import DetectionsRpc
 from services.protection.scanners.settings import ScannerSettings
 from services.protection.scanners.wiring import CONTRACTS as SCANNERS_CONTRACTS
@@ -21,10 +23,10 @@ from services.protection.upkeep import Upkeep
 from services.protection.working import QUEUE, Working
 
 CONTRACT: Final = detections_service_pb2.DESCRIPTOR.services_by_name["DetectionsService"]
-CONTRACTS: Final = [CONTRACT, *SCANNERS_CONTRACTS]
+CONTRACTS: Final = [CONTRACT, *SCANNERS_CONTRACTS, *OVERLAY_CONTRACTS]
 
 
-class ProtectionSettings(ScannerSettings):
+class ProtectionSettings(ScannerSettings, OverlaySettings):
     """Settings of the protection service."""
 
     protection_kept_days: int = Field(
@@ -47,10 +49,12 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
     working = Working(database, objects, process.clock, settings.secret(KEY_FILE))
     upkeep = Upkeep(database, objects, process.clock, timedelta(days=settings.protection_kept_days))
     scanners = await start_scanners(process, settings, database, bus)
+    overlay = await start_overlay(process, settings, database, bus)
 
     def add(server: grpc.aio.Server) -> None:
         detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
         scanners(server)
+        overlay(server)
 
     await process.serve(CONTRACTS, add)
     process.in_background(Relay(database, js).run(), "relay")
