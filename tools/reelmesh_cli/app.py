@@ -25,6 +25,7 @@ from tools.reelmesh_cli.commands import (
     messages,
     offers,
     organisations,
+    overlay,
     payouts,
     playback,
     promotions,
@@ -70,6 +71,7 @@ app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")
 app.add_typer(audit.app, name="audit")
 app.add_typer(holds.app, name="holds")
+app.add_typer(overlay.app, name="overlay")
 app.add_typer(hash_lists.app, name="hash-lists")
 
 

@@ -28,7 +28,14 @@ from reelmesh.payments.v1 import (
     promotions_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
-from reelmesh.protection.v1 import hash_lists_service_pb2_grpc, holds_service_pb2, holds_service_pb2_grpc
+from reelmesh.protection.v1 import (
+    hash_lists_service_pb2_grpc,
+    holds_service_pb2,
+    holds_service_pb2_grpc,
+    overlays_pb2,
+    overlays_service_pb2,
+    overlays_service_pb2_grpc,
+)
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.errors import STATUS_METADATA_KEY, Refusal
@@ -103,6 +110,7 @@ class Client:
     audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
     holds: holds_service_pb2_grpc.HoldsServiceAsyncStub
     hash_lists: hash_lists_service_pb2_grpc.HashListsServiceAsyncStub
+    overlays: overlays_service_pb2_grpc.OverlaysServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -133,6 +141,7 @@ class Client:
         self.payouts = payouts_service_pb2_grpc.PayoutsServiceStub(self._channel)
         self.holds = holds_service_pb2_grpc.HoldsServiceStub(self._channel)
         self.hash_lists = hash_lists_service_pb2_grpc.HashListsServiceStub(self._channel)
+        self.overlays = overlays_service_pb2_grpc.OverlaysServiceStub(self._channel)
         self.offers = offers_service_pb2_grpc.OffersServiceStub(self._channel)
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
@@ -201,6 +210,36 @@ class Client:
         try:
             async for part in self.holds.ReadEvidence(request, metadata=self._metadata):
                 yield part.chunk
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Copies for review.
+
+    async def watch_review_copy(self, review_copy_id: str) -> AsyncIterator[overlays_pb2.ReviewCopy]:
+        """A copy for review, now and at each change, until it is ready or failed.
+
+        Raises:
+            Refusal: there is no such copy.
+            Unreachable: nobody answers, or no longer.
+        """
+        request = overlays_service_pb2.WatchReviewCopyRequest(review_copy_id=review_copy_id)
+        try:
+            async for answer in self.overlays.WatchReviewCopy(request, metadata=self._metadata):
+                yield answer.review_copy
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    async def review_copy_file(self, review_copy_id: str) -> AsyncIterator[bytes]:
+        """The file of a copy for review, part by part.
+
+        Raises:
+            Refusal: it is not ready.
+            Unreachable: nobody answers, or no longer.
+        """
+        request = overlays_service_pb2.GetReviewCopyFileRequest(review_copy_id=review_copy_id)
+        try:
+            async for part in self.overlays.GetReviewCopyFile(request, metadata=self._metadata):
+                yield part.part
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
 

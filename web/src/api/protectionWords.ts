@@ -58,4 +58,24 @@ export const protection: Readonly<Record<Exclude<keyof typeof ProtectionReason, 
     title: "The hash lists are full",
     advice: "Delete a list that is not needed, or ask the operator to raise the limit.",
   },
+  OVERLAY_TEXT_INVALID: {
+    title: "The overlay's text cannot be shown",
+    advice: "Write a text, and use only the names in braces that are known.",
+  },
+  FILM_NOT_FOUND: {
+    title: "There is no such film",
+    advice: "It belongs to another organisation, or its upload is still being checked.",
+  },
+  REVIEW_COPY_NOT_FOUND: {
+    title: "There is no such copy for review",
+    advice: "It belongs to another organisation, or its time is over. Ask for a new one.",
+  },
+  REVIEW_COPY_NOT_READY: {
+    title: "The copy for review is not ready",
+    advice: "Wait until it is made. One that failed says why.",
+  },
+  OVERLAY_OFF: {
+    title: "There is no overlay to burn in",
+    advice: "Set your organisation's overlay and enable it first.",
+  },
 };
