@@ -78,3 +78,16 @@ async def test_only_the_file_that_is_meant_is_put_there(objects: ObjectStore, tm
     with pytest.raises(EvidenceDamaged):
         await quarantine.put(path, "0" * 64)
     assert not await quarantine.holds("0" * 64)
+
+
+async def test_an_object_store_elsewhere_keeps_it_as_well(s3_bucket: str, tmp_path: Path) -> None:
+    objects = ObjectStore.at(f"s3://{s3_bucket}/quarantined")
+    path, sha256, content = a_file(tmp_path, 2 * MIB + 5)
+    quarantine = Quarantine(objects, KEY)
+    assert await quarantine.put(path, sha256) == await quarantine.verified(sha256)
+    assert path.exists()
+    await quarantine.restore(sha256, f"masters/{sha256}")
+    async with objects.local_copy(f"masters/{sha256}") as back:
+        assert back.read_bytes() == content
+    await quarantine.destroy(sha256)
+    assert not await quarantine.holds(sha256)
