@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
 from reelmesh.upload.v1.events_pb2 import UploadCommitted
 
 from services.kit.clock import Clock
 from services.kit.database import Database, Tx
-from services.kit.events import Consumer
+from services.kit.events import Consumer, enqueue
 from services.protection.scanners import store
-from services.protection.scanners.domain import Screening, ScreeningState
-from services.protection.scanners.screening import Gate
+from services.protection.scanners.domain import HoldState, Screening, ScreeningState
+from services.protection.scanners.screening import QUEUE, Gate
+
+_FORGOTTEN: Final = frozenset({ScreeningState.WAITING, ScreeningState.CLEARED})
 
 
 class Arrivals:
@@ -45,7 +49,12 @@ class Arrivals:
         await self._gate.arrive(tx, screening)
 
     async def _deleted(self, tx: Tx, data: bytes) -> None:
-        """What is held stays held: who deletes the asset does not delete the evidence."""
+        """What is held stays held: who deletes the asset does not delete the evidence. A file in the clear that only this asset needed still goes
+        when it is held for another."""
         screening = await store.find_screening(tx, AssetDeleted.FromString(data).asset_id, for_update=True)
-        if screening is not None and screening.state is ScreeningState.WAITING:
-            await store.put_screening(tx, screening.at(ScreeningState.DROPPED))
+        if screening is None or screening.state not in _FORGOTTEN:
+            return
+        await store.forget_screening(tx, screening.asset_id)
+        for hold in await store.holds_of_file(tx, screening.sha256):
+            if hold.state is not HoldState.RELEASED:
+                await enqueue(tx, QUEUE.subject, f"preserve:{hold.hold_id}".encode())

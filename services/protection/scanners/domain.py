@@ -22,8 +22,6 @@ class ScreeningState(IntEnum):
     """Told to whoever processes it. Final."""
     BLOCKED = 4
     """What was found was confirmed. Final."""
-    DROPPED = 5
-    """Its asset was deleted before the checks were made. Final."""
 
 
 @dataclass(frozen=True, slots=True)

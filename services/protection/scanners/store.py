@@ -128,6 +128,11 @@ async def find_screening(tx: Tx, asset_id: str, *, for_update: bool = False) -> 
     return None if row is None else _screening(row)
 
 
+async def forget_screening(tx: Tx, asset_id: str) -> None:
+    """Forgets a master at the gate."""
+    await tx.execute(sa.delete(screenings).where(screenings.c.asset_id == asset_id))
+
+
 async def forgotten_screenings(tx: Tx, asked_before: datetime, limit: int = 100) -> Sequence[Screening]:
     """Masters whose checks were asked for long ago, locked: the queue may have lost them."""
     query = sa.select(screenings).where(
@@ -214,11 +219,12 @@ async def unpreserved(tx: Tx, asked_before: datetime, limit: int = 100) -> Seque
 
 async def to_destroy(tx: Tx, confirmed_before: datetime, limit: int = 100) -> Sequence[Hold]:
     """Holds whose evidence need not be kept any more, locked: of released ones, once they passed, and of confirmed ones after their time."""
-    passed = sa.select(screenings.c.asset_id).where(
-        screenings.c.state.in_([ScreeningState.CLEARED, ScreeningState.DROPPED])
+    on_its_way = sa.exists().where(
+        screenings.c.asset_id == holds.c.asset_id,
+        screenings.c.state.in_([ScreeningState.WAITING, ScreeningState.HELD]),
     )
     old = (holds.c.state == HoldState.CONFIRMED) & (holds.c.decide_time < confirmed_before)
-    through = (holds.c.state == HoldState.RELEASED) & holds.c.asset_id.in_(passed)
+    through = (holds.c.state == HoldState.RELEASED) & ~on_its_way
     query = sa.select(holds).where(
         holds.c.destroy_time.is_(None), holds.c.preserve_time.is_not(None), holds.c.state.in_(FINAL), old | through
     )
