@@ -13,6 +13,7 @@ from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import assets_pb2
 from reelmesh.compliance.v1 import events_pb2 as compliance
 from reelmesh.packaging.v1 import events_pb2 as packaging
+from reelmesh.protection.v1 import events_pb2 as protection
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
 
@@ -35,6 +36,9 @@ def consumer(database: Database, bus: NatsClient, changes: Changes) -> Consumer:
 
     facts: dict[type[Message], Callable[[Asset, Any], Asset]] = {
         upload.UploadCommitted: _committed,
+        protection.MasterDelayed: _delayed,
+        protection.MasterHeld: _held,
+        protection.MasterCleared: _cleared,
         transcode.MasterProbed: _probed,
         transcode.TranscodeCompleted: _transcoded,
         transcode.TranscodeFailed: _transcode_failed,
@@ -57,6 +61,19 @@ def _committed(asset: Asset, event: upload.UploadCommitted) -> Asset:
         sha256=event.sha256,
         commit_time=_moment(event.commit_time),
     )
+
+
+def _delayed(asset: Asset, event: protection.MasterDelayed) -> Asset:
+    return asset.delayed(_moment(event.delay_time))
+
+
+def _held(asset: Asset, event: protection.MasterHeld) -> Asset:
+    """What the check found is nobody's business here."""
+    return asset.held(_moment(event.hold_time))
+
+
+def _cleared(asset: Asset, event: protection.MasterCleared) -> Asset:
+    return asset.cleared(_moment(event.clear_time))
 
 
 def _probed(asset: Asset, event: transcode.MasterProbed) -> Asset:

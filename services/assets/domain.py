@@ -28,6 +28,7 @@ class State(IntEnum):
     FAILED = 3
     DELETED = 4
     WITHHELD = 5
+    HELD = 6
 
 
 class Consent(IntEnum):
@@ -40,12 +41,14 @@ class Consent(IntEnum):
 
 
 class Stage(IntEnum):
-    """A stage of the pipeline, in order; the numbers are those of the contract."""
+    """A stage of the pipeline; the numbers are those of the contract. Those that can fail are in order."""
 
     UPLOAD = 1
     PROBE = 2
     TRANSCODE = 3
     PACKAGE = 4
+    SCREEN = 5
+    """Comes after the upload; it holds, and does not fail."""
 
 
 class StageState(IntEnum):
@@ -55,6 +58,7 @@ class StageState(IntEnum):
     RUNNING = 2
     DONE = 3
     FAILED = 4
+    WAITING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,9 @@ class Asset:
     Attributes:
         version: grows with each change that is kept; 0 when nothing was kept yet.
         commit_time: None while only later stages were heard of; nobody sees the asset before.
+        delay_time: since when a check of the master waits for what is away; None when none ever did.
+        hold_time: when a check last found something; None when none did.
+        clear_time: when all checks had nothing against the master any more; None before, and for assets from before there were checks.
         media: what the probe found, as the JSON form of `reelmesh.assets.v1.Media`; None before.
         package_id: the newest published package; empty before.
         consent: how the consent of those who are seen in it stands, as a `Consent`; None where nothing was ever announced, and none is needed.
@@ -100,6 +107,9 @@ class Asset:
     size_bytes: int = 0
     sha256: str = ""
     commit_time: datetime | None = None
+    delay_time: datetime | None = None
+    hold_time: datetime | None = None
+    clear_time: datetime | None = None
     probe_time: datetime | None = None
     media: dict[str, Any] | None = None
     transcode_time: datetime | None = None
@@ -125,6 +135,8 @@ class Asset:
             return State.DELETED
         if self.package_id:
             return State.WITHHELD if self.consent in {Consent.MISSING, Consent.WITHDRAWN} else State.READY
+        if self.hold_time is not None and self.clear_time is None:
+            return State.HELD
         return State.FAILED if self.standing_failure else State.PROCESSING
 
     @property
@@ -148,7 +160,8 @@ class Asset:
         )
         return (
             uploaded,
-            self._stage(Stage.PROBE, self.commit_time, done=probed, end_time=self.probe_time),
+            self._screening(done=probed or self.clear_time is not None or self.failure is not None),
+            self._stage(Stage.PROBE, self.clear_time, done=probed, end_time=self.probe_time),
             self._stage(Stage.TRANSCODE, self.probe_time, done=transcoded, end_time=self.transcode_time),
             self._stage(Stage.PACKAGE, self.packaging_time, done=packaged, end_time=self.publish_time),
         )
@@ -166,6 +179,12 @@ class Asset:
         if start_time is None:
             return StageProgress(stage, StageState.PENDING)
         return StageProgress(stage, StageState.RUNNING, start_time)
+
+    def _screening(self, *, done: bool) -> StageProgress:
+        if done:
+            return StageProgress(Stage.SCREEN, StageState.DONE, self.commit_time, self.clear_time or self.commit_time)
+        waits = self.hold_time is not None or self.delay_time is not None
+        return StageProgress(Stage.SCREEN, StageState.WAITING if waits else StageState.RUNNING, self.commit_time)
 
     @property
     def etag(self) -> str:
@@ -189,6 +208,20 @@ class Asset:
             sha256=sha256,
             commit_time=commit_time,
         )
+
+    def delayed(self, delay_time: datetime) -> Asset:
+        """The asset once a check of its master has to wait; since when the first had to counts."""
+        return self if self.delay_time is not None else replace(self, delay_time=delay_time)
+
+    def held(self, hold_time: datetime) -> Asset:
+        """The asset once a check of its master found something; the latest counts."""
+        if self.hold_time is not None and self.hold_time >= hold_time:
+            return self
+        return replace(self, hold_time=hold_time)
+
+    def cleared(self, clear_time: datetime) -> Asset:
+        """The asset once its master may be processed; the first time counts."""
+        return self if self.clear_time is not None else replace(self, clear_time=clear_time)
 
     def probed(self, media: dict[str, Any], probe_time: datetime) -> Asset:
         """The asset once its master was looked into; the first probe counts."""

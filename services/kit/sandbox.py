@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -163,6 +163,7 @@ async def run(
     stdin: bytes | int | None = None,
     pass_fds: Sequence[int] = (),
     on_progress_line: Callable[[str], None] | None = None,
+    on_output: Callable[[bytes], Awaitable[bool]] | None = None,
     stdout_limit: int = 4 * MIB,
 ) -> Finished:
     """Runs a program shut in, and waits for its end.
@@ -175,6 +176,8 @@ async def run(
         stdin: what it reads: bytes, a descriptor, or nothing.
         pass_fds: descriptors it inherits under the same numbers.
         on_progress_line: called with each line of its standard output, which is then not kept.
+        on_output: called with the next bytes of its standard output, which are then not kept, and waited for before more are read. When it
+            returns False the program is ended.
         stdout_limit: bytes of standard output that are kept; the program is stopped beyond it.
 
     Raises:
@@ -196,7 +199,7 @@ async def run(
             pass_fds=(policy_fd, status_write, *secret_fds, *pass_fds),
         )
         os.close(status_write)
-        stopped_by, stdout, stderr = await child.finish(limits.wall_seconds, on_progress_line, stdout_limit)
+        stopped_by, stdout, stderr = await child.finish(limits.wall_seconds, on_progress_line, on_output, stdout_limit)
         applied = _read_status(status_read, child, stderr)
     return _finished(child, applied, stopped_by, stdout, stderr)
 
@@ -330,7 +333,11 @@ class _Child:
                     os.killpg(self._process.pid, signal.SIGKILL)
 
     async def finish(
-        self, wall_seconds: float, on_line: Callable[[str], None] | None, stdout_limit: int
+        self,
+        wall_seconds: float,
+        on_line: Callable[[str], None] | None,
+        on_output: Callable[[bytes], Awaitable[bool]] | None,
+        stdout_limit: int,
     ) -> tuple[Stop | None, bytes, bytes]:
         """Reads what it says until it ends or must be ended: (limit that stopped it, stdout, tail of stderr)."""
         stopped_by: Stop | None = None
@@ -344,6 +351,11 @@ class _Child:
                     await _each_line(reader, on_line)
                     return
                 while block := await reader.read(64 * 1024):
+                    if on_output is not None:
+                        if not await on_output(block):
+                            self.kill()
+                            return
+                        continue
                     kept.extend(block)
                     if len(kept) > stdout_limit:
                         stopped_by = Stop.STDOUT

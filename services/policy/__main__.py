@@ -235,6 +235,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         gate=by.gate,
         beats=by.beats,
         grace=by.grace,
+        watch=by.watch,
         public_url=settings.public_url,
     )
     others = _credentials(settings, database, clock, by, follower=follower, tickets=tickets)

@@ -10,12 +10,13 @@ from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.drm.v1 import events_pb2 as drm
 from reelmesh.packaging.v1 import events_pb2 as packaging
+from reelmesh.protection.v1 import events_pb2 as protection
 
 from services.kit import events
 from services.kit.clock import Clock
 from services.kit.database import Database, Tx, after_commit
 from services.kit.ids import new_id
-from services.policy import store
+from services.policy import overlays, store
 from services.policy.announcements import revocation, target_revoked
 from services.policy.decision.consumers import FactProjection
 from services.policy.decision.jurisdictions import forget_title
@@ -43,6 +44,7 @@ class Projection:
             assets.AssetDeleted: self.deleted,
             packaging.PackagePublished: self.published,
             drm.ContentKeysRevoked: self.keys_revoked,
+            protection.OverlayChanged: overlays.changed,
             **self._facts.handlers(),
             **LeakOrders(self._known, self._clock).handlers(),
         }

@@ -10,6 +10,7 @@ from typing import Final
 
 import grpc
 import sqlalchemy as sa
+from reelmesh.policy.v1 import policy_pb2
 
 from services.kit import events, telemetry
 from services.kit.clock import Clock
@@ -43,6 +44,7 @@ class Opened:
     session: Session
     package: Package
     title: str
+    overlay: policy_pb2.Overlay | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -15,7 +16,7 @@ from services.kit.clock import Clock, duration, timestamp
 from services.kit.database import Database, Tx, after_commit
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.server import current_call
-from services.policy import refusals, store
+from services.policy import overlays, refusals, store
 from services.policy.announcements import revocation
 from services.policy.beats import Beats
 from services.policy.decision import people
@@ -27,6 +28,7 @@ from services.policy.grace import Grace
 from services.policy.judge import Judge, Known, PackageUnknown
 from services.policy.keys import KeyDecisions
 from services.policy.opening import Opened, Opening
+from services.policy.signals.watching import Watch
 from services.policy.tickets import Tickets
 from services.policy.turns import Turns
 
@@ -54,9 +56,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         beats: Beats,
         public_url: str,
         grace: Grace,
+        watch: Watch,
     ) -> None:
         self._database = database
         self._grace = grace
+        self._watch = watch
         self._judge = judge
         self._opening = opening
         self._gate = gate
@@ -89,7 +93,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             session = await store.redeem(tx, request.code, now)
             title = await store.title_of(tx, session.asset_id)
             session.playing(now)
-            opened = Opened(session, await store.package(tx, session.package_id), title)
+            overlay = await overlays.overlay_of(tx, session, current_call().client.address)
+            opened = Opened(session, await store.package(tx, session.package_id), title, overlay)
         return contract.RedeemPlaybackCodeResponse(playback=self._playback(opened))
 
     async def GetPlaybackSession(
@@ -131,8 +136,10 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     async def SendHeartbeat(
         self, request: contract.SendHeartbeatRequest, context: Context
     ) -> contract.SendHeartbeatResponse:
-        """Notes that a session is alive."""
+        """Notes that a session is alive, and what its page says of the overlay."""
         ticket = self._judge.heartbeat(request.ticket, request.package_id)
+        if request.overlay_tampered:
+            self._watch.tampered(ticket.organisation_id, ticket.session_id)
         await self._beats.beat(ticket.organisation_id, ticket.session_id)
         return contract.SendHeartbeatResponse(interval=duration(BEAT_INTERVAL.total_seconds()))
 
@@ -172,6 +179,8 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
                 if earlier is None:
                     kept = contract.CreatePlaybackResponse(session=self._message(opened.session))
                     await idempotency.remember(tx, organisation_id, request, kept)
+                overlay = await overlays.overlay_of(tx, opened.session, _wanted(request).address)
+                opened = replace(opened, overlay=overlay)
                 code = Code.of(opened.session, now)
                 await store.replace_code(tx, opened.session.session_id, code)
         if isinstance(opened, Refusal):
@@ -229,6 +238,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             poster_url=url(package.poster_path),
             thumbnails_url=url(package.thumbnails_path),
             expire_time=timestamp(session.expire_time),
+            overlay=opened.overlay,
         )
 
 

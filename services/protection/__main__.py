@@ -18,15 +18,26 @@ from services.protection.fingerprints.wiring import CONTRACTS as FINGERPRINTS_CO
 from services.protection.fingerprints.wiring import FingerprintSettings, start_fingerprints
 from services.protection.leaks.wiring import CONTRACTS as LEAK_CONTRACTS
 from services.protection.leaks.wiring import Leaks, LeakSettings
+from services.protection.overlay.wiring import CONTRACTS as OVERLAY_CONTRACTS
+from services.protection.overlay.wiring import OverlaySettings, start_overlay
 from services.protection.rpc import DetectionsRpc
+from services.protection.scanners.settings import ScannerSettings
+from services.protection.scanners.wiring import CONTRACTS as SCANNERS_CONTRACTS
+from services.protection.scanners.wiring import start_scanners
 from services.protection.upkeep import Upkeep
 from services.protection.working import QUEUE, Working
 
 CONTRACT: Final = detections_service_pb2.DESCRIPTOR.services_by_name["DetectionsService"]
-CONTRACTS: Final[list[ServiceDescriptor]] = [CONTRACT, *FINGERPRINTS_CONTRACTS, *LEAK_CONTRACTS]
+CONTRACTS: Final[list[ServiceDescriptor]] = [
+    CONTRACT,
+    *FINGERPRINTS_CONTRACTS,
+    *LEAK_CONTRACTS,
+    *SCANNERS_CONTRACTS,
+    *OVERLAY_CONTRACTS,
+]
 
 
-class ProtectionSettings(FingerprintSettings, LeakSettings):
+class ProtectionSettings(FingerprintSettings, LeakSettings, ScannerSettings, OverlaySettings):
     """Settings of the protection service."""
 
     protection_kept_days: int = Field(
@@ -57,11 +68,15 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
         on_end=leaks.handling.detection_ended,
     )
     upkeep = Upkeep(database, objects, process.clock, timedelta(days=settings.protection_kept_days))
+    scanners = await start_scanners(process, settings, database, bus, [fingerprints.check])
+    overlay = await start_overlay(process, settings, database, bus)
 
     def add(server: grpc.aio.Server) -> None:
         detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
         fingerprints.add(server)
         leaks.add(server)
+        scanners(server)
+        overlay(server)
 
     await process.serve(CONTRACTS, add)
     leaks.start(bus)

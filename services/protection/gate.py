@@ -1,14 +1,15 @@
 """The gate that every master passes before anything is made of it: what a check is asked, and what it may answer.
 
-Checks are handed to `services.protection.scanners.wiring.start_scanners`, which asks each of them once about each master that comes in, in
-no order that counts. Nothing is encoded before all of them have answered. A check says one of three things:
+Checks are handed to `services.protection.scanners.wiring.start_scanners`, which asks them about each master that comes in, one after the
+other until one finds something. Nothing is encoded before all of them have answered. A check says one of three things:
 
 - it returns None: as far as it can tell, nothing is to be said against the master;
 - it returns a `Finding`: the master is held, and people of the compliance role look at it;
 - it raises `Unreachable`: what it works with is away. The master waits and is asked about again by itself. Any other exception does the
   same, and is logged as the defect that it is: the gate never opens because something went wrong.
 
-A check may be asked about the same master again, after a process died or another check was away, and must come to an answer that is as good.
+A check may be asked about the same master again, after a process died or another check was away, and must come to an answer that is as good. One
+that can tell beforehand whether it can be made has a method `reach` besides (`services.protection.scanners.screening.Reachable`).
 """
 
 from __future__ import annotations

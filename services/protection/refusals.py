@@ -16,7 +16,7 @@ def copy_not_found(asset_id: str) -> Refusal:
     return Refusal(
         grpc.StatusCode.NOT_FOUND,
         "COPY_NOT_FOUND",
-        "there is no such suspicious file; upload it first, and name the asset that the upload tells",
+        "there is no such suspicious file, or it has not passed the checks of uploads; upload it first, and name the asset that the upload tells",
         domain=DOMAIN,
         metadata={"asset_id": asset_id},
     )

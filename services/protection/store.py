@@ -14,6 +14,8 @@ from services.kit.database import Tx
 from services.kit.pagination import Page
 from services.protection.domain import Detection, State
 from services.protection.refusals import copy_not_found, detection_not_found
+from services.protection.scanners.domain import ScreeningState
+from services.protection.scanners.store import screenings
 
 _METADATA: Final = sa.MetaData()
 
@@ -199,12 +201,14 @@ async def add_master(tx: Tx, master: Master) -> None:
 
 
 async def master_of(tx: Tx, organisation_id: str, asset_id: str) -> Master:
-    """The file that an asset of an organisation was made from.
+    """The file that an asset of an organisation was made from, once it passed the gate.
 
     Raises:
         Refusal: COPY_NOT_FOUND.
     """
-    query = sa.select(masters).where(masters.c.asset_id == asset_id, masters.c.organisation_id == organisation_id)
+    passed = sa.exists().where(screenings.c.asset_id == asset_id, screenings.c.state == ScreeningState.CLEARED)
+    mine = (masters.c.asset_id == asset_id) & (masters.c.organisation_id == organisation_id)
+    query = sa.select(masters).where(mine, passed)
     row = (await tx.execute(query)).one_or_none()
     if row is None:
         raise copy_not_found(asset_id)

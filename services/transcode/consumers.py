@@ -1,4 +1,4 @@
-"""A committed upload becomes a job; a deleted asset takes its job along."""
+"""A master that passed the gate becomes a job; a deleted asset takes its job along."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
-from reelmesh.upload.v1.events_pb2 import UploadCommitted
+from reelmesh.protection.v1.events_pb2 import MasterCleared
 from reelmesh.upload.v1.upload_pb2 import Watermarking
 
 from services.kit.database import Database, Tx
@@ -28,11 +28,11 @@ class Listener:
         self._watermarking = watermarking
 
     def consumer(self, database: Database, bus: NatsClient) -> Consumer:
-        """Listens to committed uploads, and to deletions."""
-        return Consumer("transcode", database, bus, {UploadCommitted: self._committed, AssetDeleted: self._deleted})
+        """Listens to cleared masters, and to deletions."""
+        return Consumer("transcode", database, bus, {MasterCleared: self._cleared, AssetDeleted: self._deleted})
 
-    async def _committed(self, tx: Tx, data: bytes) -> None:
-        event = UploadCommitted.FromString(data)
+    async def _cleared(self, tx: Tx, data: bytes) -> None:
+        event = MasterCleared.FromString(data)
         await self._jobs.begin(
             tx,
             asset_id=event.asset_id,
@@ -41,7 +41,7 @@ class Listener:
             colluders=self._colluders(event),
         )
 
-    def _colluders(self, event: UploadCommitted) -> int:
+    def _colluders(self, event: MasterCleared) -> int:
         """How many colluders the film's watermark is to withstand, as whoever uploaded it or the install says."""
         said = Watermarking.Name(event.watermarking).removeprefix("WATERMARKING_")
         return _COLLUDERS.get(said if event.watermarking else self._watermarking, 0)

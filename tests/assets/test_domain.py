@@ -27,6 +27,10 @@ def committed(asset: Asset) -> Asset:
     )
 
 
+def cleared(asset: Asset) -> Asset:
+    return asset.cleared(at(1))
+
+
 def probed(asset: Asset) -> Asset:
     return asset.probed({"width": 320}, at(2))
 
@@ -59,16 +63,16 @@ def after(*facts: Fact) -> Asset:
 
 
 def test_every_order_of_the_same_facts_ends_in_the_same_place() -> None:
-    facts = (committed, probed, transcoded, packaging, published)
+    facts = (committed, cleared, probed, transcoded, packaging, published)
     for order in itertools.permutations(facts):
         asset = after(*order)
         assert asset.state is State.READY
-        assert states(asset) == [StageState.DONE] * 4
-        assert [stage.end_time for stage in asset.stages] == [at(1), at(2), at(3), at(5)]
+        assert states(asset) == [StageState.DONE] * 5
+        assert [stage.end_time for stage in asset.stages] == [at(1), at(1), at(2), at(3), at(5)]
 
 
 def test_a_fact_told_twice_changes_nothing() -> None:
-    for fact in (probed, transcoded, packaging, published, transcode_failed):
+    for fact in (cleared, probed, transcoded, packaging, published, transcode_failed):
         once = after(committed, fact)
         assert fact(once) == once
 
@@ -79,20 +83,32 @@ def test_an_asset_does_not_exist_before_its_upload_is_committed() -> None:
 
 def test_stages_run_one_after_the_other() -> None:
     done, running, pending = StageState.DONE, StageState.RUNNING, StageState.PENDING
-    assert states(after(committed)) == [done, running, pending, pending]
-    assert states(after(committed, probed)) == [done, done, running, pending]
-    assert states(after(committed, probed, transcoded)) == [done, done, done, pending]
-    assert states(after(committed, probed, transcoded, packaging)) == [done, done, done, running]
+    assert states(after(committed)) == [done, running, pending, pending, pending]
+    assert states(after(committed, cleared)) == [done, done, running, pending, pending]
+    assert states(after(committed, cleared, probed)) == [done, done, done, running, pending]
+    assert states(after(committed, cleared, probed, transcoded)) == [done, done, done, done, pending]
+    assert states(after(committed, cleared, probed, transcoded, packaging)) == [done, done, done, done, running]
+
+
+def test_a_master_that_is_held_waits_until_it_is_cleared_in_whatever_order_that_is_heard() -> None:
+    delayed, held = (lambda asset: asset.delayed(at(1))), (lambda asset: asset.held(at(2)))
+    waiting = after(committed, delayed)
+    assert (waiting.state, states(waiting)[1]) == (State.PROCESSING, StageState.WAITING)
+    on_hold = after(committed, delayed, held)
+    assert (on_hold.state, states(on_hold)[1:3]) == (State.HELD, [StageState.WAITING, StageState.PENDING])
+    for order in itertools.permutations((delayed, held, cleared)):
+        through = after(committed, *order)
+        assert (through.state, states(through)[1:3]) == (State.PROCESSING, [StageState.DONE, StageState.RUNNING])
 
 
 def test_a_later_stage_proves_the_ones_before_it() -> None:
-    assert states(after(committed, packaging)) == [StageState.DONE] * 3 + [StageState.RUNNING]
+    assert states(after(committed, packaging)) == [StageState.DONE] * 4 + [StageState.RUNNING]
 
 
 def test_a_failed_stage_leaves_the_later_ones_pending() -> None:
     asset = after(committed, probed, transcode_failed)
     assert asset.state is State.FAILED
-    assert states(asset) == [StageState.DONE, StageState.DONE, StageState.FAILED, StageState.PENDING]
+    assert states(asset) == [StageState.DONE] * 3 + [StageState.FAILED, StageState.PENDING]
 
 
 def test_a_failure_does_not_stand_once_the_stage_was_done_after_all() -> None:

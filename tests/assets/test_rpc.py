@@ -16,6 +16,7 @@ from reelmesh.assets.v1 import assets_service_pb2 as api
 from reelmesh.assets.v1 import events_pb2 as announced
 from reelmesh.compliance.v1 import events_pb2 as compliance
 from reelmesh.packaging.v1 import events_pb2 as packaging
+from reelmesh.protection.v1 import events_pb2 as protection
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
 
@@ -161,7 +162,7 @@ async def test_events_in_reverse_order_and_twice_end_in_one_ready_asset(here: Me
         await here.bus.publish(event)  # the same fact under another id
     asset = await here.comes_to(asset_id, assets_pb2.ASSET_STATE_READY)
     assert asset.package_id == package_id
-    assert [stage.state for stage in asset.stages] == [assets_pb2.STAGE_STATE_DONE] * 4
+    assert [stage.state for stage in asset.stages] == [assets_pb2.STAGE_STATE_DONE] * 5
     assert asset.media.width == 640
     assert asset.media.audio_tracks[0].language == "en"
     assert asset.media.subtitle_tracks[0].converted
@@ -216,7 +217,33 @@ async def test_a_failed_stage_shows_its_reason_and_message(here: Mesh) -> None:
     assert asset.failure == assets_pb2.Failure(
         stage=assets_pb2.STAGE_PROBE, reason="MASTER_NOT_MEDIA", message="this is an archive; send the film itself"
     )
-    assert asset.stages[1].state == assets_pb2.STAGE_STATE_FAILED
+    assert asset.stages[2].state == assets_pb2.STAGE_STATE_FAILED
+
+
+async def test_a_held_master_is_said_to_be_held_and_not_why(here: Mesh) -> None:
+    asset = await here.film()
+    delayed = protection.MasterDelayed(asset_id=asset.asset_id, organisation_id=here.organisation_id, check="clamav")
+    delayed.delay_time.FromDatetime(at(1))
+    await here.bus.publish(delayed)
+    held = protection.MasterHeld(
+        asset_id=asset.asset_id,
+        organisation_id=here.organisation_id,
+        hold_id=new_id("hld"),
+        check="clamav",
+        entry="Eicar-Signature",
+        hold_time=timestamp(at(2)),
+    )
+    await here.bus.publish(held)
+    asset = await here.comes_to(asset.asset_id, assets_pb2.ASSET_STATE_HELD)
+    assert asset.stages[1] == assets_pb2.StageProgress(
+        stage=assets_pb2.STAGE_SCREEN, state=assets_pb2.STAGE_STATE_WAITING, start_time=asset.create_time
+    )
+    assert b"clamav" not in asset.SerializeToString()
+    assert b"Eicar" not in asset.SerializeToString()
+    cleared = protection.MasterCleared(asset_id=asset.asset_id, organisation_id=here.organisation_id)
+    cleared.clear_time.FromDatetime(at(3))
+    await here.bus.publish(cleared)
+    await here.comes_to(asset.asset_id, assets_pb2.ASSET_STATE_PROCESSING)
 
 
 async def test_watching_begins_before_the_upload_is_committed_and_ends_when_the_asset_is_ready(here: Mesh) -> None:
@@ -230,7 +257,7 @@ async def test_watching_begins_before_the_upload_is_committed_and_ends_when_the_
     await here.bus.publish(here.published(asset_id, new_id("pkg")))
     seen = await watching
     assert [asset.state for asset in seen] == [assets_pb2.ASSET_STATE_PROCESSING] * 3 + [assets_pb2.ASSET_STATE_READY]
-    assert [asset.stages[2].state for asset in seen[:3]] == [
+    assert [asset.stages[3].state for asset in seen[:3]] == [
         assets_pb2.STAGE_STATE_PENDING,
         assets_pb2.STAGE_STATE_RUNNING,
         assets_pb2.STAGE_STATE_DONE,
@@ -249,9 +276,9 @@ async def test_encoding_progress_reaches_watchers_a_few_times_a_second_at_most(h
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
     shown = (await here.stub.GetAsset(api.GetAssetRequest(asset_id=asset.asset_id))).asset
-    assert shown.stages[2].fraction == 1.0
+    assert shown.stages[3].fraction == 1.0
     await here.bus.publish(here.published(asset.asset_id, new_id("pkg")))
-    fractions = [seen.stages[2].fraction for seen in await watching]
+    fractions = [seen.stages[3].fraction for seen in await watching]
     assert fractions == sorted(fractions)
     assert 4 <= len(fractions) <= 14
 

@@ -16,6 +16,7 @@ LOOKS_LIKE_A_PERSON = re.compile(
 )
 NO_PERSONS = {
     "filename",  # of a file
+    "list_name",  # of hashes
     "recipient_sha256s",  # of certificates
 }
 """Fields of events that look like a person's, and are not. What personal data a field holds besides (such as a network) is sealed with the event."""

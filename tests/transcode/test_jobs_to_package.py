@@ -44,10 +44,13 @@ async def test_a_film_comes_from_its_upload_to_a_published_package(mesh: Process
         seen = [answer.asset async for answer in stub.WatchAsset(request, timeout=60)]
         ready = seen[-1]
         assert ready.state == assets_pb2.ASSET_STATE_READY, ready
-        assert [stage.state for stage in ready.stages] == [assets_pb2.STAGE_STATE_DONE] * 4
+        assert [stage.state for stage in ready.stages] == [assets_pb2.STAGE_STATE_DONE] * 5
         assert ready.media.duration.ToTimedelta() == timedelta(seconds=4)
         running_stages = [
-            stage.stage for asset in seen for stage in asset.stages if stage.state == assets_pb2.STAGE_STATE_RUNNING
+            place
+            for asset in seen
+            for place, stage in enumerate(asset.stages)
+            if stage.state == assets_pb2.STAGE_STATE_RUNNING
         ]
         assert running_stages == sorted(running_stages)
 

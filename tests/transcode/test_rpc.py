@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
+from reelmesh.protection.v1.events_pb2 import MasterCleared
 from reelmesh.transcode.v1 import events_pb2 as announced
 from reelmesh.transcode.v1 import transcode_pb2, transcode_service_pb2_grpc
 from reelmesh.transcode.v1 import transcode_service_pb2 as api
-from reelmesh.upload.v1.events_pb2 import UploadCommitted
 
 from services.kit.clock import timestamp
 from services.kit.errors import Refusal
@@ -37,13 +37,13 @@ class Mesh:
         self.bus = bus
         self.organisation_id = organisation_of_operator(settings)
 
-    def committed(self) -> UploadCommitted:
-        return UploadCommitted(
+    def cleared(self) -> MasterCleared:
+        return MasterCleared(
             upload_id=new_id("upl"),
             asset_id=new_id("ast"),
             organisation_id=self.organisation_id,
             object_key="masters/" + "0" * 64,
-            commit_time=timestamp(datetime.now(UTC)),
+            clear_time=timestamp(datetime.now(UTC)),
         )
 
     async def job_of(self, asset_id: str) -> transcode_pb2.Job:
@@ -55,7 +55,7 @@ class Mesh:
 
     async def job(self) -> transcode_pb2.Job:
         """A new job."""
-        event = self.committed()
+        event = self.cleared()
         await self.bus.publish(event)
         return await self.job_of(event.asset_id)
 
@@ -71,8 +71,8 @@ async def here(mesh: ProcessSettings) -> AsyncIterator[Mesh]:
         yield Mesh(settings, transcode_service_pb2_grpc.TranscodeServiceStub(channel), bus)
 
 
-async def test_a_committed_upload_begins_one_job_however_often_it_is_told(here: Mesh) -> None:
-    event = here.committed()
+async def test_a_cleared_master_begins_one_job_however_often_it_is_told(here: Mesh) -> None:
+    event = here.cleared()
     for _ in range(3):
         await here.bus.publish(event)
     job = await here.job_of(event.asset_id)
@@ -103,8 +103,8 @@ async def test_a_deleted_asset_stops_its_job_without_calling_it_a_failure(here: 
     assert not here.bus.heard(announced.TranscodeFailed)
 
 
-async def test_an_asset_deleted_before_its_upload_is_heard_of_gets_no_job(here: Mesh) -> None:
-    event = here.committed()
+async def test_an_asset_deleted_before_its_clearance_is_heard_of_gets_no_job(here: Mesh) -> None:
+    event = here.cleared()
     await here.bus.publish(AssetDeleted(asset_id=event.asset_id, organisation_id=here.organisation_id))
     await asyncio.sleep(0.3)
     await here.bus.publish(event)

@@ -19,7 +19,7 @@ from services.transcode.ladder import Plan, Profile
 from services.transcode.probe import probe
 from services.transcode.stitch import Stitched, check_aligned, check_chunk, stitch
 from tests.support import clips
-from tests.support.films import committed, film
+from tests.support.films import cleared, committed, film
 from tests.support.transcoding import Transcoding, transcoding
 from tests.transcode.test_ladder import media as described
 
@@ -130,7 +130,7 @@ async def test_whoever_uploads_says_whether_a_film_is_watermarked(here: Transcod
     async with here.a_worker():
         event = committed(here.settings, film(), organisation_id=here.organisation_id)
         event.watermarking = upload_pb2.WATERMARKING_STRONG
-        await here.bus.publish(event)
+        await here.bus.publish(cleared(event))
         completed = await here.bus.hears(announced.TranscodeCompleted, within=60)
         await here.tidy("work")
     assert completed.watermark_colluders == 3

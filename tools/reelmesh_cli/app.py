@@ -13,6 +13,8 @@ from tools.reelmesh_cli.commands import (
     detect,
     doctor,
     entitlements,
+    hash_lists,
+    holds,
     keys,
     keys_escrow,
     leaks,
@@ -25,6 +27,7 @@ from tools.reelmesh_cli.commands import (
     notices,
     offers,
     organisations,
+    overlay,
     payouts,
     plans,
     playback,
@@ -79,6 +82,9 @@ app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")
 app.add_typer(records.app, name="records")
 app.add_typer(audit.app, name="audit")
+app.add_typer(holds.app, name="holds")
+app.add_typer(overlay.app, name="overlay")
+app.add_typer(hash_lists.app, name="hash-lists")
 
 
 def main() -> None:

@@ -25,6 +25,8 @@ EXIT_INTERRUPTED = 130
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 
 Result = TypeVar("Result")
+_STANDINGS = {4: "deleted", 5: "held for review, and goes on by itself if it is released"}
+"""Numbers of the contract's `AssetState`, which need not be loaded for them."""
 
 
 @dataclass(slots=True)
@@ -86,9 +88,8 @@ def run_call(output: Output, call: Coroutine[Any, Any, Result]) -> Result:
         )
     except AssetFailed as error:
         failure = error.asset.failure
-        output.fail(
-            failure.message or "the asset cannot be played", reason=failure.reason, asset_id=error.asset.asset_id
-        )
+        message = failure.message or f"The asset cannot be played: it is {_STANDINGS.get(error.asset.state, 'gone')}."
+        output.fail(message, reason=failure.reason, asset_id=error.asset.asset_id)
     except OSError as error:
         output.fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     except EOFError as error:

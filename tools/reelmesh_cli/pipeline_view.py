@@ -23,7 +23,7 @@ from tools.reelmesh_cli.output import Output
 if TYPE_CHECKING:
     from reelmesh.assets.v1.assets_pb2 import Asset
 
-_WORDS = {"PROBE": "look into it", "TRANSCODE": "encode", "PACKAGE": "protect and package"}
+_WORDS = {"SCREEN": "check", "PROBE": "look into it", "TRANSCODE": "encode", "PACKAGE": "protect and package"}
 
 
 class _Amount(ProgressColumn):
@@ -57,6 +57,7 @@ class PipelineView:
         self._upload: TaskID | None = None
         self._stages: dict[int, TaskID] = {}
         self._told: set[int] = set()
+        self._waits = False
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -90,6 +91,12 @@ class PipelineView:
             if progress.stage not in self._stages:
                 self._stages[progress.stage] = self._progress.add_task(_WORDS[name], total=1.0, stage=True)
             done = progress.state == assets_pb2.STAGE_STATE_DONE
+            waits = progress.state == assets_pb2.STAGE_STATE_WAITING
+            if waits and not self._waits and asset.state == assets_pb2.ASSET_STATE_PROCESSING:
+                self._output.say(
+                    "  A scanner cannot be reached: the film waits, and goes on by itself when it is back."
+                )
+            self._waits = self._waits or waits
             self._progress.update(self._stages[progress.stage], completed=1.0 if done else progress.fraction)
             if done and progress.stage not in self._told and not self._output.live:
                 self._told.add(progress.stage)

@@ -39,7 +39,16 @@ from reelmesh.payments.v1 import (
     subscriptions_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
-from reelmesh.protection.v1 import leaks_service_pb2_grpc, takedowns_service_pb2_grpc
+from reelmesh.protection.v1 import (
+    hash_lists_service_pb2_grpc,
+    holds_service_pb2,
+    holds_service_pb2_grpc,
+    leaks_service_pb2_grpc,
+    overlays_pb2,
+    overlays_service_pb2,
+    overlays_service_pb2_grpc,
+    takedowns_service_pb2_grpc,
+)
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.errors import STATUS_METADATA_KEY, Refusal
@@ -89,10 +98,11 @@ class Unreachable(Exception):
 
 
 class AssetFailed(Exception):
-    """The pipeline gave an asset up. `asset.failure` has stage, reason and message."""
+    """The pipeline gave an asset up, or holds it for review. `asset.failure` has stage, reason and message of what was given up."""
 
     def __init__(self, asset: assets_pb2.Asset) -> None:
-        super().__init__(f"{asset.failure.reason}: {asset.failure.message}")
+        held = asset.state == assets_pb2.ASSET_STATE_HELD
+        super().__init__("held for review" if held else f"{asset.failure.reason}: {asset.failure.message}")
         self.asset = asset
 
 
@@ -120,6 +130,9 @@ class Client:
     notices: notices_service_pb2_grpc.NoticesServiceAsyncStub
     leaks: leaks_service_pb2_grpc.LeaksServiceAsyncStub
     takedowns: takedowns_service_pb2_grpc.TakedownsServiceAsyncStub
+    holds: holds_service_pb2_grpc.HoldsServiceAsyncStub
+    hash_lists: hash_lists_service_pb2_grpc.HashListsServiceAsyncStub
+    overlays: overlays_service_pb2_grpc.OverlaysServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -148,6 +161,9 @@ class Client:
         self.api_keys = api_keys_service_pb2_grpc.ApiKeysServiceStub(self._channel)
         self.keys = keys_service_pb2_grpc.KeysServiceStub(self._channel)
         self.payouts = payouts_service_pb2_grpc.PayoutsServiceStub(self._channel)
+        self.holds = holds_service_pb2_grpc.HoldsServiceStub(self._channel)
+        self.hash_lists = hash_lists_service_pb2_grpc.HashListsServiceStub(self._channel)
+        self.overlays = overlays_service_pb2_grpc.OverlaysServiceStub(self._channel)
         self.offers = offers_service_pb2_grpc.OffersServiceStub(self._channel)
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
@@ -223,6 +239,52 @@ class Client:
         """
         try:
             async for part in self.records.ExportRecords(request, metadata=self._metadata):
+                yield part.part
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Held masters.
+
+    async def read_evidence(self, hold_id: str) -> AsyncIterator[bytes]:
+        """A held master in the clear, part by part. The audit log tells that it was asked for.
+
+        Raises:
+            Refusal: the server refused it.
+            Unreachable: nobody answers, or no longer.
+        """
+        request = holds_service_pb2.ReadEvidenceRequest(request_id=str(uuid.uuid4()), hold_id=hold_id)
+        try:
+            async for part in self.holds.ReadEvidence(request, metadata=self._metadata):
+                yield part.chunk
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Copies for review.
+
+    async def watch_review_copy(self, review_copy_id: str) -> AsyncIterator[overlays_pb2.ReviewCopy]:
+        """A copy for review, now and at each change, until it is ready or failed.
+
+        Raises:
+            Refusal: there is no such copy.
+            Unreachable: nobody answers, or no longer.
+        """
+        request = overlays_service_pb2.WatchReviewCopyRequest(review_copy_id=review_copy_id)
+        try:
+            async for answer in self.overlays.WatchReviewCopy(request, metadata=self._metadata):
+                yield answer.review_copy
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    async def review_copy_file(self, review_copy_id: str) -> AsyncIterator[bytes]:
+        """The file of a copy for review, part by part.
+
+        Raises:
+            Refusal: it is not ready.
+            Unreachable: nobody answers, or no longer.
+        """
+        request = overlays_service_pb2.GetReviewCopyFileRequest(review_copy_id=review_copy_id)
+        try:
+            async for part in self.overlays.GetReviewCopyFile(request, metadata=self._metadata):
                 yield part.part
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
@@ -371,7 +433,7 @@ class Client:
         return list((await self._call(self.assets.ListAssets, request)).assets)
 
     async def watch_asset(self, asset_id: str) -> AsyncIterator[assets_pb2.Asset]:
-        """The asset now and at each change, until it is ready, withheld, failed or deleted; survives breaks of the connection.
+        """The asset now and at each change, until it is ready, withheld, failed, held for review or deleted; survives breaks of the connection.
 
         Raises:
             Refusal: there is no such asset.
@@ -403,7 +465,7 @@ class Client:
         """The asset once it can be played, or could be if its records were complete: then its state is WITHHELD.
 
         Raises:
-            AssetFailed: the pipeline gave it up, or it was deleted.
+            AssetFailed: the pipeline gave it up or holds it for review, or it was deleted.
             Refusal, Unreachable: as `watch_asset`.
         """
         asset = assets_pb2.Asset()

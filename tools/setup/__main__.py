@@ -42,6 +42,7 @@ def main() -> None:
     if arguments.for_tests:
         _see_to("git", "git")
         _see_to("softhsm2", "softhsm2-util")
+        _see_to("clamav-daemon", "clamd", "/usr/sbin/clamd")
         _see_to("chromium", "chromium", "chromium-browser", "google-chrome")
 
 

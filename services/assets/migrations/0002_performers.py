@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "assets_0002_performers"
+revision = "assets_0002"
 down_revision = "assets_0001"
 branch_labels = None
 depends_on = None

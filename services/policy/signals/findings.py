@@ -21,6 +21,7 @@ QUIET: Final[Mapping[SignalKind, timedelta]] = {
     SignalKind.KEY_SCRAPING: SHARING_WITHIN,
     SignalKind.SEGMENT_SCRAPING: BURST_WITHIN,
     SignalKind.TOO_MANY_DEVICES: DEVICES_WITHIN,
+    SignalKind.OVERLAY_TAMPERED: BURST_WITHIN,
 }
 """For so long the same is not found again: what goes on counts again after that."""
 
@@ -119,6 +120,12 @@ def scraping_keys(titles: Mapping[str, datetime], licences: Sequence[datetime], 
         f"keys were fetched {what} within an hour",
         {"titles": str(many), "licences": str(often), "minutes": "60"},
     )
+
+
+def overlay_tampered() -> Finding:
+    """What the page that plays says by itself: somebody removed what lies over the picture, or hid it."""
+    explanation = "the overlay with the viewer's name was removed or hidden on the page that plays"
+    return Finding(SignalKind.OVERLAY_TAMPERED, explanation, {})
 
 
 def scraping_segments(segments: int) -> Finding | None:

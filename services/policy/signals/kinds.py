@@ -15,6 +15,7 @@ class SignalKind(IntEnum):
     KEY_SCRAPING = 3
     SEGMENT_SCRAPING = 4
     TOO_MANY_DEVICES = 5
+    OVERLAY_TAMPERED = 6
 
 
 WEIGHTS: Final[Mapping[SignalKind, int]] = {
@@ -23,5 +24,6 @@ WEIGHTS: Final[Mapping[SignalKind, int]] = {
     SignalKind.KEY_SCRAPING: 40,
     SignalKind.SEGMENT_SCRAPING: 40,
     SignalKind.TOO_MANY_DEVICES: 20,
+    SignalKind.OVERLAY_TAMPERED: 40,
 }
 """What each adds to a score where the organisation has not said otherwise, as the contract tells."""

@@ -127,6 +127,13 @@ class Watch:
         if finding is not None:
             self._note(_Found(finding, organisation_id, session_id, "", now))
 
+    def tampered(self, organisation_id: str, session_id: str) -> None:
+        """The page that plays a session says that its overlay was removed or hidden."""
+        now = self._clock.now()
+        finding = self._windows.tampered(session_id, now)
+        if finding is not None:
+            self._note(_Found(finding, organisation_id, session_id, "", now))
+
     def forget(self, organisation_id: str, viewer_id: str) -> None:
         """The score of a viewer was set back: what they did until now counts no longer."""
         self._windows.forget(organisation_id, viewer_id)

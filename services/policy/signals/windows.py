@@ -105,6 +105,12 @@ class Windows:
         found = findings.scraping_segments(session.segments)
         return found if found and _untold(session.told, found, now) else None
 
+    def tampered(self, session_id: str, now: datetime) -> Finding | None:
+        """Takes the word of a page in that its overlay was removed or hidden."""
+        session = _touched(self._sessions, session_id, _OfSession, self._most)
+        found = findings.overlay_tampered()
+        return found if _untold(session.told, found, now) else None
+
     @staticmethod
     def _of_viewer(viewer: _OfViewer, session: _OfSession, one: Observation) -> Iterator[Finding]:
         if one.asked is Asked.KEYS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -56,6 +57,7 @@ def doctor(data: DataOption = None, port: PortOption = DEFAULT_PORT, as_json: Js
         lambda: certificates(layout, datetime.now(UTC)),
         lambda: root_key(layout),
         _sandbox,
+        clamav,
         _chromium,
     )
     findings = [look() for look in looks]
@@ -238,6 +240,27 @@ def _sandbox() -> Finding:
         )
     mend = "The kernel should allow seccomp filters or unprivileged user namespaces."
     return Finding("sandbox", "seccomp, no namespaces" if seccomp else "neither namespaces nor seccomp", seccomp, mend)
+
+
+def clamav() -> Finding:
+    """Whether masters are looked through for malware, and by what."""
+    from services.protection.gate import Unreachable
+    from services.protection.scanners.clamav import NAME, Address, ClamAv
+    from services.protection.scanners.settings import ScannerSettings
+
+    try:
+        settings = ScannerSettings()
+    except ValueError as error:
+        return Finding("ClamAV", str(error).splitlines()[2].strip(), False, "Mend REELMESH_SCANNERS: docs/scanning.md.")
+    if NAME not in settings.scanners:
+        mend = "Uploads are not looked through for malware; docs/scanning.md tells how to turn it on."
+        return Finding("ClamAV", "off", False, mend, required=False)
+    scanner = ClamAv(Address.of(settings.clamav_address), settings.clamav_part_bytes)
+    try:
+        return Finding("ClamAV", asyncio.run(scanner.version()), True)
+    except Unreachable as error:
+        mend = f"Start clamd at {settings.clamav_address}. Until then masters wait, and go on by themselves."
+        return Finding("ClamAV", str(error), False, mend)
 
 
 def _chromium() -> Finding:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from tools.reelmesh_cli.connection import DataOption, layout_of, operator_key
 from tools.reelmesh_cli.output import EXIT_FAILED, JsonOption, Output
 from tools.reelmesh_cli.supervisor import linux
+from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.state import Identity, MeshRecord, running_state
 
+_GATE_SECONDS = 8.0
 _COLOURS = {"ready": "green", "done": "green", "failed": "red", "stopped": "dim"}
 
 
@@ -41,6 +45,7 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
         output.fail(f"Reelmesh does not run from {layout.data}. Start it with `reelmesh up`.", EXIT_FAILED)
     lines = _lines(state)
     total = sum(line.memory or 0 for line in lines)
+    gate = _gate(layout, state)
     output.result(
         state=state.state,
         url=state.url,
@@ -60,10 +65,57 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
             }
             for line in lines
         ],
+        checks=[{"name": one.name, "reachable": one.reachable, "problem": one.problem} for one in gate.checks],
+        waiting_masters=gate.waiting,
     )
     if not as_json:
         output.people.print(_table(lines, total))
+        for check in gate.checks:
+            if not check.reachable:
+                output.say(
+                    f"[yellow]–[/] {check.name} cannot be reached, and masters wait for it: {escape(check.problem)}"
+                )
+        if gate.waiting:
+            output.say(f"[yellow]–[/] {gate.waiting} masters of the operator's organisation wait to be checked.")
         output.say(f"Reelmesh is {state.state} at {state.url}  [dim]data in {state.data_dir}[/]")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckShown:
+    """One check of masters as shown."""
+
+    name: str
+    reachable: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The checks that masters have to pass, and how many wait for them; nothing where nobody could be asked."""
+
+    checks: tuple[CheckShown, ...] = ()
+    waiting: int = 0
+
+
+def _gate(layout: Layout, state: MeshRecord) -> Gate:
+    """Asks the mesh, unless it does not answer."""
+    key = operator_key(layout)
+    if key is None or state.state != "ready":
+        return Gate()
+    from tools.reelmesh_sdk import Client, Refusal, Unreachable
+
+    async def asked() -> Gate:
+        from reelmesh.protection.v1.holds_service_pb2 import GetGateRequest
+
+        async with asyncio.timeout(_GATE_SECONDS), Client(state.url, key) as reelmesh:
+            answer = await reelmesh.call(reelmesh.holds.GetGate, GetGateRequest())
+        checks = tuple(CheckShown(one.name, one.reachable, one.problem) for one in answer.checks)
+        return Gate(checks, answer.waiting_count)
+
+    try:
+        return asyncio.run(asked())
+    except (Refusal, Unreachable, TimeoutError):  # a mesh in trouble still has a status
+        return Gate()
 
 
 def _lines(state: MeshRecord) -> list[Line]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -23,6 +24,8 @@ def ensure(directory: Path) -> None:
     _once(directory / "compliance_key", _root_key)
     _once(directory / "audit_log_key", _root_key)
     _once(directory / "watermark_key", _root_key)
+    _once(directory / "quarantine_key", _root_key)
+    _once(directory / "hold_report_secret", lambda: b"whsec_" + base64.b64encode(secrets.token_bytes(32)))
     _once(directory / "nats_token", lambda: secrets.token_urlsafe(32).encode())
     _once(directory / "operator_api_key", _operator_key)
     _once(directory / "api_keys.json", lambda: _api_keys((directory / "operator_api_key").read_text().strip()))

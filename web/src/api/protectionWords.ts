@@ -100,5 +100,52 @@ export const protection: Readonly<Record<Exclude<keyof typeof ProtectionReason, 
   MATCH_FAILED: {
     title: "The comparison failed",
     advice: "Begin it again. If it fails again, give the operator the correlation id.",
+  HOLD_NOT_FOUND: {
+    title: "There is no such held film",
+    advice: "It may not be for your organisation to decide about. Look at the list of what is.",
+  },
+  HOLD_DECIDED: {
+    title: "It was decided about already",
+    advice: "A decision is for good. What was released can be deleted, what was confirmed can be uploaded again.",
+  },
+  SECOND_REVIEWER_NEEDED: {
+    title: "A second person has to release it",
+    advice: "You proposed it. Ask a colleague of the compliance role to decide too.",
+  },
+  REVIEWER_NOT_A_PERSON: {
+    title: "A person has to decide about it",
+    advice: "Sign in with your own account: a key cannot decide about illegal content.",
+  },
+  EVIDENCE_NOT_THERE: {
+    title: "The held file is not there",
+    advice: "It is still being put in quarantine, or its time is over and it was destroyed.",
+  },
+  OPERATOR_ONLY: {
+    title: "Only the operator may do that",
+    advice: "It concerns the whole install. Use the operator's key.",
+  },
+  HASH_LISTS_FULL: {
+    title: "The hash lists are full",
+    advice: "Delete a list that is not needed, or ask the operator to raise the limit.",
+  },
+  OVERLAY_TEXT_INVALID: {
+    title: "The overlay's text cannot be shown",
+    advice: "Write a text, and use only the names in braces that are known.",
+  },
+  FILM_NOT_FOUND: {
+    title: "There is no such film",
+    advice: "It belongs to another organisation, or its upload is still being checked.",
+  },
+  REVIEW_COPY_NOT_FOUND: {
+    title: "There is no such copy for review",
+    advice: "It belongs to another organisation, or its time is over. Ask for a new one.",
+  },
+  REVIEW_COPY_NOT_READY: {
+    title: "The copy for review is not ready",
+    advice: "Wait until it is made. One that failed says why.",
+  },
+  OVERLAY_OFF: {
+    title: "There is no overlay to burn in",
+    advice: "Set your organisation's overlay and enable it first.",
   },
 };

@@ -378,6 +378,11 @@ const here = {
     title: "The player stopped",
     advice: "Try again. If it happens again, tell the operator.",
   },
+  OVERLAY_TAMPERED: {
+    title: "The overlay was removed or hidden",
+    advice:
+      "It has to be seen while the film plays. Turn off whatever changes this page, and try again. This was reported.",
+  },
   UPLOAD_REFUSED: {
     title: "The server refused the file",
     advice: "Remove this upload and try again. If it happens again, tell the operator.",

@@ -6,7 +6,7 @@ import { wordsOf } from "../api/words";
 import { ago, percent, timecode } from "../ui/format";
 import { Icon } from "../ui/icons";
 import { Meter } from "../ui/Meter";
-import { ASSET_STATE_NAMES, STAGE_NAMES } from "../upload/stages";
+import { ASSET_STATE_NAMES, STAGE_NAMES, holdUp } from "../upload/stages";
 import { WatchButton } from "../watch/WatchButton";
 import { hueOf } from "./hue";
 
@@ -56,6 +56,7 @@ function Facts({ asset }: { asset: Asset }): ReactElement {
 /** One asset in the library. */
 export function AssetCard({ asset }: { asset: Asset }): ReactElement {
   const state = AssetState[asset.state];
+  const held = holdUp(asset);
   return (
     <li className="card" data-testid="asset" data-asset-id={asset.assetId} data-state={state}>
       <div className="plate" style={{ "--hue": hueOf(asset.assetId) }} aria-hidden="true">
@@ -67,6 +68,11 @@ export function AssetCard({ asset }: { asset: Asset }): ReactElement {
         <span className="visually-hidden">{ASSET_STATE_NAMES[asset.state]}</span>
         <Facts asset={asset} />
         {asset.state === AssetState.PROCESSING ? <Progress asset={asset} /> : null}
+        {held === undefined ? null : (
+          <p className="note" data-testid="held-up">
+            {held}
+          </p>
+        )}
         {asset.state === AssetState.FAILED ? <Failure asset={asset} /> : null}
         {asset.state === AssetState.READY ? (
           <WatchButton assetId={asset.assetId} title={asset.title} look="plain" />

@@ -8,7 +8,7 @@ import { RefusalPanel } from "../ui/RefusalPanel";
 import { WatchButton } from "../watch/WatchButton";
 import { queue } from "./current";
 import type { Entry } from "./queue";
-import { shownStages } from "./stages";
+import { holdUp, shownStages } from "./stages";
 import { Stages } from "./Stages";
 
 const SENDING = new Set<Entry["state"]>(["queued", "uploading", "waiting", "paused", "checking"]);
@@ -131,6 +131,7 @@ function Controls({ entry }: { entry: Entry }): ReactElement {
 export function EntryCard({ entry }: { entry: Entry }): ReactElement {
   const { state, refusal, asset } = entry;
   const sent = state === "staged" || state === "queued" ? undefined : entry.sent / Math.max(1, entry.size);
+  const held = holdUp(asset);
   const showStages = state !== "staged" && (refusal === null || state !== "refused" || asset !== null);
   return (
     <li className="entry" data-testid="upload" data-state={state} data-asset-id={entry.assetId}>
@@ -151,6 +152,11 @@ export function EntryCard({ entry }: { entry: Entry }): ReactElement {
         <p className="note">
           <Icon name="retry" />
           {refusal.title}. Looking again…
+        </p>
+      ) : null}
+      {state === "processing" && refusal === null && held !== undefined ? (
+        <p className="note" data-testid="held-up">
+          {held}
         </p>
       ) : null}
       {state === "refused" && refusal !== null ? <RefusalPanel refusal={refusal} /> : null}

@@ -4,6 +4,7 @@ import { AssetState, Stage, StageState, type Asset } from "@gen/reelmesh/assets/
 export const STAGE_NAMES: Readonly<Record<Stage, string>> = {
   [Stage.UNSPECIFIED]: "Unknown",
   [Stage.UPLOAD]: "Upload",
+  [Stage.SCREEN]: "Check",
   [Stage.PROBE]: "Inspect",
   [Stage.TRANSCODE]: "Encode",
   [Stage.PACKAGE]: "Protect",
@@ -16,6 +17,7 @@ export const STAGE_STATE_NAMES: Readonly<Record<StageState, string>> = {
   [StageState.RUNNING]: "Running",
   [StageState.DONE]: "Done",
   [StageState.FAILED]: "Failed",
+  [StageState.WAITING]: "On hold",
 };
 
 /** How an asset stands as a whole. */
@@ -26,7 +28,17 @@ export const ASSET_STATE_NAMES: Readonly<Record<AssetState, string>> = {
   [AssetState.FAILED]: "Failed",
   [AssetState.DELETED]: "Deleted",
   [AssetState.WITHHELD]: "Withheld",
+  [AssetState.HELD]: "Held for review",
 };
+
+/** Why an asset does not go on, in a sentence; undefined when it does. What a check found is not told here. */
+export function holdUp(asset: Asset | null): string | undefined {
+  if (asset?.state === AssetState.HELD) return "Held for review. If it is released, it goes on by itself.";
+  const waits = asset?.stages.some((stage) => stage.stage === Stage.SCREEN && stage.state === StageState.WAITING);
+  if (waits === true && asset?.state === AssetState.PROCESSING)
+    return "The scanner that checks uploads cannot be reached now. The film goes on by itself when it is back.";
+  return undefined;
+}
 
 /** One stage, ready to be shown. */
 export interface ShownStage {
@@ -40,7 +52,7 @@ export interface ShownStage {
   readonly fraction: number;
 }
 
-const ORDER = [Stage.UPLOAD, Stage.PROBE, Stage.TRANSCODE, Stage.PACKAGE] as const;
+const ORDER = [Stage.UPLOAD, Stage.SCREEN, Stage.PROBE, Stage.TRANSCODE, Stage.PACKAGE] as const;
 
 function shown(stage: Stage, state: StageState, fraction: number): ShownStage {
   return {

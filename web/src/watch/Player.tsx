@@ -1,9 +1,11 @@
 import type { Playback } from "@gen/reelmesh/policy/v1/policy_pb";
 import { useEffect, useRef, type ReactElement, type RefObject } from "react";
 
-import type { Refusal } from "../api/refusal";
+import { ownRefusal, type Refusal } from "../api/refusal";
 import type { Format } from "../app/routes";
 import { Engine, type EngineState } from "./engine";
+import { heartbeatUrl, tellTampered } from "./heartbeat";
+import { Overlay } from "./overlay";
 import { keepCaptions, keepPosition, keptCaptions, keptPosition, nearby } from "./playback";
 
 interface Props {
@@ -20,6 +22,15 @@ const MIME_TYPES: Readonly<Record<Format, string>> = {
   dash: "application/dash+xml",
   hls: "application/x-mpegurl",
 };
+
+/** Lays over the stage what the organisation wants to be seen; undefined for nothing. */
+function overlayOf(playback: Playback, stage: HTMLElement, tampered: () => void): Overlay | undefined {
+  const { overlay } = playback;
+  if (overlay === undefined) return undefined;
+  const { text, opacity, size, drifts, interval, contrastAware } = overlay;
+  const look = { text, opacity, size, drifts, seconds: Number(interval?.seconds ?? 20), contrastAware };
+  return Overlay.over({ stage, look, tampered });
+}
 
 /** Plays one playback. Give it another `key` to begin anew. */
 export function Player({ playback, format, stage, ...events }: Props): ReactElement {
@@ -47,6 +58,7 @@ export function Player({ playback, format, stage, ...events }: Props): ReactElem
       title: playback.title,
       startAt: keptPosition(window.sessionStorage, playback.sessionId),
       captions: keptCaptions(window.localStorage),
+      overlaid: playback.overlay !== undefined,
     };
     const engine = Engine.start(order, {
       state: (state) => {
@@ -65,7 +77,12 @@ export function Player({ playback, format, stage, ...events }: Props): ReactElem
         keepCaptions(window.localStorage, language);
       },
     });
+    const overlay = overlayOf(playback, stage.current, () => {
+      void tellTampered(heartbeatUrl(order.licenceUrl));
+      latest.current.onRefused(ownRefusal("OVERLAY_TAMPERED"));
+    });
     return () => {
+      overlay?.destroy();
       void engine.destroy().finally(() => {
         element.remove();
       });

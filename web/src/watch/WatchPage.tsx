@@ -248,7 +248,14 @@ export function WatchPage({ assetId, format, code }: Props): ReactElement {
 }
 
 const WORTH_ANOTHER_FORMAT = new Set(["MANIFEST_UNREADABLE", "FORMAT_UNSUPPORTED", "MEDIA_MISSING", "KEY_WRONG"]);
-const WORTH_ANOTHER_TRY = new Set(["DECODE_FAILED", "PLAYER_FAILED", "UNKNOWN", "KEY_MISSING", "LICENCE_UNREADABLE"]);
+const WORTH_ANOTHER_TRY = new Set([
+  "DECODE_FAILED",
+  "PLAYER_FAILED",
+  "UNKNOWN",
+  "KEY_MISSING",
+  "LICENCE_UNREADABLE",
+  "OVERLAY_TAMPERED",
+]);
 
 interface ActionProps {
   readonly watching: Extract<Watching, { step: "refused" }>;

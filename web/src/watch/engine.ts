@@ -25,6 +25,8 @@ export interface EngineOrder {
   readonly startAt: number;
   /** Language of the subtitles to show; empty for none. */
   readonly captions: string;
+  /** Whether something lies over the picture that must be seen: then nothing shows the picture without it. */
+  readonly overlaid: boolean;
 }
 
 /** What an engine tells. */
@@ -79,6 +81,17 @@ const PHONE_UI = {
   controlPanelElements: ["time_and_duration", "spacer", "mute", "overflow_menu", "fullscreen"],
   overflowMenuButtons: ["quality", "captions", "language", "playback_rate", "picture_in_picture"],
 };
+
+/** The controls without those that would show the picture alone, where something has to lie over it. */
+function withoutWindows(form: typeof DESKTOP_UI, overlaid: boolean): typeof DESKTOP_UI {
+  if (!overlaid) return form;
+  const alone = new Set(["picture_in_picture", ...(document.fullscreenEnabled ? [] : ["fullscreen"])]);
+  const kept = (names: string[]): string[] => names.filter((name) => !alone.has(name));
+  return {
+    controlPanelElements: kept(form.controlPanelElements),
+    overflowMenuButtons: kept(form.overflowMenuButtons),
+  };
+}
 
 let prepared = false;
 
@@ -168,10 +181,12 @@ export class Engine {
     const { host, stage, posterUrl } = this.#order;
     this.#video.className = "shaka-video";
     this.#video.playsInline = true;
+    this.#video.disablePictureInPicture = this.#order.overlaid;
+    this.#video.disableRemotePlayback = this.#order.overlaid;
     if (posterUrl !== "") this.#video.poster = posterUrl;
     host.append(this.#video);
     this.#overlay = new shaka.ui.Overlay(this.#player, host, this.#video);
-    const form = this.#overlay.isMobile() ? PHONE_UI : DESKTOP_UI;
+    const form = withoutWindows(this.#overlay.isMobile() ? PHONE_UI : DESKTOP_UI, this.#order.overlaid);
     const ui = { ...UI, ...form, fullScreenElement: stage };
     this.#overlay.configure(ui);
   }

@@ -26,6 +26,16 @@ export function heartbeatUrl(licenceUrl: string): string {
   return licenceUrl.replace(/\/licence\/clearkey$/, "/heartbeat");
 }
 
+/** Tells the server that the overlay was removed or hidden. Whether it hears it changes nothing here. */
+export async function tellTampered(
+  url: string,
+  ask: HeartbeatOrder["ask"] = (where, init) => fetch(where, init),
+): Promise<void> {
+  const headers = { "content-type": "application/json" };
+  const body = JSON.stringify({ overlay_tampered: true });
+  await ask(url, { method: "POST", headers, body, cache: "no-store", keepalive: true }).catch(() => undefined);
+}
+
 /** Seconds in the JSON form of a `google.protobuf.Duration`, such as `10s`. */
 function secondsIn(body: string): number {
   try {

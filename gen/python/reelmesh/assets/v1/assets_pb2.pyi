@@ -39,6 +39,8 @@ class _AssetStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AssetState
     """Deleted by a person. It cannot be played any more."""
     ASSET_STATE_WITHHELD: _AssetState.ValueType  # 5
     """A package is there, and it cannot be played: the record of somebody who is seen in it is missing, expired, or was withdrawn."""
+    ASSET_STATE_HELD: _AssetState.ValueType  # 6
+    """Held for review by the compliance role, which decides whether it goes on."""
 
 class AssetState(_AssetState, metaclass=_AssetStateEnumTypeWrapper):
     """Where an asset stands as a whole."""
@@ -55,6 +57,8 @@ ASSET_STATE_DELETED: AssetState.ValueType  # 4
 """Deleted by a person. It cannot be played any more."""
 ASSET_STATE_WITHHELD: AssetState.ValueType  # 5
 """A package is there, and it cannot be played: the record of somebody who is seen in it is missing, expired, or was withdrawn."""
+ASSET_STATE_HELD: AssetState.ValueType  # 6
+"""Held for review by the compliance role, which decides whether it goes on."""
 Global___AssetState: _TypeAlias = AssetState  # noqa: Y015
 
 class _Stage:
@@ -73,6 +77,8 @@ class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stage.ValueType
     """Renditions are encoded, and stills and captions made."""
     STAGE_PACKAGE: _Stage.ValueType  # 4
     """Renditions are encrypted and packaged as CMAF with HLS and DASH manifests."""
+    STAGE_SCREEN: _Stage.ValueType  # 5
+    """The master is looked through for malware and for what must not come in. It comes after the upload and before the probe."""
 
 class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
     """A stage of the pipeline."""
@@ -87,6 +93,8 @@ STAGE_TRANSCODE: Stage.ValueType  # 3
 """Renditions are encoded, and stills and captions made."""
 STAGE_PACKAGE: Stage.ValueType  # 4
 """Renditions are encrypted and packaged as CMAF with HLS and DASH manifests."""
+STAGE_SCREEN: Stage.ValueType  # 5
+"""The master is looked through for malware and for what must not come in. It comes after the upload and before the probe."""
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
 class _StageState:
@@ -105,6 +113,8 @@ class _StageStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StageState
     """Done."""
     STAGE_STATE_FAILED: _StageState.ValueType  # 4
     """Given up."""
+    STAGE_STATE_WAITING: _StageState.ValueType  # 5
+    """Begun, and waiting: what it works with is away, or a person has to decide. It goes on by itself."""
 
 class StageState(_StageState, metaclass=_StageStateEnumTypeWrapper):
     """How a stage stands."""
@@ -119,6 +129,8 @@ STAGE_STATE_DONE: StageState.ValueType  # 3
 """Done."""
 STAGE_STATE_FAILED: StageState.ValueType  # 4
 """Given up."""
+STAGE_STATE_WAITING: StageState.ValueType  # 5
+"""Begun, and waiting: what it works with is away, or a person has to decide. It goes on by itself."""
 Global___StageState: _TypeAlias = StageState  # noqa: Y015
 
 class _ErrorReason:

@@ -4,6 +4,7 @@ isort:skip_file
 Resources of the policy service."""
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -435,6 +436,7 @@ class Playback(_message.Message):
     POSTER_URL_FIELD_NUMBER: _builtins.int
     THUMBNAILS_URL_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    OVERLAY_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Session they belong to."""
     asset_id: _builtins.str
@@ -457,6 +459,10 @@ class Playback(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the ticket in the URLs stops working."""
 
+    @_builtins.property
+    def overlay(self) -> Global___Overlay:
+        """What the player shows over the picture. Absent when the organisation wants nothing shown."""
+
     def __init__(
         self,
         *,
@@ -470,11 +476,56 @@ class Playback(_message.Message):
         poster_url: _builtins.str = ...,
         thumbnails_url: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        overlay: Global___Overlay | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "overlay", b"overlay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "dash_url", b"dash_url", "expire_time", b"expire_time", "hls_url", b"hls_url", "licence_url", b"licence_url", "package_id", b"package_id", "poster_url", b"poster_url", "session_id", b"session_id", "thumbnails_url", b"thumbnails_url", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "dash_url", b"dash_url", "expire_time", b"expire_time", "hls_url", b"hls_url", "licence_url", b"licence_url", "overlay", b"overlay", "package_id", b"package_id", "poster_url", b"poster_url", "session_id", b"session_id", "thumbnails_url", b"thumbnails_url", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Playback: _TypeAlias = Playback  # noqa: Y015
+
+@_typing.final
+class Overlay(_message.Message):
+    """What a player shows over the picture, for this session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    OPACITY_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    DRIFTS_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    CONTRAST_AWARE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Text. `{time}` in it stands for the present moment, which the player fills in."""
+    opacity: _builtins.float
+    """How opaque the letters are, 0.05 to 1."""
+    size: _builtins.float
+    """Height of the letters as a share of the picture's."""
+    drifts: _builtins.bool
+    """Whether it glides from place to place. It jumps otherwise."""
+    contrast_aware: _builtins.bool
+    """Whether letters are dark on what is bright and bright on what is dark."""
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """How long it takes to another place, or stays at one."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        opacity: _builtins.float = ...,
+        size: _builtins.float = ...,
+        drifts: _builtins.bool = ...,
+        interval: _duration_pb2.Duration | None = ...,
+        contrast_aware: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contrast_aware", b"contrast_aware", "drifts", b"drifts", "interval", b"interval", "opacity", b"opacity", "size", b"size", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Overlay: _TypeAlias = Overlay  # noqa: Y015

@@ -347,19 +347,23 @@ class SendHeartbeatRequest(_message.Message):
 
     TICKET_FIELD_NUMBER: _builtins.int
     PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    OVERLAY_TAMPERED_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
     """Playback ticket (a JSON Web Token)."""
     package_id: _builtins.str
     """Package of the ticket."""
+    overlay_tampered: _builtins.bool
+    """Whether the overlay was removed or hidden on the page since the last time. It becomes a signal of the viewer."""
     def __init__(
         self,
         *,
         ticket: _builtins.str = ...,
         package_id: _builtins.str = ...,
+        overlay_tampered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["package_id", b"package_id", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overlay_tampered", b"overlay_tampered", "package_id", b"package_id", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -38,6 +38,8 @@ class _SignalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SignalKind
     """Segments were fetched much faster than anybody watches. Only what is asked about at `policy` is seen. Weight 40."""
     SIGNAL_KIND_TOO_MANY_DEVICES: _SignalKind.ValueType  # 5
     """The viewer watched on many devices within a day. Weight 20."""
+    SIGNAL_KIND_OVERLAY_TAMPERED: _SignalKind.ValueType  # 6
+    """The overlay was removed or hidden on the page that plays. Weight 40."""
 
 class SignalKind(_SignalKind, metaclass=_SignalKindEnumTypeWrapper):
     """What can be seen."""
@@ -54,6 +56,8 @@ SIGNAL_KIND_SEGMENT_SCRAPING: SignalKind.ValueType  # 4
 """Segments were fetched much faster than anybody watches. Only what is asked about at `policy` is seen. Weight 40."""
 SIGNAL_KIND_TOO_MANY_DEVICES: SignalKind.ValueType  # 5
 """The viewer watched on many devices within a day. Weight 20."""
+SIGNAL_KIND_OVERLAY_TAMPERED: SignalKind.ValueType  # 6
+"""The overlay was removed or hidden on the page that plays. Weight 40."""
 Global___SignalKind: _TypeAlias = SignalKind  # noqa: Y015
 
 class _RiskActionKind:

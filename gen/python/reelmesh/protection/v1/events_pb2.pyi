@@ -6,8 +6,11 @@ Facts that the protection service announces."""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from reelmesh.protection.v1 import holds_pb2 as _holds_pb2
 from reelmesh.protection.v1 import leaks_service_pb2 as _leaks_service_pb2
+from reelmesh.protection.v1 import overlays_pb2 as _overlays_pb2
 from reelmesh.protection.v1 import takedowns_service_pb2 as _takedowns_service_pb2
+from reelmesh.upload.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -516,3 +519,431 @@ class TakedownReminded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TakedownReminded: _TypeAlias = TakedownReminded  # noqa: Y015
+
+@_typing.final
+class MasterCleared(_message.Message):
+    """Every check of a master came to an end and has nothing against it: it may be processed. Subject `reelmesh.protection.v1.MasterCleared`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    OBJECT_KEY_FIELD_NUMBER: _builtins.int
+    WATERMARKING_FIELD_NUMBER: _builtins.int
+    CLEAR_TIME_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """Asset to be made from it."""
+    upload_id: _builtins.str
+    """The upload that brought it."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    object_key: _builtins.str
+    """Key of the master in the object store."""
+    watermarking: _upload_pb2.Watermarking.ValueType
+    """Whether the film is to be watermarked. Unspecified: as the transcode service is set to."""
+    @_builtins.property
+    def clear_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        object_key: _builtins.str = ...,
+        watermarking: _upload_pb2.Watermarking.ValueType = ...,
+        clear_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clear_time", b"clear_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "clear_time", b"clear_time", "object_key", b"object_key", "organisation_id", b"organisation_id", "upload_id", b"upload_id", "watermarking", b"watermarking"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MasterCleared: _TypeAlias = MasterCleared  # noqa: Y015
+
+@_typing.final
+class MasterDelayed(_message.Message):
+    """What a check works with is away, and the master waits for it. It goes on by itself. Subject `reelmesh.protection.v1.MasterDelayed`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    DELAY_TIME_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """Asset to be made from it."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    check: _builtins.str
+    """The check that cannot be made now."""
+    @_builtins.property
+    def delay_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it waits."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        check: _builtins.str = ...,
+        delay_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delay_time", b"delay_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "check", b"check", "delay_time", b"delay_time", "organisation_id", b"organisation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MasterDelayed: _TypeAlias = MasterDelayed  # noqa: Y015
+
+@_typing.final
+class MasterHeld(_message.Message):
+    """A check found something, and the master is held for review. Subject `reelmesh.protection.v1.MasterHeld`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    LIST_NAME_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    HOLD_TIME_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """The hold."""
+    asset_id: _builtins.str
+    """Asset to be made from it."""
+    upload_id: _builtins.str
+    """The upload that brought it."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    ground: _holds_pb2.HoldGround.ValueType
+    """What the check says of it."""
+    check: _builtins.str
+    """The check."""
+    list_name: _builtins.str
+    """What it was compared with."""
+    entry: _builtins.str
+    """What of that it agrees with."""
+    distance: _builtins.float
+    """How far from it, in the check's own measure."""
+    sha256: _builtins.str
+    """SHA-256 of the master, lower-case hex."""
+    size_bytes: _builtins.int
+    """Size of the master in bytes."""
+    @_builtins.property
+    def hold_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        ground: _holds_pb2.HoldGround.ValueType = ...,
+        check: _builtins.str = ...,
+        list_name: _builtins.str = ...,
+        entry: _builtins.str = ...,
+        distance: _builtins.float = ...,
+        sha256: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        hold_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold_time", b"hold_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "check", b"check", "distance", b"distance", "entry", b"entry", "ground", b"ground", "hold_id", b"hold_id", "hold_time", b"hold_time", "list_name", b"list_name", "organisation_id", b"organisation_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MasterHeld: _TypeAlias = MasterHeld  # noqa: Y015
+
+@_typing.final
+class EvidencePreserved(_message.Message):
+    """A held master lies encrypted in quarantine; it is nowhere else, unless it came in before and was cleared. Subject
+    `reelmesh.protection.v1.EvidencePreserved`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SEALED_SHA256_FIELD_NUMBER: _builtins.int
+    PRESERVE_TIME_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """The hold."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    sha256: _builtins.str
+    """SHA-256 of the master, lower-case hex."""
+    sealed_sha256: _builtins.str
+    """SHA-256 of the encrypted file, lower-case hex."""
+    @_builtins.property
+    def preserve_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        sealed_sha256: _builtins.str = ...,
+        preserve_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preserve_time", b"preserve_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_id", b"hold_id", "organisation_id", b"organisation_id", "preserve_time", b"preserve_time", "sealed_sha256", b"sealed_sha256", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidencePreserved: _TypeAlias = EvidencePreserved  # noqa: Y015
+
+@_typing.final
+class HoldDecided(_message.Message):
+    """A reviewer decided about a held master. Subject `reelmesh.protection.v1.HoldDecided`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    REVIEWER_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """The hold."""
+    asset_id: _builtins.str
+    """Asset that is held."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    reviewer: _builtins.str
+    """Who decided."""
+    decision: _holds_pb2.HoldDecision.ValueType
+    """What they decided."""
+    comment: _builtins.str
+    """Why, in their words."""
+    state: _holds_pb2.HoldState.ValueType
+    """Where the hold stands now."""
+    @_builtins.property
+    def decide_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        reviewer: _builtins.str = ...,
+        decision: _holds_pb2.HoldDecision.ValueType = ...,
+        comment: _builtins.str = ...,
+        state: _holds_pb2.HoldState.ValueType = ...,
+        decide_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "comment", b"comment", "decide_time", b"decide_time", "decision", b"decision", "hold_id", b"hold_id", "organisation_id", b"organisation_id", "reviewer", b"reviewer", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldDecided: _TypeAlias = HoldDecided  # noqa: Y015
+
+@_typing.final
+class EvidenceOpened(_message.Message):
+    """A reviewer opened a held master to look at it. Subject `reelmesh.protection.v1.EvidenceOpened`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    REVIEWER_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """The hold."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    reviewer: _builtins.str
+    """Who opened it."""
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        reviewer: _builtins.str = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_id", b"hold_id", "open_time", b"open_time", "organisation_id", b"organisation_id", "reviewer", b"reviewer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceOpened: _TypeAlias = EvidenceOpened  # noqa: Y015
+
+@_typing.final
+class EvidenceDestroyed(_message.Message):
+    """The time for which a held master is preserved is over, and it was destroyed. Subject `reelmesh.protection.v1.EvidenceDestroyed`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    DESTROY_TIME_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """The hold."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    sha256: _builtins.str
+    """SHA-256 of the master, lower-case hex."""
+    @_builtins.property
+    def destroy_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        destroy_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destroy_time", b"destroy_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroy_time", b"destroy_time", "hold_id", b"hold_id", "organisation_id", b"organisation_id", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceDestroyed: _TypeAlias = EvidenceDestroyed  # noqa: Y015
+
+@_typing.final
+class HashListChanged(_message.Message):
+    """The operator added hashes to a list, or deleted the list. Subject `reelmesh.protection.v1.HashListChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_NAME_FIELD_NUMBER: _builtins.int
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    list_name: _builtins.str
+    """Name of the list."""
+    entry_count: _builtins.int
+    """Hashes of the list afterwards; 0 when it was deleted."""
+    actor: _builtins.str
+    """Who did it."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        list_name: _builtins.str = ...,
+        entry_count: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_time", b"change_time", "entry_count", b"entry_count", "list_name", b"list_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HashListChanged: _TypeAlias = HashListChanged  # noqa: Y015
+
+@_typing.final
+class OverlayChanged(_message.Message):
+    """An organisation's overlay was set. Subject `reelmesh.protection.v1.OverlayChanged`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    organisation_id: _builtins.str
+    """The organisation."""
+    actor: _builtins.str
+    """Who set it."""
+    @_builtins.property
+    def template(self) -> _overlays_pb2.OverlayTemplate:
+        """The template."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        organisation_id: _builtins.str = ...,
+        template: _overlays_pb2.OverlayTemplate | None = ...,
+        actor: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "template", b"template"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_time", b"change_time", "organisation_id", b"organisation_id", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverlayChanged: _TypeAlias = OverlayChanged  # noqa: Y015
+
+@_typing.final
+class ReviewCopyCreated(_message.Message):
+    """A copy of a film was made for somebody to review. Subject `reelmesh.protection.v1.ReviewCopyCreated`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEW_COPY_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    review_copy_id: _builtins.str
+    """The copy."""
+    organisation_id: _builtins.str
+    """Owning organisation."""
+    asset_id: _builtins.str
+    """The film."""
+    actor: _builtins.str
+    """Who asked for it."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        review_copy_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asset_id", b"asset_id", "create_time", b"create_time", "organisation_id", b"organisation_id", "review_copy_id", b"review_copy_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewCopyCreated: _TypeAlias = ReviewCopyCreated  # noqa: Y015

@@ -140,6 +140,32 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such match in the caller's organisation. Status NOT_FOUND. Metadata: `match_id`."""
     ERROR_REASON_MATCH_FAILED: _ErrorReason.ValueType  # 31
     """A match failed in a way that is the server's own fault. Only a match's failure; never refused with. Status INTERNAL. No metadata."""
+    ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 70
+    """There is no such hold, or the caller's organisation may not see it. Status NOT_FOUND. Metadata: `hold_id`."""
+    ERROR_REASON_HOLD_DECIDED: _ErrorReason.ValueType  # 71
+    """The hold was released or confirmed for good. Status FAILED_PRECONDITION. Metadata: `state`."""
+    ERROR_REASON_SECOND_REVIEWER_NEEDED: _ErrorReason.ValueType  # 72
+    """Illegal content is released by two people, and the caller is the first of them. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_REVIEWER_NOT_A_PERSON: _ErrorReason.ValueType  # 73
+    """Illegal content is decided about by people who signed in, as two keys may be one person's. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_EVIDENCE_NOT_THERE: _ErrorReason.ValueType  # 74
+    """The held master is not in quarantine: not yet, or not any more. Status FAILED_PRECONDITION. Metadata: `hold_id`."""
+    ERROR_REASON_OPERATOR_ONLY: _ErrorReason.ValueType  # 75
+    """Hash lists count for the whole install, and only the operator's key may reach them. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_HASH_LISTS_FULL: _ErrorReason.ValueType  # 76
+    """All lists together would have more hashes than are held in memory. Status RESOURCE_EXHAUSTED. Metadata: `limit`."""
+    ERROR_REASON_OVERLAY_TEXT_INVALID: _ErrorReason.ValueType  # 80
+    """The template's text is empty although it is enabled, or names something that is not known of viewers. Status INVALID_ARGUMENT. Metadata: `placeholder`,
+    when there is one.
+    """
+    ERROR_REASON_FILM_NOT_FOUND: _ErrorReason.ValueType  # 81
+    """There is no such film in the caller's organisation, or it has not passed the checks of uploads. Status NOT_FOUND. Metadata: `asset_id`."""
+    ERROR_REASON_REVIEW_COPY_NOT_FOUND: _ErrorReason.ValueType  # 82
+    """There is no such review copy in the caller's organisation. Status NOT_FOUND. Metadata: `review_copy_id`."""
+    ERROR_REASON_REVIEW_COPY_NOT_READY: _ErrorReason.ValueType  # 83
+    """The review copy cannot be fetched: it is not ready, or its time is over. Status FAILED_PRECONDITION. Metadata: `state`."""
+    ERROR_REASON_OVERLAY_OFF: _ErrorReason.ValueType  # 84
+    """The organisation has no overlay that could be burned in. Status FAILED_PRECONDITION. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the protection service, or of a detection's failure. On the wire it stands in
@@ -196,6 +222,32 @@ ERROR_REASON_MATCH_NOT_FOUND: ErrorReason.ValueType  # 30
 """There is no such match in the caller's organisation. Status NOT_FOUND. Metadata: `match_id`."""
 ERROR_REASON_MATCH_FAILED: ErrorReason.ValueType  # 31
 """A match failed in a way that is the server's own fault. Only a match's failure; never refused with. Status INTERNAL. No metadata."""
+ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 70
+"""There is no such hold, or the caller's organisation may not see it. Status NOT_FOUND. Metadata: `hold_id`."""
+ERROR_REASON_HOLD_DECIDED: ErrorReason.ValueType  # 71
+"""The hold was released or confirmed for good. Status FAILED_PRECONDITION. Metadata: `state`."""
+ERROR_REASON_SECOND_REVIEWER_NEEDED: ErrorReason.ValueType  # 72
+"""Illegal content is released by two people, and the caller is the first of them. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_REVIEWER_NOT_A_PERSON: ErrorReason.ValueType  # 73
+"""Illegal content is decided about by people who signed in, as two keys may be one person's. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_EVIDENCE_NOT_THERE: ErrorReason.ValueType  # 74
+"""The held master is not in quarantine: not yet, or not any more. Status FAILED_PRECONDITION. Metadata: `hold_id`."""
+ERROR_REASON_OPERATOR_ONLY: ErrorReason.ValueType  # 75
+"""Hash lists count for the whole install, and only the operator's key may reach them. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_HASH_LISTS_FULL: ErrorReason.ValueType  # 76
+"""All lists together would have more hashes than are held in memory. Status RESOURCE_EXHAUSTED. Metadata: `limit`."""
+ERROR_REASON_OVERLAY_TEXT_INVALID: ErrorReason.ValueType  # 80
+"""The template's text is empty although it is enabled, or names something that is not known of viewers. Status INVALID_ARGUMENT. Metadata: `placeholder`,
+when there is one.
+"""
+ERROR_REASON_FILM_NOT_FOUND: ErrorReason.ValueType  # 81
+"""There is no such film in the caller's organisation, or it has not passed the checks of uploads. Status NOT_FOUND. Metadata: `asset_id`."""
+ERROR_REASON_REVIEW_COPY_NOT_FOUND: ErrorReason.ValueType  # 82
+"""There is no such review copy in the caller's organisation. Status NOT_FOUND. Metadata: `review_copy_id`."""
+ERROR_REASON_REVIEW_COPY_NOT_READY: ErrorReason.ValueType  # 83
+"""The review copy cannot be fetched: it is not ready, or its time is over. Status FAILED_PRECONDITION. Metadata: `state`."""
+ERROR_REASON_OVERLAY_OFF: ErrorReason.ValueType  # 84
+"""The organisation has no overlay that could be burned in. Status FAILED_PRECONDITION. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -8,17 +8,23 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { HoldDecision, HoldGround, HoldState } from "./holds_pb";
+import { file_reelmesh_protection_v1_holds } from "./holds_pb";
 import type { LeakActionKind, LeakActionState } from "./leaks_service_pb";
 import { file_reelmesh_protection_v1_leaks_service } from "./leaks_service_pb";
+import type { OverlayTemplate } from "./overlays_pb";
+import { file_reelmesh_protection_v1_overlays } from "./overlays_pb";
 import type { TakedownKind, TakedownState } from "./takedowns_service_pb";
 import { file_reelmesh_protection_v1_takedowns_service } from "./takedowns_service_pb";
+import type { Watermarking } from "../../upload/v1/upload_pb";
+import { file_reelmesh_upload_v1_upload } from "../../upload/v1/upload_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/protection/v1/events.proto.
  */
 export const file_reelmesh_protection_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9wcm90ZWN0aW9uL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2gucHJvdGVjdGlvbi52MSLjAQoMTGVha1JlcG9ydGVkEg8KB2Nhc2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDnRpdGxlX2Fzc2V0X2lkGAMgASgJEhAKCHBsYXRmb3JtGAQgASgJEhAKCGxvY2F0aW9uGAUgASgJEi0KCWZpbmRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYByABKAkSLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoACChVMZWFrRXZpZGVuY2VQcmVzZXJ2ZWQSEwoLZXZpZGVuY2VfaWQYASABKAkSDwoHY2FzZV9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSDgoGc2hhMjU2GAQgASgJEhIKCnNpemVfYnl0ZXMYBSABKAMSEAoIbG9jYXRpb24YBiABKAkSMAoMY2FwdHVyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgIIAEoCRIxCg1wcmVzZXJ2ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLZAQoPTGVha1NvdXJjZU5hbWVkEg8KB2Nhc2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhQKDGRldGVjdGlvbl9pZBgDIAEoCRIWCg50aXRsZV9hc3NldF9pZBgEIAEoCRISCgpzZXNzaW9uX2lkGAUgASgJEhEKCXZpZXdlcl9pZBgGIAEoCRIWCg5mYWxzZV9wb3NpdGl2ZRgHIAEoARIvCgthY2N1c2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikQIKEUxlYWtBY3Rpb25DaGFuZ2VkEhEKCWFjdGlvbl9pZBgBIAEoCRIPCgdjYXNlX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRI0CgRraW5kGAQgASgOMiYucmVlbG1lc2gucHJvdGVjdGlvbi52MS5MZWFrQWN0aW9uS2luZBI2CgVzdGF0ZRgFIAEoDjInLnJlZWxtZXNoLnByb3RlY3Rpb24udjEuTGVha0FjdGlvblN0YXRlEhEKCXZpZXdlcl9pZBgGIAEoCRINCgVhY3RvchgHIAEoCRIvCgtjaGFuZ2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/gIKEUxlYWtBY3Rpb25PcmRlcmVkEhEKCWFjdGlvbl9pZBgBIAEoCRIPCgdjYXNlX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRI0CgRraW5kGAQgASgOMiYucmVlbG1lc2gucHJvdGVjdGlvbi52MS5MZWFrQWN0aW9uS2luZBISCgpzZXNzaW9uX2lkGAUgASgJEhEKCXZpZXdlcl9pZBgGIAEoCRIVCg1yZXZvY2F0aW9uX2lkGAcgASgJEhAKCGFwcHJvdmVyGAggASgJEhMKC2V4cGxhbmF0aW9uGAkgASgJEiwKCGVuZF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9hcHBlYWxfZW5kX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCm9yZGVyX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIvIBChJMZWFrQWN0aW9uUmV2ZXJzZWQSEQoJYWN0aW9uX2lkGAEgASgJEg8KB2Nhc2VfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEjQKBGtpbmQYBCABKA4yJi5yZWVsbWVzaC5wcm90ZWN0aW9uLnYxLkxlYWtBY3Rpb25LaW5kEhEKCXZpZXdlcl9pZBgFIAEoCRIVCg1yZXZvY2F0aW9uX2lkGAYgASgJEg0KBWFjdG9yGAcgASgJEjAKDHJldmVyc2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixAEKEUxlYWtBcHBlYWxDaGFuZ2VkEhEKCWFjdGlvbl9pZBgBIAEoCRIPCgdjYXNlX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIRCgl2aWV3ZXJfaWQYBCABKAkSDwoHZGVjaWRlZBgFIAEoCBIOCgZ1cGhlbGQYBiABKAgSDQoFYWN0b3IYByABKAkSLwoLY2hhbmdlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqUCCg9UYWtlZG93bkNoYW5nZWQSEwoLdGFrZWRvd25faWQYASABKAkSDwoHY2FzZV9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMgoEa2luZBgEIAEoDjIkLnJlZWxtZXNoLnByb3RlY3Rpb24udjEuVGFrZWRvd25LaW5kEhAKCHBsYXRmb3JtGAUgASgJEjQKBXN0YXRlGAYgASgOMiUucmVlbG1lc2gucHJvdGVjdGlvbi52MS5UYWtlZG93blN0YXRlEhcKD2RvY3VtZW50X3NoYTI1NhgHIAEoCRINCgVhY3RvchgIIAEoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi2gEKEFRha2Vkb3duUmVtaW5kZWQSEwoLdGFrZWRvd25faWQYASABKAkSDwoHY2FzZV9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSEAoIcGxhdGZvcm0YBCABKAkSNAoFc3RhdGUYBSABKA4yJS5yZWVsbWVzaC5wcm90ZWN0aW9uLnYxLlRha2Vkb3duU3RhdGUSDwoHb3ZlcmR1ZRgGIAEoCBIuCgpjaGVja190aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_protection_v1_leaks_service, file_reelmesh_protection_v1_takedowns_service]);
+  fileDesc("CiNyZWVsbWVzaC9wcm90ZWN0aW9uL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2gucHJvdGVjdGlvbi52MSLjAQoMTGVha1JlcG9ydGVkEg8KB2Nhc2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDnRpdGxlX2Fzc2V0X2lkGAMgASgJEhAKCHBsYXRmb3JtGAQgASgJEhAKCGxvY2F0aW9uGAUgASgJEi0KCWZpbmRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYByABKAkSLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoACChVMZWFrRXZpZGVuY2VQcmVzZXJ2ZWQSEwoLZXZpZGVuY2VfaWQYASABKAkSDwoHY2FzZV9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSDgoGc2hhMjU2GAQgASgJEhIKCnNpemVfYnl0ZXMYBSABKAMSEAoIbG9jYXRpb24YBiABKAkSMAoMY2FwdHVyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgIIAEoCRIxCg1wcmVzZXJ2ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLZAQoPTGVha1NvdXJjZU5hbWVkEg8KB2Nhc2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhQKDGRldGVjdGlvbl9pZBgDIAEoCRIWCg50aXRsZV9hc3NldF9pZBgEIAEoCRISCgpzZXNzaW9uX2lkGAUgASgJEhEKCXZpZXdlcl9pZBgGIAEoCRIWCg5mYWxzZV9wb3NpdGl2ZRgHIAEoARIvCgthY2N1c2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikQIKEUxlYWtBY3Rpb25DaGFuZ2VkEhEKCWFjdGlvbl9pZBgBIAEoCRIPCgdjYXNlX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRI0CgRraW5kGAQgASgOMiYucmVlbG1lc2gucHJvdGVjdGlvbi52MS5MZWFrQWN0aW9uS2luZBI2CgVzdGF0ZRgFIAEoDjInLnJlZWxtZXNoLnByb3RlY3Rpb24udjEuTGVha0FjdGlvblN0YXRlEhEKCXZpZXdlcl9pZBgGIAEoCRINCgVhY3RvchgHIAEoCRIvCgtjaGFuZ2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/gIKEUxlYWtBY3Rpb25PcmRlcmVkEhEKCWFjdGlvbl9pZBgBIAEoCRIPCgdjYXNlX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRI0CgRraW5kGAQgASgOMiYucmVlbG1lc2gucHJvdGVjdGlvbi52MS5MZWFrQWN0aW9uS2luZBISCgpzZXNzaW9uX2lkGAUgASgJEhEKCXZpZXdlcl9pZBgGIAEoCRIVCg1yZXZvY2F0aW9uX2lkGAcgASgJEhAKCGFwcHJvdmVyGAggASgJEhMKC2V4cGxhbmF0aW9uGAkgASgJEiwKCGVuZF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9hcHBlYWxfZW5kX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCm9yZGVyX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIvIBChJMZWFrQWN0aW9uUmV2ZXJzZWQSEQoJYWN0aW9uX2lkGAEgASgJEg8KB2Nhc2VfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEjQKBGtpbmQYBCABKA4yJi5yZWVsbWVzaC5wcm90ZWN0aW9uLnYxLkxlYWtBY3Rpb25LaW5kEhEKCXZpZXdlcl9pZBgFIAEoCRIVCg1yZXZvY2F0aW9uX2lkGAYgASgJEg0KBWFjdG9yGAcgASgJEjAKDHJldmVyc2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixAEKEUxlYWtBcHBlYWxDaGFuZ2VkEhEKCWFjdGlvbl9pZBgBIAEoCRIPCgdjYXNlX2lkGAIgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIRCgl2aWV3ZXJfaWQYBCABKAkSDwoHZGVjaWRlZBgFIAEoCBIOCgZ1cGhlbGQYBiABKAgSDQoFYWN0b3IYByABKAkSLwoLY2hhbmdlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqUCCg9UYWtlZG93bkNoYW5nZWQSEwoLdGFrZWRvd25faWQYASABKAkSDwoHY2FzZV9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSMgoEa2luZBgEIAEoDjIkLnJlZWxtZXNoLnByb3RlY3Rpb24udjEuVGFrZWRvd25LaW5kEhAKCHBsYXRmb3JtGAUgASgJEjQKBXN0YXRlGAYgASgOMiUucmVlbG1lc2gucHJvdGVjdGlvbi52MS5UYWtlZG93blN0YXRlEhcKD2RvY3VtZW50X3NoYTI1NhgHIAEoCRINCgVhY3RvchgIIAEoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi2gEKEFRha2Vkb3duUmVtaW5kZWQSEwoLdGFrZWRvd25faWQYASABKAkSDwoHY2FzZV9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSEAoIcGxhdGZvcm0YBCABKAkSNAoFc3RhdGUYBSABKA4yJS5yZWVsbWVzaC5wcm90ZWN0aW9uLnYxLlRha2Vkb3duU3RhdGUSDwoHb3ZlcmR1ZRgGIAEoCBIuCgpjaGVja190aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLJAQoNTWFzdGVyQ2xlYXJlZBIQCghhc3NldF9pZBgBIAEoCRIRCgl1cGxvYWRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSNgoMd2F0ZXJtYXJraW5nGAUgASgOMiAucmVlbG1lc2gudXBsb2FkLnYxLldhdGVybWFya2luZxIuCgpjbGVhcl90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ5Cg1NYXN0ZXJEZWxheWVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgVjaGVjaxgDIAEoCRIuCgpkZWxheV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKlAgoKTWFzdGVySGVsZBIPCgdob2xkX2lkGAEgASgJEhAKCGFzc2V0X2lkGAIgASgJEhEKCXVwbG9hZF9pZBgDIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYBCABKAkSMgoGZ3JvdW5kGAUgASgOMiIucmVlbG1lc2gucHJvdGVjdGlvbi52MS5Ib2xkR3JvdW5kEg0KBWNoZWNrGAYgASgJEhEKCWxpc3RfbmFtZRgHIAEoCRINCgVlbnRyeRgIIAEoCRIQCghkaXN0YW5jZRgJIAEoARIOCgZzaGEyNTYYCiABKAkSEgoKc2l6ZV9ieXRlcxgLIAEoAxItCglob2xkX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpcBChFFdmlkZW5jZVByZXNlcnZlZBIPCgdob2xkX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIOCgZzaGEyNTYYAyABKAkSFQoNc2VhbGVkX3NoYTI1NhgEIAEoCRIxCg1wcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKHAgoLSG9sZERlY2lkZWQSDwoHaG9sZF9pZBgBIAEoCRIQCghhc3NldF9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSEAoIcmV2aWV3ZXIYBCABKAkSNgoIZGVjaXNpb24YBSABKA4yJC5yZWVsbWVzaC5wcm90ZWN0aW9uLnYxLkhvbGREZWNpc2lvbhIPCgdjb21tZW50GAYgASgJEjAKBXN0YXRlGAcgASgOMiEucmVlbG1lc2gucHJvdGVjdGlvbi52MS5Ib2xkU3RhdGUSLwoLZGVjaWRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInsKDkV2aWRlbmNlT3BlbmVkEg8KB2hvbGRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCHJldmlld2VyGAMgASgJEi0KCW9wZW5fdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifwoRRXZpZGVuY2VEZXN0cm95ZWQSDwoHaG9sZF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDgoGc2hhMjU2GAMgASgJEjAKDGRlc3Ryb3lfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAieQoPSGFzaExpc3RDaGFuZ2VkEhEKCWxpc3RfbmFtZRgBIAEoCRITCgtlbnRyeV9jb3VudBgCIAEoAxINCgVhY3RvchgDIAEoCRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAipAEKDk92ZXJsYXlDaGFuZ2VkEhcKD29yZ2FuaXNhdGlvbl9pZBgBIAEoCRI5Cgh0ZW1wbGF0ZRgCIAEoCzInLnJlZWxtZXNoLnByb3RlY3Rpb24udjEuT3ZlcmxheVRlbXBsYXRlEg0KBWFjdG9yGAMgASgJEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKWAQoRUmV2aWV3Q29weUNyZWF0ZWQSFgoOcmV2aWV3X2NvcHlfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEg0KBWFjdG9yGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_protection_v1_holds, file_reelmesh_protection_v1_leaks_service, file_reelmesh_protection_v1_overlays, file_reelmesh_protection_v1_takedowns_service, file_reelmesh_upload_v1_upload]);
 
 /**
  * A leaked copy was reported. Subject `reelmesh.protection.v1.LeakReported`.
@@ -685,4 +691,537 @@ export type TakedownReminded = Message<"reelmesh.protection.v1.TakedownReminded"
  */
 export const TakedownRemindedSchema: GenMessage<TakedownReminded> = /*@__PURE__*/
   messageDesc(file_reelmesh_protection_v1_events, 8);
+
+/**
+ * Every check of a master came to an end and has nothing against it: it may be processed. Subject `reelmesh.protection.v1.MasterCleared`.
+ *
+ * @generated from message reelmesh.protection.v1.MasterCleared
+ */
+export type MasterCleared = Message<"reelmesh.protection.v1.MasterCleared"> & {
+  /**
+   * Asset to be made from it.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * The upload that brought it.
+   *
+   * @generated from field: string upload_id = 2;
+   */
+  uploadId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * Key of the master in the object store.
+   *
+   * @generated from field: string object_key = 4;
+   */
+  objectKey: string;
+
+  /**
+   * Whether the film is to be watermarked. Unspecified: as the transcode service is set to.
+   *
+   * @generated from field: reelmesh.upload.v1.Watermarking watermarking = 5;
+   */
+  watermarking: Watermarking;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp clear_time = 6;
+   */
+  clearTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.MasterCleared.
+ * Use `create(MasterClearedSchema)` to create a new message.
+ */
+export const MasterClearedSchema: GenMessage<MasterCleared> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 9);
+
+/**
+ * What a check works with is away, and the master waits for it. It goes on by itself. Subject `reelmesh.protection.v1.MasterDelayed`.
+ *
+ * @generated from message reelmesh.protection.v1.MasterDelayed
+ */
+export type MasterDelayed = Message<"reelmesh.protection.v1.MasterDelayed"> & {
+  /**
+   * Asset to be made from it.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The check that cannot be made now.
+   *
+   * @generated from field: string check = 3;
+   */
+  check: string;
+
+  /**
+   * Since when it waits.
+   *
+   * @generated from field: google.protobuf.Timestamp delay_time = 4;
+   */
+  delayTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.MasterDelayed.
+ * Use `create(MasterDelayedSchema)` to create a new message.
+ */
+export const MasterDelayedSchema: GenMessage<MasterDelayed> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 10);
+
+/**
+ * A check found something, and the master is held for review. Subject `reelmesh.protection.v1.MasterHeld`.
+ *
+ * @generated from message reelmesh.protection.v1.MasterHeld
+ */
+export type MasterHeld = Message<"reelmesh.protection.v1.MasterHeld"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Asset to be made from it.
+   *
+   * @generated from field: string asset_id = 2;
+   */
+  assetId: string;
+
+  /**
+   * The upload that brought it.
+   *
+   * @generated from field: string upload_id = 3;
+   */
+  uploadId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 4;
+   */
+  organisationId: string;
+
+  /**
+   * What the check says of it.
+   *
+   * @generated from field: reelmesh.protection.v1.HoldGround ground = 5;
+   */
+  ground: HoldGround;
+
+  /**
+   * The check.
+   *
+   * @generated from field: string check = 6;
+   */
+  check: string;
+
+  /**
+   * What it was compared with.
+   *
+   * @generated from field: string list_name = 7;
+   */
+  listName: string;
+
+  /**
+   * What of that it agrees with.
+   *
+   * @generated from field: string entry = 8;
+   */
+  entry: string;
+
+  /**
+   * How far from it, in the check's own measure.
+   *
+   * @generated from field: double distance = 9;
+   */
+  distance: number;
+
+  /**
+   * SHA-256 of the master, lower-case hex.
+   *
+   * @generated from field: string sha256 = 10;
+   */
+  sha256: string;
+
+  /**
+   * Size of the master in bytes.
+   *
+   * @generated from field: int64 size_bytes = 11;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp hold_time = 12;
+   */
+  holdTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.MasterHeld.
+ * Use `create(MasterHeldSchema)` to create a new message.
+ */
+export const MasterHeldSchema: GenMessage<MasterHeld> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 11);
+
+/**
+ * A held master lies encrypted in quarantine; it is nowhere else, unless it came in before and was cleared. Subject
+ * `reelmesh.protection.v1.EvidencePreserved`.
+ *
+ * @generated from message reelmesh.protection.v1.EvidencePreserved
+ */
+export type EvidencePreserved = Message<"reelmesh.protection.v1.EvidencePreserved"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * SHA-256 of the master, lower-case hex.
+   *
+   * @generated from field: string sha256 = 3;
+   */
+  sha256: string;
+
+  /**
+   * SHA-256 of the encrypted file, lower-case hex.
+   *
+   * @generated from field: string sealed_sha256 = 4;
+   */
+  sealedSha256: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp preserve_time = 5;
+   */
+  preserveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.EvidencePreserved.
+ * Use `create(EvidencePreservedSchema)` to create a new message.
+ */
+export const EvidencePreservedSchema: GenMessage<EvidencePreserved> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 12);
+
+/**
+ * A reviewer decided about a held master. Subject `reelmesh.protection.v1.HoldDecided`.
+ *
+ * @generated from message reelmesh.protection.v1.HoldDecided
+ */
+export type HoldDecided = Message<"reelmesh.protection.v1.HoldDecided"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Asset that is held.
+   *
+   * @generated from field: string asset_id = 2;
+   */
+  assetId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 3;
+   */
+  organisationId: string;
+
+  /**
+   * Who decided.
+   *
+   * @generated from field: string reviewer = 4;
+   */
+  reviewer: string;
+
+  /**
+   * What they decided.
+   *
+   * @generated from field: reelmesh.protection.v1.HoldDecision decision = 5;
+   */
+  decision: HoldDecision;
+
+  /**
+   * Why, in their words.
+   *
+   * @generated from field: string comment = 6;
+   */
+  comment: string;
+
+  /**
+   * Where the hold stands now.
+   *
+   * @generated from field: reelmesh.protection.v1.HoldState state = 7;
+   */
+  state: HoldState;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp decide_time = 8;
+   */
+  decideTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.HoldDecided.
+ * Use `create(HoldDecidedSchema)` to create a new message.
+ */
+export const HoldDecidedSchema: GenMessage<HoldDecided> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 13);
+
+/**
+ * A reviewer opened a held master to look at it. Subject `reelmesh.protection.v1.EvidenceOpened`.
+ *
+ * @generated from message reelmesh.protection.v1.EvidenceOpened
+ */
+export type EvidenceOpened = Message<"reelmesh.protection.v1.EvidenceOpened"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Who opened it.
+   *
+   * @generated from field: string reviewer = 3;
+   */
+  reviewer: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp open_time = 4;
+   */
+  openTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.EvidenceOpened.
+ * Use `create(EvidenceOpenedSchema)` to create a new message.
+ */
+export const EvidenceOpenedSchema: GenMessage<EvidenceOpened> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 14);
+
+/**
+ * The time for which a held master is preserved is over, and it was destroyed. Subject `reelmesh.protection.v1.EvidenceDestroyed`.
+ *
+ * @generated from message reelmesh.protection.v1.EvidenceDestroyed
+ */
+export type EvidenceDestroyed = Message<"reelmesh.protection.v1.EvidenceDestroyed"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * SHA-256 of the master, lower-case hex.
+   *
+   * @generated from field: string sha256 = 3;
+   */
+  sha256: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp destroy_time = 4;
+   */
+  destroyTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.EvidenceDestroyed.
+ * Use `create(EvidenceDestroyedSchema)` to create a new message.
+ */
+export const EvidenceDestroyedSchema: GenMessage<EvidenceDestroyed> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 15);
+
+/**
+ * The operator added hashes to a list, or deleted the list. Subject `reelmesh.protection.v1.HashListChanged`.
+ *
+ * @generated from message reelmesh.protection.v1.HashListChanged
+ */
+export type HashListChanged = Message<"reelmesh.protection.v1.HashListChanged"> & {
+  /**
+   * Name of the list.
+   *
+   * @generated from field: string list_name = 1;
+   */
+  listName: string;
+
+  /**
+   * Hashes of the list afterwards; 0 when it was deleted.
+   *
+   * @generated from field: int64 entry_count = 2;
+   */
+  entryCount: bigint;
+
+  /**
+   * Who did it.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.HashListChanged.
+ * Use `create(HashListChangedSchema)` to create a new message.
+ */
+export const HashListChangedSchema: GenMessage<HashListChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 16);
+
+/**
+ * An organisation's overlay was set. Subject `reelmesh.protection.v1.OverlayChanged`.
+ *
+ * @generated from message reelmesh.protection.v1.OverlayChanged
+ */
+export type OverlayChanged = Message<"reelmesh.protection.v1.OverlayChanged"> & {
+  /**
+   * The organisation.
+   *
+   * @generated from field: string organisation_id = 1;
+   */
+  organisationId: string;
+
+  /**
+   * The template.
+   *
+   * @generated from field: reelmesh.protection.v1.OverlayTemplate template = 2;
+   */
+  template?: OverlayTemplate | undefined;
+
+  /**
+   * Who set it.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 4;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.OverlayChanged.
+ * Use `create(OverlayChangedSchema)` to create a new message.
+ */
+export const OverlayChangedSchema: GenMessage<OverlayChanged> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 17);
+
+/**
+ * A copy of a film was made for somebody to review. Subject `reelmesh.protection.v1.ReviewCopyCreated`.
+ *
+ * @generated from message reelmesh.protection.v1.ReviewCopyCreated
+ */
+export type ReviewCopyCreated = Message<"reelmesh.protection.v1.ReviewCopyCreated"> & {
+  /**
+   * The copy.
+   *
+   * @generated from field: string review_copy_id = 1;
+   */
+  reviewCopyId: string;
+
+  /**
+   * Owning organisation.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The film.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * Who asked for it.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 5;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.protection.v1.ReviewCopyCreated.
+ * Use `create(ReviewCopyCreatedSchema)` to create a new message.
+ */
+export const ReviewCopyCreatedSchema: GenMessage<ReviewCopyCreated> = /*@__PURE__*/
+  messageDesc(file_reelmesh_protection_v1_events, 18);
 
