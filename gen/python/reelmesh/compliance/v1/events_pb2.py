@@ -25,19 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/compliance/v1/events.proto\x12\x16reelmesh.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n\tAgeProved\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\tthreshold\x18\x03 \x01(\x05R\tthreshold\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x94\x01\n\x0f\x41geProofRevoked\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xcd\x01\n\x0e\x43onsentChanged\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.ConsentStateR\x05state\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime*\x81\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSENT_STATE_COMPLETE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_MISSING\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_WITHDRAWN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/compliance/v1/events.proto\x12\x16reelmesh.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n\tAgeProved\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\tthreshold\x18\x03 \x01(\x05R\tthreshold\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x94\x01\n\x0f\x41geProofRevoked\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xcd\x01\n\x0e\x43onsentChanged\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.ConsentStateR\x05state\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x8e\x02\n\x12\x43heckpointAnchored\x12\x1b\n\tanchor_id\x18\x01 \x01(\tR\x08\x61nchorId\x12\x16\n\x06\x61nchor\x18\x02 \x01(\tR\x06\x61nchor\x12\x1b\n\ttree_size\x18\x03 \x01(\x03R\x08treeSize\x12\x1b\n\troot_hash\x18\x04 \x01(\x0cR\x08rootHash\x12)\n\x10transaction_hash\x18\x05 \x01(\tR\x0ftransactionHash\x12!\n\x0c\x62lock_number\x18\x06 \x01(\x03R\x0b\x62lockNumber\x12;\n\x0b\x63hange_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime*\x81\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSENT_STATE_COMPLETE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_MISSING\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_WITHDRAWN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.compliance.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSENTSTATE']._serialized_start=716
-  _globals['_CONSENTSTATE']._serialized_end=845
+  _globals['_CONSENTSTATE']._serialized_start=989
+  _globals['_CONSENTSTATE']._serialized_end=1118
   _globals['_AGEPROVED']._serialized_start=97
   _globals['_AGEPROVED']._serialized_end=354
   _globals['_AGEPROOFREVOKED']._serialized_start=357
   _globals['_AGEPROOFREVOKED']._serialized_end=505
   _globals['_CONSENTCHANGED']._serialized_start=508
   _globals['_CONSENTCHANGED']._serialized_end=713
+  _globals['_CHECKPOINTANCHORED']._serialized_start=716
+  _globals['_CHECKPOINTANCHORED']._serialized_end=986
 # @@protoc_insertion_point(module_scope)

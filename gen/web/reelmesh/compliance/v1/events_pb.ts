@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIr4BChJDaGVja3BvaW50QW5jaG9yZWQSEQoJYW5jaG9yX2lkGAEgASgJEg4KBmFuY2hvchgCIAEoCRIRCgl0cmVlX3NpemUYAyABKAMSEQoJcm9vdF9oYXNoGAQgASgMEhgKEHRyYW5zYWN0aW9uX2hhc2gYBSABKAkSFAoMYmxvY2tfbnVtYmVyGAYgASgDEi8KC2NoYW5nZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqBAQoMQ29uc2VudFN0YXRlEh0KGUNPTlNFTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZDT05TRU5UX1NUQVRFX0NPTVBMRVRFEAESGQoVQ09OU0VOVF9TVEFURV9NSVNTSU5HEAISGwoXQ09OU0VOVF9TVEFURV9XSVRIRFJBV04QA2IGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -150,6 +150,69 @@ export type ConsentChanged = Message<"reelmesh.compliance.v1.ConsentChanged"> & 
  */
 export const ConsentChangedSchema: GenMessage<ConsentChanged> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_events, 2);
+
+/**
+ * A checkpoint of the audit log was anchored outside this install, and that is confirmed. Subject `reelmesh.compliance.v1.CheckpointAnchored`.
+ *
+ * @generated from message reelmesh.compliance.v1.CheckpointAnchored
+ */
+export type CheckpointAnchored = Message<"reelmesh.compliance.v1.CheckpointAnchored"> & {
+  /**
+   * The anchor.
+   *
+   * @generated from field: string anchor_id = 1;
+   */
+  anchorId: string;
+
+  /**
+   * Where: `evm-` and the chain's id, or `opentimestamps`.
+   *
+   * @generated from field: string anchor = 2;
+   */
+  anchor: string;
+
+  /**
+   * How many leaves the log had.
+   *
+   * @generated from field: int64 tree_size = 3;
+   */
+  treeSize: bigint;
+
+  /**
+   * Root of its Merkle tree at that size, 32 bytes.
+   *
+   * @generated from field: bytes root_hash = 4;
+   */
+  rootHash: Uint8Array;
+
+  /**
+   * Transaction on an EVM chain, `0x` and 64 hexadecimal digits. Empty for OpenTimestamps.
+   *
+   * @generated from field: string transaction_hash = 5;
+   */
+  transactionHash: string;
+
+  /**
+   * Number of the block that it is in, of Bitcoin's for OpenTimestamps.
+   *
+   * @generated from field: int64 block_number = 6;
+   */
+  blockNumber: bigint;
+
+  /**
+   * When it was found to be confirmed.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 7;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.CheckpointAnchored.
+ * Use `create(CheckpointAnchoredSchema)` to create a new message.
+ */
+export const CheckpointAnchoredSchema: GenMessage<CheckpointAnchored> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 3);
 
 /**
  * How the consent of all who are seen in an asset stands.
