@@ -9,8 +9,11 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc
 
+from services.compliance.anchoring.settings import AnchoringSettings
+from services.compliance.anchoring.wiring import start_anchoring
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE, AuditLogSettings
 from services.compliance.log.wiring import start_log
+from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
 
@@ -19,7 +22,7 @@ CONTRACTS: Final[list[ServiceDescriptor]] = [
 ]
 
 
-class ComplianceSettings(AuditLogSettings):
+class ComplianceSettings(AuditLogSettings, AnchoringSettings):
     """Settings of the compliance service."""
 
 
@@ -29,12 +32,15 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
     database = process.database()
     bus = await process.bus()
     install = Seal(settings.secret(COMPLIANCE_KEY_FILE), "compliance")
-    audit_log = await start_log(process, settings, database, bus, install)
+    await ensure_events(bus.jetstream())
+    anchors = start_anchoring(process, settings, database)
+    audit_log = await start_log(process, settings, database, bus, install, anchors=anchors)
 
     def add(server: grpc.aio.Server) -> None:
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(audit_log, server)
 
     await process.serve(CONTRACTS, add)
+    process.in_background(Relay(database, bus).run(), "relay")
 
 
 def main() -> None:

@@ -73,3 +73,25 @@ def operator_only() -> Refusal:
         "the records of all organisations are shown to the operator's key of this install only; ask for those of your own",
         domain=DOMAIN,
     )
+
+
+def anchor_not_found(anchor_id: str) -> Refusal:
+    """No such anchor."""
+    return Refusal(
+        grpc.StatusCode.NOT_FOUND,
+        "ANCHOR_NOT_FOUND",
+        f"there is no anchor {anchor_id}; list those that there are, and check the id",
+        domain=DOMAIN,
+        metadata={"anchor_id": anchor_id},
+    )
+
+
+def anchor_without_file(anchor_id: str) -> Refusal:
+    """An anchor that has no file, or none yet."""
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "ANCHOR_WITHOUT_FILE",
+        f"{anchor_id} has no file: only anchors by OpenTimestamps have one, once a calendar has taken them",
+        domain=DOMAIN,
+        metadata={"anchor_id": anchor_id},
+    )

@@ -30,4 +30,12 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
     title: "Only whoever runs this platform may see that",
     advice: "Ask for the entries of your own organisation.",
   },
+  ANCHOR_NOT_FOUND: {
+    title: "There is no such anchor of the audit log",
+    advice: "List the anchors again and choose one of them.",
+  },
+  ANCHOR_WITHOUT_FILE: {
+    title: "This anchor has no file",
+    advice: "Only anchors by OpenTimestamps have one, some moments after they were begun.",
+  },
 };
