@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import typer
@@ -11,8 +13,13 @@ from rich.table import Table
 from tools.reelmesh_cli.connection import DataOption, layout_of, operator_key
 from tools.reelmesh_cli.output import EXIT_FAILED, JsonOption, Output
 from tools.reelmesh_cli.supervisor import linux
+from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.state import Identity, MeshRecord, running_state
 
+_ANCHORING = re.compile(
+    r'^reelmesh_audit_(?P<what>unanchored_leaves|unanchored_seconds|anchor_trouble)\{anchor="(?P<anchor>[^"]+)"\} (?P<value>\S+)$',
+    re.MULTILINE,
+)
 _COLOURS = {"ready": "green", "done": "green", "failed": "red", "stopped": "dim"}
 
 
@@ -29,6 +36,40 @@ class Line:
     last_exit: str
 
 
+@dataclass(frozen=True, slots=True)
+class Anchoring:
+    """How far behind a way of anchoring the audit log is, in leaves and in seconds."""
+
+    anchor: str
+    leaves: int
+    seconds: int
+    in_trouble: bool
+
+    def line(self) -> str:
+        """For people."""
+        behind = f"{self.leaves} leaves wait, for up to {_span(self.seconds)}" if self.leaves else "nothing waits"
+        trouble = "  [red]in trouble[/]: `reelmesh audit anchors` says why" if self.in_trouble else ""
+        return f"audit log on {self.anchor}: {behind}{trouble}"
+
+
+def anchoring(layout: Layout) -> Iterator[Anchoring]:
+    """The ways of anchoring that are set, as the compliance service measures them; none while it does not run."""
+    import httpx  # not before it is needed: it takes a while to import
+
+    try:
+        transport = httpx.HTTPTransport(uds=str(layout.sockets / "compliance.metrics.sock"))
+        with httpx.Client(transport=transport, timeout=2) as metrics:
+            told = metrics.get("http://compliance/metrics").text
+    except httpx.HTTPError:
+        return
+    found = dict[str, dict[str, float]]()
+    for one in _ANCHORING.finditer(told):
+        found.setdefault(one["anchor"], {})[one["what"]] = float(one["value"])
+    for anchor, values in sorted(found.items()):
+        leaves, seconds = values.get("unanchored_leaves", 0), values.get("unanchored_seconds", 0)
+        yield Anchoring(anchor, int(leaves), int(seconds), bool(values.get("anchor_trouble", 0)))
+
+
 def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Shows what runs, since when, and how much memory it takes."""
     output = Output(as_json)
@@ -41,6 +82,7 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
         output.fail(f"Reelmesh does not run from {layout.data}. Start it with `reelmesh up`.", EXIT_FAILED)
     lines = _lines(state)
     total = sum(line.memory or 0 for line in lines)
+    anchored = list(anchoring(layout))
     output.result(
         state=state.state,
         url=state.url,
@@ -60,10 +102,21 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
             }
             for line in lines
         ],
+        anchoring=[
+            {
+                "anchor": one.anchor,
+                "behind_leaves": one.leaves,
+                "behind_seconds": one.seconds,
+                "in_trouble": one.in_trouble,
+            }
+            for one in anchored
+        ],
     )
     if not as_json:
         output.people.print(_table(lines, total))
         output.say(f"Reelmesh is {state.state} at {state.url}  [dim]data in {state.data_dir}[/]")
+        for one in anchored:
+            output.say(one.line())
 
 
 def _lines(state: MeshRecord) -> list[Line]:
