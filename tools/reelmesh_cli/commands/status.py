@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,16 +55,18 @@ class Anchoring:
 
 def anchoring(layout: Layout) -> Iterator[Anchoring]:
     """The ways of anchoring that are set, as the compliance service measures them; none while it does not run."""
-    import httpx  # not before it is needed: it takes a while to import
-
+    told = bytearray()
     try:
-        transport = httpx.HTTPTransport(uds=str(layout.sockets / "compliance.metrics.sock"))
-        with httpx.Client(transport=transport, timeout=2) as metrics:
-            told = metrics.get("http://compliance/metrics").text
-    except httpx.HTTPError:
+        with socket.socket(socket.AF_UNIX) as metrics:
+            metrics.settimeout(2)
+            metrics.connect(str(layout.sockets / "compliance.metrics.sock"))
+            metrics.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            while part := metrics.recv(65536):
+                told += part
+    except OSError:
         return
     found = dict[str, dict[str, float]]()
-    for one in _ANCHORING.finditer(told):
+    for one in _ANCHORING.finditer(told.decode(errors="replace")):
         found.setdefault(one["anchor"], {})[one["what"]] = float(one["value"])
     for anchor, values in sorted(found.items()):
         leaves, seconds = values.get("unanchored_leaves", 0), values.get("unanchored_seconds", 0)
