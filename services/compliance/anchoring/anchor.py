@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 EVM: Final = "evm-"
@@ -66,10 +66,12 @@ class Anchor(Protocol):
     Attributes:
         name: by which it is known, such as `evm-1`.
         at_once: how many anchors may be pending.
+        followed_for: after how long one that is not confirmed is let be, so that what was lost elsewhere does not keep others from being begun.
     """
 
     name: str
     at_once: int
+    followed_for: timedelta
 
     async def submit(self, pending: Pending) -> None:
         """Sees to it that a checkpoint is out there. Called again and again until it is confirmed, by one process at a time, also after

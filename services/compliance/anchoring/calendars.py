@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import hashlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -46,6 +47,7 @@ class OpenTimestampsAnchor:
 
     name: str = OPENTIMESTAMPS
     at_once: int = 48  # Bitcoin takes hours
+    followed_for: timedelta = timedelta(days=7)
 
     def __init__(
         self,

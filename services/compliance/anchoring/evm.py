@@ -88,6 +88,7 @@ class EvmAnchor:
     """One chain, and the account that anchors on it."""
 
     at_once: int = 1  # its transactions follow each other by nonce
+    followed_for: timedelta = timedelta(days=36_500)  # a signed one can be mined at any time
 
     def __init__(self, database: Database, clock: Clock, chain: Chain, key: LocalAccount, rules: Rules) -> None:
         self._database = database

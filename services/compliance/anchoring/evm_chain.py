@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import stat
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ class Chain:
             from web3.middleware import ExtraDataToPOAMiddleware
         except ModuleNotFoundError:
             raise NotInstalled("anchoring to an EVM chain", "web3") from None
+        # It writes the URL down, on closing even where all is well.
+        logging.getLogger("web3").setLevel(logging.WARNING)
         limits = {"timeout": ClientTimeout(total=_PATIENCE)}
         provider = AsyncHTTPProvider(url, request_kwargs=limits, exception_retry_configuration=None)
         self._provider = provider

@@ -28,6 +28,8 @@ log = structlog.stdlib.get_logger()
 
 _PATIENCE: Final = 40.0
 """Seconds that one round may take. Its lock is held by a transaction, which the database ends after 60 idle ones."""
+_TOGETHER: Final = 16
+"""Pending anchors that are followed at the same time: one that nobody answers must not keep the others waiting."""
 UNANCHORED: Final = Gauge(
     "reelmesh_audit_unanchored_leaves", "Leaves of the audit log that no confirmed anchor covers.", ["anchor"]
 )
@@ -84,15 +86,23 @@ class Anchoring:
         return True
 
     async def _round(self) -> None:
+        followed_since = self._clock.now() - self._anchor.followed_for
         async with self._database.transaction() as tx:
-            pending = await store.pending_of(tx, self._anchor.name)
-        troubles, left = list[Trouble](), 0
-        for one in pending:
-            try:
-                left += not await self._advanced(one)
-            except Trouble as error:
-                troubles.append(error)
-                left += 1
+            pending = await store.pending_of(tx, self._anchor.name, followed_since)
+        some, troubles, left = asyncio.Semaphore(_TOGETHER), list[Trouble](), 0
+
+        async def follow(one: Pending) -> None:
+            nonlocal left
+            async with some:
+                try:
+                    left += not await self._advanced(one)
+                except Trouble as error:
+                    troubles.append(error)
+                    left += 1
+
+        async with asyncio.TaskGroup() as group:
+            for one in pending:
+                group.create_task(follow(one))
         if left < self._anchor.at_once and (due := await self._begun()) is not None:
             await self._advanced(due)
         if troubles:

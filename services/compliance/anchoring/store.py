@@ -144,10 +144,11 @@ async def begin(tx: Tx, anchor: str, pending: Pending, now: datetime) -> None:
     await tx.execute(insert(anchors).values(row))
 
 
-async def pending_of(tx: Tx, anchor: str) -> list[Pending]:
-    """What is begun and not confirmed, oldest first."""
+async def pending_of(tx: Tx, anchor: str, after: datetime) -> list[Pending]:
+    """What was begun after a moment and is not confirmed, oldest first."""
     query = sa.select(anchors.c.anchor_id, anchors.c.tree_size, anchors.c.root, anchors.c.note)
-    query = query.where(anchors.c.anchor == anchor, anchors.c.confirm_time.is_(None)).order_by(anchors.c.tree_size)
+    query = query.where(anchors.c.anchor == anchor, anchors.c.confirm_time.is_(None), anchors.c.begin_time > after)
+    query = query.order_by(anchors.c.tree_size)
     return [Pending(*row) for row in await tx.execute(query)]
 
 
