@@ -151,13 +151,15 @@ class EvmAnchor:
         nonce = max(await self._chain.sent(self.sender), await self._chain.sent(self.sender, head.number))
         async with self._database.transaction() as tx:
             last = await store.last_nonce(tx, self._chain.chain_id, self.sender)
+            # Not the first one where the chain gave a nonce back that had been given up.
+            attempt = await store.next_attempt(tx, self._chain.chain_id, self.sender, nonce)
         if nonce <= last:
             raise Trouble(
                 f"the node says that the account sent {nonce} transactions, and {last + 1} are confirmed: it is behind, or its chain was begun anew, and needs another key"
             )
         gas = await self._chain.gas(self.sender, calldata(pending))
         fees = fees_for(head, await self._chain.tip(), gas, self._rules.cap)
-        return await self._signed(pending, nonce, 0, gas, fees)
+        return await self._signed(pending, nonce, attempt, gas, fees)
 
     async def _replaced(self, pending: Pending, made: list[Transaction], head: Head) -> list[Transaction]:
         """Signs a dearer one of the same nonce when the last one has waited for long and pays less than is asked now."""

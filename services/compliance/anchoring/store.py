@@ -294,6 +294,12 @@ async def add_transaction(tx: Tx, made: Transaction) -> None:
     await tx.execute(sa.insert(transactions).values(row))
 
 
+async def next_attempt(tx: Tx, chain_id: int, sender: str, nonce: int) -> int:
+    """How many transactions of a nonce were signed."""
+    same = sa.and_(transactions.c.chain_id == chain_id, transactions.c.sender == sender, transactions.c.nonce == nonce)
+    return int((await tx.execute(sa.select(sa.func.count()).where(same))).scalar_one())
+
+
 async def note_seen(tx: Tx, transaction_hash: str, block_hash: str) -> None:
     """Notes the block in which a transaction was seen; empty for none."""
     which = transactions.c.transaction_hash == transaction_hash

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -22,6 +23,7 @@ from opentimestamps.core.serialize import BytesDeserializationContext
 from opentimestamps.core.timestamp import DetachedTimestampFile
 from pydantic import ValidationError
 from reelmesh.compliance.v1 import audit_log_service_pb2 as api
+from reelmesh.compliance.v1 import events_pb2 as events
 
 from services.compliance.anchoring.calendars import OpenTimestampsAnchor
 from services.compliance.anchoring.evm_chain import UnsafeKeyFile, key_of
@@ -29,7 +31,8 @@ from services.compliance.anchoring.running import Anchoring
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.compliance.anchoring.calendar import HEIGHT, Calendar, listening
-from tests.compliance.scene import Log, refused, settings_of
+from tests.compliance.scene import Log, logging_all, refused, settings_of
+from tests.support.one_command import Command, edge_of
 from tools.audit_verifier.note import Bad
 from tools.audit_verifier.opentimestamps import Header, read
 from tools.audit_verifier.verifying import verified
@@ -142,6 +145,27 @@ def judge_every_byte(stamp: bytes, root: bytes) -> None:
             found = read(stamp[:at] + bytes([stamp[at] ^ 1]) + stamp[at + 1 :])
             leads = found.digest == digest and root in [one for _, one in found.bitcoin]
             assert not leads or at in hints, at
+
+
+async def test_the_command_shows_anchors_and_saves_what_others_verify(mesh: ProcessSettings, tmp_path: Path) -> None:
+    calendar = Calendar()
+    async with listening(calendar) as url:
+        settings = {"compliance_anchoring_calendars": (url,), "compliance_anchoring_calendars_poll_seconds": 0.1}
+        async with logging_all(mesh, **settings) as here, edge_of(mesh, "compliance") as port:
+            await here.tell(here.played())
+            async with asyncio.timeout(30):
+                while not calendar.promised:
+                    await asyncio.sleep(0.02)
+            header = calendar.mine()
+            told = await here.bus.hears(events.CheckpointAnchored)
+            assert (told.anchor, told.tree_size, told.block_number) == ("opentimestamps", 1, HEIGHT)
+            command = Command(mesh, f"http://127.0.0.1:{port}")
+            ran = await command.run("audit", "anchors", "--save", str(tmp_path / "saved"))
+    assert ran.status == 0, ran
+    assert str(HEIGHT) in ran.out
+    assert "opentimestamps: 1 leaves are anchored, nothing waits" in ran.out + ran.err
+    note = (tmp_path / "saved/checkpoint-1").read_text()
+    judge_by_the_reference((tmp_path / "saved/checkpoint-1.ots").read_bytes(), note, header)
 
 
 async def test_as_many_calendars_as_are_needed_must_take_it(here: Log) -> None:
