@@ -90,7 +90,7 @@ class AuditLogRpc(audit_log_service_pb2_grpc.AuditLogServiceServicer):
             proof=proof,
             checkpoint=None if checkpoint is None else _checkpoint(checkpoint),
             leaf=shown,
-            tlog_proof=_tlog_proof(proof, leaf, checkpoint) if own and checkpoint is not None else "",
+            tlog_proof=_tlog_proof(proof, leaf, checkpoint.note) if own and checkpoint is not None else "",
         )
 
     async def GetConsistencyProof(
@@ -139,9 +139,10 @@ class AuditLogRpc(audit_log_service_pb2_grpc.AuditLogServiceServicer):
             leaf=shown,
             proof=proof,
             checkpoint=_checkpoint(checkpoint),
-            tlog_proof=_tlog_proof(proof, leaf, checkpoint),
+            tlog_proof=_tlog_proof(proof, leaf, checkpoint.note),
             anchor=None if anchor is None else shown_anchor(anchor),
             anchor_proof=anchored,
+            anchor_tlog_proof="" if anchor is None or anchored is None else _tlog_proof(anchored, leaf, anchor.note),
         )
 
     async def ListAnchors(self, request: api.ListAnchorsRequest, context: Context) -> api.ListAnchorsResponse:
@@ -256,7 +257,7 @@ def _slot(slot: slots.Slot, transaction_hash: str) -> compliance_pb2.ContentSlot
     )
 
 
-def _tlog_proof(proof: compliance_pb2.InclusionProof, leaf: store.Leaf, checkpoint: store.Checkpoint) -> str:
+def _tlog_proof(proof: compliance_pb2.InclusionProof, leaf: store.Leaf, note: str) -> str:
     """A proof as a text (C2SP tlog-proof), with the record as its extra data."""
     lines = [
         "c2sp.org/tlog-proof@v1",
@@ -264,6 +265,6 @@ def _tlog_proof(proof: compliance_pb2.InclusionProof, leaf: store.Leaf, checkpoi
         f"index {proof.leaf_index}",
         *(base64.b64encode(one).decode() for one in proof.hashes),
         "",
-        checkpoint.note,
+        note,
     ]
     return "\n".join(lines)

@@ -309,10 +309,16 @@ async def test_a_slot_has_the_hash_of_the_transaction_once_its_latest_leaf_is_an
         assert found.slot.transaction_hash == told.transaction_hash == chain.sent[0]
         assert found.anchor.anchor_id == told.anchor_id
         proof = found.anchor_proof
-        record = found.leaf.record.encode()
         assert tree.included(
-            proof.leaf_index, found.anchor.tree_size, tree.leaf(record), list(proof.hashes), found.anchor.root_hash
+            proof.leaf_index,
+            found.anchor.tree_size,
+            tree.leaf(found.leaf.record.encode()),
+            list(proof.hashes),
+            found.anchor.root_hash,
         )
+        (file := tmp_path / "slot.tlog-proof").write_text(found.anchor_tlog_proof)
+        verdict = verified(file, key=await here.key())
+        assert (verdict.good, verdict.tree_size) == (True, found.anchor.tree_size)
         assert chain.data_of(told.transaction_hash).endswith(found.anchor.root_hash)
 
         await here.tell(here.published(asset_id))

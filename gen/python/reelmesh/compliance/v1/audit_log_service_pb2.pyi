@@ -297,8 +297,11 @@ class GetContentSlotResponse(_message.Message):
     TLOG_PROOF_FIELD_NUMBER: _builtins.int
     ANCHOR_FIELD_NUMBER: _builtins.int
     ANCHOR_PROOF_FIELD_NUMBER: _builtins.int
+    ANCHOR_TLOG_PROOF_FIELD_NUMBER: _builtins.int
     tlog_proof: _builtins.str
     """All that as a text that can be verified by itself (C2SP tlog-proof); the record is its extra data."""
+    anchor_tlog_proof: _builtins.str
+    """That proof with the anchored checkpoint, as a text that can be verified by itself (C2SP tlog-proof). Empty while there is no anchor."""
     @_builtins.property
     def slot(self) -> _compliance_pb2.ContentSlot:
         """The slot."""
@@ -333,10 +336,11 @@ class GetContentSlotResponse(_message.Message):
         tlog_proof: _builtins.str = ...,
         anchor: _compliance_pb2.Anchor | None = ...,
         anchor_proof: _compliance_pb2.InclusionProof | None = ...,
+        anchor_tlog_proof: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_proof", b"anchor_proof", "checkpoint", b"checkpoint", "leaf", b"leaf", "proof", b"proof", "slot", b"slot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_proof", b"anchor_proof", "checkpoint", b"checkpoint", "leaf", b"leaf", "proof", b"proof", "slot", b"slot", "tlog_proof", b"tlog_proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_proof", b"anchor_proof", "anchor_tlog_proof", b"anchor_tlog_proof", "checkpoint", b"checkpoint", "leaf", b"leaf", "proof", b"proof", "slot", b"slot", "tlog_proof", b"tlog_proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
