@@ -55,7 +55,8 @@ async def anchoring(
 
 async def trouble(here: Log) -> str:
     async with here.database.transaction() as tx:
-        return (await tx.execute(sa.text("SELECT coalesce(max(trouble), '') FROM anchor_troubles"))).scalar_one()
+        query = sa.text("SELECT coalesce(max(trouble), '') FROM anchor_troubles")
+        return str((await tx.execute(query)).scalar_one())
 
 
 async def test_a_checkpoint_comes_to_be_in_bitcoin_and_anybody_verifies_that(here: Log, tmp_path: Path) -> None:

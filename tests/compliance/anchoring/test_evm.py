@@ -40,7 +40,8 @@ async def shown(here: Log, tree_size: int = 0) -> list[compliance_pb2.Anchor]:
 
 async def trouble(here: Log) -> str:
     async with here.database.transaction() as tx:
-        return (await tx.execute(sa.text("SELECT coalesce(max(trouble), '') FROM anchor_troubles"))).scalar_one()
+        query = sa.text("SELECT coalesce(max(trouble), '') FROM anchor_troubles")
+        return str((await tx.execute(query)).scalar_one())
 
 
 async def transactions(here: Log) -> list[tuple[int, int, bool]]:
