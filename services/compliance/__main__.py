@@ -20,6 +20,8 @@ from reelmesh.compliance.v1 import (
 
 from services.compliance.age.providers import AgeSettings
 from services.compliance.age.wiring import start_age
+from services.compliance.anchoring.settings import AnchoringSettings
+from services.compliance.anchoring.wiring import start_anchoring
 from services.compliance.jurisdictions.wiring import start_jurisdictions
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE, AuditLogSettings
 from services.compliance.log.wiring import start_log
@@ -28,7 +30,7 @@ from services.compliance.notices.wiring import CONTRACT as NOTICES_CONTRACT
 from services.compliance.notices.wiring import start_notices
 from services.compliance.performers.wiring import CONTRACTS as PERFORMERS_CONTRACTS
 from services.compliance.performers.wiring import PerformersSettings, start_performers
-from services.kit.events import Relay
+from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
 
@@ -41,7 +43,7 @@ CONTRACTS: Final[list[ServiceDescriptor]] = [
 ]
 
 
-class ComplianceSettings(AuditLogSettings, AgeSettings, PerformersSettings, NoticesSettings):
+class ComplianceSettings(AuditLogSettings, AgeSettings, AnchoringSettings, PerformersSettings, NoticesSettings):
     """Settings of the compliance service."""
 
 
@@ -51,7 +53,9 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
     database = process.database()
     bus = await process.bus()
     install = Seal(settings.secret(COMPLIANCE_KEY_FILE), "compliance")
-    audit_log = await start_log(process, settings, database, bus, install)
+    await ensure_events(bus.jetstream())
+    anchors = start_anchoring(process, settings, database)
+    audit_log = await start_log(process, settings, database, bus, install, anchors=anchors)
     age = await start_age(process, settings, database, install)
     jurisdictions = await start_jurisdictions(process, database, bus)
     performers = await start_performers(process, settings, database, bus, install)

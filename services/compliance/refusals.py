@@ -192,3 +192,25 @@ def notice_report_period_invalid(why: str) -> Refusal:
 def notice_desk_invalid(field: str, why: str) -> Refusal:
     """A desk that cannot be."""
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID", why, domain=RPC_DOMAIN, fields=[(field, why)])
+
+
+def anchor_not_found(anchor_id: str) -> Refusal:
+    """No such anchor."""
+    return Refusal(
+        grpc.StatusCode.NOT_FOUND,
+        "ANCHOR_NOT_FOUND",
+        f"there is no anchor {anchor_id}; list those that there are, and check the id",
+        domain=DOMAIN,
+        metadata={"anchor_id": anchor_id},
+    )
+
+
+def anchor_without_file(anchor_id: str) -> Refusal:
+    """An anchor that has no file, or none yet."""
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "ANCHOR_WITHOUT_FILE",
+        f"{anchor_id} has no file: only anchors by OpenTimestamps have one, once a calendar has taken them",
+        domain=DOMAIN,
+        metadata={"anchor_id": anchor_id},
+    )

@@ -18,6 +18,7 @@ from tools.reelmesh_cli.app import app
 def test_what_happened_is_in_a_log_that_verifies_elsewhere(whole_mesh: Mesh, tmp_path: Path) -> None:
     uploaded = whole_mesh.command("upload", str(film()))
     file, kept = tmp_path / "export", tmp_path / "checkpoint"
+    assert whole_mesh.command("audit", "anchors") == {"anchors": [], "standings": []}, "off until it is set"
     checkpoint = logged(whole_mesh, file, uploaded["asset_id"])
     kept.write_text(checkpoint["note"])
     asked = ["audit", "verify", str(file), "--key", checkpoint["verifier_key"], "--checkpoint", str(kept), "--json"]

@@ -20,10 +20,22 @@ def main() -> int:
     parser.add_argument("--key", default="", help="verifier key of the log")
     parser.add_argument("--checkpoint", type=Path, help="file with a checkpoint that was kept elsewhere")
     parser.add_argument("--witness", action="append", default=[], help="verifier key of a witness; may be repeated")
+    parser.add_argument(
+        "--bitcoin-header",
+        action="append",
+        default=[],
+        help="header of a block of Bitcoin, 160 digits; may be repeated",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
     try:
-        verdict = verified(asked.path, key=asked.key, checkpoint=asked.checkpoint, witnesses=tuple(asked.witness))
+        verdict = verified(
+            asked.path,
+            key=asked.key,
+            checkpoint=asked.checkpoint,
+            witnesses=tuple(asked.witness),
+            headers=tuple(asked.bitcoin_header),
+        )
     except (Bad, OSError, UnicodeDecodeError) as error:
         print(json.dumps({"verified": False, "error": str(error)}) if asked.json else f"✗ {error}")
         return 2

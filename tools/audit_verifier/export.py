@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tools.audit_verifier.anchors import Headers, judge_anchor
 from tools.audit_verifier.note import Bad, Checkpoint, Key, signed_checkpoint
 from tools.audit_verifier.records import judge_leaf
 from tools.audit_verifier.tiles import WIDTH, Tiles
@@ -26,9 +27,12 @@ class _Contents:
     header: dict[str, Any]
     tiles: Tiles = field(default_factory=Tiles)
     notes: list[tuple[int, str]] = field(default_factory=list)
+    anchors: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
 
-def verified(file: Path, key: Key | None, known: str, witnesses: tuple[Key, ...]) -> Verdict:
+def verified(
+    file: Path, key: Key | None, known: str, witnesses: tuple[Key, ...], headers: Headers | None = None
+) -> Verdict:
     """Verifies an export.
 
     Args:
@@ -36,6 +40,7 @@ def verified(file: Path, key: Key | None, known: str, witnesses: tuple[Key, ...]
         key: the log's. None: the one that the file names.
         known: a checkpoint of this log from elsewhere, which it must continue; empty for none.
         witnesses: keys of witnesses whose cosignatures count.
+        headers: headers of blocks of Bitcoin to compare timestamps with.
 
     Raises:
         Bad: it is no export at all.
@@ -52,6 +57,8 @@ def verified(file: Path, key: Key | None, known: str, witnesses: tuple[Key, ...]
     said = _signed(verdict, contents.notes, key, witnesses)
     if known:
         said += signed_elsewhere(verdict, known, key)
+    anchored = [judge_anchor(verdict, *line, key, headers or Headers({})) for line in contents.anchors]
+    said += [one for one in anchored if one is not None]
     contents.tiles.judge_checkpoints(verdict, said)
     if not any(checkpoint.size == verdict.tree_size for _, checkpoint in said):
         verdict.fault(
@@ -108,8 +115,10 @@ def _read(file: Path, verdict: Verdict) -> _Contents:
                 _take(verdict, contents, f"line {number}", (level, index), hashes)
             case {"checkpoint": str(note)} if len(said) == 1:
                 contents.notes.append((number, note))
+            case {"anchor": dict(anchor)} if len(said) == 1:
+                contents.anchors.append((number, anchor))
             case _:
-                verdict.fault(f"line {number}", "it is neither a leaf, nor a tile, nor a checkpoint")
+                verdict.fault(f"line {number}", "it is neither a leaf, nor a tile, nor a checkpoint, nor an anchor")
     return contents
 
 

@@ -3,8 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 _MOST = 1000
+
+
+@dataclass(slots=True)
+class Anchor:
+    """A checkpoint that lies elsewhere too.
+
+    Attributes:
+        anchor: where, `evm-` and a chain's id, or `opentimestamps`.
+        tree_size: leaves of the tree that it is of.
+        confirmed: whether the log's keeper says that it lies there for good.
+        transaction_hash: transaction on an EVM chain whose input is the log's name, that size and its root; empty for other kinds, and before one is signed.
+        block: number of the block, as the keeper or the timestamp says; 0 for none.
+        block_hash: hash of Bitcoin's block by whose header the timestamp was verified; empty when none was given that fits.
+        time: when that block was made.
+    """
+
+    anchor: str
+    tree_size: int
+    confirmed: bool
+    transaction_hash: str = ""
+    block: int = 0
+    block_hash: str = ""
+    time: datetime | None = None
+
+    def line(self) -> str:
+        """For people."""
+        what = f"  {self.anchor}: the tree of {self.tree_size} "
+        if self.time is not None:
+            return f"{what}was there on {self.time:%Y-%m-%d %H:%M} UTC, if block {self.block} of Bitcoin is {self.block_hash}"
+        if not self.confirmed:
+            return f"{what}is being anchored, which proves nothing yet"
+        if self.transaction_hash:
+            return (
+                f"{what}is the input of {self.transaction_hash}; look there for that transaction and its block's time"
+            )
+        return f"{what}is in block {self.block} of Bitcoin, says its timestamp: give that block's header (--bitcoin-header)"
 
 
 @dataclass(slots=True)
@@ -21,6 +58,7 @@ class Verdict:
         closed: records whose content cannot be opened, because somebody was erased or it was left out.
         checkpoints: checkpoints whose signatures and roots were looked at.
         witnesses: names of the witnesses whose cosignatures are good.
+        anchors: what lies elsewhere, and is of this log.
         key_given: whether the log's key came from somewhere else than the file itself.
         faults: what is wrong, as (where, what); the first thousand.
     """
@@ -34,6 +72,7 @@ class Verdict:
     closed: int = 0
     checkpoints: int = 0
     witnesses: list[str] = field(default_factory=list)
+    anchors: list[Anchor] = field(default_factory=list)
     key_given: bool = False
     faults: list[tuple[str, str]] = field(default_factory=list)
 
@@ -60,6 +99,7 @@ class Verdict:
             "closed": self.closed,
             "checkpoints": self.checkpoints,
             "witnesses": self.witnesses,
+            "anchors": [_as_dict(anchor) for anchor in self.anchors],
             "key_given": self.key_given,
             "faults": [{"where": where, "what": what} for where, what in self.faults],
         }
@@ -80,6 +120,26 @@ class Verdict:
             told.append(
                 "  no known witness saw it: that nobody was shown another log is proved by no one but its keeper"
             )
+        told += [anchor.line() for anchor in self._latest_anchors()]
         if not self.key_given:
             told.append("  the key came with the file: compare it with one that you have from elsewhere (--key)")
         return told
+
+    def _latest_anchors(self) -> list[Anchor]:
+        """Of each way of anchoring the one that says most: verified by a header before confirmed before pending, then of the largest tree."""
+        best = dict[str, Anchor]()
+        for one in sorted(self.anchors, key=lambda one: (one.time is not None, one.confirmed, one.tree_size)):
+            best[one.anchor] = one
+        return [best[name] for name in sorted(best)]
+
+
+def _as_dict(anchor: Anchor) -> dict[str, object]:
+    return {
+        "anchor": anchor.anchor,
+        "tree_size": anchor.tree_size,
+        "confirmed": anchor.confirmed,
+        "transaction_hash": anchor.transaction_hash,
+        "block": anchor.block,
+        "block_hash": anchor.block_hash,
+        "time": None if anchor.time is None else anchor.time.isoformat(),
+    }

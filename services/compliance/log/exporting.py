@@ -1,7 +1,7 @@
 """The log as a file: lines of JSON that `reelmesh audit verify` judges without this service.
 
 First what the file is, then the tiles of leaves' hashes, each followed by those of its leaves that may be shown, then the tiles above, then the
-checkpoints. What the lines hold is in docs/audit.md. Everything is written as it stands in the tables: what somebody changed there is found by whoever
+checkpoints, then what was anchored elsewhere. What the lines hold is in docs/audit.md. Everything is written as it stands in the tables: what somebody changed there is found by whoever
 verifies.
 """
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from services.compliance.anchoring import store as anchors
+from services.compliance.anchoring.showing import exported_anchor
 from services.compliance.log import store
 from services.compliance.log.disclosing import Discloser, Unopened
 from services.compliance.log.notes import VerifierKey
@@ -65,6 +67,14 @@ async def exported(
     async with database.transaction() as tx:
         async for note in store.all_checkpoints(tx, size):
             yield _line(checkpoint=note)
+    after = (0, "")
+    while True:
+        async with database.transaction() as tx:
+            found = await anchors.all_up_to(tx, size, after, WIDTH)
+        if not found:
+            return
+        yield b"".join(_line(anchor=exported_anchor(one)) for one in found)
+        after = found[-1].tree_size, found[-1].anchor
 
 
 async def _leaves(database: Database, discloser: Discloser, wanted: Wanted, start: int, end: int) -> bytes:

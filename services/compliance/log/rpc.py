@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import grpc
+from google.api import httpbody_pb2
 from reelmesh.compliance.v1 import audit_log_service_pb2 as api
 from reelmesh.compliance.v1 import audit_log_service_pb2_grpc, compliance_pb2
 
 from services.compliance import refusals
+from services.compliance.anchoring import store as anchors
+from services.compliance.anchoring.calendars import MEDIA_TYPE
+from services.compliance.anchoring.showing import key_of, shown_anchor, shown_standing
 from services.compliance.log import proofs, slots, store
 from services.compliance.log.disclosing import Discloser, Disclosure
 from services.compliance.log.exporting import Wanted, exported
@@ -37,16 +41,25 @@ class AuditLogRpc(audit_log_service_pb2_grpc.AuditLogServiceServicer):
         key: by which checkpoints are judged.
         witnesses: whose cosignatures are taken.
         install: opens what is kept of what events said.
+        ways: names of the ways of anchoring that are set.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, key: VerifierKey, witnesses: tuple[VerifierKey, ...], install: Seal
+        self,
+        database: Database,
+        clock: Clock,
+        key: VerifierKey,
+        witnesses: tuple[VerifierKey, ...],
+        install: Seal,
+        *,
+        ways: tuple[str, ...] = (),
     ) -> None:
         self._database = database
         self._clock = clock
         self._key = key
         self._witnesses = witnesses
         self._discloser = Discloser(install)
+        self._ways = ways
 
     async def GetCheckpoint(self, request: api.GetCheckpointRequest, context: Context) -> api.GetCheckpointResponse:
         """What the log signed."""
@@ -77,7 +90,7 @@ class AuditLogRpc(audit_log_service_pb2_grpc.AuditLogServiceServicer):
             proof=proof,
             checkpoint=None if checkpoint is None else _checkpoint(checkpoint),
             leaf=shown,
-            tlog_proof=_tlog_proof(proof, leaf, checkpoint) if own and checkpoint is not None else "",
+            tlog_proof=_tlog_proof(proof, leaf, checkpoint.note) if own and checkpoint is not None else "",
         )
 
     async def GetConsistencyProof(
@@ -119,13 +132,41 @@ class AuditLogRpc(audit_log_service_pb2_grpc.AuditLogServiceServicer):
                 raise refusals.slot_not_found(request.asset_id)
             proof = await _proof(tx, leaf, checkpoint.tree_size)
             shown = await self._leaf(tx, leaf)
+            anchor = await anchors.covering(tx, at)
+            anchored = None if anchor is None else await _proof(tx, leaf, anchor.tree_size)
         return api.GetContentSlotResponse(
-            slot=_slot(slot),
+            slot=_slot(slot, "" if anchor is None else anchor.transaction_hash),
             leaf=shown,
             proof=proof,
             checkpoint=_checkpoint(checkpoint),
-            tlog_proof=_tlog_proof(proof, leaf, checkpoint),
+            tlog_proof=_tlog_proof(proof, leaf, checkpoint.note),
+            anchor=None if anchor is None else shown_anchor(anchor),
+            anchor_proof=anchored,
+            anchor_tlog_proof="" if anchor is None or anchored is None else _tlog_proof(anchored, leaf, anchor.note),
         )
+
+    async def ListAnchors(self, request: api.ListAnchorsRequest, context: Context) -> api.ListAnchorsResponse:
+        """What lies elsewhere, and what does not yet."""
+        part = page_of(request)
+        async with self._database.transaction() as tx:
+            found = await anchors.page(tx, request.tree_size, part)
+            standings = [await anchors.standing(tx, way) for way in self._ways]
+        shown = found[: part.size]
+        return api.ListAnchorsResponse(
+            anchors=[shown_anchor(one) for one in shown],
+            next_page_token=part.next_token(key_of(shown[-1])) if len(found) > part.size else "",
+            standings=[shown_standing(one) for one in standings],
+        )
+
+    async def GetAnchorFile(self, request: api.GetAnchorFileRequest, context: Context) -> api.GetAnchorFileResponse:
+        """A timestamp that other people's programs verify."""
+        async with self._database.transaction() as tx:
+            found = await anchors.find(tx, request.anchor_id)
+        if found is None:
+            raise refusals.anchor_not_found(request.anchor_id)
+        if not found.content:
+            raise refusals.anchor_without_file(request.anchor_id)
+        return api.GetAnchorFileResponse(file=httpbody_pb2.HttpBody(content_type=MEDIA_TYPE, data=found.content))
 
     async def GetExport(self, request: api.GetExportRequest, context: Context) -> AsyncIterator[api.GetExportResponse]:
         """The log as a file."""
@@ -201,7 +242,7 @@ def _leaf(leaf: store.Leaf, opened: object) -> compliance_pb2.Leaf:
     )
 
 
-def _slot(slot: slots.Slot) -> compliance_pb2.ContentSlot:
+def _slot(slot: slots.Slot, transaction_hash: str) -> compliance_pb2.ContentSlot:
     return compliance_pb2.ContentSlot(
         asset_id=slot.asset_id,
         organisation_id=slot.organisation_id,
@@ -212,10 +253,11 @@ def _slot(slot: slots.Slot) -> compliance_pb2.ContentSlot:
         committed_leaf_index=slot.committed_leaf_index or 0,
         package_id=slot.package_id,
         commit_time=timestamp(slot.commit_time),
+        transaction_hash=transaction_hash,
     )
 
 
-def _tlog_proof(proof: compliance_pb2.InclusionProof, leaf: store.Leaf, checkpoint: store.Checkpoint) -> str:
+def _tlog_proof(proof: compliance_pb2.InclusionProof, leaf: store.Leaf, note: str) -> str:
     """A proof as a text (C2SP tlog-proof), with the record as its extra data."""
     lines = [
         "c2sp.org/tlog-proof@v1",
@@ -223,6 +265,6 @@ def _tlog_proof(proof: compliance_pb2.InclusionProof, leaf: store.Leaf, checkpoi
         f"index {proof.leaf_index}",
         *(base64.b64encode(one).decode() for one in proof.hashes),
         "",
-        checkpoint.note,
+        note,
     ]
     return "\n".join(lines)

@@ -231,6 +231,12 @@ async def find_checkpoint(tx: Tx, tree_size: int = 0, least_cosignatures: int = 
     return Checkpoint(row.tree_size, row.root, row.note + row.lines, row.sign_time, row.cosigned)
 
 
+async def find_bare_checkpoint(tx: Tx) -> Checkpoint | None:
+    """The latest checkpoint, with nobody's signature but the log's; None before there is one."""
+    row = (await tx.execute(sa.select(checkpoints).order_by(checkpoints.c.tree_size.desc()).limit(1))).one_or_none()
+    return None if row is None else Checkpoint(row.tree_size, row.root, row.note, row.sign_time, 0)
+
+
 async def add_cosignatures(tx: Tx, tree_size: int, good: Iterable[Cosignature]) -> None:
     """Adds good cosignatures; the first of a witness stays."""
     for one in good:
@@ -296,9 +302,10 @@ async def all_checkpoints(tx: Tx, largest: int) -> AsyncIterator[str]:
             yield note
 
 
-# A witnessed one gives way to a later witnessed one only.
+# A witnessed one gives way to a later witnessed one only, and one that was anchored to none.
 _FORGET: Final = sa.text("""
 DELETE FROM log_checkpoints old WHERE sign_time < :before
+  AND NOT EXISTS (SELECT FROM anchors WHERE anchors.tree_size = old.tree_size)
   AND EXISTS (
     SELECT FROM log_checkpoints later WHERE later.tree_size > old.tree_size
       AND date_trunc(CAST(:span AS text), later.sign_time, 'UTC') = date_trunc(CAST(:span AS text), old.sign_time, 'UTC')

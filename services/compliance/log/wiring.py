@@ -25,9 +25,15 @@ def signer_of(process: Process, settings: AuditLogSettings) -> Signer:
 
 
 async def start_log(
-    process: Process, settings: AuditLogSettings, database: Database, bus: NatsClient, install: Seal
+    process: Process,
+    settings: AuditLogSettings,
+    database: Database,
+    bus: NatsClient,
+    install: Seal,
+    *,
+    anchors: tuple[str, ...],
 ) -> AuditLogRpc:
-    """Begins the log if it is new, starts what keeps it, and returns what shows it.
+    """Begins the log if it is new, starts what keeps it, and returns what shows it, with how the ways of anchoring stand that have these names.
 
     Raises:
         OriginChanged: the log was begun under another name.
@@ -46,4 +52,4 @@ async def start_log(
             "audit upkeep": upkeep(database, process.clock, settings.compliance_audit_upkeep_seconds),
         }
     )
-    return AuditLogRpc(database, process.clock, signer.verifier_key, witnesses.keys, install)
+    return AuditLogRpc(database, process.clock, signer.verifier_key, witnesses.keys, install, ways=anchors)

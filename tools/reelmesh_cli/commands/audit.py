@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from tools.reelmesh_cli.connection import DataOption, UrlOption
 from tools.reelmesh_cli.output import EXIT_FAILED, EXIT_USAGE, JsonOption, Output
@@ -14,6 +15,7 @@ from tools.reelmesh_cli.people import conversation, group
 
 if TYPE_CHECKING:
     from reelmesh.compliance.v1.audit_log_service_pb2 import GetCheckpointResponse, GetExportRequest
+    from reelmesh.compliance.v1.compliance_pb2 import Anchor, AnchorStanding
 
     from tools.reelmesh_sdk import Client
 
@@ -86,14 +88,77 @@ async def _written(mesh: Client, request: GetExportRequest, file: Path) -> int:
 
 
 @app.command()
+def anchors(
+    *,
+    size: Annotated[int, typer.Option("--size", help="Only anchors of the checkpoint of this size.")] = 0,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Folder for checkpoints and their `.ots` files, for `ots verify`.")
+    ] = None,
+    data: DataOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shows where checkpoints are anchored outside this install, and how far behind that is."""
+    from google.protobuf.json_format import MessageToDict
+
+    output = Output(as_json)
+    found, standings = conversation(output, data, url, lambda mesh: _anchors(mesh, size, save))
+    output.result(
+        anchors=[MessageToDict(one, preserving_proto_field_name=True) for one in found],
+        standings=[MessageToDict(one, preserving_proto_field_name=True) for one in standings],
+    )
+    if as_json:
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("where", "leaves", "confirmed", "block", "transaction"):
+        table.add_column(heading, justify="right" if heading in ("leaves", "block") else "left", overflow="fold")
+    for one in found:
+        when = f"{one.confirm_time.ToDatetime():%Y-%m-%d %H:%M}" if one.confirmed else "[yellow]not yet[/]"
+        table.add_row(one.anchor, str(one.tree_size), when, str(one.block_number or ""), one.transaction_hash)
+    output.people.print(table)
+    for standing in standings:
+        output.say(escape(_told(standing)))
+    if not standings:
+        output.say("[dim]The log is not anchored: nothing is set. docs/audit.md says how.[/]")
+
+
+async def _anchors(mesh: Client, size: int, save: Path | None) -> tuple[list[Anchor], list[AnchorStanding]]:
+    """The anchors, newest first, up to some hundreds; their files are written where one wants them."""
+    from reelmesh.compliance.v1.audit_log_service_pb2 import GetAnchorFileRequest, ListAnchorsRequest
+    from reelmesh.compliance.v1.compliance_pb2 import ANCHOR_KIND_OPENTIMESTAMPS
+
+    answer = await mesh.call(mesh.audit_log.ListAnchors, ListAnchorsRequest(tree_size=size, page_size=200))
+    found = list(answer.anchors)
+    if save is not None:
+        save.mkdir(parents=True, exist_ok=True)
+        for one in found:
+            if one.kind == ANCHOR_KIND_OPENTIMESTAMPS and one.confirmed:
+                file = await mesh.call(mesh.audit_log.GetAnchorFile, GetAnchorFileRequest(anchor_id=one.anchor_id))
+                (save / f"checkpoint-{one.tree_size}").write_text(one.note, encoding="utf-8")
+                (save / f"checkpoint-{one.tree_size}.ots").write_bytes(file.file.data)
+    return found, list(answer.standings)
+
+
+def _told(standing: AnchorStanding) -> str:
+    waits = f"{standing.behind_leaves} leaves wait" if standing.behind_leaves else "nothing waits"
+    trouble = f"; {standing.trouble}" if standing.trouble else ""
+    return f"{standing.anchor}: {standing.tree_size} leaves are anchored, {waits}{trouble}"
+
+
+@app.command()
 def verify(
     path: Annotated[Path, typer.Argument(help="An export, a folder of tiles, or a proof of one leaf.")],
+    *,
     key: Annotated[str, typer.Option("--key", help="Verifier key of the log, from elsewhere than the file.")] = "",
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="File with a checkpoint that was kept elsewhere.")
     ] = None,
     witness: Annotated[
         list[str] | None, typer.Option("--witness", help="Verifier key of a witness; repeatable.")
+    ] = None,
+    bitcoin_header: Annotated[
+        list[str] | None,
+        typer.Option("--bitcoin-header", help="Header of a block of Bitcoin, 160 digits, from elsewhere; repeatable."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,7 +168,8 @@ def verify(
 
     output = Output(as_json)
     try:
-        verdict = verified(path, key=key, checkpoint=checkpoint, witnesses=tuple(witness or ()))
+        seen, headers = tuple(witness or ()), tuple(bitcoin_header or ())
+        verdict = verified(path, key=key, checkpoint=checkpoint, witnesses=seen, headers=headers)
     except (Bad, OSError, UnicodeDecodeError) as error:
         output.fail(str(error), EXIT_USAGE)
     output.result(**verdict.as_dict())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import typer
@@ -17,6 +20,10 @@ from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.state import Identity, MeshRecord, running_state
 
 _GATE_SECONDS = 8.0
+_ANCHORING = re.compile(
+    r'^reelmesh_audit_(?P<what>unanchored_leaves|unanchored_seconds|anchor_trouble)\{anchor="(?P<anchor>[^"]+)"\} (?P<value>\S+)$',
+    re.MULTILINE,
+)
 _COLOURS = {"ready": "green", "done": "green", "failed": "red", "stopped": "dim"}
 
 
@@ -33,6 +40,42 @@ class Line:
     last_exit: str
 
 
+@dataclass(frozen=True, slots=True)
+class Anchoring:
+    """How far behind a way of anchoring the audit log is, in leaves and in seconds."""
+
+    anchor: str
+    leaves: int
+    seconds: int
+    in_trouble: bool
+
+    def line(self) -> str:
+        """For people."""
+        behind = f"{self.leaves} leaves wait, for up to {_span(self.seconds)}" if self.leaves else "nothing waits"
+        trouble = "  [red]in trouble[/]: `reelmesh audit anchors` says why" if self.in_trouble else ""
+        return f"audit log on {self.anchor}: {behind}{trouble}"
+
+
+def anchoring(layout: Layout) -> Iterator[Anchoring]:
+    """The ways of anchoring that are set, as the compliance service measures them; none while it does not run."""
+    told = bytearray()
+    try:
+        with socket.socket(socket.AF_UNIX) as metrics:
+            metrics.settimeout(2)
+            metrics.connect(str(layout.sockets / "compliance.metrics.sock"))
+            metrics.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            while part := metrics.recv(65536):
+                told += part
+    except OSError:
+        return
+    found = dict[str, dict[str, float]]()
+    for one in _ANCHORING.finditer(told.decode(errors="replace")):
+        found.setdefault(one["anchor"], {})[one["what"]] = float(one["value"])
+    for anchor, values in sorted(found.items()):
+        leaves, seconds = values.get("unanchored_leaves", 0), values.get("unanchored_seconds", 0)
+        yield Anchoring(anchor, int(leaves), int(seconds), bool(values.get("anchor_trouble", 0)))
+
+
 def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Shows what runs, since when, and how much memory it takes."""
     output = Output(as_json)
@@ -46,6 +89,7 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     lines = _lines(state)
     total = sum(line.memory or 0 for line in lines)
     gate = _gate(layout, state)
+    anchored = list(anchoring(layout))
     output.result(
         state=state.state,
         url=state.url,
@@ -67,6 +111,15 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
         ],
         checks=[{"name": one.name, "reachable": one.reachable, "problem": one.problem} for one in gate.checks],
         waiting_masters=gate.waiting,
+        anchoring=[
+            {
+                "anchor": one.anchor,
+                "behind_leaves": one.leaves,
+                "behind_seconds": one.seconds,
+                "in_trouble": one.in_trouble,
+            }
+            for one in anchored
+        ],
     )
     if not as_json:
         output.people.print(_table(lines, total))
@@ -78,6 +131,8 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
         if gate.waiting:
             output.say(f"[yellow]–[/] {gate.waiting} masters of the operator's organisation wait to be checked.")
         output.say(f"Reelmesh is {state.state} at {state.url}  [dim]data in {state.data_dir}[/]")
+        for one in anchored:
+            output.say(one.line())
 
 
 @dataclass(frozen=True, slots=True)

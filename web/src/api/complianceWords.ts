@@ -175,5 +175,12 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
   NOTICE_REPORT_PERIOD_INVALID: {
     title: "There is no report of such a period",
     advice: "End it after it begins, at most 400 days later.",
+  ANCHOR_NOT_FOUND: {
+    title: "There is no such anchor of the audit log",
+    advice: "List the anchors again and choose one of them.",
+  },
+  ANCHOR_WITHOUT_FILE: {
+    title: "This anchor has no file",
+    advice: "Only anchors by OpenTimestamps have one, some moments after they were begun.",
   },
 };

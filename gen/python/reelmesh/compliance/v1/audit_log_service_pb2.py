@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from reelmesh.compliance.v1 import compliance_pb2 as reelmesh_dot_compliance_dot_v1_dot_compliance__pb2
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.reelmesh/compliance/v1/audit_log_service.proto\x12\x16reelmesh.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\'reelmesh/compliance/v1/compliance.proto\x1a\x1creelmesh/rpc/v1/access.proto\"v\n\x14GetCheckpointRequest\x12$\n\ttree_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08treeSize\x12\x38\n\x12least_cosignatures\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x11leastCosignatures\"~\n\x15GetCheckpointResponse\x12\x42\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".reelmesh.compliance.v1.CheckpointR\ncheckpoint\x12!\n\x0cverifier_key\x18\x02 \x01(\tR\x0bverifierKey\"\xb0\x01\n\x18GetInclusionProofRequest\x12\x46\n\x08\x65vent_id\x18\x01 \x01(\tB+\xbaH(r&2$^(evt_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x07\x65ventId\x12&\n\nleaf_index\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\tleafIndex\x12$\n\ttree_size\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08treeSize\"\xee\x01\n\x19GetInclusionProofResponse\x12<\n\x05proof\x18\x01 \x01(\x0b\x32&.reelmesh.compliance.v1.InclusionProofR\x05proof\x12\x42\n\ncheckpoint\x18\x02 \x01(\x0b\x32\".reelmesh.compliance.v1.CheckpointR\ncheckpoint\x12\x30\n\x04leaf\x18\x03 \x01(\x0b\x32\x1c.reelmesh.compliance.v1.LeafR\x04leaf\x12\x1d\n\ntlog_proof\x18\x04 \x01(\tR\ttlogProof\"\x80\x01\n\x1aGetConsistencyProofRequest\x12/\n\x0f\x66irst_tree_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01R\rfirstTreeSize\x12\x31\n\x10second_tree_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0esecondTreeSize\"\x87\x01\n\x1bGetConsistencyProofResponse\x12&\n\x0f\x66irst_tree_size\x18\x01 \x01(\x03R\rfirstTreeSize\x12(\n\x10second_tree_size\x18\x02 \x01(\x03R\x0esecondTreeSize\x12\x16\n\x06hashes\x18\x03 \x03(\x0cR\x06hashes\"\xa3\x01\n\x11ListLeavesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12<\n\nevent_type\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.]{0,128}$R\teventType\"r\n\x12ListLeavesResponse\x12\x34\n\x06leaves\x18\x01 \x03(\x0b\x32\x1c.reelmesh.compliance.v1.LeafR\x06leaves\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\\\n\x15GetContentSlotRequest\x12\x43\n\x08\x61sset_id\x18\x01 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\"\xa4\x02\n\x16GetContentSlotResponse\x12\x37\n\x04slot\x18\x01 \x01(\x0b\x32#.reelmesh.compliance.v1.ContentSlotR\x04slot\x12\x30\n\x04leaf\x18\x02 \x01(\x0b\x32\x1c.reelmesh.compliance.v1.LeafR\x04leaf\x12<\n\x05proof\x18\x03 \x01(\x0b\x32&.reelmesh.compliance.v1.InclusionProofR\x05proof\x12\x42\n\ncheckpoint\x18\x04 \x01(\x0b\x32\".reelmesh.compliance.v1.CheckpointR\ncheckpoint\x12\x1d\n\ntlog_proof\x18\x05 \x01(\tR\ttlogProof\"^\n\x10GetExportRequest\x12\'\n\x0fwithout_content\x18\x01 \x01(\x08R\x0ewithoutContent\x12!\n\x0c\x65very_record\x18\x02 \x01(\x08R\x0b\x65veryRecord\"\'\n\x11GetExportResponse\x12\x12\n\x04part\x18\x01 \x01(\x0cR\x04part\"`\n\x15\x41\x64\x64\x43osignatureRequest\x12$\n\ttree_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08treeSize\x12!\n\x05lines\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x01R\x05lines\"\\\n\x16\x41\x64\x64\x43osignatureResponse\x12\x42\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".reelmesh.compliance.v1.CheckpointR\ncheckpoint2\xa5\t\n\x0f\x41uditLogService\x12\x9d\x01\n\rGetCheckpoint\x12,.reelmesh.compliance.v1.GetCheckpointRequest\x1a-.reelmesh.compliance.v1.GetCheckpointResponse\"/\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/audit/checkpoint\x12\xad\x01\n\x11GetInclusionProof\x12\x30.reelmesh.compliance.v1.GetInclusionProofRequest\x1a\x31.reelmesh.compliance.v1.GetInclusionProofResponse\"3\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/audit/inclusionProof\x12\xb5\x01\n\x13GetConsistencyProof\x12\x32.reelmesh.compliance.v1.GetConsistencyProofRequest\x1a\x33.reelmesh.compliance.v1.GetConsistencyProofResponse\"5\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/audit/consistencyProof\x12\x90\x01\n\nListLeaves\x12).reelmesh.compliance.v1.ListLeavesRequest\x1a*.reelmesh.compliance.v1.ListLeavesResponse\"+\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/leaves\x12\xa6\x01\n\x0eGetContentSlot\x12-.reelmesh.compliance.v1.GetContentSlotRequest\x1a..reelmesh.compliance.v1.GetContentSlotResponse\"5\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/audit/slots/{asset_id}\x12\x91\x01\n\tGetExport\x12(.reelmesh.compliance.v1.GetExportRequest\x1a).reelmesh.compliance.v1.GetExportResponse\"-\x90\x02\x01\xca\xa3\"\x0e\n\x0c\x61udit.export\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/export0\x01\x12\xb9\x01\n\x0e\x41\x64\x64\x43osignature\x12-.reelmesh.compliance.v1.AddCosignatureRequest\x1a..reelmesh.compliance.v1.AddCosignatureResponse\"H\x90\x02\x02\xca\xa3\"\x0e\n\x0c\x61udit.manage\x82\xd3\xe4\x93\x02-\"(/v1/audit/checkpoints/{tree_size}:cosign:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.reelmesh/compliance/v1/audit_log_service.proto\x12\x16reelmesh.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\'reelmesh/compliance/v1/compliance.proto\x1a\x1creelmesh/rpc/v1/access.proto\"v\n\x14GetCheckpointRequest\x12$\n\ttree_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08treeSize\x12\x38\n\x12least_cosignatures\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x11leastCosignatures\"~\n\x15GetCheckpointResponse\x12\x42\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".reelmesh.compliance.v1.CheckpointR\ncheckpoint\x12!\n\x0cverifier_key\x18\x02 \x01(\tR\x0bverifierKey\"\xb0\x01\n\x18GetInclusionProofRequest\x12\x46\n\x08\x65vent_id\x18\x01 \x01(\tB+\xbaH(r&2$^(evt_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x07\x65ventId\x12&\n\nleaf_index\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\tleafIndex\x12$\n\ttree_size\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08treeSize\"\xee\x01\n\x19GetInclusionProofResponse\x12<\n\x05proof\x18\x01 \x01(\x0b\x32&.reelmesh.compliance.v1.InclusionProofR\x05proof\x12\x42\n\ncheckpoint\x18\x02 \x01(\x0b\x32\".reelmesh.compliance.v1.CheckpointR\ncheckpoint\x12\x30\n\x04leaf\x18\x03 \x01(\x0b\x32\x1c.reelmesh.compliance.v1.LeafR\x04leaf\x12\x1d\n\ntlog_proof\x18\x04 \x01(\tR\ttlogProof\"\x80\x01\n\x1aGetConsistencyProofRequest\x12/\n\x0f\x66irst_tree_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01R\rfirstTreeSize\x12\x31\n\x10second_tree_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0esecondTreeSize\"\x87\x01\n\x1bGetConsistencyProofResponse\x12&\n\x0f\x66irst_tree_size\x18\x01 \x01(\x03R\rfirstTreeSize\x12(\n\x10second_tree_size\x18\x02 \x01(\x03R\x0esecondTreeSize\x12\x16\n\x06hashes\x18\x03 \x03(\x0cR\x06hashes\"\xa3\x01\n\x11ListLeavesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12<\n\nevent_type\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.]{0,128}$R\teventType\"r\n\x12ListLeavesResponse\x12\x34\n\x06leaves\x18\x01 \x03(\x0b\x32\x1c.reelmesh.compliance.v1.LeafR\x06leaves\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\\\n\x15GetContentSlotRequest\x12\x43\n\x08\x61sset_id\x18\x01 \x01(\tB(\xbaH%r#2!^ast_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x07\x61ssetId\"\xd3\x03\n\x16GetContentSlotResponse\x12\x37\n\x04slot\x18\x01 \x01(\x0b\x32#.reelmesh.compliance.v1.ContentSlotR\x04slot\x12\x30\n\x04leaf\x18\x02 \x01(\x0b\x32\x1c.reelmesh.compliance.v1.LeafR\x04leaf\x12<\n\x05proof\x18\x03 \x01(\x0b\x32&.reelmesh.compliance.v1.InclusionProofR\x05proof\x12\x42\n\ncheckpoint\x18\x04 \x01(\x0b\x32\".reelmesh.compliance.v1.CheckpointR\ncheckpoint\x12\x1d\n\ntlog_proof\x18\x05 \x01(\tR\ttlogProof\x12\x36\n\x06\x61nchor\x18\x06 \x01(\x0b\x32\x1e.reelmesh.compliance.v1.AnchorR\x06\x61nchor\x12I\n\x0c\x61nchor_proof\x18\x07 \x01(\x0b\x32&.reelmesh.compliance.v1.InclusionProofR\x0b\x61nchorProof\x12*\n\x11\x61nchor_tlog_proof\x18\x08 \x01(\tR\x0f\x61nchorTlogProof\"^\n\x10GetExportRequest\x12\'\n\x0fwithout_content\x18\x01 \x01(\x08R\x0ewithoutContent\x12!\n\x0c\x65very_record\x18\x02 \x01(\x08R\x0b\x65veryRecord\"\'\n\x11GetExportResponse\x12\x12\n\x04part\x18\x01 \x01(\x0cR\x04part\"`\n\x15\x41\x64\x64\x43osignatureRequest\x12$\n\ttree_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08treeSize\x12!\n\x05lines\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x01R\x05lines\"\\\n\x16\x41\x64\x64\x43osignatureResponse\x12\x42\n\ncheckpoint\x18\x01 \x01(\x0b\x32\".reelmesh.compliance.v1.CheckpointR\ncheckpoint\"\x8c\x01\n\x12ListAnchorsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12$\n\ttree_size\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08treeSize\"\xbd\x01\n\x13ListAnchorsResponse\x12\x38\n\x07\x61nchors\x18\x01 \x03(\x0b\x32\x1e.reelmesh.compliance.v1.AnchorR\x07\x61nchors\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x44\n\tstandings\x18\x03 \x03(\x0b\x32&.reelmesh.compliance.v1.AnchorStandingR\tstandings\"]\n\x14GetAnchorFileRequest\x12\x45\n\tanchor_id\x18\x01 \x01(\tB(\xbaH%r#2!^anc_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08\x61nchorId\"A\n\x15GetAnchorFileResponse\x12(\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x66ile2\xf0\x0b\n\x0f\x41uditLogService\x12\x9d\x01\n\rGetCheckpoint\x12,.reelmesh.compliance.v1.GetCheckpointRequest\x1a-.reelmesh.compliance.v1.GetCheckpointResponse\"/\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/audit/checkpoint\x12\xad\x01\n\x11GetInclusionProof\x12\x30.reelmesh.compliance.v1.GetInclusionProofRequest\x1a\x31.reelmesh.compliance.v1.GetInclusionProofResponse\"3\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/audit/inclusionProof\x12\xb5\x01\n\x13GetConsistencyProof\x12\x32.reelmesh.compliance.v1.GetConsistencyProofRequest\x1a\x33.reelmesh.compliance.v1.GetConsistencyProofResponse\"5\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/audit/consistencyProof\x12\x90\x01\n\nListLeaves\x12).reelmesh.compliance.v1.ListLeavesRequest\x1a*.reelmesh.compliance.v1.ListLeavesResponse\"+\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/leaves\x12\xa6\x01\n\x0eGetContentSlot\x12-.reelmesh.compliance.v1.GetContentSlotRequest\x1a..reelmesh.compliance.v1.GetContentSlotResponse\"5\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/audit/slots/{asset_id}\x12\x91\x01\n\tGetExport\x12(.reelmesh.compliance.v1.GetExportRequest\x1a).reelmesh.compliance.v1.GetExportResponse\"-\x90\x02\x01\xca\xa3\"\x0e\n\x0c\x61udit.export\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/export0\x01\x12\xb9\x01\n\x0e\x41\x64\x64\x43osignature\x12-.reelmesh.compliance.v1.AddCosignatureRequest\x1a..reelmesh.compliance.v1.AddCosignatureResponse\"H\x90\x02\x02\xca\xa3\"\x0e\n\x0c\x61udit.manage\x82\xd3\xe4\x93\x02-\"(/v1/audit/checkpoints/{tree_size}:cosign:\x01*\x12\x94\x01\n\x0bListAnchors\x12*.reelmesh.compliance.v1.ListAnchorsRequest\x1a+.reelmesh.compliance.v1.ListAnchorsResponse\",\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/audit/anchors\x12\xb1\x01\n\rGetAnchorFile\x12,.reelmesh.compliance.v1.GetAnchorFileRequest\x1a-.reelmesh.compliance.v1.GetAnchorFileResponse\"C\x90\x02\x01\xca\xa3\"\x0c\n\naudit.read\x82\xd3\xe4\x93\x02*\x12\"/v1/audit/anchors/{anchor_id}/fileb\x04\x66ileb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,6 +62,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDCOSIGNATUREREQUEST'].fields_by_name['tree_size']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_ADDCOSIGNATUREREQUEST'].fields_by_name['lines']._loaded_options = None
   _globals['_ADDCOSIGNATUREREQUEST'].fields_by_name['lines']._serialized_options = b'\272H\010r\006\020\001\030\200\200\001'
+  _globals['_LISTANCHORSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTANCHORSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\310\001(\000'
+  _globals['_LISTANCHORSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTANCHORSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_LISTANCHORSREQUEST'].fields_by_name['tree_size']._loaded_options = None
+  _globals['_LISTANCHORSREQUEST'].fields_by_name['tree_size']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_GETANCHORFILEREQUEST'].fields_by_name['anchor_id']._loaded_options = None
+  _globals['_GETANCHORFILEREQUEST'].fields_by_name['anchor_id']._serialized_options = b'\272H%r#2!^anc_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_AUDITLOGSERVICE'].methods_by_name['GetCheckpoint']._loaded_options = None
   _globals['_AUDITLOGSERVICE'].methods_by_name['GetCheckpoint']._serialized_options = b'\220\002\001\312\243\"\014\n\naudit.read\202\323\344\223\002\026\022\024/v1/audit/checkpoint'
   _globals['_AUDITLOGSERVICE'].methods_by_name['GetInclusionProof']._loaded_options = None
@@ -75,34 +84,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITLOGSERVICE'].methods_by_name['GetExport']._serialized_options = b'\220\002\001\312\243\"\016\n\014audit.export\202\323\344\223\002\022\022\020/v1/audit/export'
   _globals['_AUDITLOGSERVICE'].methods_by_name['AddCosignature']._loaded_options = None
   _globals['_AUDITLOGSERVICE'].methods_by_name['AddCosignature']._serialized_options = b'\220\002\002\312\243\"\016\n\014audit.manage\202\323\344\223\002-\"(/v1/audit/checkpoints/{tree_size}:cosign:\001*'
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=204
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=322
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=324
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=450
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=453
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=629
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=632
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=870
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=873
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1001
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1004
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1139
-  _globals['_LISTLEAVESREQUEST']._serialized_start=1142
-  _globals['_LISTLEAVESREQUEST']._serialized_end=1305
-  _globals['_LISTLEAVESRESPONSE']._serialized_start=1307
-  _globals['_LISTLEAVESRESPONSE']._serialized_end=1421
-  _globals['_GETCONTENTSLOTREQUEST']._serialized_start=1423
-  _globals['_GETCONTENTSLOTREQUEST']._serialized_end=1515
-  _globals['_GETCONTENTSLOTRESPONSE']._serialized_start=1518
-  _globals['_GETCONTENTSLOTRESPONSE']._serialized_end=1810
-  _globals['_GETEXPORTREQUEST']._serialized_start=1812
-  _globals['_GETEXPORTREQUEST']._serialized_end=1906
-  _globals['_GETEXPORTRESPONSE']._serialized_start=1908
-  _globals['_GETEXPORTRESPONSE']._serialized_end=1947
-  _globals['_ADDCOSIGNATUREREQUEST']._serialized_start=1949
-  _globals['_ADDCOSIGNATUREREQUEST']._serialized_end=2045
-  _globals['_ADDCOSIGNATURERESPONSE']._serialized_start=2047
-  _globals['_ADDCOSIGNATURERESPONSE']._serialized_end=2139
-  _globals['_AUDITLOGSERVICE']._serialized_start=2142
-  _globals['_AUDITLOGSERVICE']._serialized_end=3331
+  _globals['_AUDITLOGSERVICE'].methods_by_name['ListAnchors']._loaded_options = None
+  _globals['_AUDITLOGSERVICE'].methods_by_name['ListAnchors']._serialized_options = b'\220\002\001\312\243\"\014\n\naudit.read\202\323\344\223\002\023\022\021/v1/audit/anchors'
+  _globals['_AUDITLOGSERVICE'].methods_by_name['GetAnchorFile']._loaded_options = None
+  _globals['_AUDITLOGSERVICE'].methods_by_name['GetAnchorFile']._serialized_options = b'\220\002\001\312\243\"\014\n\naudit.read\202\323\344\223\002*\022\"/v1/audit/anchors/{anchor_id}/fileb\004file'
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=231
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=349
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=351
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=477
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=480
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=656
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=659
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=897
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=900
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1028
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1031
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1166
+  _globals['_LISTLEAVESREQUEST']._serialized_start=1169
+  _globals['_LISTLEAVESREQUEST']._serialized_end=1332
+  _globals['_LISTLEAVESRESPONSE']._serialized_start=1334
+  _globals['_LISTLEAVESRESPONSE']._serialized_end=1448
+  _globals['_GETCONTENTSLOTREQUEST']._serialized_start=1450
+  _globals['_GETCONTENTSLOTREQUEST']._serialized_end=1542
+  _globals['_GETCONTENTSLOTRESPONSE']._serialized_start=1545
+  _globals['_GETCONTENTSLOTRESPONSE']._serialized_end=2012
+  _globals['_GETEXPORTREQUEST']._serialized_start=2014
+  _globals['_GETEXPORTREQUEST']._serialized_end=2108
+  _globals['_GETEXPORTRESPONSE']._serialized_start=2110
+  _globals['_GETEXPORTRESPONSE']._serialized_end=2149
+  _globals['_ADDCOSIGNATUREREQUEST']._serialized_start=2151
+  _globals['_ADDCOSIGNATUREREQUEST']._serialized_end=2247
+  _globals['_ADDCOSIGNATURERESPONSE']._serialized_start=2249
+  _globals['_ADDCOSIGNATURERESPONSE']._serialized_end=2341
+  _globals['_LISTANCHORSREQUEST']._serialized_start=2344
+  _globals['_LISTANCHORSREQUEST']._serialized_end=2484
+  _globals['_LISTANCHORSRESPONSE']._serialized_start=2487
+  _globals['_LISTANCHORSRESPONSE']._serialized_end=2676
+  _globals['_GETANCHORFILEREQUEST']._serialized_start=2678
+  _globals['_GETANCHORFILEREQUEST']._serialized_end=2771
+  _globals['_GETANCHORFILERESPONSE']._serialized_start=2773
+  _globals['_GETANCHORFILERESPONSE']._serialized_end=2838
+  _globals['_AUDITLOGSERVICE']._serialized_start=2841
+  _globals['_AUDITLOGSERVICE']._serialized_end=4361
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 The audit log: what happened, in an order that nobody can change unseen."""
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -294,8 +295,13 @@ class GetContentSlotResponse(_message.Message):
     PROOF_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     TLOG_PROOF_FIELD_NUMBER: _builtins.int
+    ANCHOR_FIELD_NUMBER: _builtins.int
+    ANCHOR_PROOF_FIELD_NUMBER: _builtins.int
+    ANCHOR_TLOG_PROOF_FIELD_NUMBER: _builtins.int
     tlog_proof: _builtins.str
     """All that as a text that can be verified by itself (C2SP tlog-proof); the record is its extra data."""
+    anchor_tlog_proof: _builtins.str
+    """That proof with the anchored checkpoint, as a text that can be verified by itself (C2SP tlog-proof). Empty while there is no anchor."""
     @_builtins.property
     def slot(self) -> _compliance_pb2.ContentSlot:
         """The slot."""
@@ -312,6 +318,14 @@ class GetContentSlotResponse(_message.Message):
     def checkpoint(self) -> _compliance_pb2.Checkpoint:
         """Checkpoint of the tree that it is proved to be in."""
 
+    @_builtins.property
+    def anchor(self) -> _compliance_pb2.Anchor:
+        """The first confirmed anchor whose checkpoint covers the leaf, on an EVM chain where there is one. Absent until then."""
+
+    @_builtins.property
+    def anchor_proof(self) -> _compliance_pb2.InclusionProof:
+        """Proof that the leaf is in the tree that the anchor names. Absent while there is no anchor."""
+
     def __init__(
         self,
         *,
@@ -320,10 +334,13 @@ class GetContentSlotResponse(_message.Message):
         proof: _compliance_pb2.InclusionProof | None = ...,
         checkpoint: _compliance_pb2.Checkpoint | None = ...,
         tlog_proof: _builtins.str = ...,
+        anchor: _compliance_pb2.Anchor | None = ...,
+        anchor_proof: _compliance_pb2.InclusionProof | None = ...,
+        anchor_tlog_proof: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "leaf", b"leaf", "proof", b"proof", "slot", b"slot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_proof", b"anchor_proof", "checkpoint", b"checkpoint", "leaf", b"leaf", "proof", b"proof", "slot", b"slot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "leaf", b"leaf", "proof", b"proof", "slot", b"slot", "tlog_proof", b"tlog_proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_proof", b"anchor_proof", "anchor_tlog_proof", b"anchor_tlog_proof", "checkpoint", b"checkpoint", "leaf", b"leaf", "proof", b"proof", "slot", b"slot", "tlog_proof", b"tlog_proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -426,3 +443,113 @@ class AddCosignatureResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddCosignatureResponse: _TypeAlias = AddCosignatureResponse  # noqa: Y015
+
+@_typing.final
+class ListAnchorsRequest(_message.Message):
+    """Request of ListAnchors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most anchors to return, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first page."""
+    tree_size: _builtins.int
+    """Only anchors of the checkpoint of this size; 0 for those of all."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        tree_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAnchorsRequest: _TypeAlias = ListAnchorsRequest  # noqa: Y015
+
+@_typing.final
+class ListAnchorsResponse(_message.Message):
+    """Response of ListAnchors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANCHORS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STANDINGS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last."""
+    @_builtins.property
+    def anchors(self) -> _containers.RepeatedCompositeFieldContainer[_compliance_pb2.Anchor]:
+        """One page of anchors."""
+
+    @_builtins.property
+    def standings(self) -> _containers.RepeatedCompositeFieldContainer[_compliance_pb2.AnchorStanding]:
+        """How each way of anchoring that is set stands, whatever was asked for."""
+
+    def __init__(
+        self,
+        *,
+        anchors: _abc.Iterable[_compliance_pb2.Anchor] | None = ...,
+        next_page_token: _builtins.str = ...,
+        standings: _abc.Iterable[_compliance_pb2.AnchorStanding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "next_page_token", b"next_page_token", "standings", b"standings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAnchorsResponse: _TypeAlias = ListAnchorsResponse  # noqa: Y015
+
+@_typing.final
+class GetAnchorFileRequest(_message.Message):
+    """Request of GetAnchorFile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANCHOR_ID_FIELD_NUMBER: _builtins.int
+    anchor_id: _builtins.str
+    """The anchor."""
+    def __init__(
+        self,
+        *,
+        anchor_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_id", b"anchor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAnchorFileRequest: _TypeAlias = GetAnchorFileRequest  # noqa: Y015
+
+@_typing.final
+class GetAnchorFileResponse(_message.Message):
+    """Response of GetAnchorFile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def file(self) -> _httpbody_pb2.HttpBody:
+        """The file, `application/vnd.opentimestamps.v1`. What it stamps is `note` of the anchor, byte for byte."""
+
+    def __init__(
+        self,
+        *,
+        file: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAnchorFileResponse: _TypeAlias = GetAnchorFileResponse  # noqa: Y015

@@ -71,6 +71,16 @@ class AuditLogServiceStub:
                 request_serializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.AddCosignatureRequest.SerializeToString,
                 response_deserializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.AddCosignatureResponse.FromString,
                 _registered_method=True)
+        self.ListAnchors = channel.unary_unary(
+                '/reelmesh.compliance.v1.AuditLogService/ListAnchors',
+                request_serializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.ListAnchorsRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.ListAnchorsResponse.FromString,
+                _registered_method=True)
+        self.GetAnchorFile = channel.unary_unary(
+                '/reelmesh.compliance.v1.AuditLogService/GetAnchorFile',
+                request_serializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.GetAnchorFileRequest.SerializeToString,
+                response_deserializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.GetAnchorFileResponse.FromString,
+                _registered_method=True)
 
 
 class AuditLogServiceServicer:
@@ -128,6 +138,21 @@ class AuditLogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAnchors(self, request, context):
+        """Lists the anchors of the log's checkpoints outside this install, those of the largest trees first, and tells how each way of anchoring stands. Without
+        any way that the operator set, both lists are empty.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAnchorFile(self, request, context):
+        """Returns the timestamp of an anchor by OpenTimestamps as the `.ots` file of its checkpoint's note. Until the anchor is confirmed it is a pending one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditLogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -165,6 +190,16 @@ def add_AuditLogServiceServicer_to_server(servicer, server):
                     servicer.AddCosignature,
                     request_deserializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.AddCosignatureRequest.FromString,
                     response_serializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.AddCosignatureResponse.SerializeToString,
+            ),
+            'ListAnchors': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAnchors,
+                    request_deserializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.ListAnchorsRequest.FromString,
+                    response_serializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.ListAnchorsResponse.SerializeToString,
+            ),
+            'GetAnchorFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAnchorFile,
+                    request_deserializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.GetAnchorFileRequest.FromString,
+                    response_serializer=reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.GetAnchorFileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -358,6 +393,60 @@ class AuditLogService:
             '/reelmesh.compliance.v1.AuditLogService/AddCosignature',
             reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.AddCosignatureRequest.SerializeToString,
             reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.AddCosignatureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAnchors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.compliance.v1.AuditLogService/ListAnchors',
+            reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.ListAnchorsRequest.SerializeToString,
+            reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.ListAnchorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAnchorFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reelmesh.compliance.v1.AuditLogService/GetAnchorFile',
+            reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.GetAnchorFileRequest.SerializeToString,
+            reelmesh_dot_compliance_dot_v1_dot_audit__log__service__pb2.GetAnchorFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,12 @@ class AuditLogServiceStub:
     """
     AddCosignature: _grpc.UnaryUnaryMultiCallable[_audit_log_service_pb2.AddCosignatureRequest, _audit_log_service_pb2.AddCosignatureResponse]
     """Adds cosignatures of witnesses to a checkpoint. Lines of witnesses that the log does not know are ignored, as are those that are there already."""
+    ListAnchors: _grpc.UnaryUnaryMultiCallable[_audit_log_service_pb2.ListAnchorsRequest, _audit_log_service_pb2.ListAnchorsResponse]
+    """Lists the anchors of the log's checkpoints outside this install, those of the largest trees first, and tells how each way of anchoring stands. Without
+    any way that the operator set, both lists are empty.
+    """
+    GetAnchorFile: _grpc.UnaryUnaryMultiCallable[_audit_log_service_pb2.GetAnchorFileRequest, _audit_log_service_pb2.GetAnchorFileResponse]
+    """Returns the timestamp of an anchor by OpenTimestamps as the `.ots` file of its checkpoint's note. Until the anchor is confirmed it is a pending one."""
 
 @_typing.type_check_only
 class AuditLogServiceAsyncStub(AuditLogServiceStub):
@@ -75,6 +81,12 @@ class AuditLogServiceAsyncStub(AuditLogServiceStub):
     """
     AddCosignature: _aio.UnaryUnaryMultiCallable[_audit_log_service_pb2.AddCosignatureRequest, _audit_log_service_pb2.AddCosignatureResponse]  # type: ignore[assignment]
     """Adds cosignatures of witnesses to a checkpoint. Lines of witnesses that the log does not know are ignored, as are those that are there already."""
+    ListAnchors: _aio.UnaryUnaryMultiCallable[_audit_log_service_pb2.ListAnchorsRequest, _audit_log_service_pb2.ListAnchorsResponse]  # type: ignore[assignment]
+    """Lists the anchors of the log's checkpoints outside this install, those of the largest trees first, and tells how each way of anchoring stands. Without
+    any way that the operator set, both lists are empty.
+    """
+    GetAnchorFile: _aio.UnaryUnaryMultiCallable[_audit_log_service_pb2.GetAnchorFileRequest, _audit_log_service_pb2.GetAnchorFileResponse]  # type: ignore[assignment]
+    """Returns the timestamp of an anchor by OpenTimestamps as the `.ots` file of its checkpoint's note. Until the anchor is confirmed it is a pending one."""
 
 class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows a Merkle tree (RFC 6962) whose leaves are the events of all services, and proves what is in it. Leaves come by events and by nothing else.
@@ -138,5 +150,23 @@ class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_log_service_pb2.AddCosignatureResponse, _abc.Awaitable[_audit_log_service_pb2.AddCosignatureResponse]]:
         """Adds cosignatures of witnesses to a checkpoint. Lines of witnesses that the log does not know are ignored, as are those that are there already."""
+
+    @_abc_1.abstractmethod
+    def ListAnchors(
+        self,
+        request: _audit_log_service_pb2.ListAnchorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_log_service_pb2.ListAnchorsResponse, _abc.Awaitable[_audit_log_service_pb2.ListAnchorsResponse]]:
+        """Lists the anchors of the log's checkpoints outside this install, those of the largest trees first, and tells how each way of anchoring stands. Without
+        any way that the operator set, both lists are empty.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAnchorFile(
+        self,
+        request: _audit_log_service_pb2.GetAnchorFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_log_service_pb2.GetAnchorFileResponse, _abc.Awaitable[_audit_log_service_pb2.GetAnchorFileResponse]]:
+        """Returns the timestamp of an anchor by OpenTimestamps as the `.ots` file of its checkpoint's note. Until the anchor is confirmed it is a pending one."""
 
 def add_AuditLogServiceServicer_to_server(servicer: AuditLogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

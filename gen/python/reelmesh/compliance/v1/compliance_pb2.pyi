@@ -20,6 +20,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AnchorKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AnchorKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnchorKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ANCHOR_KIND_UNSPECIFIED: _AnchorKind.ValueType  # 0
+    """Never sent."""
+    ANCHOR_KIND_EVM: _AnchorKind.ValueType  # 1
+    """By a transaction on an EVM chain whose input names the log, the size of its tree and its root."""
+    ANCHOR_KIND_OPENTIMESTAMPS: _AnchorKind.ValueType  # 2
+    """By calendars of OpenTimestamps, and through them by a block of Bitcoin."""
+
+class AnchorKind(_AnchorKind, metaclass=_AnchorKindEnumTypeWrapper):
+    """How a checkpoint is anchored."""
+
+ANCHOR_KIND_UNSPECIFIED: AnchorKind.ValueType  # 0
+"""Never sent."""
+ANCHOR_KIND_EVM: AnchorKind.ValueType  # 1
+"""By a transaction on an EVM chain whose input names the log, the size of its tree and its root."""
+ANCHOR_KIND_OPENTIMESTAMPS: AnchorKind.ValueType  # 2
+"""By calendars of OpenTimestamps, and through them by a block of Bitcoin."""
+Global___AnchorKind: _TypeAlias = AnchorKind  # noqa: Y015
+
 class _ErrorReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -132,6 +156,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Too many notices came from one network or one address. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
     ERROR_REASON_NOTICE_REPORT_PERIOD_INVALID: _ErrorReason.ValueType  # 119
     """A report ends before it begins, or covers too much. Status INVALID_ARGUMENT. No metadata."""
+    ERROR_REASON_ANCHOR_NOT_FOUND: _ErrorReason.ValueType  # 140
+    """There is no such anchor. Status NOT_FOUND. Metadata: `anchor_id`."""
+    ERROR_REASON_ANCHOR_WITHOUT_FILE: _ErrorReason.ValueType  # 141
+    """The anchor has no file: it is none of OpenTimestamps, or no calendar has taken it yet. Status FAILED_PRECONDITION. Metadata: `anchor_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the compliance service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -244,6 +272,10 @@ ERROR_REASON_NOTICES_TOO_MANY: ErrorReason.ValueType  # 118
 """Too many notices came from one network or one address. Status RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`. No metadata."""
 ERROR_REASON_NOTICE_REPORT_PERIOD_INVALID: ErrorReason.ValueType  # 119
 """A report ends before it begins, or covers too much. Status INVALID_ARGUMENT. No metadata."""
+ERROR_REASON_ANCHOR_NOT_FOUND: ErrorReason.ValueType  # 140
+"""There is no such anchor. Status NOT_FOUND. Metadata: `anchor_id`."""
+ERROR_REASON_ANCHOR_WITHOUT_FILE: ErrorReason.ValueType  # 141
+"""The anchor has no file: it is none of OpenTimestamps, or no calendar has taken it yet. Status FAILED_PRECONDITION. Metadata: `anchor_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -447,6 +479,7 @@ class ContentSlot(_message.Message):
     COMMITTED_LEAF_INDEX_FIELD_NUMBER: _builtins.int
     PACKAGE_ID_FIELD_NUMBER: _builtins.int
     COMMIT_TIME_FIELD_NUMBER: _builtins.int
+    TRANSACTION_HASH_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """The asset."""
     organisation_id: _builtins.str
@@ -461,6 +494,10 @@ class ContentSlot(_message.Message):
     """Leaf that committed it. 0 while it is not committed."""
     package_id: _builtins.str
     """Package under which it was published. Empty while it is not committed."""
+    transaction_hash: _builtins.str
+    """Transaction on an EVM chain that anchored the log once this slot's latest leaf was in it: `0x` and 64 hexadecimal digits. Empty until it is confirmed
+    there, and where the log is not anchored to such a chain.
+    """
     @_builtins.property
     def reserve_time(self) -> _timestamp_pb2.Timestamp:
         """When it was reserved."""
@@ -481,11 +518,140 @@ class ContentSlot(_message.Message):
         committed_leaf_index: _builtins.int = ...,
         package_id: _builtins.str = ...,
         commit_time: _timestamp_pb2.Timestamp | None = ...,
+        transaction_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "reserve_time", b"reserve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "commit_time", b"commit_time", "committed", b"committed", "committed_leaf_index", b"committed_leaf_index", "content_sha256", b"content_sha256", "organisation_id", b"organisation_id", "package_id", b"package_id", "reserve_time", b"reserve_time", "reserved_leaf_index", b"reserved_leaf_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "commit_time", b"commit_time", "committed", b"committed", "committed_leaf_index", b"committed_leaf_index", "content_sha256", b"content_sha256", "organisation_id", b"organisation_id", "package_id", b"package_id", "reserve_time", b"reserve_time", "reserved_leaf_index", b"reserved_leaf_index", "transaction_hash", b"transaction_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ContentSlot: _TypeAlias = ContentSlot  # noqa: Y015
+
+@_typing.final
+class Anchor(_message.Message):
+    """A checkpoint as it was put where the log's operator cannot change it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANCHOR_ID_FIELD_NUMBER: _builtins.int
+    ANCHOR_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    ROOT_HASH_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    CONFIRM_TIME_FIELD_NUMBER: _builtins.int
+    CHAIN_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_HASH_FIELD_NUMBER: _builtins.int
+    BLOCK_NUMBER_FIELD_NUMBER: _builtins.int
+    BLOCK_HASH_FIELD_NUMBER: _builtins.int
+    anchor_id: _builtins.str
+    """Id of the anchor, `anc_` and a TypeID suffix."""
+    anchor: _builtins.str
+    """Where: `evm-` and the chain's id, or `opentimestamps`."""
+    kind: Global___AnchorKind.ValueType
+    """How."""
+    tree_size: _builtins.int
+    """How many leaves the log had."""
+    root_hash: _builtins.bytes
+    """Root of its Merkle tree at that size, 32 bytes."""
+    note: _builtins.str
+    """The checkpoint that was anchored, with the log's own signature only."""
+    confirmed: _builtins.bool
+    """Whether it is confirmed: deep enough in the chain, or attested by a calendar to be in Bitcoin's."""
+    chain_id: _builtins.int
+    """Id of the EVM chain (EIP-155). 0 for other kinds."""
+    transaction_hash: _builtins.str
+    """Hash of the transaction: `0x` and 64 hexadecimal digits. Empty for other kinds, and before one is signed. It may change until the anchor is confirmed."""
+    block_number: _builtins.int
+    """Number of the block that it is in, of Bitcoin's for OpenTimestamps. 0 until it is confirmed."""
+    block_hash: _builtins.str
+    """Hash of that block: `0x` and 64 hexadecimal digits. Empty for OpenTimestamps, and until it is confirmed."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was begun."""
+
+    @_builtins.property
+    def confirm_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was found to be confirmed. Absent until then."""
+
+    def __init__(
+        self,
+        *,
+        anchor_id: _builtins.str = ...,
+        anchor: _builtins.str = ...,
+        kind: Global___AnchorKind.ValueType = ...,
+        tree_size: _builtins.int = ...,
+        root_hash: _builtins.bytes = ...,
+        note: _builtins.str = ...,
+        confirmed: _builtins.bool = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        confirm_time: _timestamp_pb2.Timestamp | None = ...,
+        chain_id: _builtins.int = ...,
+        transaction_hash: _builtins.str = ...,
+        block_number: _builtins.int = ...,
+        block_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "confirm_time", b"confirm_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_id", b"anchor_id", "begin_time", b"begin_time", "block_hash", b"block_hash", "block_number", b"block_number", "chain_id", b"chain_id", "confirm_time", b"confirm_time", "confirmed", b"confirmed", "kind", b"kind", "note", b"note", "root_hash", b"root_hash", "transaction_hash", b"transaction_hash", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Anchor: _TypeAlias = Anchor  # noqa: Y015
+
+@_typing.final
+class AnchorStanding(_message.Message):
+    """How far one way of anchoring has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANCHOR_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    CONFIRM_TIME_FIELD_NUMBER: _builtins.int
+    BEHIND_LEAVES_FIELD_NUMBER: _builtins.int
+    BEHIND_SINCE_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    anchor: _builtins.str
+    """Which: `evm-` and the chain's id, or `opentimestamps`."""
+    kind: Global___AnchorKind.ValueType
+    """How."""
+    tree_size: _builtins.int
+    """Leaves of the log that are in its latest confirmed anchor."""
+    behind_leaves: _builtins.int
+    """Leaves that are in none. 0 when nothing but the news of anchors came since."""
+    pending: _builtins.int
+    """Anchors that are begun and not confirmed."""
+    trouble: _builtins.str
+    """What is in the way, and how to mend it. Empty when nothing is."""
+    @_builtins.property
+    def confirm_time(self) -> _timestamp_pb2.Timestamp:
+        """When that was confirmed. Absent when there is none."""
+
+    @_builtins.property
+    def behind_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when the oldest of them waits. Absent when there is none."""
+
+    def __init__(
+        self,
+        *,
+        anchor: _builtins.str = ...,
+        kind: Global___AnchorKind.ValueType = ...,
+        tree_size: _builtins.int = ...,
+        confirm_time: _timestamp_pb2.Timestamp | None = ...,
+        behind_leaves: _builtins.int = ...,
+        behind_since: _timestamp_pb2.Timestamp | None = ...,
+        pending: _builtins.int = ...,
+        trouble: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["behind_since", b"behind_since", "confirm_time", b"confirm_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "behind_leaves", b"behind_leaves", "behind_since", b"behind_since", "confirm_time", b"confirm_time", "kind", b"kind", "pending", b"pending", "tree_size", b"tree_size", "trouble", b"trouble"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnchorStanding: _TypeAlias = AnchorStanding  # noqa: Y015

@@ -865,3 +865,51 @@ class NoticeErased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NoticeErased: _TypeAlias = NoticeErased  # noqa: Y015
+
+@_typing.final
+class CheckpointAnchored(_message.Message):
+    """A checkpoint of the audit log was anchored outside this install, and that is confirmed. Subject `reelmesh.compliance.v1.CheckpointAnchored`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANCHOR_ID_FIELD_NUMBER: _builtins.int
+    ANCHOR_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    ROOT_HASH_FIELD_NUMBER: _builtins.int
+    TRANSACTION_HASH_FIELD_NUMBER: _builtins.int
+    BLOCK_NUMBER_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    anchor_id: _builtins.str
+    """The anchor."""
+    anchor: _builtins.str
+    """Where: `evm-` and the chain's id, or `opentimestamps`."""
+    tree_size: _builtins.int
+    """How many leaves the log had."""
+    root_hash: _builtins.bytes
+    """Root of its Merkle tree at that size, 32 bytes."""
+    transaction_hash: _builtins.str
+    """Transaction on an EVM chain, `0x` and 64 hexadecimal digits. Empty for OpenTimestamps."""
+    block_number: _builtins.int
+    """Number of the block that it is in, of Bitcoin's for OpenTimestamps."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was found to be confirmed."""
+
+    def __init__(
+        self,
+        *,
+        anchor_id: _builtins.str = ...,
+        anchor: _builtins.str = ...,
+        tree_size: _builtins.int = ...,
+        root_hash: _builtins.bytes = ...,
+        transaction_hash: _builtins.str = ...,
+        block_number: _builtins.int = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_id", b"anchor_id", "block_number", b"block_number", "change_time", b"change_time", "root_hash", b"root_hash", "transaction_hash", b"transaction_hash", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointAnchored: _TypeAlias = CheckpointAnchored  # noqa: Y015

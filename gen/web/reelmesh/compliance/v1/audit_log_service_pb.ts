@@ -6,7 +6,9 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Checkpoint, ContentSlot, InclusionProof, Leaf } from "./compliance_pb";
+import type { HttpBody } from "../../../google/api/httpbody_pb";
+import { file_google_api_httpbody } from "../../../google/api/httpbody_pb";
+import type { Anchor, AnchorStanding, Checkpoint, ContentSlot, InclusionProof, Leaf } from "./compliance_pb";
 import { file_reelmesh_compliance_v1_compliance } from "./compliance_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/audit_log_service.proto.
  */
 export const file_reelmesh_compliance_v1_audit_log_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci5yZWVsbWVzaC9jb21wbGlhbmNlL3YxL2F1ZGl0X2xvZ19zZXJ2aWNlLnByb3RvEhZyZWVsbWVzaC5jb21wbGlhbmNlLnYxIkUKFEdldENoZWNrcG9pbnRSZXF1ZXN0EhEKCXRyZWVfc2l6ZRgBIAEoAxIaChJsZWFzdF9jb3NpZ25hdHVyZXMYAiABKAUiZQoVR2V0Q2hlY2twb2ludFJlc3BvbnNlEjYKCmNoZWNrcG9pbnQYASABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNoZWNrcG9pbnQSFAoMdmVyaWZpZXJfa2V5GAIgASgJIlMKGEdldEluY2x1c2lvblByb29mUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRISCgpsZWFmX2luZGV4GAIgASgDEhEKCXRyZWVfc2l6ZRgDIAEoAyLKAQoZR2V0SW5jbHVzaW9uUHJvb2ZSZXNwb25zZRI1CgVwcm9vZhgBIAEoCzImLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSW5jbHVzaW9uUHJvb2YSNgoKY2hlY2twb2ludBgCIAEoCzIiLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuQ2hlY2twb2ludBIqCgRsZWFmGAMgASgLMhwucmVlbG1lc2guY29tcGxpYW5jZS52MS5MZWFmEhIKCnRsb2dfcHJvb2YYBCABKAkiTwoaR2V0Q29uc2lzdGVuY3lQcm9vZlJlcXVlc3QSFwoPZmlyc3RfdHJlZV9zaXplGAEgASgDEhgKEHNlY29uZF90cmVlX3NpemUYAiABKAMiYAobR2V0Q29uc2lzdGVuY3lQcm9vZlJlc3BvbnNlEhcKD2ZpcnN0X3RyZWVfc2l6ZRgBIAEoAxIYChBzZWNvbmRfdHJlZV9zaXplGAIgASgDEg4KBmhhc2hlcxgDIAMoDCJOChFMaXN0TGVhdmVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRISCgpldmVudF90eXBlGAMgASgJIlsKEkxpc3RMZWF2ZXNSZXNwb25zZRIsCgZsZWF2ZXMYASADKAsyHC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkxlYWYSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKFUdldENvbnRlbnRTbG90UmVxdWVzdBIQCghhc3NldF9pZBgBIAEoCSL6AQoWR2V0Q29udGVudFNsb3RSZXNwb25zZRIxCgRzbG90GAEgASgLMiMucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db250ZW50U2xvdBIqCgRsZWFmGAIgASgLMhwucmVlbG1lc2guY29tcGxpYW5jZS52MS5MZWFmEjUKBXByb29mGAMgASgLMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5JbmNsdXNpb25Qcm9vZhI2CgpjaGVja3BvaW50GAQgASgLMiIucmVlbG1lc2guY29tcGxpYW5jZS52MS5DaGVja3BvaW50EhIKCnRsb2dfcHJvb2YYBSABKAkiQQoQR2V0RXhwb3J0UmVxdWVzdBIXCg93aXRob3V0X2NvbnRlbnQYASABKAgSFAoMZXZlcnlfcmVjb3JkGAIgASgIIiEKEUdldEV4cG9ydFJlc3BvbnNlEgwKBHBhcnQYASABKAwiOQoVQWRkQ29zaWduYXR1cmVSZXF1ZXN0EhEKCXRyZWVfc2l6ZRgBIAEoAxINCgVsaW5lcxgCIAEoCSJQChZBZGRDb3NpZ25hdHVyZVJlc3BvbnNlEjYKCmNoZWNrcG9pbnQYASABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNoZWNrcG9pbnQyyAYKD0F1ZGl0TG9nU2VydmljZRJxCg1HZXRDaGVja3BvaW50EiwucmVlbG1lc2guY29tcGxpYW5jZS52MS5HZXRDaGVja3BvaW50UmVxdWVzdBotLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuR2V0Q2hlY2twb2ludFJlc3BvbnNlIgOQAgESfQoRR2V0SW5jbHVzaW9uUHJvb2YSMC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkdldEluY2x1c2lvblByb29mUmVxdWVzdBoxLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuR2V0SW5jbHVzaW9uUHJvb2ZSZXNwb25zZSIDkAIBEoMBChNHZXRDb25zaXN0ZW5jeVByb29mEjIucmVlbG1lc2guY29tcGxpYW5jZS52MS5HZXRDb25zaXN0ZW5jeVByb29mUmVxdWVzdBozLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuR2V0Q29uc2lzdGVuY3lQcm9vZlJlc3BvbnNlIgOQAgESaAoKTGlzdExlYXZlcxIpLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuTGlzdExlYXZlc1JlcXVlc3QaKi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkxpc3RMZWF2ZXNSZXNwb25zZSIDkAIBEnQKDkdldENvbnRlbnRTbG90Ei0ucmVlbG1lc2guY29tcGxpYW5jZS52MS5HZXRDb250ZW50U2xvdFJlcXVlc3QaLi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkdldENvbnRlbnRTbG90UmVzcG9uc2UiA5ACARJnCglHZXRFeHBvcnQSKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkdldEV4cG9ydFJlcXVlc3QaKS5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkdldEV4cG9ydFJlc3BvbnNlIgOQAgEwARJ0Cg5BZGRDb3NpZ25hdHVyZRItLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuQWRkQ29zaWduYXR1cmVSZXF1ZXN0Gi4ucmVlbG1lc2guY29tcGxpYW5jZS52MS5BZGRDb3NpZ25hdHVyZVJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_reelmesh_compliance_v1_compliance]);
+  fileDesc("Ci5yZWVsbWVzaC9jb21wbGlhbmNlL3YxL2F1ZGl0X2xvZ19zZXJ2aWNlLnByb3RvEhZyZWVsbWVzaC5jb21wbGlhbmNlLnYxIkUKFEdldENoZWNrcG9pbnRSZXF1ZXN0EhEKCXRyZWVfc2l6ZRgBIAEoAxIaChJsZWFzdF9jb3NpZ25hdHVyZXMYAiABKAUiZQoVR2V0Q2hlY2twb2ludFJlc3BvbnNlEjYKCmNoZWNrcG9pbnQYASABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNoZWNrcG9pbnQSFAoMdmVyaWZpZXJfa2V5GAIgASgJIlMKGEdldEluY2x1c2lvblByb29mUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRISCgpsZWFmX2luZGV4GAIgASgDEhEKCXRyZWVfc2l6ZRgDIAEoAyLKAQoZR2V0SW5jbHVzaW9uUHJvb2ZSZXNwb25zZRI1CgVwcm9vZhgBIAEoCzImLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSW5jbHVzaW9uUHJvb2YSNgoKY2hlY2twb2ludBgCIAEoCzIiLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuQ2hlY2twb2ludBIqCgRsZWFmGAMgASgLMhwucmVlbG1lc2guY29tcGxpYW5jZS52MS5MZWFmEhIKCnRsb2dfcHJvb2YYBCABKAkiTwoaR2V0Q29uc2lzdGVuY3lQcm9vZlJlcXVlc3QSFwoPZmlyc3RfdHJlZV9zaXplGAEgASgDEhgKEHNlY29uZF90cmVlX3NpemUYAiABKAMiYAobR2V0Q29uc2lzdGVuY3lQcm9vZlJlc3BvbnNlEhcKD2ZpcnN0X3RyZWVfc2l6ZRgBIAEoAxIYChBzZWNvbmRfdHJlZV9zaXplGAIgASgDEg4KBmhhc2hlcxgDIAMoDCJOChFMaXN0TGVhdmVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRISCgpldmVudF90eXBlGAMgASgJIlsKEkxpc3RMZWF2ZXNSZXNwb25zZRIsCgZsZWF2ZXMYASADKAsyHC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkxlYWYSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKFUdldENvbnRlbnRTbG90UmVxdWVzdBIQCghhc3NldF9pZBgBIAEoCSKDAwoWR2V0Q29udGVudFNsb3RSZXNwb25zZRIxCgRzbG90GAEgASgLMiMucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db250ZW50U2xvdBIqCgRsZWFmGAIgASgLMhwucmVlbG1lc2guY29tcGxpYW5jZS52MS5MZWFmEjUKBXByb29mGAMgASgLMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5JbmNsdXNpb25Qcm9vZhI2CgpjaGVja3BvaW50GAQgASgLMiIucmVlbG1lc2guY29tcGxpYW5jZS52MS5DaGVja3BvaW50EhIKCnRsb2dfcHJvb2YYBSABKAkSLgoGYW5jaG9yGAYgASgLMh4ucmVlbG1lc2guY29tcGxpYW5jZS52MS5BbmNob3ISPAoMYW5jaG9yX3Byb29mGAcgASgLMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5JbmNsdXNpb25Qcm9vZhIZChFhbmNob3JfdGxvZ19wcm9vZhgIIAEoCSJBChBHZXRFeHBvcnRSZXF1ZXN0EhcKD3dpdGhvdXRfY29udGVudBgBIAEoCBIUCgxldmVyeV9yZWNvcmQYAiABKAgiIQoRR2V0RXhwb3J0UmVzcG9uc2USDAoEcGFydBgBIAEoDCI5ChVBZGRDb3NpZ25hdHVyZVJlcXVlc3QSEQoJdHJlZV9zaXplGAEgASgDEg0KBWxpbmVzGAIgASgJIlAKFkFkZENvc2lnbmF0dXJlUmVzcG9uc2USNgoKY2hlY2twb2ludBgBIAEoCzIiLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuQ2hlY2twb2ludCJOChJMaXN0QW5jaG9yc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEQoJdHJlZV9zaXplGAMgASgDIpoBChNMaXN0QW5jaG9yc1Jlc3BvbnNlEi8KB2FuY2hvcnMYASADKAsyHi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkFuY2hvchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSOQoJc3RhbmRpbmdzGAMgAygLMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5BbmNob3JTdGFuZGluZyIpChRHZXRBbmNob3JGaWxlUmVxdWVzdBIRCglhbmNob3JfaWQYASABKAkiOwoVR2V0QW5jaG9yRmlsZVJlc3BvbnNlEiIKBGZpbGUYASABKAsyFC5nb29nbGUuYXBpLkh0dHBCb2R5MqgICg9BdWRpdExvZ1NlcnZpY2UScQoNR2V0Q2hlY2twb2ludBIsLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuR2V0Q2hlY2twb2ludFJlcXVlc3QaLS5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkdldENoZWNrcG9pbnRSZXNwb25zZSIDkAIBEn0KEUdldEluY2x1c2lvblByb29mEjAucmVlbG1lc2guY29tcGxpYW5jZS52MS5HZXRJbmNsdXNpb25Qcm9vZlJlcXVlc3QaMS5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkdldEluY2x1c2lvblByb29mUmVzcG9uc2UiA5ACARKDAQoTR2V0Q29uc2lzdGVuY3lQcm9vZhIyLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuR2V0Q29uc2lzdGVuY3lQcm9vZlJlcXVlc3QaMy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkdldENvbnNpc3RlbmN5UHJvb2ZSZXNwb25zZSIDkAIBEmgKCkxpc3RMZWF2ZXMSKS5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkxpc3RMZWF2ZXNSZXF1ZXN0GioucmVlbG1lc2guY29tcGxpYW5jZS52MS5MaXN0TGVhdmVzUmVzcG9uc2UiA5ACARJ0Cg5HZXRDb250ZW50U2xvdBItLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuR2V0Q29udGVudFNsb3RSZXF1ZXN0Gi4ucmVlbG1lc2guY29tcGxpYW5jZS52MS5HZXRDb250ZW50U2xvdFJlc3BvbnNlIgOQAgESZwoJR2V0RXhwb3J0EigucmVlbG1lc2guY29tcGxpYW5jZS52MS5HZXRFeHBvcnRSZXF1ZXN0GikucmVlbG1lc2guY29tcGxpYW5jZS52MS5HZXRFeHBvcnRSZXNwb25zZSIDkAIBMAESdAoOQWRkQ29zaWduYXR1cmUSLS5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkFkZENvc2lnbmF0dXJlUmVxdWVzdBouLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuQWRkQ29zaWduYXR1cmVSZXNwb25zZSIDkAICEmsKC0xpc3RBbmNob3JzEioucmVlbG1lc2guY29tcGxpYW5jZS52MS5MaXN0QW5jaG9yc1JlcXVlc3QaKy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkxpc3RBbmNob3JzUmVzcG9uc2UiA5ACARJxCg1HZXRBbmNob3JGaWxlEiwucmVlbG1lc2guY29tcGxpYW5jZS52MS5HZXRBbmNob3JGaWxlUmVxdWVzdBotLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuR2V0QW5jaG9yRmlsZVJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_api_httpbody, file_reelmesh_compliance_v1_compliance]);
 
 /**
  * Request of GetCheckpoint.
@@ -337,6 +339,27 @@ export type GetContentSlotResponse = Message<"reelmesh.compliance.v1.GetContentS
    * @generated from field: string tlog_proof = 5;
    */
   tlogProof: string;
+
+  /**
+   * The first confirmed anchor whose checkpoint covers the leaf, on an EVM chain where there is one. Absent until then.
+   *
+   * @generated from field: reelmesh.compliance.v1.Anchor anchor = 6;
+   */
+  anchor?: Anchor | undefined;
+
+  /**
+   * Proof that the leaf is in the tree that the anchor names. Absent while there is no anchor.
+   *
+   * @generated from field: reelmesh.compliance.v1.InclusionProof anchor_proof = 7;
+   */
+  anchorProof?: InclusionProof | undefined;
+
+  /**
+   * That proof with the anchored checkpoint, as a text that can be verified by itself (C2SP tlog-proof). Empty while there is no anchor.
+   *
+   * @generated from field: string anchor_tlog_proof = 8;
+   */
+  anchorTlogProof: string;
 };
 
 /**
@@ -445,6 +468,118 @@ export const AddCosignatureResponseSchema: GenMessage<AddCosignatureResponse> = 
   messageDesc(file_reelmesh_compliance_v1_audit_log_service, 13);
 
 /**
+ * Request of ListAnchors.
+ *
+ * @generated from message reelmesh.compliance.v1.ListAnchorsRequest
+ */
+export type ListAnchorsRequest = Message<"reelmesh.compliance.v1.ListAnchorsRequest"> & {
+  /**
+   * Most anchors to return, 1 to 200; 0 means 50.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only anchors of the checkpoint of this size; 0 for those of all.
+   *
+   * @generated from field: int64 tree_size = 3;
+   */
+  treeSize: bigint;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.ListAnchorsRequest.
+ * Use `create(ListAnchorsRequestSchema)` to create a new message.
+ */
+export const ListAnchorsRequestSchema: GenMessage<ListAnchorsRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_audit_log_service, 14);
+
+/**
+ * Response of ListAnchors.
+ *
+ * @generated from message reelmesh.compliance.v1.ListAnchorsResponse
+ */
+export type ListAnchorsResponse = Message<"reelmesh.compliance.v1.ListAnchorsResponse"> & {
+  /**
+   * One page of anchors.
+   *
+   * @generated from field: repeated reelmesh.compliance.v1.Anchor anchors = 1;
+   */
+  anchors: Anchor[];
+
+  /**
+   * Token of the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * How each way of anchoring that is set stands, whatever was asked for.
+   *
+   * @generated from field: repeated reelmesh.compliance.v1.AnchorStanding standings = 3;
+   */
+  standings: AnchorStanding[];
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.ListAnchorsResponse.
+ * Use `create(ListAnchorsResponseSchema)` to create a new message.
+ */
+export const ListAnchorsResponseSchema: GenMessage<ListAnchorsResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_audit_log_service, 15);
+
+/**
+ * Request of GetAnchorFile.
+ *
+ * @generated from message reelmesh.compliance.v1.GetAnchorFileRequest
+ */
+export type GetAnchorFileRequest = Message<"reelmesh.compliance.v1.GetAnchorFileRequest"> & {
+  /**
+   * The anchor.
+   *
+   * @generated from field: string anchor_id = 1;
+   */
+  anchorId: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.GetAnchorFileRequest.
+ * Use `create(GetAnchorFileRequestSchema)` to create a new message.
+ */
+export const GetAnchorFileRequestSchema: GenMessage<GetAnchorFileRequest> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_audit_log_service, 16);
+
+/**
+ * Response of GetAnchorFile.
+ *
+ * @generated from message reelmesh.compliance.v1.GetAnchorFileResponse
+ */
+export type GetAnchorFileResponse = Message<"reelmesh.compliance.v1.GetAnchorFileResponse"> & {
+  /**
+   * The file, `application/vnd.opentimestamps.v1`. What it stamps is `note` of the anchor, byte for byte.
+   *
+   * @generated from field: google.api.HttpBody file = 1;
+   */
+  file?: HttpBody | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.GetAnchorFileResponse.
+ * Use `create(GetAnchorFileResponseSchema)` to create a new message.
+ */
+export const GetAnchorFileResponseSchema: GenMessage<GetAnchorFileResponse> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_audit_log_service, 17);
+
+/**
  * Shows a Merkle tree (RFC 6962) whose leaves are the events of all services, and proves what is in it. Leaves come by events and by nothing else.
  * Hashes and sizes are of the whole install; records and contents are shown to the organisation that they belong to.
  *
@@ -521,6 +656,27 @@ export const AuditLogService: GenService<{
     methodKind: "unary";
     input: typeof AddCosignatureRequestSchema;
     output: typeof AddCosignatureResponseSchema;
+  },
+  /**
+   * Lists the anchors of the log's checkpoints outside this install, those of the largest trees first, and tells how each way of anchoring stands. Without
+   * any way that the operator set, both lists are empty.
+   *
+   * @generated from rpc reelmesh.compliance.v1.AuditLogService.ListAnchors
+   */
+  listAnchors: {
+    methodKind: "unary";
+    input: typeof ListAnchorsRequestSchema;
+    output: typeof ListAnchorsResponseSchema;
+  },
+  /**
+   * Returns the timestamp of an anchor by OpenTimestamps as the `.ots` file of its checkpoint's note. Until the anchor is confirmed it is a pending one.
+   *
+   * @generated from rpc reelmesh.compliance.v1.AuditLogService.GetAnchorFile
+   */
+  getAnchorFile: {
+    methodKind: "unary";
+    input: typeof GetAnchorFileRequestSchema;
+    output: typeof GetAnchorFileResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_reelmesh_compliance_v1_audit_log_service, 0);

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/compliance.proto.
  */
 export const file_reelmesh_compliance_v1_compliance: GenFile = /*@__PURE__*/
-  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqkQ4KC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBhInCiNFUlJPUl9SRUFTT05fQUdFX01FVEhPRF9VTkFWQUlMQUJMRRA8EiQKIEVSUk9SX1JFQVNPTl9BR0VfQ0hFQ0tfTk9UX0ZPVU5EED0SHwobRVJST1JfUkVBU09OX0FHRV9DSEVDS19PVkVSED4SKwonRVJST1JfUkVBU09OX0FHRV9ERUxJVkVSWV9OT1RfQVVUSEVOVElDED8SJwojRVJST1JfUkVBU09OX0FHRV9ERUxJVkVSWV9NQUxGT1JNRUQQQBIlCiFFUlJPUl9SRUFTT05fQUdFX1BST1ZJREVSX1JFRlVTRUQQQRIiCh5FUlJPUl9SRUFTT05fQUdFX1BST09GX0lOVkFMSUQQQhIkCiBFUlJPUl9SRUFTT05fQUdFX1ZJRVdFUl9OT1RfU0VMRhBDEiMKH0VSUk9SX1JFQVNPTl9BR0VfVklFV0VSX01JU1NJTkcQRBIrCidFUlJPUl9SRUFTT05fSlVSSVNESUNUSU9OX1JVTEVTX0lOVkFMSUQQUBItCilFUlJPUl9SRUFTT05fSlVSSVNESUNUSU9OX1RBQkxFX05PVF9GT1VORBBREikKJUVSUk9SX1JFQVNPTl9DTEFTU0lGSUNBVElPTl9OT1RfRk9VTkQQUhIkCiBFUlJPUl9SRUFTT05fUEVSRk9STUVSX05PVF9GT1VORBAoEiUKIUVSUk9SX1JFQVNPTl9QUk9EVUNUSU9OX05PVF9GT1VORBApEiEKHUVSUk9SX1JFQVNPTl9SRUNPUkRfTk9UX0ZPVU5EECoSJAogRVJST1JfUkVBU09OX1BFUkZPUk1FUl9VTkRFUl9BR0UQKxImCiJFUlJPUl9SRUFTT05fUkVWSUVXRVJfSVNfU1VCTUlUVEVSECwSIgoeRVJST1JfUkVBU09OX1JFQ09SRF9OT1RfT1BFTkVEEC0SJwojRVJST1JfUkVBU09OX1JFQ09SRF9BTFJFQURZX0RFQ0lERUQQLhIjCh9FUlJPUl9SRUFTT05fQklSVEhfREFURV9ESUZGRVJTEC8SHwobRVJST1JfUkVBU09OX1JFQ09SRF9FWFBJUkVEEDASJwojRVJST1JfUkVBU09OX1JFQ09SREVEX0FTU0VUX1VOS05PV04QMRInCiNFUlJPUl9SRUFTT05fUEVSRk9STUVSX05PVF9ERVBJQ1RFRBAyEikKJUVSUk9SX1JFQVNPTl9XSVRIRFJBV0FMX1RPS0VOX0lOVkFMSUQQMxIsCihFUlJPUl9SRUFTT05fUkVDT1JEU19TVEFURU1FTlRfTk9UX0ZPVU5EEDQSIgoeRVJST1JfUkVBU09OX0NVU1RPRElBTl9OT1RfU0VUEDUSIAocRVJST1JfUkVBU09OX0NPUFlfVU5SRUFEQUJMRRA2EhoKFkVSUk9SX1JFQVNPTl9DT1BZX0xPU1QQNxIfChtFUlJPUl9SRUFTT05fVE9PX01BTllfTkFNRVMQOBIfChtFUlJPUl9SRUFTT05fQ1VTVE9ESUFOX09OTFkQORInCiNFUlJPUl9SRUFTT05fTk9USUNFX0VMRU1FTlRfTUlTU0lORxBuEigKJEVSUk9SX1JFQVNPTl9OT1RJQ0VfTUFURVJJQUxfVU5LTk9XThBvEiEKHUVSUk9SX1JFQVNPTl9OT1RJQ0VfTk9UX0ZPVU5EEHASJAogRVJST1JfUkVBU09OX05PVElDRV9MSU5LX0lOVkFMSUQQcRIjCh9FUlJPUl9SRUFTT05fTk9USUNFX1dST05HX1NUQVRFEHISLAooRVJST1JfUkVBU09OX05PVElDRV9TRUNPTkRfUEVSU09OX05FRURFRBBzEiQKIEVSUk9SX1JFQVNPTl9OT1RJQ0VfVEVSTV9SVU5OSU5HEHQSJwojRVJST1JfUkVBU09OX05PVElDRV9BTlNXRVJfVE9PX0xBVEUQdRIhCh1FUlJPUl9SRUFTT05fTk9USUNFU19UT09fTUFOWRB2Ei0KKUVSUk9SX1JFQVNPTl9OT1RJQ0VfUkVQT1JUX1BFUklPRF9JTlZBTElEEHdiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKvAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQdHJhbnNhY3Rpb25faGFzaBgKIAEoCSLcAgoGQW5jaG9yEhEKCWFuY2hvcl9pZBgBIAEoCRIOCgZhbmNob3IYAiABKAkSMAoEa2luZBgDIAEoDjIiLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuQW5jaG9yS2luZBIRCgl0cmVlX3NpemUYBCABKAMSEQoJcm9vdF9oYXNoGAUgASgMEgwKBG5vdGUYBiABKAkSEQoJY29uZmlybWVkGAcgASgIEi4KCmJlZ2luX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGNvbmZpcm1fdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIY2hhaW5faWQYCiABKAMSGAoQdHJhbnNhY3Rpb25faGFzaBgLIAEoCRIUCgxibG9ja19udW1iZXIYDCABKAMSEgoKYmxvY2tfaGFzaBgNIAEoCSKCAgoOQW5jaG9yU3RhbmRpbmcSDgoGYW5jaG9yGAEgASgJEjAKBGtpbmQYAiABKA4yIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkFuY2hvcktpbmQSEQoJdHJlZV9zaXplGAMgASgDEjAKDGNvbmZpcm1fdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNYmVoaW5kX2xlYXZlcxgFIAEoAxIwCgxiZWhpbmRfc2luY2UYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3BlbmRpbmcYByABKAUSDwoHdHJvdWJsZRgIIAEoCSpeCgpBbmNob3JLaW5kEhsKF0FOQ0hPUl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPQU5DSE9SX0tJTkRfRVZNEAESHgoaQU5DSE9SX0tJTkRfT1BFTlRJTUVTVEFNUFMQAircDgoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASHwobRVJST1JfUkVBU09OX0xFQUZfTk9UX0ZPVU5EEAESIgoeRVJST1JfUkVBU09OX1RSRUVfU0laRV9JTlZBTElEEAISJQohRVJST1JfUkVBU09OX0NIRUNLUE9JTlRfTk9UX0ZPVU5EEAMSJAogRVJST1JfUkVBU09OX0NPU0lHTkFUVVJFX0lOVkFMSUQQBBIfChtFUlJPUl9SRUFTT05fU0xPVF9OT1RfRk9VTkQQBRIeChpFUlJPUl9SRUFTT05fT1BFUkFUT1JfT05MWRAGEicKI0VSUk9SX1JFQVNPTl9BR0VfTUVUSE9EX1VOQVZBSUxBQkxFEDwSJAogRVJST1JfUkVBU09OX0FHRV9DSEVDS19OT1RfRk9VTkQQPRIfChtFUlJPUl9SRUFTT05fQUdFX0NIRUNLX09WRVIQPhIrCidFUlJPUl9SRUFTT05fQUdFX0RFTElWRVJZX05PVF9BVVRIRU5USUMQPxInCiNFUlJPUl9SRUFTT05fQUdFX0RFTElWRVJZX01BTEZPUk1FRBBAEiUKIUVSUk9SX1JFQVNPTl9BR0VfUFJPVklERVJfUkVGVVNFRBBBEiIKHkVSUk9SX1JFQVNPTl9BR0VfUFJPT0ZfSU5WQUxJRBBCEiQKIEVSUk9SX1JFQVNPTl9BR0VfVklFV0VSX05PVF9TRUxGEEMSIwofRVJST1JfUkVBU09OX0FHRV9WSUVXRVJfTUlTU0lORxBEEisKJ0VSUk9SX1JFQVNPTl9KVVJJU0RJQ1RJT05fUlVMRVNfSU5WQUxJRBBQEi0KKUVSUk9SX1JFQVNPTl9KVVJJU0RJQ1RJT05fVEFCTEVfTk9UX0ZPVU5EEFESKQolRVJST1JfUkVBU09OX0NMQVNTSUZJQ0FUSU9OX05PVF9GT1VORBBSEiQKIEVSUk9SX1JFQVNPTl9QRVJGT1JNRVJfTk9UX0ZPVU5EECgSJQohRVJST1JfUkVBU09OX1BST0RVQ1RJT05fTk9UX0ZPVU5EECkSIQodRVJST1JfUkVBU09OX1JFQ09SRF9OT1RfRk9VTkQQKhIkCiBFUlJPUl9SRUFTT05fUEVSRk9STUVSX1VOREVSX0FHRRArEiYKIkVSUk9SX1JFQVNPTl9SRVZJRVdFUl9JU19TVUJNSVRURVIQLBIiCh5FUlJPUl9SRUFTT05fUkVDT1JEX05PVF9PUEVORUQQLRInCiNFUlJPUl9SRUFTT05fUkVDT1JEX0FMUkVBRFlfREVDSURFRBAuEiMKH0VSUk9SX1JFQVNPTl9CSVJUSF9EQVRFX0RJRkZFUlMQLxIfChtFUlJPUl9SRUFTT05fUkVDT1JEX0VYUElSRUQQMBInCiNFUlJPUl9SRUFTT05fUkVDT1JERURfQVNTRVRfVU5LTk9XThAxEicKI0VSUk9SX1JFQVNPTl9QRVJGT1JNRVJfTk9UX0RFUElDVEVEEDISKQolRVJST1JfUkVBU09OX1dJVEhEUkFXQUxfVE9LRU5fSU5WQUxJRBAzEiwKKEVSUk9SX1JFQVNPTl9SRUNPUkRTX1NUQVRFTUVOVF9OT1RfRk9VTkQQNBIiCh5FUlJPUl9SRUFTT05fQ1VTVE9ESUFOX05PVF9TRVQQNRIgChxFUlJPUl9SRUFTT05fQ09QWV9VTlJFQURBQkxFEDYSGgoWRVJST1JfUkVBU09OX0NPUFlfTE9TVBA3Eh8KG0VSUk9SX1JFQVNPTl9UT09fTUFOWV9OQU1FUxA4Eh8KG0VSUk9SX1JFQVNPTl9DVVNUT0RJQU5fT05MWRA5EicKI0VSUk9SX1JFQVNPTl9OT1RJQ0VfRUxFTUVOVF9NSVNTSU5HEG4SKAokRVJST1JfUkVBU09OX05PVElDRV9NQVRFUklBTF9VTktOT1dOEG8SIQodRVJST1JfUkVBU09OX05PVElDRV9OT1RfRk9VTkQQcBIkCiBFUlJPUl9SRUFTT05fTk9USUNFX0xJTktfSU5WQUxJRBBxEiMKH0VSUk9SX1JFQVNPTl9OT1RJQ0VfV1JPTkdfU1RBVEUQchIsCihFUlJPUl9SRUFTT05fTk9USUNFX1NFQ09ORF9QRVJTT05fTkVFREVEEHMSJAogRVJST1JfUkVBU09OX05PVElDRV9URVJNX1JVTk5JTkcQdBInCiNFUlJPUl9SRUFTT05fTk9USUNFX0FOU1dFUl9UT09fTEFURRB1EiEKHUVSUk9SX1JFQVNPTl9OT1RJQ0VTX1RPT19NQU5ZEHYSLQopRVJST1JfUkVBU09OX05PVElDRV9SRVBPUlRfUEVSSU9EX0lOVkFMSUQQdxIiCh1FUlJPUl9SRUFTT05fQU5DSE9SX05PVF9GT1VORBCMARIlCiBFUlJPUl9SRUFTT05fQU5DSE9SX1dJVEhPVVRfRklMRRCNAWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * What the log signed about itself at one size.
@@ -302,6 +302,14 @@ export type ContentSlot = Message<"reelmesh.compliance.v1.ContentSlot"> & {
    * @generated from field: google.protobuf.Timestamp commit_time = 9;
    */
   commitTime?: Timestamp | undefined;
+
+  /**
+   * Transaction on an EVM chain that anchored the log once this slot's latest leaf was in it: `0x` and 64 hexadecimal digits. Empty until it is confirmed
+   * there, and where the log is not anchored to such a chain.
+   *
+   * @generated from field: string transaction_hash = 10;
+   */
+  transactionHash: string;
 };
 
 /**
@@ -310,6 +318,215 @@ export type ContentSlot = Message<"reelmesh.compliance.v1.ContentSlot"> & {
  */
 export const ContentSlotSchema: GenMessage<ContentSlot> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_compliance, 5);
+
+/**
+ * A checkpoint as it was put where the log's operator cannot change it.
+ *
+ * @generated from message reelmesh.compliance.v1.Anchor
+ */
+export type Anchor = Message<"reelmesh.compliance.v1.Anchor"> & {
+  /**
+   * Id of the anchor, `anc_` and a TypeID suffix.
+   *
+   * @generated from field: string anchor_id = 1;
+   */
+  anchorId: string;
+
+  /**
+   * Where: `evm-` and the chain's id, or `opentimestamps`.
+   *
+   * @generated from field: string anchor = 2;
+   */
+  anchor: string;
+
+  /**
+   * How.
+   *
+   * @generated from field: reelmesh.compliance.v1.AnchorKind kind = 3;
+   */
+  kind: AnchorKind;
+
+  /**
+   * How many leaves the log had.
+   *
+   * @generated from field: int64 tree_size = 4;
+   */
+  treeSize: bigint;
+
+  /**
+   * Root of its Merkle tree at that size, 32 bytes.
+   *
+   * @generated from field: bytes root_hash = 5;
+   */
+  rootHash: Uint8Array;
+
+  /**
+   * The checkpoint that was anchored, with the log's own signature only.
+   *
+   * @generated from field: string note = 6;
+   */
+  note: string;
+
+  /**
+   * Whether it is confirmed: deep enough in the chain, or attested by a calendar to be in Bitcoin's.
+   *
+   * @generated from field: bool confirmed = 7;
+   */
+  confirmed: boolean;
+
+  /**
+   * When it was begun.
+   *
+   * @generated from field: google.protobuf.Timestamp begin_time = 8;
+   */
+  beginTime?: Timestamp | undefined;
+
+  /**
+   * When it was found to be confirmed. Absent until then.
+   *
+   * @generated from field: google.protobuf.Timestamp confirm_time = 9;
+   */
+  confirmTime?: Timestamp | undefined;
+
+  /**
+   * Id of the EVM chain (EIP-155). 0 for other kinds.
+   *
+   * @generated from field: int64 chain_id = 10;
+   */
+  chainId: bigint;
+
+  /**
+   * Hash of the transaction: `0x` and 64 hexadecimal digits. Empty for other kinds, and before one is signed. It may change until the anchor is confirmed.
+   *
+   * @generated from field: string transaction_hash = 11;
+   */
+  transactionHash: string;
+
+  /**
+   * Number of the block that it is in, of Bitcoin's for OpenTimestamps. 0 until it is confirmed.
+   *
+   * @generated from field: int64 block_number = 12;
+   */
+  blockNumber: bigint;
+
+  /**
+   * Hash of that block: `0x` and 64 hexadecimal digits. Empty for OpenTimestamps, and until it is confirmed.
+   *
+   * @generated from field: string block_hash = 13;
+   */
+  blockHash: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.Anchor.
+ * Use `create(AnchorSchema)` to create a new message.
+ */
+export const AnchorSchema: GenMessage<Anchor> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_compliance, 6);
+
+/**
+ * How far one way of anchoring has come.
+ *
+ * @generated from message reelmesh.compliance.v1.AnchorStanding
+ */
+export type AnchorStanding = Message<"reelmesh.compliance.v1.AnchorStanding"> & {
+  /**
+   * Which: `evm-` and the chain's id, or `opentimestamps`.
+   *
+   * @generated from field: string anchor = 1;
+   */
+  anchor: string;
+
+  /**
+   * How.
+   *
+   * @generated from field: reelmesh.compliance.v1.AnchorKind kind = 2;
+   */
+  kind: AnchorKind;
+
+  /**
+   * Leaves of the log that are in its latest confirmed anchor.
+   *
+   * @generated from field: int64 tree_size = 3;
+   */
+  treeSize: bigint;
+
+  /**
+   * When that was confirmed. Absent when there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp confirm_time = 4;
+   */
+  confirmTime?: Timestamp | undefined;
+
+  /**
+   * Leaves that are in none. 0 when nothing but the news of anchors came since.
+   *
+   * @generated from field: int64 behind_leaves = 5;
+   */
+  behindLeaves: bigint;
+
+  /**
+   * Since when the oldest of them waits. Absent when there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp behind_since = 6;
+   */
+  behindSince?: Timestamp | undefined;
+
+  /**
+   * Anchors that are begun and not confirmed.
+   *
+   * @generated from field: int32 pending = 7;
+   */
+  pending: number;
+
+  /**
+   * What is in the way, and how to mend it. Empty when nothing is.
+   *
+   * @generated from field: string trouble = 8;
+   */
+  trouble: string;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.AnchorStanding.
+ * Use `create(AnchorStandingSchema)` to create a new message.
+ */
+export const AnchorStandingSchema: GenMessage<AnchorStanding> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_compliance, 7);
+
+/**
+ * How a checkpoint is anchored.
+ *
+ * @generated from enum reelmesh.compliance.v1.AnchorKind
+ */
+export enum AnchorKind {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: ANCHOR_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * By a transaction on an EVM chain whose input names the log, the size of its tree and its root.
+   *
+   * @generated from enum value: ANCHOR_KIND_EVM = 1;
+   */
+  EVM = 1,
+
+  /**
+   * By calendars of OpenTimestamps, and through them by a block of Bitcoin.
+   *
+   * @generated from enum value: ANCHOR_KIND_OPENTIMESTAMPS = 2;
+   */
+  OPENTIMESTAMPS = 2,
+}
+
+/**
+ * Describes the enum reelmesh.compliance.v1.AnchorKind.
+ */
+export const AnchorKindSchema: GenEnum<AnchorKind> = /*@__PURE__*/
+  enumDesc(file_reelmesh_compliance_v1_compliance, 0);
 
 /**
  * Reason of a refusal by the compliance service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -652,11 +869,25 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_NOTICE_REPORT_PERIOD_INVALID = 119;
    */
   NOTICE_REPORT_PERIOD_INVALID = 119,
+
+  /**
+   * There is no such anchor. Status NOT_FOUND. Metadata: `anchor_id`.
+   *
+   * @generated from enum value: ERROR_REASON_ANCHOR_NOT_FOUND = 140;
+   */
+  ANCHOR_NOT_FOUND = 140,
+
+  /**
+   * The anchor has no file: it is none of OpenTimestamps, or no calendar has taken it yet. Status FAILED_PRECONDITION. Metadata: `anchor_id`.
+   *
+   * @generated from enum value: ERROR_REASON_ANCHOR_WITHOUT_FILE = 141;
+   */
+  ANCHOR_WITHOUT_FILE = 141,
 }
 
 /**
  * Describes the enum reelmesh.compliance.v1.ErrorReason.
  */
 export const ErrorReasonSchema: GenEnum<ErrorReason> = /*@__PURE__*/
-  enumDesc(file_reelmesh_compliance_v1_compliance, 0);
+  enumDesc(file_reelmesh_compliance_v1_compliance, 1);
 
