@@ -163,7 +163,7 @@ async def test_pages_that_let_apps_in_are_the_web_app(through: Through) -> None:
     file = through.edge.parts.folder / "web/index.html"
     file.parent.mkdir(exist_ok=True)
     file.write_text("<!doctype html>")
-    for path in ("/authorize", "/activate", "/sso", "/sign-out", "/withdraw-consent"):
+    for path in ("/authorize", "/activate", "/sso", "/sign-out", "/withdraw"):
         answer = await through.edge.http.get(path)
         assert (answer.status_code, answer.text) == (200, "<!doctype html>"), path
         assert answer.headers["x-frame-options"] == "DENY"

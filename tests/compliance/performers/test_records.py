@@ -249,7 +249,7 @@ async def test_the_performer_takes_the_consent_back_by_a_token(files: Files) -> 
     )
     made = await files.creator.productions.CreateWithdrawalToken(create)
     token = made.token
-    assert made.withdrawal_url == f"{files.settings.public_url}/withdraw-consent#token={token}"
+    assert made.withdrawal_url == f"{files.settings.public_url}/withdraw#token={token}"
     assert not (await files.creator.productions.CreateWithdrawalToken(create)).token
     with refused("WITHDRAWAL_TOKEN_INVALID"):
         await files.nobody.productions.WithdrawConsentByToken(

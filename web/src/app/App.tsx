@@ -100,7 +100,7 @@ function Page({ route, code, next }: { route: Route; code: string; next: string 
       return <SsoPage />;
     case "sign-out":
       return <SignOutPage />;
-    case "withdraw-consent":
+    case "withdraw":
       return <WithdrawPage />;
     case "missing":
       return <MissingPage />;

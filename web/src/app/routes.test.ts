@@ -16,7 +16,7 @@ test("each address leads to its page", () => {
 });
 
 test("the pages that let apps, devices and people in and out have an address each", () => {
-  for (const page of ["authorize", "activate", "sso", "sign-out", "withdraw-consent"] as const)
+  for (const page of ["authorize", "activate", "sso", "sign-out", "withdraw"] as const)
     expect(routeOf(`/${page}`, "")).toEqual({ page });
   expect(routeOf("/authorize/more", "")).toEqual({ page: "missing" });
 });

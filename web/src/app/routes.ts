@@ -6,7 +6,7 @@ export type Route =
   | { readonly page: "activate" }
   | { readonly page: "sso" }
   | { readonly page: "sign-out" }
-  | { readonly page: "withdraw-consent" }
+  | { readonly page: "withdraw" }
   | { readonly page: "paid"; readonly checkoutId: string }
   | { readonly page: "proved"; readonly ageCheckId: string }
   | { readonly page: "watch"; readonly assetId: string; readonly format: Format }
@@ -36,7 +36,7 @@ const SINGLE = [
   "activate",
   "sso",
   "sign-out",
-  "withdraw-consent",
+  "withdraw",
 ] as const;
 const CHECKOUT_ID = /^chk_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 const AGE_CHECK_ID = /^agc_[0-7][0-9a-hjkmnp-tv-z]{25}$/;

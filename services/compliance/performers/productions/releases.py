@@ -92,7 +92,7 @@ class Releases:
             await store.keep_token(tx, release.release_id, self._digest(token))
             await remember(tx, whose, request, api.CreateWithdrawalTokenResponse())
         # In the fragment, which no server is sent.
-        url = f"{self._office.public_url.rstrip('/')}/withdraw-consent#token={token}"
+        url = f"{self._office.public_url.rstrip('/')}/withdraw#token={token}"
         return api.CreateWithdrawalTokenResponse(token=token, withdrawal_url=url)
 
     async def withdraw(self, request: api.WithdrawReleaseRequest) -> api.WithdrawReleaseResponse:
