@@ -24,7 +24,7 @@ from reelmesh.policy.v1 import events_pb2 as policy
 from services.kit.database import Database
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.compliance.scene import logging_all
+from tests.compliance.scene import logging_all, long_announced
 from tests.support.bus import Bus, on_the_bus
 from tests.support.stores import mortal_stores
 from tools.audit_verifier.verifying import verified
@@ -81,6 +81,7 @@ async def survived(settings: ProcessSettings, events: int, kills: int, seed: int
     """Kills so often while so many events come; afterwards each of them is in the log once, and the log is good."""
     chance, told = random.Random(seed), list[str]()
     database = Database.of("compliance", settings)
+    await long_announced(database)
     async with on_the_bus(settings) as bus:
         telling = asyncio.create_task(_told(bus, events, told))
         for number in range(kills):

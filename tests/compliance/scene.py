@@ -21,6 +21,8 @@ from reelmesh.policy.v1 import events_pb2 as policy
 from reelmesh.upload.v1 import events_pb2 as upload
 
 from services.compliance.__main__ import CONTRACTS, ComplianceSettings, wire
+from services.compliance.jurisdictions.shipped import shipped_rules
+from services.compliance.jurisdictions.store import put_shipped
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE, LOG_KEY_FILE
 from services.kit.clock import FixedClock
 from services.kit.database import Database
@@ -123,12 +125,19 @@ class Log:
         return file
 
 
+async def long_announced(database: Database) -> None:
+    """Has the service know that it has announced the table that ships with it: nothing but what a test announces comes into its log."""
+    async with database.transaction() as tx:
+        await put_shipped(tx, shipped_rules(), T0)
+
+
 @contextlib.asynccontextmanager
 async def logging_all(settings: ProcessSettings, **changes: Any) -> AsyncIterator[Log]:
     """Runs the service for the length of the block."""
     made, clock = settings_of(settings, **changes), FixedClock(T0)
     assert (made.secrets_dir / LOG_KEY_FILE).exists()
     database = Database.of("compliance", made)
+    await long_announced(database)
     try:
         async with (
             on_the_bus(made) as bus,
