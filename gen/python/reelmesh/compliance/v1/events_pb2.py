@@ -23,21 +23,32 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from reelmesh.compliance.v1 import rights_pb2 as reelmesh_dot_compliance_dot_v1_dot_rights__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/compliance/v1/events.proto\x12\x16reelmesh.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n\tAgeProved\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\tthreshold\x18\x03 \x01(\x05R\tthreshold\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x94\x01\n\x0f\x41geProofRevoked\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xcd\x01\n\x0e\x43onsentChanged\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.ConsentStateR\x05state\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime*\x81\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSENT_STATE_COMPLETE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_MISSING\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_WITHDRAWN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#reelmesh/compliance/v1/events.proto\x12\x16reelmesh.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#reelmesh/compliance/v1/rights.proto\"\x81\x02\n\tAgeProved\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1c\n\tthreshold\x18\x03 \x01(\x05R\tthreshold\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63hange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x94\x01\n\x0f\x41geProofRevoked\x12\x1b\n\tviewer_id\x18\x01 \x01(\tR\x08viewerId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\xcd\x01\n\x0e\x43onsentChanged\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.reelmesh.compliance.v1.ConsentStateR\x05state\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x99\x02\n\x13\x44\x61taRequestReceived\x12&\n\x0f\x64\x61ta_request_id\x18\x01 \x01(\tR\rdataRequestId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x04kind\x18\x03 \x01(\x0e\x32\'.reelmesh.compliance.v1.DataRequestKindR\x04kind\x12\x35\n\x08\x64ue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x64ueTime\x12=\n\x0creceive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0breceiveTime\"\x92\x02\n\x13\x44\x61taRequestReminded\x12&\n\x0f\x64\x61ta_request_id\x18\x01 \x01(\tR\rdataRequestId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1b\n\tdays_left\x18\x03 \x01(\x05R\x08\x64\x61ysLeft\x12\x35\n\x08\x64ue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x64ueTime\x12\x19\n\x08hold_ids\x18\x05 \x03(\tR\x07holdIds\x12;\n\x0bremind_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nremindTime\"\xda\x01\n\x10\x44\x61taRequestEnded\x12&\n\x0f\x64\x61ta_request_id\x18\x01 \x01(\tR\rdataRequestId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12>\n\x05state\x18\x03 \x01(\x0e\x32(.reelmesh.compliance.v1.DataRequestStateR\x05state\x12\x35\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"\xa9\x01\n\x0fLegalHoldPlaced\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x19\n\x08\x61sset_id\x18\x03 \x01(\tR\x07\x61ssetId\x12\x39\n\nplace_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tplaceTime\"\xaf\x01\n\x11LegalHoldReleased\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x19\n\x08\x61sset_id\x18\x03 \x01(\tR\x07\x61ssetId\x12=\n\x0crelease_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0breleaseTime*\x81\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSENT_STATE_COMPLETE\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_MISSING\x10\x02\x12\x1b\n\x17\x43ONSENT_STATE_WITHDRAWN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.compliance.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSENTSTATE']._serialized_start=716
-  _globals['_CONSENTSTATE']._serialized_end=845
-  _globals['_AGEPROVED']._serialized_start=97
-  _globals['_AGEPROVED']._serialized_end=354
-  _globals['_AGEPROOFREVOKED']._serialized_start=357
-  _globals['_AGEPROOFREVOKED']._serialized_end=505
-  _globals['_CONSENTCHANGED']._serialized_start=508
-  _globals['_CONSENTCHANGED']._serialized_end=713
+  _globals['_CONSENTSTATE']._serialized_start=1885
+  _globals['_CONSENTSTATE']._serialized_end=2014
+  _globals['_AGEPROVED']._serialized_start=134
+  _globals['_AGEPROVED']._serialized_end=391
+  _globals['_AGEPROOFREVOKED']._serialized_start=394
+  _globals['_AGEPROOFREVOKED']._serialized_end=542
+  _globals['_CONSENTCHANGED']._serialized_start=545
+  _globals['_CONSENTCHANGED']._serialized_end=750
+  _globals['_DATAREQUESTRECEIVED']._serialized_start=753
+  _globals['_DATAREQUESTRECEIVED']._serialized_end=1034
+  _globals['_DATAREQUESTREMINDED']._serialized_start=1037
+  _globals['_DATAREQUESTREMINDED']._serialized_end=1311
+  _globals['_DATAREQUESTENDED']._serialized_start=1314
+  _globals['_DATAREQUESTENDED']._serialized_end=1532
+  _globals['_LEGALHOLDPLACED']._serialized_start=1535
+  _globals['_LEGALHOLDPLACED']._serialized_end=1704
+  _globals['_LEGALHOLDRELEASED']._serialized_start=1707
+  _globals['_LEGALHOLDRELEASED']._serialized_end=1882
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from reelmesh.notifications.v1 import notifications_pb2 as reelmesh_dot_notifica
 from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5reelmesh/notifications/v1/notifications_service.proto\x12\x19reelmesh.notifications.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-reelmesh/notifications/v1/notifications.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xa2\x04\n\x15\x44\x65liverMessageRequest\x12G\n\nmessage_id\x18\x01 \x01(\tB(\xbaH%r#2!^msg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tmessageId\x12H\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\".reelmesh.notifications.v1.ChannelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07\x63hannel\x12\x1d\n\x02to\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x03\x18\xfe\x01R\x02to\x12\x39\n\x08template\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,63}$R\x08template\x12M\n\x08language\x18\x05 \x01(\tB1\xbaH.r,2*^([a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,3})?$R\x08language\x12\x8d\x01\n\nparameters\x18\x06 \x03(\x0b\x32@.reelmesh.notifications.v1.DeliverMessageRequest.ParametersEntryB+\x80\x01\x01\xbaH%\x9a\x01\"\x10\x14\"\x17r\x15\x32\x13^[a-z][a-z_]{0,31}$*\x05r\x03\x18\xf4\x03R\nparameters\x1a=\n\x0fParametersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"U\n\x16\x44\x65liverMessageResponse\x12;\n\x0b\x61\x63\x63\x65pt_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nacceptTime2\xa3\x01\n\x14NotificationsService\x12\x8a\x01\n\x0e\x44\x65liverMessage\x12\x30.reelmesh.notifications.v1.DeliverMessageRequest\x1a\x31.reelmesh.notifications.v1.DeliverMessageResponse\"\x13\x90\x02\x02\xca\xa3\"\x0c\x1a\n\n\x08identityb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5reelmesh/notifications/v1/notifications_service.proto\x12\x19reelmesh.notifications.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-reelmesh/notifications/v1/notifications.proto\x1a\x1creelmesh/rpc/v1/access.proto\"\xa2\x04\n\x15\x44\x65liverMessageRequest\x12G\n\nmessage_id\x18\x01 \x01(\tB(\xbaH%r#2!^msg_[0-7][0-9a-hjkmnp-tv-z]{25}$R\tmessageId\x12H\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\".reelmesh.notifications.v1.ChannelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07\x63hannel\x12\x1d\n\x02to\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x03\x18\xfe\x01R\x02to\x12\x39\n\x08template\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,63}$R\x08template\x12M\n\x08language\x18\x05 \x01(\tB1\xbaH.r,2*^([a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,3})?$R\x08language\x12\x8d\x01\n\nparameters\x18\x06 \x03(\x0b\x32@.reelmesh.notifications.v1.DeliverMessageRequest.ParametersEntryB+\x80\x01\x01\xbaH%\x9a\x01\"\x10\x14\"\x17r\x15\x32\x13^[a-z][a-z_]{0,31}$*\x05r\x03\x18\xf4\x03R\nparameters\x1a=\n\x0fParametersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"U\n\x16\x44\x65liverMessageResponse\x12;\n\x0b\x61\x63\x63\x65pt_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nacceptTime2\xaf\x01\n\x14NotificationsService\x12\x96\x01\n\x0e\x44\x65liverMessage\x12\x30.reelmesh.notifications.v1.DeliverMessageRequest\x1a\x31.reelmesh.notifications.v1.DeliverMessageResponse\"\x1f\x90\x02\x02\xca\xa3\"\x18\x1a\x16\n\ncompliance\n\x08identityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,7 +50,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERMESSAGEREQUEST'].fields_by_name['parameters']._loaded_options = None
   _globals['_DELIVERMESSAGEREQUEST'].fields_by_name['parameters']._serialized_options = b'\200\001\001\272H%\232\001\"\020\024\"\027r\0252\023^[a-z][a-z_]{0,31}$*\005r\003\030\364\003'
   _globals['_NOTIFICATIONSSERVICE'].methods_by_name['DeliverMessage']._loaded_options = None
-  _globals['_NOTIFICATIONSSERVICE'].methods_by_name['DeliverMessage']._serialized_options = b'\220\002\002\312\243\"\014\032\n\n\010identity'
+  _globals['_NOTIFICATIONSSERVICE'].methods_by_name['DeliverMessage']._serialized_options = b'\220\002\002\312\243\"\030\032\026\n\ncompliance\n\010identity'
   _globals['_DELIVERMESSAGEREQUEST']._serialized_start=224
   _globals['_DELIVERMESSAGEREQUEST']._serialized_end=770
   _globals['_DELIVERMESSAGEREQUEST_PARAMETERSENTRY']._serialized_start=709
@@ -58,5 +58,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERMESSAGERESPONSE']._serialized_start=772
   _globals['_DELIVERMESSAGERESPONSE']._serialized_end=857
   _globals['_NOTIFICATIONSSERVICE']._serialized_start=860
-  _globals['_NOTIFICATIONSSERVICE']._serialized_end=1023
+  _globals['_NOTIFICATIONSSERVICE']._serialized_end=1035
 # @@protoc_insertion_point(module_scope)

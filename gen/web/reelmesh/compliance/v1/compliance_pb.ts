@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/compliance/v1/compliance.proto.
  */
 export const file_reelmesh_compliance_v1_compliance: GenFile = /*@__PURE__*/
-  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAq/gEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBmIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CidyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2NvbXBsaWFuY2UucHJvdG8SFnJlZWxtZXNoLmNvbXBsaWFuY2UudjEihQEKCkNoZWNrcG9pbnQSEQoJdHJlZV9zaXplGAEgASgDEhEKCXJvb3RfaGFzaBgCIAEoDBIMCgRub3RlGAMgASgJEhQKDGNvc2lnbmF0dXJlcxgEIAEoBRItCglzaWduX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBCgRMZWFmEhIKCmxlYWZfaW5kZXgYASABKAMSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWNvcmQYBSABKAkSEQoJbGVhZl9oYXNoGAYgASgMEjYKCmRpc2Nsb3N1cmUYByABKAsyIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3N1cmUiZwoKRGlzY2xvc3VyZRIMCgRzYWx0GAEgASgMEg8KB3BheWxvYWQYAiABKAwSOgoIc3ViamVjdHMYAyADKAsyKC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkRpc2Nsb3NlZFN1YmplY3QiMQoQRGlzY2xvc2VkU3ViamVjdBIPCgdzdWJqZWN0GAEgASgJEgwKBHNhbHQYAiABKAwiWgoOSW5jbHVzaW9uUHJvb2YSEgoKbGVhZl9pbmRleBgBIAEoAxIRCgl0cmVlX3NpemUYAiABKAMSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCKVAgoLQ29udGVudFNsb3QSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhYKDmNvbnRlbnRfc2hhMjU2GAMgASgJEhsKE3Jlc2VydmVkX2xlYWZfaW5kZXgYBCABKAMSMAoMcmVzZXJ2ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb21taXR0ZWQYBiABKAgSHAoUY29tbWl0dGVkX2xlYWZfaW5kZXgYByABKAMSEgoKcGFja2FnZV9pZBgIIAEoCRIvCgtjb21taXRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqpQQKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0VSUk9SX1JFQVNPTl9MRUFGX05PVF9GT1VORBABEiIKHkVSUk9SX1JFQVNPTl9UUkVFX1NJWkVfSU5WQUxJRBACEiUKIUVSUk9SX1JFQVNPTl9DSEVDS1BPSU5UX05PVF9GT1VORBADEiQKIEVSUk9SX1JFQVNPTl9DT1NJR05BVFVSRV9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1NMT1RfTk9UX0ZPVU5EEAUSHgoaRVJST1JfUkVBU09OX09QRVJBVE9SX09OTFkQBhInCiNFUlJPUl9SRUFTT05fREFUQV9SRVFVRVNUX05PVF9GT1VORBBaEikKJUVSUk9SX1JFQVNPTl9EQVRBX1JFUVVFU1RfV1JPTkdfU1RBVEUQWxIgChxFUlJPUl9SRUFTT05fU0lHTl9JTl9UT09fT0xEEFwSIwofRVJST1JfUkVBU09OX1BST09GX0NPREVfSU5WQUxJRBBdEiIKHkVSUk9SX1JFQVNPTl9TVUJKRUNUX05PVF9ZT1VSUxBeEiIKHkVSUk9SX1JFQVNPTl9JREVOVElUWV9VTlBST1ZFThBfEh8KG0VSUk9SX1JFQVNPTl9IT0xEX05PVF9GT1VORBBgEiEKHUVSUk9SX1JFQVNPTl9MSU1JVFNfTUlTUExBQ0VEEGFiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * What the log signed about itself at one size.
@@ -367,6 +367,62 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_OPERATOR_ONLY = 6;
    */
   OPERATOR_ONLY = 6,
+
+  /**
+   * There is no such request, or it is not for the caller to see. Status NOT_FOUND. Metadata: `data_request_id`.
+   *
+   * @generated from enum value: ERROR_REASON_DATA_REQUEST_NOT_FOUND = 90;
+   */
+  DATA_REQUEST_NOT_FOUND = 90,
+
+  /**
+   * The request is not in a state for that. Status FAILED_PRECONDITION. Metadata: `data_request_id`, `state`.
+   *
+   * @generated from enum value: ERROR_REASON_DATA_REQUEST_WRONG_STATE = 91;
+   */
+  DATA_REQUEST_WRONG_STATE = 91,
+
+  /**
+   * The person signed in too long ago to ask for this. Status FAILED_PRECONDITION. Lifted by: signing in again. Metadata: `minutes`, how long a sign-in counts.
+   *
+   * @generated from enum value: ERROR_REASON_SIGN_IN_TOO_OLD = 92;
+   */
+  SIGN_IN_TOO_OLD = 92,
+
+  /**
+   * The code is wrong, used, too old or was tried too often. Status INVALID_ARGUMENT. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_PROOF_CODE_INVALID = 93;
+   */
+  PROOF_CODE_INVALID = 93,
+
+  /**
+   * Accounts are the same persons in all organisations: requests about them and holds on them are for the operator's key. Status PERMISSION_DENIED. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_SUBJECT_NOT_YOURS = 94;
+   */
+  SUBJECT_NOT_YOURS = 94,
+
+  /**
+   * Who has no account cannot be sent a code: staff must see to who they are. Status FAILED_PRECONDITION. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_IDENTITY_UNPROVEN = 95;
+   */
+  IDENTITY_UNPROVEN = 95,
+
+  /**
+   * There is no such hold, or it is another organisation's. Status NOT_FOUND. Metadata: `hold_id`.
+   *
+   * @generated from enum value: ERROR_REASON_HOLD_NOT_FOUND = 96;
+   */
+  HOLD_NOT_FOUND = 96,
+
+  /**
+   * An objection must say to what, and nothing else may. Status INVALID_ARGUMENT. No metadata.
+   *
+   * @generated from enum value: ERROR_REASON_LIMITS_MISPLACED = 97;
+   */
+  LIMITS_MISPLACED = 97,
 }
 
 /**

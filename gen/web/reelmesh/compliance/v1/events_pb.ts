@@ -9,13 +9,15 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { DataRequestKind, DataRequestState } from "./rights_pb";
+import { file_reelmesh_compliance_v1_rights } from "./rights_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSK8AQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm4KD0FnZVByb29mUmV2b2tlZBIRCgl2aWV3ZXJfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhAQoOQ29uc2VudENoYW5nZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEjMKBXN0YXRlGAMgASgOMiQucmVlbG1lc2guY29tcGxpYW5jZS52MS5Db25zZW50U3RhdGUSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIt4BChNEYXRhUmVxdWVzdFJlY2VpdmVkEhcKD2RhdGFfcmVxdWVzdF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNQoEa2luZBgDIAEoDjInLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuRGF0YVJlcXVlc3RLaW5kEiwKCGR1ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxyZWNlaXZlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBChNEYXRhUmVxdWVzdFJlbWluZGVkEhcKD2RhdGFfcmVxdWVzdF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJZGF5c19sZWZ0GAMgASgFEiwKCGR1ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghob2xkX2lkcxgFIAMoCRIvCgtyZW1pbmRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqwEKEERhdGFSZXF1ZXN0RW5kZWQSFwoPZGF0YV9yZXF1ZXN0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI3CgVzdGF0ZRgDIAEoDjIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuRGF0YVJlcXVlc3RTdGF0ZRIsCghlbmRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifQoPTGVnYWxIb2xkUGxhY2VkEg8KB2hvbGRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEi4KCnBsYWNlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoEBChFMZWdhbEhvbGRSZWxlYXNlZBIPCgdob2xkX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghhc3NldF9pZBgDIAEoCRIwCgxyZWxlYXNlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKoEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_rights]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -150,6 +152,237 @@ export type ConsentChanged = Message<"reelmesh.compliance.v1.ConsentChanged"> & 
  */
 export const ConsentChangedSchema: GenMessage<ConsentChanged> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_events, 2);
+
+/**
+ * A person asked something about their data. It does not say who. Subject `reelmesh.compliance.v1.DataRequestReceived`.
+ *
+ * @generated from message reelmesh.compliance.v1.DataRequestReceived
+ */
+export type DataRequestReceived = Message<"reelmesh.compliance.v1.DataRequestReceived"> & {
+  /**
+   * The request.
+   *
+   * @generated from field: string data_request_id = 1;
+   */
+  dataRequestId: string;
+
+  /**
+   * Organisation that handles it. Empty when it is the install's.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * What was asked for.
+   *
+   * @generated from field: reelmesh.compliance.v1.DataRequestKind kind = 3;
+   */
+  kind: DataRequestKind;
+
+  /**
+   * By when it must be answered.
+   *
+   * @generated from field: google.protobuf.Timestamp due_time = 4;
+   */
+  dueTime?: Timestamp | undefined;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp receive_time = 5;
+   */
+  receiveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.DataRequestReceived.
+ * Use `create(DataRequestReceivedSchema)` to create a new message.
+ */
+export const DataRequestReceivedSchema: GenMessage<DataRequestReceived> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 3);
+
+/**
+ * A request is to be answered soon, or should have been. Subject `reelmesh.compliance.v1.DataRequestReminded`.
+ *
+ * @generated from message reelmesh.compliance.v1.DataRequestReminded
+ */
+export type DataRequestReminded = Message<"reelmesh.compliance.v1.DataRequestReminded"> & {
+  /**
+   * The request.
+   *
+   * @generated from field: string data_request_id = 1;
+   */
+  dataRequestId: string;
+
+  /**
+   * Organisation that handles it. Empty when it is the install's.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Days that are left; negative when it is late.
+   *
+   * @generated from field: int32 days_left = 3;
+   */
+  daysLeft: number;
+
+  /**
+   * By when it must be answered.
+   *
+   * @generated from field: google.protobuf.Timestamp due_time = 4;
+   */
+  dueTime?: Timestamp | undefined;
+
+  /**
+   * Why it is not done: holds that beat it. Empty when none does.
+   *
+   * @generated from field: repeated string hold_ids = 5;
+   */
+  holdIds: string[];
+
+  /**
+   * When it was said.
+   *
+   * @generated from field: google.protobuf.Timestamp remind_time = 6;
+   */
+  remindTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.DataRequestReminded.
+ * Use `create(DataRequestRemindedSchema)` to create a new message.
+ */
+export const DataRequestRemindedSchema: GenMessage<DataRequestReminded> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 4);
+
+/**
+ * A request was done, refused or given up. Subject `reelmesh.compliance.v1.DataRequestEnded`.
+ *
+ * @generated from message reelmesh.compliance.v1.DataRequestEnded
+ */
+export type DataRequestEnded = Message<"reelmesh.compliance.v1.DataRequestEnded"> & {
+  /**
+   * The request.
+   *
+   * @generated from field: string data_request_id = 1;
+   */
+  dataRequestId: string;
+
+  /**
+   * Organisation that handles it. Empty when it is the install's.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * How it ended.
+   *
+   * @generated from field: reelmesh.compliance.v1.DataRequestState state = 3;
+   */
+  state: DataRequestState;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 4;
+   */
+  endTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.DataRequestEnded.
+ * Use `create(DataRequestEndedSchema)` to create a new message.
+ */
+export const DataRequestEndedSchema: GenMessage<DataRequestEnded> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 5);
+
+/**
+ * A legal hold was placed. Of a person it does not say who. Subject `reelmesh.compliance.v1.LegalHoldPlaced`.
+ *
+ * @generated from message reelmesh.compliance.v1.LegalHoldPlaced
+ */
+export type LegalHoldPlaced = Message<"reelmesh.compliance.v1.LegalHoldPlaced"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Organisation that placed it.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The asset it is on. Empty for a hold on a person.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp place_time = 4;
+   */
+  placeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.LegalHoldPlaced.
+ * Use `create(LegalHoldPlacedSchema)` to create a new message.
+ */
+export const LegalHoldPlacedSchema: GenMessage<LegalHoldPlaced> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 6);
+
+/**
+ * A legal hold was released. Subject `reelmesh.compliance.v1.LegalHoldReleased`.
+ *
+ * @generated from message reelmesh.compliance.v1.LegalHoldReleased
+ */
+export type LegalHoldReleased = Message<"reelmesh.compliance.v1.LegalHoldReleased"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Organisation that placed it.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The asset it was on. Empty for a hold on a person.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp release_time = 4;
+   */
+  releaseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.LegalHoldReleased.
+ * Use `create(LegalHoldReleasedSchema)` to create a new message.
+ */
+export const LegalHoldReleasedSchema: GenMessage<LegalHoldReleased> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 7);
 
 /**
  * How the consent of all who are seen in an asset stands.
