@@ -10,9 +10,11 @@ from reelmesh.protection.v1 import detections_service_pb2, detections_service_pb
 
 from services.kit.codewords import KEY_FILE
 from services.kit.events import Relay, ensure_events
+from services.kit.personal_data import PersonalData
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 from services.protection.consumers import consumer
+from services.protection.personal import DECLARATION
 from services.protection.rpc import DetectionsRpc
 from services.protection.upkeep import Upkeep
 from services.protection.working import QUEUE, Working
@@ -43,7 +45,9 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
     working = Working(database, objects, process.clock, settings.secret(KEY_FILE))
     upkeep = Upkeep(database, objects, process.clock, timedelta(days=settings.protection_kept_days))
     await process.serve(
-        [CONTRACT], lambda server: detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server)
+        [CONTRACT],
+        lambda server: detections_service_pb2_grpc.add_DetectionsServiceServicer_to_server(servicer, server),
+        personal=PersonalData(database, process.clock, DECLARATION),
     )
     process.in_background(Relay(database, js).run(), "relay")
     process.in_background(consumer(database, bus).run(), "consumer")
