@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from services.kit.database import Tx, after_commit
 from services.kit.ids import new_id
@@ -61,17 +62,35 @@ class Messages:
         self._seal = seal
         self.news = asyncio.Event()
 
-    async def put(self, tx: Tx, message: OutgoingMessage, now: datetime) -> str:
-        """Puts a message in the box; it is sent if and only if the transaction commits. Returns its id."""
-        message_id = new_id("msg")
+    async def put(
+        self,
+        tx: Tx,
+        message: OutgoingMessage,
+        now: datetime,
+        *,
+        message_id: str = "",
+        lasts: timedelta = GIVEN_UP_AFTER,
+    ) -> str:
+        """Puts a message in the box; it is sent if and only if the transaction commits. Returns its id.
+
+        Args:
+            tx: the transaction.
+            message: the message.
+            now: the present moment.
+            message_id: chosen by somebody else, who may ask again; empty for a new one.
+            lasts: how long it is worth sending.
+        """
+        message_id = message_id or new_id("msg")
         await tx.execute(
-            sa.insert(messages).values(
+            insert(messages)
+            .values(
                 message_id=message_id,
                 sealed=self._seal.seal(json.dumps(asdict(message)).encode(), message_id),
                 tries=0,
                 next_try_time=now,
-                expire_time=now + GIVEN_UP_AFTER,
+                expire_time=now + lasts,
             )
+            .on_conflict_do_nothing(index_elements=["message_id"])
         )
         after_commit(tx, self.news.set)
         return message_id

@@ -10,6 +10,8 @@ from reelmesh.identity.v1 import (
     codes_service_pb2_grpc,
     devices_service_pb2,
     devices_service_pb2_grpc,
+    letters_service_pb2,
+    letters_service_pb2_grpc,
     profiles_service_pb2,
     profiles_service_pb2_grpc,
 )
@@ -18,6 +20,7 @@ from reelmesh.notifications.v1 import notifications_service_pb2
 from services.identity.accounts.password_sign_in import PasswordSignIn
 from services.identity.codes import Codes
 from services.identity.devices.rpc import DevicesServicer
+from services.identity.letters import LettersServicer
 from services.identity.messages import Messages
 from services.identity.one_time_codes.rpc import CodesServicer
 from services.identity.one_time_codes.sending import CodeSending
@@ -33,6 +36,7 @@ from services.kit.sealing import Seal
 PEOPLE_CONTRACTS = [
     codes_service_pb2.DESCRIPTOR.services_by_name["CodesService"],
     devices_service_pb2.DESCRIPTOR.services_by_name["DevicesService"],
+    letters_service_pb2.DESCRIPTOR.services_by_name["LettersService"],
     profiles_service_pb2.DESCRIPTOR.services_by_name["ProfilesService"],
 ]
 
@@ -57,6 +61,7 @@ def add_people(
         database, clock, gate=PinGate(seal, clock), sessions=sessions, password_sign_in=password_sign_in
     )
     devices = DevicesServicer(database, clock, proofs=process.proofs, sessions=sessions, limits=device_limits)
+    letters = LettersServicer(database, clock, messages)
     notifications = notifications_service_pb2.DESCRIPTOR.services_by_name["NotificationsService"]
     # The postman has pauses of its own, which providers ask for.
     channel = process.peer("notifications", notifications, repeats=False)
@@ -66,6 +71,7 @@ def add_people(
     def add(server: grpc.aio.Server) -> None:
         codes_service_pb2_grpc.add_CodesServiceServicer_to_server(one_time_codes, server)
         devices_service_pb2_grpc.add_DevicesServiceServicer_to_server(devices, server)
+        letters_service_pb2_grpc.add_LettersServiceServicer_to_server(letters, server)
         profiles_service_pb2_grpc.add_ProfilesServiceServicer_to_server(profiles, server)
 
     return add
