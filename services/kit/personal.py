@@ -253,7 +253,8 @@ class Declaration:
         kit = [one for one in KIT_TABLES if one.name in schema]
         declared: dict[str, frozenset[str]] = {}
         wrong: list[str] = []
-        for one in (*self.personal, *self.free, *kit):
+        tables: tuple[Personal | Free, ...] = (*self.personal, *self.free, *kit)
+        for one in tables:
             if one.name in declared:
                 wrong.append(f"{one.name} is declared twice")
             declared[one.name] = one.columns

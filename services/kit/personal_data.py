@@ -84,28 +84,26 @@ class PersonalData:
         """Empties first answers that name the person. A repeat of the request finds that it was done, and an empty answer."""
         if not await _has(tx, "replies"):
             return 0
+        holding, bound = list[str](), list[sa.BindParameter[Any]]()
+        for number, name in enumerate(await self._names(tx, subject)):
+            holding.append(f"position(:n{number} IN response) > 0")
+            bound.append(sa.bindparam(f"n{number}", _needle(subject, name), type_=sa.LargeBinary))
+        # What persons asked themselves is remembered under their account.
+        also = "AND" if subject.scope else "OR"
+        bound.append(sa.bindparam("scope", subject.scope or subject.name, type_=sa.Text))
+        sql = f"UPDATE replies SET response = '' WHERE response <> '' AND (({' OR '.join(holding)}) {also} organisation_id = :scope)"
+        return (await tx.execute(sa.text(sql).bindparams(*bound))).rowcount
+
+    async def _names(self, tx: Tx, subject: DataSubject) -> list[str]:
+        """What answers may call the person, each once."""
         names = [subject.name]
         for table, columns in self._declaration.names.items():
             declared = self._declaration.table(table)
             assert declared is not None, table
             for column in columns:
-                found = await tx.execute(
-                    _statement(f"SELECT {column} FROM {table} WHERE {declared.match.sql}", subject)
-                )
-                names += [str(name) for name in found.scalars() if name]
-        found, bound = list[str](), list[sa.BindParameter[Any]]()
-        for number, name in enumerate(dict.fromkeys(names)):
-            found.append(f"position(:n{number} IN response) > 0")
-            bound.append(sa.bindparam(f"n{number}", _needle(subject, name), type_=sa.LargeBinary))
-        asked = (
-            f"({' OR '.join(found)}) AND organisation_id = :scope"
-            if subject.scope
-            else f"{' OR '.join(found)} OR organisation_id = :scope"
-        )
-        bound.append(sa.bindparam("scope", subject.scope or subject.name, type_=sa.Text))
-        sql = f"UPDATE replies SET response = '' WHERE response <> '' AND ({asked})"
-        statement = sa.text(sql).bindparams(*bound)
-        return (await tx.execute(statement)).rowcount
+                rows = await tx.execute(_statement(f"SELECT {column} FROM {table} WHERE {declared.match.sql}", subject))
+                names += [str(name) for name in rows.scalars() if name]
+        return list(dict.fromkeys(names))
 
 
 class PersonalDataServicer(personal_data_service_pb2_grpc.PersonalDataServiceServicer):
@@ -178,7 +176,7 @@ async def _erased(tx: Tx, table: Personal, subject: DataSubject, now: datetime) 
                 before = years_after(now, -table.erasure.years)
                 async for done in _removed(tx, table.name, then, over, subject=subject, before=before):
                     yield done
-            kept = await _kept(tx, table, table.erasure, subject)
+            kept = await _kept(tx, table, table.erasure, subject, now)
             if kept.row_count:
                 yield kept
         case Delete() | Blank() as how:
@@ -199,10 +197,12 @@ async def _removed(
         yield api.ErasedTable(table=table, action=action, row_count=count)
 
 
-async def _kept(tx: Tx, table: Personal, keep: Keep, subject: DataSubject) -> api.ErasedTable:
+async def _kept(tx: Tx, table: Personal, keep: Keep, subject: DataSubject, now: datetime) -> api.ErasedTable:
     query = f"SELECT count(*), max({keep.since}) FROM {table.name} WHERE {table.match.sql}"
     count, last = (await tx.execute(_statement(query, subject))).one()
     until = years_after(last, keep.years) if last is not None and keep.then is not None else None
+    if until is not None and until <= now:  # it was not removed in spite of that: asking again and again will not help
+        until = None
     return api.ErasedTable(
         table=table.name,
         action=api.ERASURE_ACTION_KEPT,

@@ -44,8 +44,8 @@ _CHECKOUTS: Final = Personal(
     "checkouts",
     "what the person wanted to pay for",
     person("viewer_id"),
-    "checkout_id viewer_id offer_id territory asset_id title minor_units currency state create_time pay_time sale_id",
-    "organisation_id offer_version account_id processor return_path page_reference expire_time ask_time",
+    "checkout_id viewer_id offer_id asset_id create_time pay_time sale_id",
+    "territory title minor_units currency state organisation_id offer_version account_id processor return_path page_reference expire_time ask_time",
     Blank({"viewer_id": "'erased'", "payment_method_reference": "''", "page": "'{}'"}),
     {
         "request_key": "digest of a request",
@@ -58,8 +58,8 @@ _SUBSCRIPTIONS: Final = Personal(
     "subscriptions",
     "what the person subscribed to",
     person("viewer_id"),
-    f"subscription_id viewer_id territory currency processor {_PERIOD} state trial_end end_reason end_time create_time change_time entitlement_id",
-    "organisation_id account_id checkout_id renews_by_itself open_charge_id attempts retry_time given_up lapsed next_plan_id next_version due_time",
+    "subscription_id viewer_id state trial_end end_reason end_time create_time change_time entitlement_id",
+    f"territory currency processor {_PERIOD} organisation_id account_id checkout_id renews_by_itself open_charge_id attempts retry_time given_up lapsed next_plan_id next_version due_time",
     # One of each viewer lives at a time, so each is its own nobody.
     Blank({"viewer_id": "'erased/' || subscription_id", "payment_method": "''"}),
     {"payment_method": "the processor's own", "reference": "the processor's own"},
@@ -100,8 +100,8 @@ DECLARATION: Final = Declaration(
             "subscription_checkouts",
             "subscriptions that were begun",
             person("viewer_id"),
-            "checkout_id viewer_id plan_id territory minor_units currency create_time subscription_id",
-            "organisation_id account_id renews_by_itself",
+            "checkout_id viewer_id plan_id create_time subscription_id",
+            "territory minor_units currency organisation_id account_id renews_by_itself",
             Blank({"viewer_id": "'erased'"}),
         ),
         Personal(
@@ -161,7 +161,7 @@ DECLARATION: Final = Declaration(
             ),
             "sale_id viewer_id processor gross currency refunded charged_back reversed sell_time asset_id grant_kind parts entitlement_id",
             "organisation_id entry_id split_rules_version entitled entitle_time create_time",
-            Keep(_BOOKS, 10, "sell_time", Blank({"viewer_id": "''", "granted": "''"})),
+            Keep(_BOOKS, 10, "sell_time", Blank({"viewer_id": "''", "granted": "''", "parts": "'[]'"})),
             {"reference": "the processor's own", "granted": "the same as the entitlement"},
         ),
         Personal(

@@ -27,7 +27,16 @@ _SESSIONS: Final = Personal(
     "session_id viewer_id asset_id create_time expire_time revoke_time revoke_comment device_id profile_id territory download beat_time displace_time"
     " entitlement_id",
     "package_id organisation_id change_time",
-    Blank({"viewer_id": "''", "device_id": "''", "profile_id": "''", "territory": "''", "key_thumbprint": "''"}),
+    Blank(
+        {
+            "viewer_id": "''",
+            "device_id": "''",
+            "profile_id": "''",
+            "territory": "''",
+            "revoke_comment": "''",
+            "key_thumbprint": "''",
+        }
+    ),
     {"key_thumbprint": "digest of a key"},
 )
 
@@ -140,7 +149,7 @@ DECLARATION: Final = Declaration(
         Personal(
             "processing_limits",
             "what the person does not want done with their data",
-            Match("viewer_id = :name AND organisation_id = :scope"),
+            person("viewer_id"),
             "viewer_id limits change_time",
             "organisation_id",
             Delete(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
 import grpc
 from reelmesh.rpc.v1 import personal_data_service_pb2 as api
@@ -41,7 +41,7 @@ class Remote:
     """Another service."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = cast("Stub", personal_data_service_pb2_grpc.PersonalDataServiceStub(channel))
+        self._stub: Stub = personal_data_service_pb2_grpc.PersonalDataServiceStub(channel)
 
     async def export(
         self, subject: DataSubject, tables: Sequence[str] = ()

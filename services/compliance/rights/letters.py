@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import sqlalchemy as sa
@@ -88,10 +88,8 @@ class Letters:
         self._database = database
         self._clock = clock
         self._install = install
-        self._letters = cast("LettersStub", letters_service_pb2_grpc.LettersServiceStub(identity))
-        self._notifications = cast(
-            "NotificationsStub", notifications_service_pb2_grpc.NotificationsServiceStub(notifications)
-        )
+        self._letters: LettersStub = letters_service_pb2_grpc.LettersServiceStub(identity)
+        self._notifications: NotificationsStub = notifications_service_pb2_grpc.NotificationsServiceStub(notifications)
 
     async def put(self, tx: Tx, letter: Letter) -> None:
         """Puts a letter in the box; it is sent if and only if the transaction commits."""

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final
 
-from google.protobuf.descriptor import Descriptor
 from nats.aio.client import Client as NatsClient
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -77,7 +76,11 @@ class EventStream:
         config = ConsumerConfig(
             name=name,
             deliver_policy=DeliverPolicy.ALL,
-            filter_subjects=sorted(kind for kind, of in known_kinds().items() if _names_persons(of.DESCRIPTOR)),
+            filter_subjects=sorted(
+                kind
+                for kind, of in known_kinds().items()
+                if any(field.name in PERSONS | ACTORS for field in of.DESCRIPTOR.fields)
+            ),
             ack_policy=AckPolicy.NONE,
             inactive_threshold=_INACTIVE,
             mem_storage=True,
@@ -102,7 +105,3 @@ class EventStream:
             with contextlib.suppress(NatsError, asyncio.TimeoutError):
                 await self._js.delete_consumer(EVENTS_STREAM, name)
         return found
-
-
-def _names_persons(kind: Descriptor) -> bool:
-    return any(field.name in PERSONS | ACTORS for field in kind.fields)
