@@ -26,6 +26,7 @@ from tools.reelmesh_cli.commands import (
     payouts,
     playback,
     promotions,
+    rights,
     status,
     upload,
 )
@@ -67,6 +68,7 @@ app.add_typer(offers.app, name="offers")
 app.add_typer(entitlements.app, name="entitlements")
 app.add_typer(promotions.app, name="promotions")
 app.add_typer(audit.app, name="audit")
+app.add_typer(rights.app, name="rights")
 
 
 def main() -> None:

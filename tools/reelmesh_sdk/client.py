@@ -18,7 +18,12 @@ import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
-from reelmesh.compliance.v1 import audit_log_service_pb2, audit_log_service_pb2_grpc
+from reelmesh.compliance.v1 import (
+    audit_log_service_pb2,
+    audit_log_service_pb2_grpc,
+    rights_service_pb2,
+    rights_service_pb2_grpc,
+)
 from reelmesh.drm.v1 import keys_service_pb2_grpc
 from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
 from reelmesh.payments.v1 import (
@@ -99,6 +104,7 @@ class Client:
     entitlements: entitlements_service_pb2_grpc.EntitlementsServiceAsyncStub
     promotions: promotions_service_pb2_grpc.PromotionsServiceAsyncStub
     audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
+    rights: rights_service_pb2_grpc.RightsServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -131,6 +137,7 @@ class Client:
         self.entitlements = entitlements_service_pb2_grpc.EntitlementsServiceStub(self._channel)
         self.promotions = promotions_service_pb2_grpc.PromotionsServiceStub(self._channel)
         self.audit_log = audit_log_service_pb2_grpc.AuditLogServiceStub(self._channel)
+        self.rights = rights_service_pb2_grpc.RightsServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -179,6 +186,22 @@ class Client:
         try:
             async for part in self.audit_log.GetExport(request, metadata=self._metadata):
                 yield part.part
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Requests of persons about their data.
+
+    async def personal_data(self, data_request_id: str) -> AsyncIterator[bytes]:
+        """What is kept about whoever asked for it, as a ZIP file, part by part. One that breaks off has to be asked for again.
+
+        Raises:
+            Refusal: the server refused it.
+            Unreachable: nobody answers, or no longer.
+        """
+        request = rights_service_pb2.GetDataOfRequestRequest(data_request_id=data_request_id)
+        try:
+            async for part in self.rights.GetDataOfRequest(request, metadata=self._metadata):
+                yield part.body.data
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
 
