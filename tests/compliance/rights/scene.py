@@ -170,7 +170,7 @@ class Scene:
                 gross=payments_pb2.Money(minor_units=499, currency="EUR"),
                 viewer_id=person.account_id,
                 creators=[sales_service_pb2.CreatorShare(creator_id="ada", weight=1)],
-                grant=payments_pb2.Grant(kind=payments_pb2.ENTITLEMENT_KIND_PURCHASE, asset_id=asset_id),
+                grant=payments_pb2.Grant(kind=payments_pb2.ENTITLEMENT_KIND_RENTAL, asset_id=asset_id),
             ),
             metadata=self.operator,
         )

@@ -8,6 +8,7 @@ import { useSending } from "../session/useSending";
 import { Button } from "../ui/Button";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { AppsSection } from "./AppsSection";
+import { DataSection } from "./DataSection";
 import { OutsideSection } from "./OutsideSection";
 import { PasskeysSection } from "./PasskeysSection";
 import { PasswordSection } from "./PasswordSection";
@@ -41,6 +42,7 @@ export function AccountPage(): ReactElement {
       <OutsideSection />
       <AppsSection />
       <SessionsSection />
+      <DataSection />
     </div>
   );
 }

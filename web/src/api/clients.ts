@@ -2,6 +2,7 @@
 
 import { createClient, type Client } from "@connectrpc/connect";
 import { AssetsService } from "@gen/reelmesh/assets/v1/assets_service_pb";
+import { RightsService } from "@gen/reelmesh/compliance/v1/rights_service_pb";
 import { AccountsService } from "@gen/reelmesh/identity/v1/accounts_service_pb";
 import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
 import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
@@ -30,6 +31,8 @@ export const offers: Client<typeof OffersService> = createClient(OffersService, 
 export const checkouts: Client<typeof CheckoutsService> = createClient(CheckoutsService, signedIn);
 /** The person's own account and sessions. */
 export const account: Client<typeof AccountsService> = createClient(AccountsService, signedIn);
+/** What the person may ask about their own data. */
+export const rights: Client<typeof RightsService> = createClient(RightsService, signedIn);
 /** The person's own passkeys. */
 export const passkeys: Client<typeof PasskeysService> = createClient(PasskeysService, signedIn);
 /** Exchange of one-time codes, without a credential. */
