@@ -11,6 +11,7 @@ from typing import Final
 from reelmesh.rpc.v1 import personal_data_service_pb2 as personal
 
 from services.compliance.rights import refusals
+from services.kit.ids import time_of
 from services.kit.personal import DataSubject
 
 ANSWERED_WITHIN: Final = 1
@@ -216,3 +217,14 @@ def checked_limits(kind: Kind, limits: tuple[int, ...]) -> tuple[int, ...]:
     if kind is Kind.RESTRICTION:
         return (int(personal.PROCESSING_LIMIT_STORAGE_ONLY),)
     return tuple(sorted(set(limits)))
+
+
+def check_recent(session_id: str, now: datetime) -> None:
+    """Refuses whoever signed in too long ago. A session's id tells when that was.
+
+    Raises:
+        Refusal: `SIGN_IN_TOO_OLD`.
+    """
+    signed_in = time_of(session_id)
+    if signed_in is None or now - signed_in > RECENT_SIGN_IN:
+        raise refusals.sign_in_too_old(int(RECENT_SIGN_IN.total_seconds() // 60))

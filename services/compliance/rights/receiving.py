@@ -15,11 +15,11 @@ from services.compliance.rights import letters, refusals
 from services.compliance.rights.domain import (
     ANSWERED_WITHIN,
     MOST_TRIES,
-    RECENT_SIGN_IN,
     DataRequest,
     Kind,
     Proof,
     State,
+    check_recent,
     checked_limits,
     first_reminder,
     months_after,
@@ -30,7 +30,7 @@ from services.kit.access import Principal
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx, after_commit
 from services.kit.events import announce
-from services.kit.ids import is_id, new_id, time_of
+from services.kit.ids import is_id, new_id
 from services.kit.personal import DataSubject
 from services.kit.sealing import Seal
 
@@ -97,7 +97,7 @@ class Receiving:
             Refusal: `SIGN_IN_TOO_OLD` or `LIMITS_MISPLACED`.
         """
         if asked.kind in {Kind.ACCESS, Kind.ERASURE}:
-            self.check_recent(person)
+            check_recent(person.session_id, self._clock.now())
         return await self._taken(tx, DataSubject("", person.account_id), asked, "", Proof.RECENT_SIGN_IN)
 
     async def from_staff(
@@ -112,16 +112,6 @@ class Receiving:
             raise refusals.identity_unproven()
         proof = Proof.CHECKED_BY_STAFF if checked else Proof.NONE
         return await self._taken(tx, subject, asked, staff.name, proof)
-
-    def check_recent(self, person: Principal) -> None:
-        """Refuses whoever signed in too long ago. A session's id tells when that was.
-
-        Raises:
-            Refusal: `SIGN_IN_TOO_OLD`.
-        """
-        signed_in = time_of(person.session_id)
-        if signed_in is None or self._clock.now() - signed_in > RECENT_SIGN_IN:
-            raise refusals.sign_in_too_old(int(RECENT_SIGN_IN.total_seconds() // 60))
 
     async def confirmed(self, data_request_id: str, code: str) -> None:
         """Takes a code as proof. Confirmed again, it stays so.

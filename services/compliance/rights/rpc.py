@@ -14,7 +14,7 @@ from reelmesh.rpc.v1 import personal_data_service_pb2 as personal
 
 from services.compliance.rights import holds, letters, refusals, store
 from services.compliance.rights.archive import archive
-from services.compliance.rights.domain import FETCHED_WITHIN, DataRequest, Kind, State
+from services.compliance.rights.domain import FETCHED_WITHIN, DataRequest, Kind, State, check_recent
 from services.compliance.rights.keepers import Keeper
 from services.compliance.rights.messages import hold_message, request_message
 from services.compliance.rights.own import Own
@@ -101,7 +101,7 @@ class RightsRpc(rights_service_pb2_grpc.RightsServiceServicer):
     ) -> AsyncIterator[api.GetOwnDataResponse]:
         """The caller's data."""
         person = _caller()
-        self._parts.receiving.check_recent(person)
+        check_recent(person.session_id, self._clock.now())
         found = await self._fetchable(request.data_request_id, self._is_own(person))
         async for data in self._data(found):
             yield api.GetOwnDataResponse(body=httpbody_pb2.HttpBody(content_type=_ZIP, data=data))

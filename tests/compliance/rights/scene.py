@@ -25,6 +25,7 @@ from reelmesh.identity.v1 import (
 )
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.packaging.v1 import packaging_pb2
+from reelmesh.payments.v1 import events_pb2 as payments_events
 from reelmesh.payments.v1 import (
     invoices_service_pb2,
     invoices_service_pb2_grpc,
@@ -170,7 +171,7 @@ class Scene:
                 gross=payments_pb2.Money(minor_units=499, currency="EUR"),
                 viewer_id=person.account_id,
                 creators=[sales_service_pb2.CreatorShare(creator_id="ada", weight=1)],
-                grant=payments_pb2.Grant(kind=payments_pb2.ENTITLEMENT_KIND_RENTAL, asset_id=asset_id),
+                grant=payments_pb2.Grant(kind=payments_events.ENTITLEMENT_KIND_PURCHASE, asset_id=asset_id),
             ),
             metadata=self.operator,
         )
