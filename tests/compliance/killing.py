@@ -34,8 +34,8 @@ _AT_A_TIME = 50
 
 
 @contextlib.contextmanager
-def a_process(settings: ProcessSettings) -> Iterator[subprocess.Popen[bytes]]:
-    """The compliance service in a process of its own; killed at the end of the block."""
+def a_process(settings: ProcessSettings, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The compliance service in a process of its own; killed at the end of the block. `changes` are settings."""
     environment = {
         **os.environ,
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}",
@@ -47,6 +47,7 @@ def a_process(settings: ProcessSettings) -> Iterator[subprocess.Popen[bytes]]:
         "REELMESH_NATS_TOKEN_FILE": str(settings.nats_token_file),
         "REELMESH_COMPLIANCE_AUDIT_ORIGIN": "log.example/audit",
         "REELMESH_COMPLIANCE_AUDIT_PUBLISH_SECONDS": "0.1",
+        **{f"REELMESH_{name.upper()}": value for name, value in changes.items()},
     }
     log = (settings.data_dir / "logs/test-compliance.log").open("ab")
     process = subprocess.Popen(

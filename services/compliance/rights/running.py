@@ -37,8 +37,6 @@ EVENTS: Final = "events"
 AUDIT_LOG: Final = "audit_log"
 HOLDS_LOOKED_AT: Final = timedelta(minutes=10)
 """How long until the holds of a request that waits for them are looked at again, should nobody have told."""
-_IN_WORK: Final = timedelta(minutes=2)
-"""How long a request is left to whoever has it. After that it counts as dead, and another goes on."""
 
 
 class NotYet(Exception):
@@ -57,6 +55,7 @@ class Runner:
         stream: the event stream.
         box: for letters.
         settles: between the two rounds of an erasure; longer than an access token is good.
+        lease: how long a request is left to whoever has it. After that another goes on: two at a time do no harm, as what is done twice is done once.
     """
 
     def __init__(
@@ -70,6 +69,7 @@ class Runner:
         stream: EventStream,
         box: Letters,
         settles: timedelta,
+        lease: timedelta,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -79,6 +79,7 @@ class Runner:
         self._stream = stream
         self._box = box
         self._settles = settles
+        self._lease = lease
         self.news = asyncio.Event()
 
     async def run(self, every: float) -> None:
@@ -106,7 +107,7 @@ class Runner:
             request = await self._requests.next_due(tx, now)
             if request is None:
                 return False
-            await store.put_off(tx, request.data_request_id, now + _IN_WORK)
+            await store.put_off(tx, request.data_request_id, now + self._lease)
         try:
             await self._done(request)
         except NotYet as why:
@@ -143,7 +144,7 @@ class Runner:
             before = await store.limits_of(tx, request.subject_digest)
             asked = frozenset(request.limits)
             limits = before - asked if request.lift else before | asked
-            request = request.begun(self._clock.now())
+            request = (await self._still_ours(tx, request)).begun(self._clock.now() + self._lease)
             await self._requests.put(tx, request)
             await store.put_limits(tx, request.subject_digest, limits, self._clock.now())
             answered = await store.answered(tx, request.data_request_id, request.round)
@@ -208,6 +209,7 @@ class Runner:
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await holds.settled(tx)
+            request = await self._still_ours(tx, request)
             standing = await holds.standing(tx, subject_digest=request.subject_digest, asset_ids=asset_ids)
             if standing:
                 if request.state is not State.HELD:
@@ -218,7 +220,7 @@ class Runner:
                 return None
             if not request.round and is_id("usr", subject.name):
                 await self._box.put(tx, Letter(subject.name, letters.ERASING, {}))
-            begun = request.begun(now + _IN_WORK)
+            begun = request.begun(now + self._lease)
             await self._requests.put(tx, begun)
         if not request.round:
             await self._posted()
@@ -240,12 +242,24 @@ class Runner:
         """Ends a round, and with the last one the request."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
+            request = await self._still_ours(tx, request)
             after = request.round_done(now, self._settles)
             if after.ended and after.kind is Kind.ERASURE:
                 after = await self._left(tx, after, now)
             await self._requests.put(tx, after)
             if after.ended:
                 await announce(tx, ended(after, now))
+
+    async def _still_ours(self, tx: Tx, request: DataRequest) -> DataRequest:
+        """The request as it is now, locked.
+
+        Raises:
+            NotYet: another has gone on with it meanwhile.
+        """
+        current = await self._requests.find(tx, request.data_request_id, for_update=True)
+        if current is None or current.ended or current.round != request.round:
+            raise NotYet("another has it")
+        return current
 
     async def _left(self, tx: Tx, request: DataRequest, now: datetime) -> DataRequest:
         """A done erasure with what is left of the person: until when something is kept, or else not even who it was."""

@@ -27,3 +27,8 @@ class RightsSettings(ProcessSettings):
         gt=timedelta(0),
         description="Time between the two rounds of an erasure. Longer than an access token is good: 15 minutes.",
     )
+    compliance_rights_lease: timedelta = Field(
+        default=timedelta(seconds=20),
+        gt=timedelta(0),
+        description="Time after which a request is taken up by another process, should the one that has it have died.",
+    )

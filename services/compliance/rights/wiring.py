@@ -56,6 +56,7 @@ async def start_rights(
         stream=EventStream(bus, logged),
         box=box,
         settles=settings.compliance_rights_settle,
+        lease=settings.compliance_rights_lease,
     )
     receiving = Receiving(
         database, clock, requests=requests, subjects=subjects, install=install, box=box, news=runner.news.set
