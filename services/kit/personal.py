@@ -200,7 +200,7 @@ KIT_TABLES: Final = (
     ),
     Free(
         "replies",
-        "first answers, kept for a week; the kit empties those that name the person at every erasure",
+        "first answers, kept for a week; at every erasure the kit removes the person's own and empties those that name them",
         "organisation_id method request_id request_sha256 response create_time",
     ),
 )

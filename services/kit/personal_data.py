@@ -88,11 +88,15 @@ class PersonalData:
         for number, name in enumerate(await self._names(tx, subject)):
             holding.append(f"position(:n{number} IN response) > 0")
             bound.append(sa.bindparam(f"n{number}", _needle(subject, name), type_=sa.LargeBinary))
-        # What persons asked themselves is remembered under their account.
-        also = "AND" if subject.scope else "OR"
-        bound.append(sa.bindparam("scope", subject.scope or subject.name, type_=sa.Text))
-        sql = f"UPDATE replies SET response = '' WHERE response <> '' AND (({' OR '.join(holding)}) {also} organisation_id = :scope)"
-        return (await tx.execute(sa.text(sql).bindparams(*bound))).rowcount
+        theirs = sa.bindparam("scope", subject.scope or subject.name, type_=sa.Text)
+        if subject.scope:
+            where = f"({' OR '.join(holding)}) AND organisation_id = :scope"
+            sql = f"UPDATE replies SET response = '' WHERE response <> '' AND {where}"
+            return (await tx.execute(sa.text(sql).bindparams(theirs, *bound))).rowcount
+        # What an account asked itself is remembered under its id, and nobody can ask it again.
+        gone = await tx.execute(sa.text("DELETE FROM replies WHERE organisation_id = :scope").bindparams(theirs))
+        sql = f"UPDATE replies SET response = '' WHERE response <> '' AND ({' OR '.join(holding)})"
+        return gone.rowcount + (await tx.execute(sa.text(sql).bindparams(*bound))).rowcount
 
     async def _names(self, tx: Tx, subject: DataSubject) -> list[str]:
         """What answers may call the person, each once."""
