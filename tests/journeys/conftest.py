@@ -16,7 +16,9 @@ from tests.support.mesh import Mesh, running_mesh
 @pytest.fixture(scope="package")
 def whole_mesh() -> Iterator[Mesh]:
     """The mesh as `reelmesh up` starts it, with the stand-in for a payment processor beside it."""
-    with running_mesh(REELMESH_PAYMENTS_STAND_IN_URL=f"http://127.0.0.1:{free_port()}") as mesh:
+    with running_mesh(
+        REELMESH_PAYMENTS_STAND_IN_URL=f"http://127.0.0.1:{free_port()}", REELMESH_COMPLIANCE_RIGHTS_SETTLE="PT1S"
+    ) as mesh:
         yield mesh
 
 

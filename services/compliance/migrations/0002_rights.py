@@ -25,6 +25,12 @@ def _text(name: str, *, primary_key: bool = False) -> sa.Column[object]:
 
 def upgrade() -> None:
     """All tables."""
+    _requests()
+    _beside()
+    _holds()
+
+
+def _requests() -> None:
     op.create_table(
         "rights_requests",
         _text("data_request_id", primary_key=True),
@@ -55,6 +61,9 @@ def upgrade() -> None:
     op.create_index("rights_requests_by_subject", "rights_requests", ["subject_digest", "data_request_id"])
     op.create_index("rights_requests_by_organisation", "rights_requests", ["organisation_id", "data_request_id"])
     op.create_index("rights_requests_to_do", "rights_requests", ["state", "next_time"])
+
+
+def _beside() -> None:
     op.create_table(
         "rights_receipts",
         sa.Column(
@@ -83,6 +92,9 @@ def upgrade() -> None:
         _time("next_time"),
         _time("expire_time"),
     )
+
+
+def _holds() -> None:
     op.create_table(
         "legal_holds",
         _text("hold_id", primary_key=True),

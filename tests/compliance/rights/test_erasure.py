@@ -99,12 +99,8 @@ async def logs_in(scene: Scene, person: Person) -> bool:
     return True
 
 
-async def test_a_person_takes_everything_home_and_is_then_nowhere(scene: Scene, tmp_path: Path) -> None:
-    """The copy holds what each service has; after erasure a search over every table, event, and file finds nothing that no law keeps; proofs verify."""
-    person = await scene.person()
-    asset_id = await scene.live(person)
-    told = (person.email, NAME, STREET, NETWORK, person.account_id)
-
+async def takes_home(scene: Scene, person: Person, asset_id: str) -> None:
+    """The copy holds what each service has, and says what it is."""
     request = await scene.ask(person, rights_pb2.DATA_REQUEST_KIND_ACCESS)
     files = await scene.copy(person, request.data_request_id)
     assert files["identity/accounts.json"][0]["email"] == person.email
@@ -122,6 +118,14 @@ async def test_a_person_takes_everything_home_and_is_then_nowhere(scene: Scene, 
     assert "password_hash" not in files["identity/accounts.json"][0]
     assert (await scene.seen(request.data_request_id)).state == rights_pb2.DATA_REQUEST_STATE_COMPLETED
 
+
+async def test_a_person_takes_everything_home_and_is_then_nowhere(scene: Scene, tmp_path: Path) -> None:
+    """The copy holds what each service has; after erasure a search over every table, event, and file finds nothing that no law keeps; proofs verify."""
+    person = await scene.person()
+    asset_id = await scene.live(person)
+    told = (person.email, NAME, STREET, NETWORK, person.account_id)
+
+    await takes_home(scene, person, asset_id)
     assert await in_tables(scene, *told)
     assert await in_events(scene, person.account_id)
     before = await leaf_of_playback(scene)
