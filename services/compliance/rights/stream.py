@@ -49,12 +49,14 @@ class EventStream:
         await ensure_events(self._js)
         found = await self._js.stream_info(EVENTS_STREAM)
         last = found.state.last_seq
+        if not found.state.messages:
+            return 0
         if await self._logged(str(found.created)) < last:
             return None
         if not whoever_lags and not await self._read_by_all(last):
             return None
         removed = 0
-        for sequence in await self._about(Subject(subject.scope, subject.name), last) if found.state.messages else ():
+        for sequence in await self._about(Subject(subject.scope, subject.name), last):
             with contextlib.suppress(NotFoundError):  # somebody else did
                 await self._js.delete_msg(EVENTS_STREAM, sequence)
                 removed += 1

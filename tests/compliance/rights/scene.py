@@ -37,6 +37,7 @@ from reelmesh.payments.v1 import (
 )
 from reelmesh.policy.v1 import policy_service_pb2 as policy
 from reelmesh.policy.v1 import policy_service_pb2_grpc
+from reelmesh.rpc.v1 import personal_data_service_pb2 as personal
 
 from services.kit.clock import SystemClock, timestamp
 from services.kit.errors import Refusal
@@ -188,7 +189,11 @@ class Scene:
     ) -> rights_pb2.DataRequest:
         """Staff takes a request in."""
         request = api.CreateDataRequestRequest(
-            request_id=new_id("req"), subject={"name": name}, kind=kind, identity_checked=checked, **fields
+            request_id=new_id("req"),
+            subject=personal.DataSubject(name=name),
+            kind=kind,
+            identity_checked=checked,
+            **fields,
         )
         return (await self.rights.CreateDataRequest(request, metadata=self.operator)).data_request
 

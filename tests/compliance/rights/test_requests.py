@@ -109,7 +109,9 @@ async def test_nobody_reaches_what_is_not_theirs(scene: Scene) -> None:
 
 async def test_a_hold_on_a_person_beats_their_erasure_until_it_is_released(scene: Scene) -> None:
     person = await scene.person()
-    place = api.PlaceHoldRequest(request_id=new_id("req"), subject={"name": person.account_id}, ground="case 4711")
+    place = api.PlaceHoldRequest(
+        request_id=new_id("req"), subject=personal.DataSubject(name=person.account_id), ground="case 4711"
+    )
     hold = (await scene.rights.PlaceHold(place, metadata=scene.operator)).hold
     assert (await scene.rights.PlaceHold(place, metadata=scene.operator)).hold == hold
     request = await scene.ask(person, ERASURE)
@@ -174,7 +176,9 @@ async def test_no_conclusions_are_drawn_about_who_objects(scene: Scene) -> None:
 
 async def test_a_request_is_extended_or_refused_and_the_person_is_told_why(scene: Scene) -> None:
     person = await scene.person()
-    place = api.PlaceHoldRequest(request_id=new_id("req"), subject={"name": person.account_id}, ground="for now")
+    place = api.PlaceHoldRequest(
+        request_id=new_id("req"), subject=personal.DataSubject(name=person.account_id), ground="for now"
+    )
     await scene.rights.PlaceHold(place, metadata=scene.operator)
     request = await scene.ask(person, ERASURE)
     await scene.reaches(request.data_request_id, HELD)
@@ -192,7 +196,9 @@ async def test_a_request_is_extended_or_refused_and_the_person_is_told_why(scene
 async def test_staff_is_reminded_and_what_nobody_proved_is_given_up(scene: Scene) -> None:
     """By an event, which names holds and nobody, and by mail to the address that the install set."""
     person = await scene.person()
-    place = api.PlaceHoldRequest(request_id=new_id("req"), subject={"name": person.account_id}, ground="for now")
+    place = api.PlaceHoldRequest(
+        request_id=new_id("req"), subject=personal.DataSubject(name=person.account_id), ground="for now"
+    )
     hold = (await scene.rights.PlaceHold(place, metadata=scene.operator)).hold
     request = await scene.ask(person, ERASURE)
     unproved = await scene.taken_in((await scene.person("Bob")).account_id, ACCESS, checked=False)
