@@ -15,6 +15,7 @@ from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
 
+from services.assets import holds
 from services.assets.changes import Changes
 from services.assets.domain import Asset, Failure, Stage
 from services.kit.database import Database, Tx
@@ -41,9 +42,8 @@ def consumer(database: Database, bus: NatsClient, changes: Changes) -> Consumer:
         packaging.PackagePublished: _published,
         packaging.PackagingFailed: _packaging_failed,
     }
-    return Consumer(
-        "assets", database, bus, {event_type: noting(event_type, fact) for event_type, fact in facts.items()}
-    )
+    handlers = {event_type: noting(event_type, fact) for event_type, fact in facts.items()}
+    return Consumer("assets", database, bus, {**handlers, **holds.HANDLERS})
 
 
 def _committed(asset: Asset, event: upload.UploadCommitted) -> Asset:

@@ -9,6 +9,7 @@ from services.kit.personal import Declaration, Free
 DECLARATION: Final = Declaration(
     personal=(),
     free=(
+        Free("holds", "legal holds on films", "hold_id asset_id released event_time"),
         Free(
             "assets",
             "films of organisations; nobody is named as who uploaded them",
