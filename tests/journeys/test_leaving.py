@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -46,6 +47,14 @@ async def test_a_person_takes_their_data_home_and_leaves_for_good(
             assert json.loads(opened.read("manifest.json"))["subject"]["name"] == account["account_id"]
         assert (account["email"], account["display_name"]) == (address, NAME)
         await expect(page.get_by_test_id("data-request")).to_have_attribute("data-state", "COMPLETED")
+
+        listed = await asyncio.to_thread(whole_mesh.command, "rights", "list", "--all")
+        access = next(one for one in listed["requests"] if one["kind"] == "DATA_REQUEST_KIND_ACCESS")
+        async with whole_mesh.http() as http:
+            by_rest = await http.get(f"/v1/dataRequests/{access['data_request_id']}/data")
+        assert by_rest.headers["content-type"] == "application/zip"
+        with zipfile.ZipFile(io.BytesIO(by_rest.content)) as opened:
+            assert json.loads(opened.read("identity/accounts.json"))[0]["email"] == address
 
         await page.get_by_test_id("delete-account").click()
         await page.get_by_test_id("delete-account-sure").click()

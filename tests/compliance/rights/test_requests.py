@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -25,6 +26,7 @@ from services.kit.sealing import Seal
 from tests.compliance.rights.filling import connected
 from tests.compliance.rights.scene import Person, Scene, refused, unpacked
 from tests.support.mail import sent_to
+from tests.support.one_command import Command, edge_of
 from tests.support.whole import PASSWORD
 
 ERASURE = rights_pb2.DATA_REQUEST_KIND_ERASURE
@@ -224,3 +226,28 @@ async def test_staff_is_reminded_and_what_nobody_proved_is_given_up(scene: Scene
         for row in await execute(scene, "SELECT message_id, sealed FROM compliance.rights_letters")
     ]
     assert any(one["to"] == "dpo@example.com" for one in letters), "it is sent once its time has come"
+
+
+async def test_the_command_takes_requests_in_shows_them_and_holds_them_up(scene: Scene, tmp_path: Path) -> None:
+    """`reelmesh rights`, as a person would run it."""
+    person = await scene.person()
+    async with edge_of(scene.settings, "compliance") as port:
+        command = Command(scene.settings, f"http://127.0.0.1:{port}")
+        file = tmp_path / "ada.zip"
+        told = await command.told("rights", "export", person.account_id, str(file), "--identity-checked")
+        assert told["size_bytes"] == file.stat().st_size
+        assert file.stat().st_mode & 0o077 == 0, "it is for nobody else"
+        assert unpacked(file.read_bytes())["identity/accounts.json"][0]["email"] == person.email
+        hold = (await command.told("rights", "hold", person.account_id, "case 4711"))["hold"]
+        asked = (await command.told("rights", "erase", person.account_id, "--identity-checked"))["data_request"]
+        await scene.reaches(asked["data_request_id"], HELD)
+        listed = await command.run("rights", "list")
+        assert asked["data_request_id"] in listed.out
+        assert hold["hold_id"] in listed.out, "it says what it waits for"
+        assert hold["hold_id"] in (await command.run("rights", "holds")).out
+        await command.told("rights", "release", hold["hold_id"], "settled")
+        await scene.reaches(asked["data_request_id"], COMPLETED)
+        shown = await command.run("rights", "show", asked["data_request_id"])
+        assert "shredded" in shown.out
+        unproven = await command.run("rights", "erase", "pupil-8", "--json")
+        assert unproven.json["error"]["reason"] == "IDENTITY_UNPROVEN"
