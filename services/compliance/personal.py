@@ -35,7 +35,7 @@ _RIGHTS: Final = (
         "who of staff took in requests of others about their data",
         actor("actor"),
         "data_request_id actor kind receive_time",
-        "organisation_id state limits lift proof extend_reason refuse_reason round due_time remind_time next_time end_time keep_until code_tries",
+        "organisation_id state limits lift proof extend_reason refuse_reason round due_time remind_time next_time end_time keep_until waits_for code_tries",
         Blank({"actor": f"'{NOBODY}'"}),
         {
             "subject_digest": "a keyed digest of somebody else",

@@ -54,6 +54,8 @@ def _requests() -> None:
         _time("next_time"),
         _time("end_time", nullable=True),
         _time("keep_until", nullable=True),
+        # Legal holds.
+        sa.Column("waits_for", ARRAY(sa.Text), nullable=False),
         # Keyed digest of the code that was sent; absent where none was.
         sa.Column("code_digest", sa.LargeBinary),
         sa.Column("code_tries", sa.SmallInteger, nullable=False, server_default="0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -94,6 +95,7 @@ class DataRequest:
         next_time: when there is something to do again.
         end_time: when it was done, refused or given up.
         keep_until: until when something of theirs is kept because a law asks.
+        waits_for: legal holds that it waits for.
     """
 
     data_request_id: str
@@ -115,6 +117,7 @@ class DataRequest:
     round: int = 0
     end_time: datetime | None = None
     keep_until: datetime | None = None
+    waits_for: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -160,13 +163,13 @@ class DataRequest:
             )
         return replace(self, state=State.REFUSED, refuse_reason=reason, end_time=now)
 
-    def held(self, again: datetime) -> DataRequest:
+    def held(self, hold_ids: Sequence[str], again: datetime) -> DataRequest:
         """Waiting for legal holds, which are looked at again at a moment."""
-        return replace(self, state=State.HELD, next_time=again)
+        return replace(self, state=State.HELD, waits_for=tuple(hold_ids), next_time=again)
 
     def begun(self, now: datetime) -> DataRequest:
         """Being done; the round that it was in goes on."""
-        return replace(self, state=State.RUNNING, round=max(self.round, 1), next_time=now)
+        return replace(self, state=State.RUNNING, round=max(self.round, 1), next_time=now, waits_for=())
 
     def round_done(self, now: datetime, settles: timedelta) -> DataRequest:
         """After all services have answered: done, or to be gone over again once what was on its way is there."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 from reelmesh.compliance.v1 import events_pb2
 
-from services.compliance.rights import holds, letters, store
+from services.compliance.rights import letters, store
 from services.compliance.rights.domain import LOG_KEPT, PROOF_WAITED_FOR, DataRequest, days_left
 from services.compliance.rights.letters import Letter, Letters
 from services.compliance.rights.running import ended
@@ -84,7 +84,7 @@ class Reminders:
                 organisation_id=request.organisation_id,
                 days_left=left,
                 due_time=timestamp(request.due_time),
-                hold_ids=await holds.standing(tx, subject_digest=request.subject_digest),
+                hold_ids=request.waits_for,
                 remind_time=timestamp(now),
             ),
         )

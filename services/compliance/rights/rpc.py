@@ -283,12 +283,7 @@ class RightsRpc(rights_service_pb2_grpc.RightsServiceServicer):
         self, tx: Tx, found: Sequence[DataRequest], *, staff: bool = True
     ) -> list[rights_pb2.DataRequest]:
         receipts = await store.receipts_of(tx, [one.data_request_id for one in found])
-        shown = []
-        for one in found:
-            held = one.state is State.HELD and staff
-            waits_for = await holds.standing(tx, subject_digest=one.subject_digest) if held else []
-            shown.append(request_message(one, receipts[one.data_request_id], waits_for))
-        return shown
+        return [request_message(one, receipts[one.data_request_id], one.waits_for if staff else ()) for one in found]
 
 
 def _caller() -> Principal:

@@ -216,7 +216,7 @@ class Runner:
                     log.warning(
                         "a legal hold beats an erasure", data_request_id=request.data_request_id, holds=standing
                     )
-                await self._requests.put(tx, request.held(now + HOLDS_LOOKED_AT))
+                await self._requests.put(tx, request.held(standing, now + HOLDS_LOOKED_AT))
                 return None
             if not request.round and is_id("usr", subject.name):
                 await self._box.put(tx, Letter(subject.name, letters.ERASING, {}))

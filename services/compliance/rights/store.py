@@ -40,6 +40,7 @@ requests: Final = sa.Table(
     sa.Column("next_time", sa.DateTime(timezone=True)),
     sa.Column("end_time", sa.DateTime(timezone=True)),
     sa.Column("keep_until", sa.DateTime(timezone=True)),
+    sa.Column("waits_for", ARRAY(sa.Text)),
     sa.Column("code_digest", sa.LargeBinary),
     sa.Column("code_tries", sa.SmallInteger),
 )
@@ -211,6 +212,7 @@ class Requests:
             "next_time": request.next_time,
             "end_time": request.end_time,
             "keep_until": request.keep_until,
+            "waits_for": list(request.waits_for),
         }
 
     def _request(self, row: sa.Row[Any]) -> DataRequest:
@@ -234,6 +236,7 @@ class Requests:
             next_time=row.next_time,
             end_time=row.end_time,
             keep_until=row.keep_until,
+            waits_for=tuple(row.waits_for),
         )
 
 

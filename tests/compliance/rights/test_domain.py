@@ -81,7 +81,7 @@ def test_what_was_begun_cannot_be_refused() -> None:
     with pytest.raises(Refusal, match="DATA_REQUEST_WRONG_STATE"):
         asked().begun(T0).refused("changed our mind", T0)
     with pytest.raises(Refusal, match="DATA_REQUEST_WRONG_STATE"):
-        asked().begun(T0).held(T0).refused("nor while it is held", T0)
+        asked().begun(T0).held(["hld_1"], T0).refused("nor while it is held", T0)
 
 
 def test_an_erasure_goes_twice_over_all_services_and_nothing_else_does() -> None:
@@ -95,9 +95,9 @@ def test_an_erasure_goes_twice_over_all_services_and_nothing_else_does() -> None
 
 
 def test_a_hold_in_the_middle_leaves_the_round_as_it_is() -> None:
-    held = asked().begun(T0).held(T0 + DAY)
-    assert (held.state, held.round) == (State.HELD, 1)
-    assert held.begun(T0).round == 1
+    held = asked().begun(T0).held(["hld_1"], T0 + DAY)
+    assert (held.state, held.round, held.waits_for) == (State.HELD, 1, ("hld_1",))
+    assert (held.begun(T0).round, held.begun(T0).waits_for) == (1, ())
 
 
 def test_proof_opens_a_request_once() -> None:

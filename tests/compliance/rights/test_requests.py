@@ -139,7 +139,8 @@ async def test_a_hold_on_an_asset_beats_the_erasure_of_who_watched_it(scene: Sce
     place = api.PlaceHoldRequest(request_id=new_id("req"), asset_id=asset_id, ground="preserved for a report")
     hold = (await scene.rights.PlaceHold(place, metadata=scene.operator)).hold
     request = await scene.ask(person, ERASURE)
-    await scene.reaches(request.data_request_id, HELD)
+    waiting = await scene.reaches(request.data_request_id, HELD)
+    assert list(waiting.hold_ids) == [hold.hold_id]
     release = api.ReleaseHoldRequest(hold_id=hold.hold_id, reason="a year is over")
     await scene.rights.ReleaseHold(release, metadata=scene.operator)
     await scene.reaches(request.data_request_id, COMPLETED)
