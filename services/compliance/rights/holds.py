@@ -141,6 +141,15 @@ async def held_assets(tx: Tx) -> frozenset[str]:
     return frozenset((await tx.execute(query)).scalars())
 
 
+async def forget_subject(tx: Tx, subject_digest: bytes) -> None:
+    """Takes somebody who was erased out of the holds that were on them, all of which are released by then."""
+    await tx.execute(
+        sa.update(holds)
+        .where(holds.c.subject_digest == subject_digest, holds.c.release_time.is_not(None))
+        .values(sealed_subject=None)
+    )
+
+
 async def page(tx: Tx, subjects: Subjects, organisation_id: str, part: Page, *, standing_only: bool) -> Sequence[Hold]:
     """One page of an organisation's holds, newest first, and one more to tell whether there is another page."""
     query = sa.select(holds).where(holds.c.organisation_id == organisation_id)

@@ -1,4 +1,4 @@
-"""Looks after requests that wait: reminds staff of what is due, gives up what nobody proved to be theirs, forgets what is old enough."""
+"""Looks after requests that wait: reminds staff of what is due, gives up what nobody proved to be theirs or fetched, forgets what is old enough."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 from reelmesh.compliance.v1 import events_pb2
 
 from services.compliance.rights import letters, store
-from services.compliance.rights.domain import LOG_KEPT, PROOF_WAITED_FOR, DataRequest, days_left
+from services.compliance.rights.domain import FETCHED_WITHIN, LOG_KEPT, PROOF_WAITED_FOR, DataRequest, days_left
 from services.compliance.rights.letters import Letter, Letters
 from services.compliance.rights.running import ended
 from services.compliance.rights.store import Requests
@@ -56,7 +56,7 @@ class Reminders:
         """Looks once. Returns of how many requests staff was reminded."""
         now = self.clock.now()
         async with self.database.transaction() as tx:
-            for request in await self.requests.unproved(tx, now - PROOF_WAITED_FOR):
+            for request in await self.requests.abandoned(tx, now - PROOF_WAITED_FOR, now - FETCHED_WITHIN):
                 given_up = request.expired(now)
                 await self.requests.put(tx, given_up)
                 await announce(tx, ended(given_up, now))

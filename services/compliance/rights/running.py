@@ -246,6 +246,8 @@ class Runner:
             after = request.round_done(now, self._settles)
             if after.ended and after.kind is Kind.ERASURE:
                 after = await self._left(tx, after, now)
+                await store.forget_subject(tx, after.subject_digest, now, but=after.data_request_id)
+                await holds.forget_subject(tx, after.subject_digest)
             await self._requests.put(tx, after)
             if after.ended:
                 await announce(tx, ended(after, now))

@@ -62,6 +62,12 @@ _limits: Final = sa.Table(
 )
 
 
+_FETCHED_BY_THEMSELVES: Final = sa.and_(
+    requests.c.kind == int(Kind.ACCESS), requests.c.proof == int(Proof.RECENT_SIGN_IN)
+)
+"""Requests that the person can see to at any time, and staff need not."""
+
+
 class Subjects:
     """Who requests and holds are about: sealed, and as a keyed digest by which they are found."""
 
@@ -156,16 +162,24 @@ class Requests:
             .where(
                 requests.c.state.not_in([int(state) for state in (*ENDED, State.AWAITING_PROOF)]),
                 requests.c.remind_time <= now,
+                sa.not_(_FETCHED_BY_THEMSELVES),
             )
             .limit(most)
         )
         return [self._request(row) for row in await tx.execute(query.with_for_update(skip_locked=True))]
 
-    async def unproved(self, tx: Tx, before: datetime, most: int = 50) -> Sequence[DataRequest]:
-        """Requests of before a moment whose person nobody proved to be it, locked."""
+    async def abandoned(self, tx: Tx, unproved: datetime, unfetched: datetime, most: int = 50) -> Sequence[DataRequest]:
+        """Requests whose person nobody proved to be it, and copies that a person did not fetch, of before these moments; locked."""
         query = (
             sa.select(requests)
-            .where(requests.c.state == int(State.AWAITING_PROOF), requests.c.receive_time < before)
+            .where(
+                sa.or_(
+                    sa.and_(requests.c.state == int(State.AWAITING_PROOF), requests.c.receive_time < unproved),
+                    sa.and_(
+                        requests.c.state == int(State.OPEN), _FETCHED_BY_THEMSELVES, requests.c.receive_time < unfetched
+                    ),
+                )
+            )
             .limit(most)
         )
         return [self._request(row) for row in await tx.execute(query.with_for_update(skip_locked=True))]
@@ -322,3 +336,12 @@ PUT_OFF: Final = timedelta(seconds=30)
 async def wake_held(tx: Tx, now: datetime) -> None:
     """Has requests looked at now that wait for holds."""
     await tx.execute(sa.update(requests).where(requests.c.state == int(State.HELD)).values(next_time=now))
+
+
+async def forget_subject(tx: Tx, subject_digest: bytes, now: datetime, *, but: str) -> None:
+    """Takes somebody who was erased out of their other requests; those that have not ended come to nothing."""
+    theirs = sa.and_(requests.c.subject_digest == subject_digest, requests.c.data_request_id != but)
+    given_up = {"state": int(State.EXPIRED), "end_time": now}
+    not_ended = requests.c.state.not_in([int(state) for state in ENDED])
+    await tx.execute(sa.update(requests).where(theirs, not_ended).values(**given_up))
+    await tx.execute(sa.update(requests).where(theirs).values(sealed_subject=None))

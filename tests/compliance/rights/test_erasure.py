@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import asyncpg
 import grpc
 import pytest
 from reelmesh.compliance.v1 import audit_log_service_pb2 as audit
@@ -39,6 +40,21 @@ async def in_tables(scene: Scene, *texts: str) -> dict[str, list[str]]:
         await connection.close()
     held = {name: [row for row in found if any(text in row for text in texts)] for name, found in rows.items()}
     return {name: found for name, found in held.items() if found}
+
+
+async def in_requests(scene: Scene, *, request_of: str) -> list[asyncpg.Record]:
+    """Other requests of whoever made one."""
+    connection = await connected(scene.settings)
+    try:
+        found: list[asyncpg.Record] = await connection.fetch(
+            "SELECT sealed_subject FROM compliance.rights_requests WHERE data_request_id <> $1 AND subject_digest ="
+            " (SELECT subject_digest FROM compliance.rights_requests WHERE data_request_id = $1)",
+            request_of,
+        )
+    finally:
+        await connection.close()
+    assert found
+    return found
 
 
 async def in_events(scene: Scene, *texts: str) -> list[str]:
@@ -155,6 +171,8 @@ async def test_a_person_takes_everything_home_and_is_then_nowhere(scene: Scene, 
     }
 
     found = await in_tables(scene, *told)
+    others = await in_requests(scene, request_of=erasure.data_request_id)
+    assert [row["sealed_subject"] for row in others] == [None] * len(others), "nor who it was that asked before"
     # For a quarter of an hour it has to be known whose tokens are refused.
     assert set(found) - {"identity.revocations"} <= set(kept) <= KEPT, found
     assert not await in_tables(scene, person.email, STREET, NETWORK)
