@@ -21,7 +21,7 @@ from services.compliance.rights.domain import DataRequest, Kind, State
 from services.compliance.rights.keepers import Keeper
 from services.compliance.rights.letters import Letter, Letters
 from services.compliance.rights.own import Own
-from services.compliance.rights.store import PUT_OFF, Requests
+from services.compliance.rights.store import Requests
 from services.compliance.rights.stream import EventStream
 from services.kit import telemetry
 from services.kit.clock import Clock, timestamp
@@ -55,7 +55,8 @@ class Runner:
         stream: the event stream.
         box: for letters.
         settles: between the two rounds of an erasure; longer than an access token is good.
-        lease: how long a request is left to whoever has it. After that another goes on: two at a time do no harm, as what is done twice is done once.
+        lease: how long a request is left to whoever has it, and left alone after something was not there. After that another goes on: two at a time do no
+            harm, as what is done twice is done once.
     """
 
     def __init__(
@@ -112,18 +113,18 @@ class Runner:
             await self._done(request)
         except NotYet as why:
             log.info("request waits", data_request_id=request.data_request_id, why=str(why))
-            await self._later(request, PUT_OFF)
+            await self._later(request)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a service is away, or refuses: it is asked again
             told = telemetry.masked(f"{type(error).__name__}: {error}")[:300]
             log.warning("request put off", data_request_id=request.data_request_id, error=told)
-            await self._later(request, PUT_OFF)
+            await self._later(request)
         return True
 
-    async def _later(self, request: DataRequest, after: timedelta) -> None:
+    async def _later(self, request: DataRequest) -> None:
         async with self._database.transaction() as tx:
-            await store.put_off(tx, request.data_request_id, self._clock.now() + after)
+            await store.put_off(tx, request.data_request_id, self._clock.now() + self._lease)
 
     async def _done(self, request: DataRequest) -> None:
         subject = request.subject

@@ -30,5 +30,5 @@ class RightsSettings(ProcessSettings):
     compliance_rights_lease: timedelta = Field(
         default=timedelta(seconds=20),
         gt=timedelta(0),
-        description="Time after which a request is taken up by another process, should the one that has it have died.",
+        description="Time after which a request is taken up again: by another process, should the one that has it have died, or because a service was away.",
     )

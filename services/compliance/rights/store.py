@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -327,10 +327,6 @@ async def forget_old(tx: Tx, before: datetime) -> None:
             sa.or_(requests.c.keep_until.is_(None), requests.c.keep_until < before),
         )
     )
-
-
-PUT_OFF: Final = timedelta(seconds=30)
-"""How long a request is left alone after something was not there."""
 
 
 async def wake_held(tx: Tx, now: datetime) -> None:

@@ -45,7 +45,7 @@ async def others(settings: ProcessSettings) -> AsyncIterator[None]:
 
 @pytest.mark.timeout(170)
 async def test_an_erasure_goes_on_after_every_death(mesh: ProcessSettings) -> None:
-    """Killed after some services have answered, and again: nothing is left out, and nothing is answered for twice."""
+    """Begun while the other services are away, and killed after some have answered, and again: nothing is left out, nothing is answered for twice."""
     install = Seal(mesh.secret(COMPLIANCE_KEY_FILE), "compliance")
     subjects, subject, now = Subjects(install), DataSubject("", new_id("usr")), SystemClock().now()
     tables, database = await connected(mesh), Database.of("compliance", mesh)
@@ -68,13 +68,20 @@ async def test_an_erasure_goes_on_after_every_death(mesh: ProcessSettings) -> No
         "compliance_rights_lease": "PT0.5S",
         "compliance_rights_settle": "PT0.5S",
     }
-    async with others(mesh):
-        for least in (2, 9):
-            with a_process(mesh, **quick) as process:
-                async with asyncio.timeout(60):
-                    while len(await answered()) < least:
-                        assert process.poll() is None, "it ended by itself"
-                        await asyncio.sleep(0.002)
+    async with contextlib.AsyncExitStack() as stack:
+        with a_process(mesh, **quick) as process:
+            async with asyncio.timeout(60):
+                while await tables.fetchval("SELECT next_time FROM compliance.rights_requests") == now:
+                    await asyncio.sleep(0.02)
+                assert not await answered(), "nobody was there to answer"
+                await stack.enter_async_context(others(mesh))
+                while len(await answered()) < 2:
+                    assert process.poll() is None, "it ended by itself"
+                    await asyncio.sleep(0.002)
+        with a_process(mesh, **quick):
+            async with asyncio.timeout(60):
+                while len(await answered()) < 9:
+                    await asyncio.sleep(0.002)
         with a_process(mesh, **quick):
             async with asyncio.timeout(60):
                 while await tables.fetchval("SELECT state FROM compliance.rights_requests") != State.COMPLETED:

@@ -74,7 +74,7 @@ class _DataRequestStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Data
     DATA_REQUEST_STATE_REFUSED: _DataRequestState.ValueType  # 6
     """Staff refused it."""
     DATA_REQUEST_STATE_EXPIRED: _DataRequestState.ValueType  # 7
-    """The proof of identity never came."""
+    """The proof of identity never came, the person was erased meanwhile, or did not fetch their copy within 30 days."""
 
 class DataRequestState(_DataRequestState, metaclass=_DataRequestStateEnumTypeWrapper):
     """How far a request is."""
@@ -94,7 +94,7 @@ DATA_REQUEST_STATE_COMPLETED: DataRequestState.ValueType  # 5
 DATA_REQUEST_STATE_REFUSED: DataRequestState.ValueType  # 6
 """Staff refused it."""
 DATA_REQUEST_STATE_EXPIRED: DataRequestState.ValueType  # 7
-"""The proof of identity never came."""
+"""The proof of identity never came, the person was erased meanwhile, or did not fetch their copy within 30 days."""
 Global___DataRequestState: _TypeAlias = DataRequestState  # noqa: Y015
 
 class _IdentityProof:

@@ -360,7 +360,7 @@ export enum DataRequestState {
   REFUSED = 6,
 
   /**
-   * The proof of identity never came.
+   * The proof of identity never came, the person was erased meanwhile, or did not fetch their copy within 30 days.
    *
    * @generated from enum value: DATA_REQUEST_STATE_EXPIRED = 7;
    */
