@@ -17,6 +17,7 @@ from reelmesh.protection.v1 import events_pb2 as protection
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
 
+from services.assets import holds
 from services.assets.changes import Changes
 from services.assets.domain import Asset, Consent, Failure, Stage
 from services.kit.database import Database, Tx
@@ -47,9 +48,8 @@ def consumer(database: Database, bus: NatsClient, changes: Changes) -> Consumer:
         packaging.PackagingFailed: _packaging_failed,
         compliance.ConsentChanged: _consented,
     }
-    return Consumer(
-        "assets", database, bus, {event_type: noting(event_type, fact) for event_type, fact in facts.items()}
-    )
+    handlers = {event_type: noting(event_type, fact) for event_type, fact in facts.items()}
+    return Consumer("assets", database, bus, {**handlers, **holds.HANDLERS})
 
 
 def _committed(asset: Asset, event: upload.UploadCommitted) -> Asset:

@@ -335,6 +335,17 @@ def updatable(paths: list[str]) -> None:
             )
 
 
+def held(asset_id: str, hold_id: str) -> Refusal:
+    """A legal hold is on it."""
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "ASSET_HELD",
+        f"the legal hold {hold_id} is on this asset; it can be deleted once that is released",
+        domain=DOMAIN,
+        metadata={"asset_id": asset_id, "hold_id": hold_id},
+    )
+
+
 def not_found(asset_id: str) -> Refusal:
     """There is no such asset in the caller's organisation."""
     return Refusal(

@@ -12,9 +12,9 @@ from google.protobuf.json_format import ParseDict
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2 as api
 
-from services.assets import store
+from services.assets import holds, store
 from services.assets.changes import Changes
-from services.assets.domain import Asset, Stage, StageProgress, StageState, State, not_found, updatable
+from services.assets.domain import Asset, Stage, StageProgress, StageState, State, held, not_found, updatable
 from services.assets.watch import Watchers
 from services.kit.clock import timestamp
 from services.kit.database import Database
@@ -100,6 +100,8 @@ class AssetsRpc(assets_service_pb2_grpc.AssetsServiceServicer):
         """Deletes an asset."""
         async with self._database.transaction() as tx:
             asset = _owned(await store.find(tx, request.asset_id, for_update=True), request.asset_id)
+            if hold_id := await holds.standing(tx, asset.asset_id):
+                raise held(asset.asset_id, hold_id)
             deleted = await self._changes.keep(tx, asset, asset.deleted(self._changes.now()))
         return api.DeleteAssetResponse(asset=self._resource(deleted))
 

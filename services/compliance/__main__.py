@@ -16,6 +16,8 @@ from reelmesh.compliance.v1 import (
     jurisdictions_service_pb2,
     jurisdictions_service_pb2_grpc,
     notices_service_pb2_grpc,
+    rights_service_pb2,
+    rights_service_pb2_grpc,
 )
 
 from services.compliance.age.providers import AgeSettings
@@ -30,6 +32,8 @@ from services.compliance.notices.wiring import CONTRACT as NOTICES_CONTRACT
 from services.compliance.notices.wiring import start_notices
 from services.compliance.performers.wiring import CONTRACTS as PERFORMERS_CONTRACTS
 from services.compliance.performers.wiring import PerformersSettings, start_performers
+from services.compliance.rights.settings import RightsSettings
+from services.compliance.rights.wiring import start_rights
 from services.kit.events import Relay, ensure_events
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
@@ -40,10 +44,13 @@ CONTRACTS: Final[list[ServiceDescriptor]] = [
     jurisdictions_service_pb2.DESCRIPTOR.services_by_name["JurisdictionsService"],
     *PERFORMERS_CONTRACTS,
     NOTICES_CONTRACT,
+    rights_service_pb2.DESCRIPTOR.services_by_name["RightsService"],
 ]
 
 
-class ComplianceSettings(AuditLogSettings, AgeSettings, AnchoringSettings, PerformersSettings, NoticesSettings):
+class ComplianceSettings(
+    AuditLogSettings, AgeSettings, AnchoringSettings, PerformersSettings, NoticesSettings, RightsSettings
+):
     """Settings of the compliance service."""
 
 
@@ -60,6 +67,7 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
     jurisdictions = await start_jurisdictions(process, database, bus)
     performers = await start_performers(process, settings, database, bus, install)
     notices = await start_notices(process, settings, database, bus, install)
+    rights = await start_rights(process, settings, database, bus, install)
     process.in_background(Relay(database, bus).run(), "relay")
 
     def add(server: grpc.aio.Server) -> None:
@@ -68,6 +76,7 @@ async def wire(process: Process, settings: ComplianceSettings) -> None:
         jurisdictions_service_pb2_grpc.add_JurisdictionsServiceServicer_to_server(jurisdictions, server)
         performers.add_to(server)
         notices_service_pb2_grpc.add_NoticesServiceServicer_to_server(notices, server)
+        rights_service_pb2_grpc.add_RightsServiceServicer_to_server(rights, server)
 
     await process.serve(CONTRACTS, add)
 

@@ -49,6 +49,7 @@ from services.drm.licences.keyring import KeyRing
 from services.drm.licences.knowledge import Knowledge
 from services.drm.licences.players import LARGEST, SERVER, KeySystem, Players
 from services.drm.licences.rpc import LicencesServicer
+from services.drm.personal import DECLARATION
 from services.drm.rotation.rotating import Rotating
 from services.drm.rpc import DrmServicer
 from services.drm.upkeep import Upkeep
@@ -56,6 +57,7 @@ from services.drm.upstream.rpc import UpstreamLicencesServicer
 from services.drm.vault import Vault
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
+from services.kit.personal_data import PersonalData
 from services.kit.process import Process, run
 
 CONTRACT = drm_service_pb2.DESCRIPTOR.services_by_name["DrmService"]
@@ -256,7 +258,7 @@ async def wire(process: Process, settings: DrmSettings) -> None:
         }
     )
     await process.serve_plainly(SERVER, players.answer, body_bytes=LARGEST)
-    await process.serve(CONTRACTS, add)
+    await process.serve(CONTRACTS, add, personal=PersonalData(database, clock, DECLARATION))
 
 
 def main() -> None:

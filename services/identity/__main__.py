@@ -42,6 +42,7 @@ from services.identity.passkeys.relying_party import RelyingParty
 from services.identity.passkeys.wiring import PASSKEYS_CONTRACTS, add_passkeys
 from services.identity.passwords import BreachedPasswords, Passwords
 from services.identity.people import PEOPLE_CONTRACTS, add_people
+from services.identity.personal import DECLARATION, IdentityActs
 from services.identity.sessions.keeping import Sessions
 from services.identity.trust.feed import TrustFeed
 from services.identity.trust.local import LocalTrust
@@ -51,6 +52,7 @@ from services.identity.upkeep import Upkeep
 from services.kit.access import API_KEYS_FILE
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
+from services.kit.personal_data import PersonalData
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
 
@@ -275,7 +277,9 @@ async def wire(process: Process, settings: IdentitySettings) -> None:
     process.in_background(letters.consumer(on.database, bus).run(), "leak letters")
     process.in_background(on.feed.run(), "trust feed")
     process.in_background(Upkeep(on.database, process.clock).run(settings.identity_upkeep_seconds), "upkeep")
-    await process.serve(CONTRACTS, add, trust=trust)
+    acts = IdentityActs(process.clock, on.sessions, on.feed)
+    personal = PersonalData(on.database, process.clock, DECLARATION, acts)
+    await process.serve(CONTRACTS, add, trust=trust, personal=personal)
     process.in_background(on.feed.until_stopped(), "trust watchers")  # stopped before the server is drained
 
 

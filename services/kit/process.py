@@ -19,6 +19,7 @@ import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from nats.aio.client import Client as NatsClient
 from reelmesh.rpc.v1 import trust_service_pb2
+from reelmesh.rpc.v1.personal_data_service_pb2_grpc import add_PersonalDataServiceServicer_to_server
 
 from services.kit import client, events, telemetry
 from services.kit.access import API_KEYS_FILE, ApiKeys, Authenticator, Rule, Trust, declared_rules
@@ -27,6 +28,8 @@ from services.kit.clock import Clock, SystemClock
 from services.kit.database import Database
 from services.kit.dpop import Proofs
 from services.kit.peers import Peers
+from services.kit.personal_data import CONTRACT as PERSONAL_DATA
+from services.kit.personal_data import PersonalData, PersonalDataServicer
 from services.kit.plain_http import Handler, PlainHttpServer
 from services.kit.server import Server
 from services.kit.settings import ProcessSettings
@@ -109,6 +112,7 @@ class Process:
         add: Callable[[grpc.aio.Server], None],
         foreign: dict[str, Rule] | None = None,
         trust: Trust | None = None,
+        personal: PersonalData | None = None,
     ) -> Server:
         """Serves contracts.
 
@@ -117,7 +121,10 @@ class Process:
             add: adds the servicers.
             foreign: rules of methods of other people's contracts, which cannot carry our option.
             trust: recognises people and API keys. None: what the identity service says.
+            personal: what the service keeps about persons, for the compliance service to ask after. None where it keeps nothing.
         """
+        if personal is not None:
+            contracts = [*contracts, PERSONAL_DATA]
         api_keys = ApiKeys(self.settings.secrets_dir / API_KEYS_FILE)
         authenticator = Authenticator(api_keys, trust or self._remote_trust(), self.proofs)
         server = Server(
@@ -128,6 +135,8 @@ class Process:
             callers=callers_of(self.name),
         )
         add(server.grpc)
+        if personal is not None:
+            add_PersonalDataServiceServicer_to_server(PersonalDataServicer(personal), server.grpc)
         await server.start(self.settings.listen_address(self.name))
         self._stack.push_async_callback(server.drain, self.settings.drain_timeout.total_seconds())
         return server

@@ -23,12 +23,14 @@ from reelmesh.payments.v1 import (
 )
 
 from services.kit.events import Consumer, Relay
+from services.kit.personal_data import PersonalData
 from services.kit.process import Process, run
 from services.payments.accounting import ACCOUNTING_CONTRACTS, Accounting
 from services.payments.entitlements.consumers import HANDLERS
 from services.payments.entitlements.rpc import EntitlementsRpc
 from services.payments.ledger.rpc import LedgerRpc
 from services.payments.offers.rpc import OffersRpc
+from services.payments.personal import DECLARATION, PaymentsActs
 from services.payments.promotions.rpc import PromotionsRpc
 from services.payments.sales.recording import Recording
 from services.payments.sales.rpc import SalesRpc
@@ -79,7 +81,8 @@ async def wire(process: Process, settings: PaymentsSettings) -> None:
         accounting.add(server)
         subscribed.add(server)
 
-    await process.serve(CONTRACTS, add)
+    personal = PersonalData(database, process.clock, DECLARATION, PaymentsActs(process.clock))
+    await process.serve(CONTRACTS, add, personal=personal)
     process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(Consumer("payments", database, bus, {**HANDLERS, **subscribed.handlers}).run(), "consumer")
     process.in_background(Upkeep(database, process.clock).run(), "upkeep")

@@ -30,6 +30,7 @@ from services.kit.clock import Clock
 from services.kit.codewords import KEY_FILE
 from services.kit.database import Database
 from services.kit.events import Relay, ensure_events
+from services.kit.personal_data import PersonalData
 from services.kit.process import Process, run
 from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
@@ -46,11 +47,13 @@ from services.policy.decision.review import Review
 from services.policy.decision.rpc import DecisionsServicer
 from services.policy.decision.territories import Territories
 from services.policy.edge import EdgeServicer
+from services.policy.erasing import PolicyActs
 from services.policy.follower import Follower
 from services.policy.gate import Gate
 from services.policy.grace import GRACE, Grace
 from services.policy.judge import Judge, Known
 from services.policy.opening import Opening
+from services.policy.personal import DECLARATION
 from services.policy.revocations.rpc import RevocationsServicer
 from services.policy.rpc import PolicyServicer
 from services.policy.signals.rpc import SignalsServicer
@@ -270,7 +273,8 @@ async def wire(process: Process, settings: PolicySettings) -> None:
     }
     process.all_in_background(works)
     await process.serve_plainly(SERVER, Authorizer(others.doors).answer)
-    await process.serve(CONTRACTS, add, {**edge.RULES, **RULES})
+    personal = PersonalData(database, clock, DECLARATION, PolicyActs(clock, known, by.watch.forget))
+    await process.serve(CONTRACTS, add, {**edge.RULES, **RULES}, personal=personal)
     process.in_background(control_plane.until_stopped(), "control plane")  # stopped before the server is drained
 
 

@@ -12,6 +12,7 @@ from reelmesh.protection.v1 import detections_service_pb2, detections_service_pb
 
 from services.kit.codewords import KEY_FILE
 from services.kit.events import Relay, ensure_events
+from services.kit.personal_data import PersonalData
 from services.kit.process import Process, run
 from services.protection.consumers import consumer
 from services.protection.fingerprints.wiring import CONTRACTS as FINGERPRINTS_CONTRACTS
@@ -20,6 +21,7 @@ from services.protection.leaks.wiring import CONTRACTS as LEAK_CONTRACTS
 from services.protection.leaks.wiring import Leaks, LeakSettings
 from services.protection.overlay.wiring import CONTRACTS as OVERLAY_CONTRACTS
 from services.protection.overlay.wiring import OverlaySettings, start_overlay
+from services.protection.personal import DECLARATION
 from services.protection.rpc import DetectionsRpc
 from services.protection.scanners.settings import ScannerSettings
 from services.protection.scanners.wiring import CONTRACTS as SCANNERS_CONTRACTS
@@ -78,7 +80,7 @@ async def wire(process: Process, settings: ProtectionSettings) -> None:
         scanners(server)
         overlay(server)
 
-    await process.serve(CONTRACTS, add)
+    await process.serve(CONTRACTS, add, personal=PersonalData(database, process.clock, DECLARATION))
     leaks.start(bus)
     process.in_background(Relay(database, bus).run(), "relay")
     process.in_background(consumer(database, bus).run(), "consumer")

@@ -21,7 +21,9 @@ from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
 
 from services.assets.__main__ import CONTRACT, AssetsSettings, wire
+from services.assets.holds import standing
 from services.kit.clock import timestamp
+from services.kit.database import Database
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
@@ -97,6 +99,14 @@ class Mesh:
         asset_id = new_id("ast")
         await self.bus.publish(self.committed(asset_id, title))
         return await self.comes_to(asset_id, assets_pb2.ASSET_STATE_PROCESSING)
+
+    async def held(self, asset_id: str) -> bool:
+        """Whether the service knows of a hold that stands on an asset."""
+        database = Database.of("assets", self.settings)
+        async with database.transaction() as tx:
+            found = await standing(tx, asset_id)
+        await database.close()
+        return bool(found)
 
     async def comes_to(self, asset_id: str, state: assets_pb2.AssetState.ValueType) -> assets_pb2.Asset:
         """Watches until the asset is in a state."""
@@ -377,6 +387,30 @@ async def test_deleting_twice_gives_the_same_answer_and_one_event(here: Mesh) ->
     await here.bus.publish(here.published(asset.asset_id, new_id("pkg")))
     await asyncio.sleep(0.3)
     assert not here.bus.heard(announced.AssetReady)
+
+
+async def test_what_a_legal_hold_is_on_is_not_deleted_until_that_is_released(here: Mesh) -> None:
+    """A hold on a person says nothing about assets; a release that comes before its placing counts."""
+    held, free = await here.film("Held"), await here.film("Free")
+    moment = timestamp(at(0))
+    hold_id, other_id = new_id("hld"), new_id("hld")
+    await here.bus.publish(compliance.LegalHoldReleased(hold_id=other_id, asset_id=free.asset_id, release_time=moment))
+    await here.bus.publish(compliance.LegalHoldPlaced(hold_id=other_id, asset_id=free.asset_id, place_time=moment))
+    await here.bus.publish(compliance.LegalHoldPlaced(hold_id=new_id("hld"), place_time=moment))
+    await here.bus.publish(compliance.LegalHoldPlaced(hold_id=hold_id, asset_id=held.asset_id, place_time=moment))
+    request = api.DeleteAssetRequest(asset_id=held.asset_id)
+    async with asyncio.timeout(20):
+        while not await here.held(held.asset_id):
+            await asyncio.sleep(0.02)
+    async with refused("ASSET_HELD"):
+        await here.stub.DeleteAsset(request)
+    await here.stub.DeleteAsset(api.DeleteAssetRequest(asset_id=free.asset_id))
+    await here.bus.publish(compliance.LegalHoldReleased(hold_id=hold_id, asset_id=held.asset_id))
+    async with asyncio.timeout(20):
+        while await here.held(held.asset_id):
+            await asyncio.sleep(0.02)
+    deleted = await here.stub.DeleteAsset(request)
+    assert deleted.asset.state == assets_pb2.ASSET_STATE_DELETED
 
 
 async def test_pages_go_through_all_assets_newest_first_without_the_deleted(here: Mesh) -> None:

@@ -15,7 +15,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -34,8 +34,8 @@ _AT_A_TIME = 50
 
 
 @contextlib.contextmanager
-def a_process(settings: ProcessSettings, more: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """The compliance service in a process of its own, with more in its environment; killed at the end of the block."""
+def a_process(settings: ProcessSettings, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The compliance service in a process of its own; killed at the end of the block. `changes` are settings."""
     environment = {
         **os.environ,
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}",
@@ -47,7 +47,7 @@ def a_process(settings: ProcessSettings, more: Mapping[str, str] | None = None) 
         "REELMESH_NATS_TOKEN_FILE": str(settings.nats_token_file),
         "REELMESH_COMPLIANCE_AUDIT_ORIGIN": "log.example/audit",
         "REELMESH_COMPLIANCE_AUDIT_PUBLISH_SECONDS": "0.1",
-        **(more or {}),
+        **{f"REELMESH_{name.upper()}": value for name, value in changes.items()},
     }
     log = (settings.data_dir / "logs/test-compliance.log").open("ab")
     process = subprocess.Popen(

@@ -106,7 +106,7 @@ async def test_the_log_tells_what_happened(edge: Edge) -> None:
         "grpc_status": "OK",
         "upstream": "assets",
         "protocol": "HTTP/1.1",
-        "client": "127.0.0.1",
+        "client": "127.0.0.0/24",
         "service": "envoy",
     }
 

@@ -17,7 +17,8 @@ from tests.support.mesh import Mesh, running_mesh
 def whole_mesh() -> Iterator[Mesh]:
     """The mesh as `reelmesh up` starts it, with the stand-ins for a payment processor and a provider of proofs of age beside it."""
     stand_ins = ("REELMESH_PAYMENTS_STAND_IN_URL", "REELMESH_COMPLIANCE_AGE_STAND_IN_URL")
-    with running_mesh(**{name: f"http://127.0.0.1:{free_port()}" for name in stand_ins}) as mesh:
+    urls = {name: f"http://127.0.0.1:{free_port()}" for name in stand_ins}
+    with running_mesh(**urls, REELMESH_COMPLIANCE_RIGHTS_SETTLE="PT1S") as mesh:
         yield mesh
 
 

@@ -24,6 +24,7 @@ from reelmesh.rpc.v1 import access_pb2
 import services
 from services.kit.callers import callers_of
 from services.kit.ids import new_id
+from services.kit.personal_data import CONTRACT as PERSONAL_DATA
 from services.kit.process import Process
 from services.kit.settings import ProcessSettings
 from services.kit.tls import Certificates, channel_credentials, host_name
@@ -60,6 +61,7 @@ def every_method() -> list[MethodDescriptor]:
         for _, module in _modules()
         for contract in (module.CONTRACTS if hasattr(module, "CONTRACTS") else [module.CONTRACT])
     ]
+    served.append(PERSONAL_DATA.full_name)  # the kit adds it where a service keeps personal data
     return [method for contract in every_contract() if contract.full_name in served for method in contract.methods]
 
 

@@ -34,6 +34,7 @@ from tools.reelmesh_cli.commands import (
     processors,
     promotions,
     records,
+    rights,
     status,
     subscriptions,
     upload,
@@ -85,6 +86,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(holds.app, name="holds")
 app.add_typer(overlay.app, name="overlay")
 app.add_typer(hash_lists.app, name="hash-lists")
+app.add_typer(rights.app, name="rights")
 
 
 def main() -> None:

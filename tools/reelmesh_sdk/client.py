@@ -26,6 +26,8 @@ from reelmesh.compliance.v1 import (
     productions_service_pb2_grpc,
     records_service_pb2,
     records_service_pb2_grpc,
+    rights_service_pb2,
+    rights_service_pb2_grpc,
 )
 from reelmesh.drm.v1 import keys_service_pb2_grpc
 from reelmesh.identity.v1 import accounts_service_pb2_grpc, api_keys_service_pb2_grpc, organisations_service_pb2_grpc
@@ -133,6 +135,7 @@ class Client:
     holds: holds_service_pb2_grpc.HoldsServiceAsyncStub
     hash_lists: hash_lists_service_pb2_grpc.HashListsServiceAsyncStub
     overlays: overlays_service_pb2_grpc.OverlaysServiceAsyncStub
+    rights: rights_service_pb2_grpc.RightsServiceAsyncStub
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url.rstrip("/")
@@ -177,6 +180,7 @@ class Client:
         self.notices = notices_service_pb2_grpc.NoticesServiceStub(self._channel)
         self.leaks = leaks_service_pb2_grpc.LeaksServiceStub(self._channel)
         self.takedowns = takedowns_service_pb2_grpc.TakedownsServiceStub(self._channel)
+        self.rights = rights_service_pb2_grpc.RightsServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -286,6 +290,22 @@ class Client:
         try:
             async for part in self.overlays.GetReviewCopyFile(request, metadata=self._metadata):
                 yield part.part
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.url) from None
+
+    # Requests of persons about their data.
+
+    async def personal_data(self, data_request_id: str) -> AsyncIterator[bytes]:
+        """What is kept about whoever asked for it, as a ZIP file, part by part. One that breaks off has to be asked for again.
+
+        Raises:
+            Refusal: the server refused it.
+            Unreachable: nobody answers, or no longer.
+        """
+        request = rights_service_pb2.GetDataOfRequestRequest(data_request_id=data_request_id)
+        try:
+            async for part in self.rights.GetDataOfRequest(request, metadata=self._metadata):
+                yield part.body.data
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self.url) from None
 

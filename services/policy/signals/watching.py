@@ -30,6 +30,7 @@ from services.policy.decision.rules import Rule, RuleKind
 from services.policy.decision.territories import Territories
 from services.policy.domain import Session
 from services.policy.judge import Known
+from services.policy.objections import objects_to_profiling
 from services.policy.signals import store
 from services.policy.signals.announcements import announcement
 from services.policy.signals.findings import Finding
@@ -168,6 +169,8 @@ class Watch:
         """Keeps what was found in one session, and returns what begins to be done about it."""
         organisation_id, session_id = found[0].organisation_id, found[0].session_id
         viewer_id = await self._viewer_of(tx, found)
+        if await objects_to_profiling(tx, organisation_id, viewer_id):
+            return ()
         rules = await self._gathering.rules(tx, organisation_id)
         rule, now = rules.rule(RuleKind.RISK) or _ONLY_KEPT, self._clock.now()
         signals = [

@@ -381,7 +381,7 @@ async def test_an_anchor_is_in_the_chain_once_wherever_its_process_is_killed(
     mesh: ProcessSettings, chain: LocalChain, one_chain: tuple[LocalChain, str], tmp_path: Path
 ) -> None:
     settings = set_up(chain, one_chain[1], tmp_path)
-    environment = {f"REELMESH_{name.upper()}": str(value) for name, value in settings.items()}
+    environment = {name: str(value) for name, value in settings.items()}
     before = len(chain.mined())
     async with logging_all(mesh) as here:
         await here.tell(here.played())
@@ -413,7 +413,7 @@ async def killed(mesh: ProcessSettings, environment: dict[str, str], chain: Loca
 
         return kill
 
-    with a_process(mesh, environment) as process:
+    with a_process(mesh, **environment) as process:
         setattr(chain, moment, dying(process))
         async with asyncio.timeout(120):
             while process.poll() is None:

@@ -9,6 +9,7 @@ import { Button } from "../ui/Button";
 import { RefusalPanel } from "../ui/RefusalPanel";
 import { AppsSection } from "./AppsSection";
 import { LeakActionsSection } from "./LeakActionsSection";
+import { DataSection } from "./DataSection";
 import { OutsideSection } from "./OutsideSection";
 import { PasskeysSection } from "./PasskeysSection";
 import { PasswordSection } from "./PasswordSection";
@@ -43,6 +44,7 @@ export function AccountPage(): ReactElement {
       <AppsSection />
       <SessionsSection />
       <LeakActionsSection />
+      <DataSection />
     </div>
   );
 }

@@ -6,6 +6,7 @@ import { AgeService } from "@gen/reelmesh/compliance/v1/age_service_pb";
 import { ProductionsService } from "@gen/reelmesh/compliance/v1/productions_service_pb";
 import { RecordsService } from "@gen/reelmesh/compliance/v1/records_service_pb";
 import { NoticesService } from "@gen/reelmesh/compliance/v1/notices_service_pb";
+import { RightsService } from "@gen/reelmesh/compliance/v1/rights_service_pb";
 import { AccountsService } from "@gen/reelmesh/identity/v1/accounts_service_pb";
 import { CodesService } from "@gen/reelmesh/identity/v1/codes_service_pb";
 import { OAuthService } from "@gen/reelmesh/identity/v1/oauth_service_pb";
@@ -39,6 +40,8 @@ export const ages: Client<typeof AgeService> = createClient(AgeService, signedIn
 export const leaks: Client<typeof LeaksService> = createClient(LeaksService, signedIn);
 /** The person's own account and sessions. */
 export const account: Client<typeof AccountsService> = createClient(AccountsService, signedIn);
+/** What the person may ask about their own data. */
+export const rights: Client<typeof RightsService> = createClient(RightsService, signedIn);
 /** The person's own passkeys. */
 export const passkeys: Client<typeof PasskeysService> = createClient(PasskeysService, signedIn);
 /** What has to stand beside titles, without a credential. */

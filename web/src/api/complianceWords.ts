@@ -182,5 +182,36 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
   ANCHOR_WITHOUT_FILE: {
     title: "This anchor has no file",
     advice: "Only anchors by OpenTimestamps have one, some moments after they were begun.",
+  DATA_REQUEST_NOT_FOUND: {
+    title: "There is no such request",
+    advice: "Check the link, or look at the list of your requests.",
+  },
+  DATA_REQUEST_WRONG_STATE: {
+    title: "This request has moved on",
+    advice: "Reload the page to see how it stands.",
+  },
+  SIGN_IN_TOO_OLD: {
+    title: "Please sign in again first",
+    advice: "Everything that is kept about you is given, or deleted, only to who has just signed in.",
+  },
+  PROOF_CODE_INVALID: {
+    title: "This code is not good",
+    advice: "Check it. It is good for seven days and five tries; after that, have the request made anew.",
+  },
+  SUBJECT_NOT_YOURS: {
+    title: "Accounts are not your organisation's own",
+    advice: "The person can ask on their account page. The operator of this platform can do it too.",
+  },
+  IDENTITY_UNPROVEN: {
+    title: "Who is it that asks?",
+    advice: "There is no account to send a code to. See to who the person is, and say that you did.",
+  },
+  HOLD_NOT_FOUND: {
+    title: "There is no such hold",
+    advice: "It belongs to another organisation or never existed.",
+  },
+  LIMITS_MISPLACED: {
+    title: "To what is the objection?",
+    advice: "Say what is not to be done with the data. Other requests say nothing of that.",
   },
 };

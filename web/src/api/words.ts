@@ -96,6 +96,10 @@ const assets: Table<typeof AssetsReason> = {
   },
   ASSET_DELETED: { title: "This video was deleted", advice: "Upload the file again if you still need it." },
   FIELD_NOT_UPDATABLE: { title: "This detail cannot be changed", advice: "Only the title can be changed." },
+  ASSET_HELD: {
+    title: "This video has to be kept for now",
+    advice: "A law or a court asks for it. Your compliance officer can say for how long.",
+  },
 };
 
 const transcode: Table<typeof TranscodeReason> = {

@@ -147,6 +147,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The asset was deleted. Status FAILED_PRECONDITION. Metadata: `asset_id`."""
     ERROR_REASON_FIELD_NOT_UPDATABLE: _ErrorReason.ValueType  # 3
     """The update mask names a field that cannot be updated. Status INVALID_ARGUMENT. Metadata: `field`."""
+    ERROR_REASON_ASSET_HELD: _ErrorReason.ValueType  # 4
+    """A legal hold is on the asset, so it is not deleted. Status FAILED_PRECONDITION. Lifted by: releasing the hold. Metadata: `asset_id`, `hold_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the assets service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -161,6 +163,8 @@ ERROR_REASON_ASSET_DELETED: ErrorReason.ValueType  # 2
 """The asset was deleted. Status FAILED_PRECONDITION. Metadata: `asset_id`."""
 ERROR_REASON_FIELD_NOT_UPDATABLE: ErrorReason.ValueType  # 3
 """The update mask names a field that cannot be updated. Status INVALID_ARGUMENT. Metadata: `field`."""
+ERROR_REASON_ASSET_HELD: ErrorReason.ValueType  # 4
+"""A legal hold is on the asset, so it is not deleted. Status FAILED_PRECONDITION. Lifted by: releasing the hold. Metadata: `asset_id`, `hold_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

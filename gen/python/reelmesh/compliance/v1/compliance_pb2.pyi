@@ -160,6 +160,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such anchor. Status NOT_FOUND. Metadata: `anchor_id`."""
     ERROR_REASON_ANCHOR_WITHOUT_FILE: _ErrorReason.ValueType  # 141
     """The anchor has no file: it is none of OpenTimestamps, or no calendar has taken it yet. Status FAILED_PRECONDITION. Metadata: `anchor_id`."""
+    ERROR_REASON_DATA_REQUEST_NOT_FOUND: _ErrorReason.ValueType  # 90
+    """There is no such request, or it is not for the caller to see. Status NOT_FOUND. Metadata: `data_request_id`."""
+    ERROR_REASON_DATA_REQUEST_WRONG_STATE: _ErrorReason.ValueType  # 91
+    """The request is not in a state for that. Status FAILED_PRECONDITION. Metadata: `data_request_id`, `state`."""
+    ERROR_REASON_SIGN_IN_TOO_OLD: _ErrorReason.ValueType  # 92
+    """The person signed in too long ago to ask for this. Status FAILED_PRECONDITION. Lifted by: signing in again. Metadata: `minutes`, how long a sign-in counts."""
+    ERROR_REASON_PROOF_CODE_INVALID: _ErrorReason.ValueType  # 93
+    """The code is wrong, used, too old or was tried too often. Status INVALID_ARGUMENT. No metadata."""
+    ERROR_REASON_SUBJECT_NOT_YOURS: _ErrorReason.ValueType  # 94
+    """Accounts are the same persons in all organisations: requests about them and holds on them are for the operator's key. Status PERMISSION_DENIED. No metadata."""
+    ERROR_REASON_IDENTITY_UNPROVEN: _ErrorReason.ValueType  # 95
+    """Who has no account cannot be sent a code: staff must see to who they are. Status FAILED_PRECONDITION. No metadata."""
+    ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 96
+    """There is no such hold, or it is another organisation's. Status NOT_FOUND. Metadata: `hold_id`."""
+    ERROR_REASON_LIMITS_MISPLACED: _ErrorReason.ValueType  # 97
+    """An objection must say to what, and nothing else may. Status INVALID_ARGUMENT. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a refusal by the compliance service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the `ERROR_REASON_`
@@ -276,6 +292,22 @@ ERROR_REASON_ANCHOR_NOT_FOUND: ErrorReason.ValueType  # 140
 """There is no such anchor. Status NOT_FOUND. Metadata: `anchor_id`."""
 ERROR_REASON_ANCHOR_WITHOUT_FILE: ErrorReason.ValueType  # 141
 """The anchor has no file: it is none of OpenTimestamps, or no calendar has taken it yet. Status FAILED_PRECONDITION. Metadata: `anchor_id`."""
+ERROR_REASON_DATA_REQUEST_NOT_FOUND: ErrorReason.ValueType  # 90
+"""There is no such request, or it is not for the caller to see. Status NOT_FOUND. Metadata: `data_request_id`."""
+ERROR_REASON_DATA_REQUEST_WRONG_STATE: ErrorReason.ValueType  # 91
+"""The request is not in a state for that. Status FAILED_PRECONDITION. Metadata: `data_request_id`, `state`."""
+ERROR_REASON_SIGN_IN_TOO_OLD: ErrorReason.ValueType  # 92
+"""The person signed in too long ago to ask for this. Status FAILED_PRECONDITION. Lifted by: signing in again. Metadata: `minutes`, how long a sign-in counts."""
+ERROR_REASON_PROOF_CODE_INVALID: ErrorReason.ValueType  # 93
+"""The code is wrong, used, too old or was tried too often. Status INVALID_ARGUMENT. No metadata."""
+ERROR_REASON_SUBJECT_NOT_YOURS: ErrorReason.ValueType  # 94
+"""Accounts are the same persons in all organisations: requests about them and holds on them are for the operator's key. Status PERMISSION_DENIED. No metadata."""
+ERROR_REASON_IDENTITY_UNPROVEN: ErrorReason.ValueType  # 95
+"""Who has no account cannot be sent a code: staff must see to who they are. Status FAILED_PRECONDITION. No metadata."""
+ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 96
+"""There is no such hold, or it is another organisation's. Status NOT_FOUND. Metadata: `hold_id`."""
+ERROR_REASON_LIMITS_MISPLACED: ErrorReason.ValueType  # 97
+"""An objection must say to what, and nothing else may. Status INVALID_ARGUMENT. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -13,6 +13,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from reelmesh.compliance.v1 import jurisdictions_pb2 as _jurisdictions_pb2
 from reelmesh.compliance.v1 import notices_pb2 as _notices_pb2
+from reelmesh.compliance.v1 import rights_pb2 as _rights_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -913,3 +914,201 @@ class CheckpointAnchored(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckpointAnchored: _TypeAlias = CheckpointAnchored  # noqa: Y015
+
+@_typing.final
+class DataRequestReceived(_message.Message):
+    """A person asked something about their data. It does not say who. Subject `reelmesh.compliance.v1.DataRequestReceived`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    data_request_id: _builtins.str
+    """The request."""
+    organisation_id: _builtins.str
+    """Organisation that handles it. Empty when it is the install's."""
+    kind: _rights_pb2.DataRequestKind.ValueType
+    """What was asked for."""
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """By when it must be answered."""
+
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        data_request_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        kind: _rights_pb2.DataRequestKind.ValueType = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "receive_time", b"receive_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_request_id", b"data_request_id", "due_time", b"due_time", "kind", b"kind", "organisation_id", b"organisation_id", "receive_time", b"receive_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DataRequestReceived: _TypeAlias = DataRequestReceived  # noqa: Y015
+
+@_typing.final
+class DataRequestReminded(_message.Message):
+    """A request is to be answered soon, or should have been. Subject `reelmesh.compliance.v1.DataRequestReminded`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    DAYS_LEFT_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    HOLD_IDS_FIELD_NUMBER: _builtins.int
+    REMIND_TIME_FIELD_NUMBER: _builtins.int
+    data_request_id: _builtins.str
+    """The request."""
+    organisation_id: _builtins.str
+    """Organisation that handles it. Empty when it is the install's."""
+    days_left: _builtins.int
+    """Days that are left; negative when it is late."""
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """By when it must be answered."""
+
+    @_builtins.property
+    def hold_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why it is not done: holds that beat it. Empty when none does."""
+
+    @_builtins.property
+    def remind_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was said."""
+
+    def __init__(
+        self,
+        *,
+        data_request_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        days_left: _builtins.int = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        hold_ids: _abc.Iterable[_builtins.str] | None = ...,
+        remind_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "remind_time", b"remind_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_request_id", b"data_request_id", "days_left", b"days_left", "due_time", b"due_time", "hold_ids", b"hold_ids", "organisation_id", b"organisation_id", "remind_time", b"remind_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DataRequestReminded: _TypeAlias = DataRequestReminded  # noqa: Y015
+
+@_typing.final
+class DataRequestEnded(_message.Message):
+    """A request was done, refused or given up. Subject `reelmesh.compliance.v1.DataRequestEnded`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    data_request_id: _builtins.str
+    """The request."""
+    organisation_id: _builtins.str
+    """Organisation that handles it. Empty when it is the install's."""
+    state: _rights_pb2.DataRequestState.ValueType
+    """How it ended."""
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        data_request_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        state: _rights_pb2.DataRequestState.ValueType = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_request_id", b"data_request_id", "end_time", b"end_time", "organisation_id", b"organisation_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DataRequestEnded: _TypeAlias = DataRequestEnded  # noqa: Y015
+
+@_typing.final
+class LegalHoldPlaced(_message.Message):
+    """A legal hold was placed. Of a person it does not say who. Subject `reelmesh.compliance.v1.LegalHoldPlaced`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    PLACE_TIME_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """The hold."""
+    organisation_id: _builtins.str
+    """Organisation that placed it."""
+    asset_id: _builtins.str
+    """The asset it is on. Empty for a hold on a person."""
+    @_builtins.property
+    def place_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        place_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place_time", b"place_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "hold_id", b"hold_id", "organisation_id", b"organisation_id", "place_time", b"place_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LegalHoldPlaced: _TypeAlias = LegalHoldPlaced  # noqa: Y015
+
+@_typing.final
+class LegalHoldReleased(_message.Message):
+    """A legal hold was released. Subject `reelmesh.compliance.v1.LegalHoldReleased`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    RELEASE_TIME_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """The hold."""
+    organisation_id: _builtins.str
+    """Organisation that placed it."""
+    asset_id: _builtins.str
+    """The asset it was on. Empty for a hold on a person."""
+    @_builtins.property
+    def release_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        organisation_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        release_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release_time", b"release_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "hold_id", b"hold_id", "organisation_id", b"organisation_id", "release_time", b"release_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LegalHoldReleased: _TypeAlias = LegalHoldReleased  # noqa: Y015

@@ -46,6 +46,8 @@ class _SessionEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionEnd
     """The device that it was bound to was revoked."""
     SESSION_END_CONSENT_WITHDRAWN: _SessionEnd.ValueType  # 8
     """The consent for the OAuth client was taken back."""
+    SESSION_END_ACCOUNT_ERASED: _SessionEnd.ValueType  # 9
+    """The person was erased."""
     SESSION_END_CODE_REUSED: _SessionEnd.ValueType  # 20
     """An authorization code was used twice."""
     SESSION_END_TOKEN_REVOKED: _SessionEnd.ValueType  # 21
@@ -74,6 +76,8 @@ SESSION_END_DEVICE_REVOKED: SessionEnd.ValueType  # 7
 """The device that it was bound to was revoked."""
 SESSION_END_CONSENT_WITHDRAWN: SessionEnd.ValueType  # 8
 """The consent for the OAuth client was taken back."""
+SESSION_END_ACCOUNT_ERASED: SessionEnd.ValueType  # 9
+"""The person was erased."""
 SESSION_END_CODE_REUSED: SessionEnd.ValueType  # 20
 """An authorization code was used twice."""
 SESSION_END_TOKEN_REVOKED: SessionEnd.ValueType  # 21

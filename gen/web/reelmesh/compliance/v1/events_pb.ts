@@ -13,13 +13,15 @@ import type { JurisdictionRule, TitleClassification } from "./jurisdictions_pb";
 import { file_reelmesh_compliance_v1_jurisdictions } from "./jurisdictions_pb";
 import type { NoticeKind, NoticeState } from "./notices_pb";
 import { file_reelmesh_compliance_v1_notices } from "./notices_pb";
+import type { DataRequestKind, DataRequestState } from "./rights_pb";
+import { file_reelmesh_compliance_v1_rights } from "./rights_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/compliance/v1/events.proto.
  */
 export const file_reelmesh_compliance_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSLhAQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgHIAEoCRIQCghwcm92aWRlchgIIAEoCSJ+Cg9BZ2VQcm9vZlJldm9rZWQSEQoJdmlld2VyX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbWV0aG9kGAQgASgJIqoBChRKdXJpc2RpY3Rpb25zQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxI3CgVydWxlcxgDIAMoCzIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSnVyaXNkaWN0aW9uUnVsZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisgEKD1RpdGxlQ2xhc3NpZmllZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSQwoOY2xhc3NpZmljYXRpb24YAyABKAsyKy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRpdGxlQ2xhc3NpZmljYXRpb24SLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqEBCg5Db25zZW50Q2hhbmdlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSMwoFc3RhdGUYAyABKA4yJC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNvbnNlbnRTdGF0ZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwIKDVJlY29yZENoYW5nZWQSEQoJcmVjb3JkX2lkGAEgASgJEjQKBmNoYW5nZRgCIAEoDjIkLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuUmVjb3JkQ2hhbmdlEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIUCgxwZXJmb3JtZXJfaWQYBCABKAkSFQoNcHJvZHVjdGlvbl9pZBgFIAEoCRINCgVhY3RvchgGIAEoCRIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCgxSZWNvcmRPcGVuZWQSEQoJcmVjb3JkX2lkGAEgASgJEhQKDHBlcmZvcm1lcl9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSDQoFYWN0b3IYBCABKAkSDwoHcHVycG9zZRgFIAEoCRItCglvcGVuX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBCg9SZWNvcmRzRXhwb3J0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEg4KBmZvcm1hdBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEi8KC2V4cG9ydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQoZUmVjb3Jkc1JlcXVpcmVtZW50Q2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDQoFYWN0b3IYAyABKAkSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBChFNYXRlcmlhbFRha2VuRG93bhIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSLOAQoSTWF0ZXJpYWxSZXN0cmljdGVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEhMKC3RlcnJpdG9yaWVzGAQgAygJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAYgASgJIrcBChBNYXRlcmlhbFJlc3RvcmVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAUgASgJIuABCg5Ob3RpY2VSZWNlaXZlZBIRCglub3RpY2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEjAKBGtpbmQYBCABKA4yIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLk5vdGljZUtpbmQSLAoIZHVlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlY2VpdmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/wEKDU5vdGljZVN0ZXBwZWQSEQoJbm90aWNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghhc3NldF9pZBgDIAEoCRIyCgVzdGF0ZRgEIAEoDjIjLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuTm90aWNlU3RhdGUSDAoEZGVlZBgFIAEoCRINCgVhY3RvchgGIAEoCRIUCgxzdGF0ZW1lbnRfaWQYByABKAkSGAoQc3RhdGVtZW50X3NoYTI1NhgIIAEoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirAEKDk5vdGljZVJlbWluZGVkEhEKCW5vdGljZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIZHVlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB292ZXJkdWUYBCABKAgSLwoLY2hhbmdlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqMBChNJbmZyaW5nZW1lbnRDb3VudGVkEhAKCHVwbG9hZGVyGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIRCglub3RpY2VfaWQYAyABKAkSDQoFY291bnQYBCABKAUSDgoGcmVwZWF0GAUgASgIEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJrCgxOb3RpY2VFcmFzZWQSEQoJbm90aWNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivgEKEkNoZWNrcG9pbnRBbmNob3JlZBIRCglhbmNob3JfaWQYASABKAkSDgoGYW5jaG9yGAIgASgJEhEKCXRyZWVfc2l6ZRgDIAEoAxIRCglyb290X2hhc2gYBCABKAwSGAoQdHJhbnNhY3Rpb25faGFzaBgFIAEoCRIUCgxibG9ja19udW1iZXIYBiABKAMSLwoLY2hhbmdlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKqEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADEh4KGkNPTlNFTlRfU1RBVEVfTk9UX1JFUVVJUkVEEAQq8wEKDFJlY29yZENoYW5nZRIdChlSRUNPUkRfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGwoXUkVDT1JEX0NIQU5HRV9TVUJNSVRURUQQARIaChZSRUNPUkRfQ0hBTkdFX0FQUFJPVkVEEAISGgoWUkVDT1JEX0NIQU5HRV9SRUpFQ1RFRBADEhsKF1JFQ09SRF9DSEFOR0VfV0lUSERSQVdOEAQSGgoWUkVDT1JEX0NIQU5HRV9FWFBJUklORxAFEhkKFVJFQ09SRF9DSEFOR0VfRVhQSVJFRBAGEhsKF1JFQ09SRF9DSEFOR0VfREVTVFJPWUVEEAcqwwEKDlRha2VEb3duR3JvdW5kEiAKHFRBS0VfRE9XTl9HUk9VTkRfVU5TUEVDSUZJRUQQABIeChpUQUtFX0RPV05fR1JPVU5EX0NPUFlSSUdIVBABEiMKH1RBS0VfRE9XTl9HUk9VTkRfSU5USU1BVEVfSU1BR0UQAhIkCiBUQUtFX0RPV05fR1JPVU5EX0RFUElDVEVEX1BFUlNPThADEiQKIFRBS0VfRE9XTl9HUk9VTkRfSUxMRUdBTF9DT05URU5UEARiBnByb3RvMw", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_jurisdictions, file_reelmesh_compliance_v1_notices]);
+  fileDesc("CiNyZWVsbWVzaC9jb21wbGlhbmNlL3YxL2V2ZW50cy5wcm90bxIWcmVlbG1lc2guY29tcGxpYW5jZS52MSLhAQoJQWdlUHJvdmVkEhEKCXZpZXdlcl9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgFEg4KBm1ldGhvZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWRldmljZV9pZBgHIAEoCRIQCghwcm92aWRlchgIIAEoCSJ+Cg9BZ2VQcm9vZlJldm9rZWQSEQoJdmlld2VyX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGbWV0aG9kGAQgASgJIqoBChRKdXJpc2RpY3Rpb25zQ2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxI3CgVydWxlcxgDIAMoCzIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuSnVyaXNkaWN0aW9uUnVsZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAisgEKD1RpdGxlQ2xhc3NpZmllZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSQwoOY2xhc3NpZmljYXRpb24YAyABKAsyKy5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRpdGxlQ2xhc3NpZmljYXRpb24SLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqEBCg5Db25zZW50Q2hhbmdlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSMwoFc3RhdGUYAyABKA4yJC5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLkNvbnNlbnRTdGF0ZRIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwIKDVJlY29yZENoYW5nZWQSEQoJcmVjb3JkX2lkGAEgASgJEjQKBmNoYW5nZRgCIAEoDjIkLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuUmVjb3JkQ2hhbmdlEhcKD29yZ2FuaXNhdGlvbl9pZBgDIAEoCRIUCgxwZXJmb3JtZXJfaWQYBCABKAkSFQoNcHJvZHVjdGlvbl9pZBgFIAEoCRINCgVhY3RvchgGIAEoCRIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2hhbmdlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp8BCgxSZWNvcmRPcGVuZWQSEQoJcmVjb3JkX2lkGAEgASgJEhQKDHBlcmZvcm1lcl9pZBgCIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAyABKAkSDQoFYWN0b3IYBCABKAkSDwoHcHVycG9zZRgFIAEoCRItCglvcGVuX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBCg9SZWNvcmRzRXhwb3J0ZWQSFwoPb3JnYW5pc2F0aW9uX2lkGAEgASgJEg4KBmZvcm1hdBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEi8KC2V4cG9ydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQoZUmVjb3Jkc1JlcXVpcmVtZW50Q2hhbmdlZBIXCg9vcmdhbmlzYXRpb25faWQYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDQoFYWN0b3IYAyABKAkSLwoLY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBChFNYXRlcmlhbFRha2VuRG93bhIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNgoGZ3JvdW5kGAMgASgOMiYucmVlbG1lc2guY29tcGxpYW5jZS52MS5UYWtlRG93bkdyb3VuZBIvCgtjaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FzZV9pZBgFIAEoCSLOAQoSTWF0ZXJpYWxSZXN0cmljdGVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEhMKC3RlcnJpdG9yaWVzGAQgAygJEi8KC2NoYW5nZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAYgASgJIrcBChBNYXRlcmlhbFJlc3RvcmVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI2CgZncm91bmQYAyABKA4yJi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLlRha2VEb3duR3JvdW5kEi8KC2NoYW5nZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYXNlX2lkGAUgASgJIuABCg5Ob3RpY2VSZWNlaXZlZBIRCglub3RpY2VfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEjAKBGtpbmQYBCABKA4yIi5yZWVsbWVzaC5jb21wbGlhbmNlLnYxLk5vdGljZUtpbmQSLAoIZHVlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHJlY2VpdmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/wEKDU5vdGljZVN0ZXBwZWQSEQoJbm90aWNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghhc3NldF9pZBgDIAEoCRIyCgVzdGF0ZRgEIAEoDjIjLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuTm90aWNlU3RhdGUSDAoEZGVlZBgFIAEoCRINCgVhY3RvchgGIAEoCRIUCgxzdGF0ZW1lbnRfaWQYByABKAkSGAoQc3RhdGVtZW50X3NoYTI1NhgIIAEoCRIvCgtjaGFuZ2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirAEKDk5vdGljZVJlbWluZGVkEhEKCW5vdGljZV9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLAoIZHVlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB292ZXJkdWUYBCABKAgSLwoLY2hhbmdlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqMBChNJbmZyaW5nZW1lbnRDb3VudGVkEhAKCHVwbG9hZGVyGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIRCglub3RpY2VfaWQYAyABKAkSDQoFY291bnQYBCABKAUSDgoGcmVwZWF0GAUgASgIEi8KC2NoYW5nZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJrCgxOb3RpY2VFcmFzZWQSEQoJbm90aWNlX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIvCgtjaGFuZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivgEKEkNoZWNrcG9pbnRBbmNob3JlZBIRCglhbmNob3JfaWQYASABKAkSDgoGYW5jaG9yGAIgASgJEhEKCXRyZWVfc2l6ZRgDIAEoAxIRCglyb290X2hhc2gYBCABKAwSGAoQdHJhbnNhY3Rpb25faGFzaBgFIAEoCRIUCgxibG9ja19udW1iZXIYBiABKAMSLwoLY2hhbmdlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIt4BChNEYXRhUmVxdWVzdFJlY2VpdmVkEhcKD2RhdGFfcmVxdWVzdF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSNQoEa2luZBgDIAEoDjInLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuRGF0YVJlcXVlc3RLaW5kEiwKCGR1ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxyZWNlaXZlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIssBChNEYXRhUmVxdWVzdFJlbWluZGVkEhcKD2RhdGFfcmVxdWVzdF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEQoJZGF5c19sZWZ0GAMgASgFEiwKCGR1ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghob2xkX2lkcxgFIAMoCRIvCgtyZW1pbmRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqwEKEERhdGFSZXF1ZXN0RW5kZWQSFwoPZGF0YV9yZXF1ZXN0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRI3CgVzdGF0ZRgDIAEoDjIoLnJlZWxtZXNoLmNvbXBsaWFuY2UudjEuRGF0YVJlcXVlc3RTdGF0ZRIsCghlbmRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifQoPTGVnYWxIb2xkUGxhY2VkEg8KB2hvbGRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEhAKCGFzc2V0X2lkGAMgASgJEi4KCnBsYWNlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoEBChFMZWdhbEhvbGRSZWxlYXNlZBIPCgdob2xkX2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRIQCghhc3NldF9pZBgDIAEoCRIwCgxyZWxlYXNlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKqEBCgxDb25zZW50U3RhdGUSHQoZQ09OU0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkNPTlNFTlRfU1RBVEVfQ09NUExFVEUQARIZChVDT05TRU5UX1NUQVRFX01JU1NJTkcQAhIbChdDT05TRU5UX1NUQVRFX1dJVEhEUkFXThADEh4KGkNPTlNFTlRfU1RBVEVfTk9UX1JFUVVJUkVEEAQq8wEKDFJlY29yZENoYW5nZRIdChlSRUNPUkRfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGwoXUkVDT1JEX0NIQU5HRV9TVUJNSVRURUQQARIaChZSRUNPUkRfQ0hBTkdFX0FQUFJPVkVEEAISGgoWUkVDT1JEX0NIQU5HRV9SRUpFQ1RFRBADEhsKF1JFQ09SRF9DSEFOR0VfV0lUSERSQVdOEAQSGgoWUkVDT1JEX0NIQU5HRV9FWFBJUklORxAFEhkKFVJFQ09SRF9DSEFOR0VfRVhQSVJFRBAGEhsKF1JFQ09SRF9DSEFOR0VfREVTVFJPWUVEEAcqwwEKDlRha2VEb3duR3JvdW5kEiAKHFRBS0VfRE9XTl9HUk9VTkRfVU5TUEVDSUZJRUQQABIeChpUQUtFX0RPV05fR1JPVU5EX0NPUFlSSUdIVBABEiMKH1RBS0VfRE9XTl9HUk9VTkRfSU5USU1BVEVfSU1BR0UQAhIkCiBUQUtFX0RPV05fR1JPVU5EX0RFUElDVEVEX1BFUlNPThADEiQKIFRBS0VfRE9XTl9HUk9VTkRfSUxMRUdBTF9DT05URU5UEARiBnByb3RvMw", [file_google_protobuf_timestamp, file_reelmesh_compliance_v1_jurisdictions, file_reelmesh_compliance_v1_notices, file_reelmesh_compliance_v1_rights]);
 
 /**
  * A viewer proved to be at least so old. Subject `reelmesh.compliance.v1.AgeProved`.
@@ -971,6 +973,237 @@ export type CheckpointAnchored = Message<"reelmesh.compliance.v1.CheckpointAncho
  */
 export const CheckpointAnchoredSchema: GenMessage<CheckpointAnchored> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_events, 17);
+
+/**
+ * A person asked something about their data. It does not say who. Subject `reelmesh.compliance.v1.DataRequestReceived`.
+ *
+ * @generated from message reelmesh.compliance.v1.DataRequestReceived
+ */
+export type DataRequestReceived = Message<"reelmesh.compliance.v1.DataRequestReceived"> & {
+  /**
+   * The request.
+   *
+   * @generated from field: string data_request_id = 1;
+   */
+  dataRequestId: string;
+
+  /**
+   * Organisation that handles it. Empty when it is the install's.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * What was asked for.
+   *
+   * @generated from field: reelmesh.compliance.v1.DataRequestKind kind = 3;
+   */
+  kind: DataRequestKind;
+
+  /**
+   * By when it must be answered.
+   *
+   * @generated from field: google.protobuf.Timestamp due_time = 4;
+   */
+  dueTime?: Timestamp | undefined;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp receive_time = 5;
+   */
+  receiveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.DataRequestReceived.
+ * Use `create(DataRequestReceivedSchema)` to create a new message.
+ */
+export const DataRequestReceivedSchema: GenMessage<DataRequestReceived> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 18);
+
+/**
+ * A request is to be answered soon, or should have been. Subject `reelmesh.compliance.v1.DataRequestReminded`.
+ *
+ * @generated from message reelmesh.compliance.v1.DataRequestReminded
+ */
+export type DataRequestReminded = Message<"reelmesh.compliance.v1.DataRequestReminded"> & {
+  /**
+   * The request.
+   *
+   * @generated from field: string data_request_id = 1;
+   */
+  dataRequestId: string;
+
+  /**
+   * Organisation that handles it. Empty when it is the install's.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * Days that are left; negative when it is late.
+   *
+   * @generated from field: int32 days_left = 3;
+   */
+  daysLeft: number;
+
+  /**
+   * By when it must be answered.
+   *
+   * @generated from field: google.protobuf.Timestamp due_time = 4;
+   */
+  dueTime?: Timestamp | undefined;
+
+  /**
+   * Why it is not done: holds that beat it. Empty when none does.
+   *
+   * @generated from field: repeated string hold_ids = 5;
+   */
+  holdIds: string[];
+
+  /**
+   * When it was said.
+   *
+   * @generated from field: google.protobuf.Timestamp remind_time = 6;
+   */
+  remindTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.DataRequestReminded.
+ * Use `create(DataRequestRemindedSchema)` to create a new message.
+ */
+export const DataRequestRemindedSchema: GenMessage<DataRequestReminded> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 19);
+
+/**
+ * A request was done, refused or given up. Subject `reelmesh.compliance.v1.DataRequestEnded`.
+ *
+ * @generated from message reelmesh.compliance.v1.DataRequestEnded
+ */
+export type DataRequestEnded = Message<"reelmesh.compliance.v1.DataRequestEnded"> & {
+  /**
+   * The request.
+   *
+   * @generated from field: string data_request_id = 1;
+   */
+  dataRequestId: string;
+
+  /**
+   * Organisation that handles it. Empty when it is the install's.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * How it ended.
+   *
+   * @generated from field: reelmesh.compliance.v1.DataRequestState state = 3;
+   */
+  state: DataRequestState;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 4;
+   */
+  endTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.DataRequestEnded.
+ * Use `create(DataRequestEndedSchema)` to create a new message.
+ */
+export const DataRequestEndedSchema: GenMessage<DataRequestEnded> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 20);
+
+/**
+ * A legal hold was placed. Of a person it does not say who. Subject `reelmesh.compliance.v1.LegalHoldPlaced`.
+ *
+ * @generated from message reelmesh.compliance.v1.LegalHoldPlaced
+ */
+export type LegalHoldPlaced = Message<"reelmesh.compliance.v1.LegalHoldPlaced"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Organisation that placed it.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The asset it is on. Empty for a hold on a person.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp place_time = 4;
+   */
+  placeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.LegalHoldPlaced.
+ * Use `create(LegalHoldPlacedSchema)` to create a new message.
+ */
+export const LegalHoldPlacedSchema: GenMessage<LegalHoldPlaced> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 21);
+
+/**
+ * A legal hold was released. Subject `reelmesh.compliance.v1.LegalHoldReleased`.
+ *
+ * @generated from message reelmesh.compliance.v1.LegalHoldReleased
+ */
+export type LegalHoldReleased = Message<"reelmesh.compliance.v1.LegalHoldReleased"> & {
+  /**
+   * The hold.
+   *
+   * @generated from field: string hold_id = 1;
+   */
+  holdId: string;
+
+  /**
+   * Organisation that placed it.
+   *
+   * @generated from field: string organisation_id = 2;
+   */
+  organisationId: string;
+
+  /**
+   * The asset it was on. Empty for a hold on a person.
+   *
+   * @generated from field: string asset_id = 3;
+   */
+  assetId: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp release_time = 4;
+   */
+  releaseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message reelmesh.compliance.v1.LegalHoldReleased.
+ * Use `create(LegalHoldReleasedSchema)` to create a new message.
+ */
+export const LegalHoldReleasedSchema: GenMessage<LegalHoldReleased> = /*@__PURE__*/
+  messageDesc(file_reelmesh_compliance_v1_events, 22);
 
 /**
  * How the consent of all who are seen in an asset stands.
