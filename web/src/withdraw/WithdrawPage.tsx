@@ -15,7 +15,10 @@ export function WithdrawPage(): ReactElement {
   if (done) {
     return (
       <div className="narrow" data-testid="consent-withdrawn">
-        <PageHead title="Your consent is taken back" lead="The production cannot be watched any more, here or anywhere." />
+        <PageHead
+          title="Your consent is taken back"
+          lead="The production cannot be watched any more, here or anywhere."
+        />
         <p>You can give it again only by signing a new release.</p>
       </div>
     );
