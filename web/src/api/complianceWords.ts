@@ -65,6 +65,7 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
   CLASSIFICATION_NOT_FOUND: {
     title: "There is no such version of the classification",
     advice: "Ask for the current one.",
+  },
   PERFORMER_NOT_FOUND: {
     title: "There is no such performer",
     advice: "Check the link, or look for them in the list of performers.",
@@ -136,6 +137,7 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
   CUSTODIAN_ONLY: {
     title: "Only the custodian of records opens identity documents",
     advice: "Ask the custodian, or whoever runs your organisation to make you one.",
+  },
   NOTICE_ELEMENT_MISSING: {
     title: "Something is missing",
     advice: "Fill in what is marked; without it the notice is not valid.",
@@ -175,6 +177,7 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
   NOTICE_REPORT_PERIOD_INVALID: {
     title: "There is no report of such a period",
     advice: "End it after it begins, at most 400 days later.",
+  },
   ANCHOR_NOT_FOUND: {
     title: "There is no such anchor of the audit log",
     advice: "List the anchors again and choose one of them.",
@@ -182,6 +185,7 @@ export const compliance: Readonly<Record<Exclude<keyof typeof ComplianceReason, 
   ANCHOR_WITHOUT_FILE: {
     title: "This anchor has no file",
     advice: "Only anchors by OpenTimestamps have one, some moments after they were begun.",
+  },
   DATA_REQUEST_NOT_FOUND: {
     title: "There is no such request",
     advice: "Check the link, or look at the list of your requests.",

@@ -93,6 +93,7 @@ export const protection: Readonly<Record<Exclude<keyof typeof ProtectionReason, 
   TAKEDOWN_URL_MISSING: {
     title: "The case has no address",
     advice: "Report the place with its URL: a platform can only remove what it can find.",
+  },
   MATCH_NOT_FOUND: {
     title: "There is no such comparison",
     advice: "It belongs to another organisation, or was forgotten after its time. Begin a new one.",
@@ -100,6 +101,7 @@ export const protection: Readonly<Record<Exclude<keyof typeof ProtectionReason, 
   MATCH_FAILED: {
     title: "The comparison failed",
     advice: "Begin it again. If it fails again, give the operator the correlation id.",
+  },
   HOLD_NOT_FOUND: {
     title: "There is no such held film",
     advice: "It may not be for your organisation to decide about. Look at the list of what is.",

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "policy_0011"
-down_revision = "policy_0010"
+revision = "policy_0015"
+down_revision = "policy_0014"
 branch_labels = None
 depends_on = None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "assets_0002"
-down_revision = "assets_0001"
+revision = "assets_0004"
+down_revision = "assets_0003"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "payments_0006"
-down_revision = "payments_0005"
+revision = "payments_0007"
+down_revision = "payments_0006"
 branch_labels = None
 depends_on = None
 
