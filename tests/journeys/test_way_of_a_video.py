@@ -50,7 +50,7 @@ async def test_a_person_uploads_a_film_through_the_page_watches_the_stages_and_p
         await page.get_by_test_id("sign-in-submit").click()
         await page.get_by_test_id("file-input").set_input_files(film())
         await page.get_by_test_id("start-upload").click()
-        for stage in ("UPLOAD", "PROBE", "TRANSCODE", "PACKAGE"):
+        for stage in ("UPLOAD", "SCREEN", "PROBE", "TRANSCODE", "PACKAGE"):
             await expect(page.locator(f'[data-stage="{stage}"]')).to_have_attribute(
                 "data-state", "DONE", timeout=60_000
             )
@@ -194,6 +194,6 @@ async def test_the_state_of_an_asset_is_what_people_were_told(whole_mesh: Mesh, 
     async with whole_mesh.client() as client:
         asset = await client.get_asset(asset_id)
     assert asset.state == assets_pb2.ASSET_STATE_READY
-    assert [stage.state for stage in asset.stages] == [assets_pb2.STAGE_STATE_DONE] * 4
+    assert [stage.state for stage in asset.stages] == [assets_pb2.STAGE_STATE_DONE] * 5
     assert (asset.media.width, asset.media.height) == (640, 360)
     assert [track.language for track in asset.media.audio_tracks] == ["en", "de"]
