@@ -322,7 +322,7 @@ class World:
         elif charge is not None:
             person.wanted = rate, now
         else:
-            person.rate, person.price = rate, wanted.deal.price
+            person.rate, person.price, person.next = rate, wanted.deal.price, None
         return Step(one, after, charge)
 
     def _cancelled(self, person: Subscriber, one: Subscription) -> Step:
