@@ -101,7 +101,7 @@ DECLARATION: Final = Declaration(
             "age_proofs",
             "that an age was proved, without the proof",
             person("viewer_id"),
-            "viewer_id threshold expire_time event_time",
+            "viewer_id method threshold device_id expire_time event_time",
             "organisation_id",
             Delete(),
         ),
@@ -160,7 +160,13 @@ DECLARATION: Final = Declaration(
         Free("access_token_uses", "digests of tokens, so that none is used too often", "token_sha256 expire_time"),
         Free("active_rule_sets", "which rules are in force", "organisation_id version change_time"),
         Free("assets", "films", "asset_id organisation_id title title_time delete_time change_time"),
+        Free("classifications", "ratings of films", "asset_id organisation_id classification event_time"),
+        Free("consent_requirements", "which organisations ask for records", "organisation_id required event_time"),
         Free("consents", "whether all who are seen in a film agree", "asset_id organisation_id state event_time"),
+        Free("jurisdictions", "rules by place", "organisation_id rules event_time"),
+        Free(
+            "overlays", "what is shown over films, with places for who watches", "organisation_id template change_time"
+        ),
         Free(
             "packages",
             "packages of films",
@@ -169,6 +175,11 @@ DECLARATION: Final = Declaration(
         ),
         Free("rule_sets", "rules", "organisation_id version rules comment create_time activate_time"),
         Free("terms", "terms of films", "asset_id organisation_id version terms"),
+        Free(
+            "title_holds",
+            "films that were taken down, and where",
+            "asset_id case_id organisation_id taken_down territories event_time",
+        ),
         Free("ticket_keys", "keys that sign tickets", "key_id sealed_private_key create_time sign_time forget_time"),
     ),
 )

@@ -10,10 +10,12 @@ from reelmesh.upload.v1 import upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit.events import Relay, ensure_events
 from services.kit.memory import keep_freed_memory
+from services.kit.personal_data import PersonalData
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 from services.upload.expiry import Sweeper
 from services.upload.intake import Staging
+from services.upload.personal import DECLARATION
 from services.upload.rpc import UploadServicer
 
 CONTRACT = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
@@ -61,7 +63,9 @@ async def wire(process: Process, settings: UploadSettings) -> None:
         Sweeper(database, objects, staging, process.clock).run(settings.upload_sweep_seconds), "sweeper"
     )
     await process.serve(
-        [CONTRACT], lambda server: upload_service_pb2_grpc.add_UploadServiceServicer_to_server(servicer, server)
+        [CONTRACT],
+        lambda server: upload_service_pb2_grpc.add_UploadServiceServicer_to_server(servicer, server),
+        personal=PersonalData(database, process.clock, DECLARATION),
     )
 
 

@@ -14,8 +14,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from reelmesh.compliance.v1 import events_pb2, notices_pb2
 from reelmesh.compliance.v1 import notices_service_pb2 as api
 
+from services.compliance.log.settings import COMPLIANCE_KEY_FILE
 from services.compliance.notices import intake
+from services.compliance.rights import holds
+from services.compliance.rights.store import Subjects
 from services.kit.ids import new_id
+from services.kit.personal import DataSubject
+from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from tests.compliance.desk import COUNTER, NOTIFIER, REASONS, Desk, a_desk, copyright_notice, intimate_notice
 from tests.compliance.scene import T0, refused
@@ -292,6 +297,37 @@ async def test_people_are_sealed_and_forgotten_when_their_time_has_come(desk: De
         await desk.case(taken.link_code)
     kept = (await desk.first.GetNotice(api.GetNoticeRequest(notice_id=taken.notice_id))).notice
     assert (kept.state, kept.HasField("notifier"), kept.location) == (REJECTED, False, "")
+
+
+async def test_what_a_legal_hold_is_on_is_kept_until_it_is_released(desk: Desk) -> None:
+    """By the film, and by who uploaded it; others are forgotten meanwhile."""
+    by_film, by_person, free = [
+        await desk.copyright(await desk.film(uploader)) for uploader in ("", "user/usr_held", "")
+    ]
+    for taken in (by_film, by_person, free):
+        await desk.decide(taken.notice_id, "REJECT")
+    film = (await desk.first.GetNotice(api.GetNoticeRequest(notice_id=by_film.notice_id))).notice.asset_id
+    subjects = Subjects(Seal(desk.settings.secret(COMPLIANCE_KEY_FILE), "compliance"))
+    placed = [
+        holds.new_hold(desk.organisation_id, on=on, ground="a case in court", actor="", now=T0)
+        for on in (film, DataSubject("", "usr_held"))
+    ]
+    async with desk.database.transaction() as tx:
+        for hold in placed:
+            await holds.place(tx, subjects, hold)
+    desk.clock.advance(timedelta(days=180 + 1097))
+    assert (await desk.bus.hears(events_pb2.NoticeErased)).notice_id == free.notice_id
+    later = "SELECT count(*) = 2 FROM notice_cases WHERE erase_time > :now"
+    await desk.until(later, now=desk.clock.now())
+    for taken in (by_film, by_person):
+        assert (await desk.first.GetNotice(api.GetNoticeRequest(notice_id=taken.notice_id))).notice.HasField("notifier")
+    async with desk.database.transaction() as tx:
+        for hold in placed:
+            await holds.release(
+                tx, subjects, desk.organisation_id, hold.hold_id, reason="it is over", now=desk.clock.now()
+            )
+    desk.clock.advance(timedelta(days=1))
+    await desk.until("SELECT count(*) = 0 FROM notice_cases WHERE erase_time IS NOT NULL")
 
 
 async def test_whoever_sends_too_many_notices_has_to_wait(desk: Desk) -> None:

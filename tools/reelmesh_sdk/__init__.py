@@ -9,6 +9,7 @@ Every refusal of a server is raised as `Refusal`, with the reason that the contr
 """
 
 from services.kit.errors import Refusal
-from tools.reelmesh_sdk.client import AssetFailed, Client, Unreachable
+from tools.reelmesh_sdk.client import Client
+from tools.reelmesh_sdk.errors import AssetFailed, Unreachable
 
 __all__ = ["AssetFailed", "Client", "Refusal", "Unreachable"]

@@ -8,10 +8,10 @@ import json
 import mimetypes
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
@@ -19,14 +19,11 @@ import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2, assets_service_pb2_grpc
 from reelmesh.compliance.v1 import (
-    audit_log_service_pb2,
     audit_log_service_pb2_grpc,
     notices_service_pb2_grpc,
     performers_service_pb2_grpc,
     productions_service_pb2_grpc,
-    records_service_pb2,
     records_service_pb2_grpc,
-    rights_service_pb2,
     rights_service_pb2_grpc,
 )
 from reelmesh.drm.v1 import keys_service_pb2_grpc
@@ -43,18 +40,17 @@ from reelmesh.payments.v1 import (
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.protection.v1 import (
     hash_lists_service_pb2_grpc,
-    holds_service_pb2,
     holds_service_pb2_grpc,
     leaks_service_pb2_grpc,
-    overlays_pb2,
-    overlays_service_pb2,
     overlays_service_pb2_grpc,
     takedowns_service_pb2_grpc,
 )
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
-from services.kit.errors import STATUS_METADATA_KEY, Refusal
+from services.kit.errors import Refusal
+from tools.reelmesh_sdk.errors import AssetFailed, Unreachable, limited_for, raised_by
 from tools.reelmesh_sdk.master_file import Chunk, MasterFile
+from tools.reelmesh_sdk.streams import Streams
 
 CALL_SECONDS = 20.0
 """Deadline of a single call."""
@@ -63,9 +59,6 @@ COMPLETE_SECONDS = 900.0
 PATIENCE_SECONDS = 120.0
 """How long an upload or a watch goes on without any progress before it gives up."""
 
-_BREAKS = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED}
-)
 _MENDABLE = frozenset(
     {"OFFSET_MISMATCH", "CHUNK_CORRUPT", "WRITER_BUSY", "DEPENDENCY_UNAVAILABLE", "DRAINING", "RATE_LIMITED"}
 )
@@ -95,20 +88,7 @@ Progress = Callable[[int, int], None]
 Answer = TypeVar("Answer")
 
 
-class Unreachable(Exception):
-    """Nobody answers at the address, or no longer."""
-
-
-class AssetFailed(Exception):
-    """The pipeline gave an asset up, or holds it for review. `asset.failure` has stage, reason and message of what was given up."""
-
-    def __init__(self, asset: assets_pb2.Asset) -> None:
-        held = asset.state == assets_pb2.ASSET_STATE_HELD
-        super().__init__("held for review" if held else f"{asset.failure.reason}: {asset.failure.message}")
-        self.asset = asset
-
-
-class Client:
+class Client(Streams):
     """Speaks gRPC to the edge at `url` with an API key. To be used as an async context manager."""
 
     uploads: upload_service_pb2_grpc.UploadServiceAsyncStub
@@ -125,21 +105,12 @@ class Client:
     subscriptions: subscriptions_service_pb2_grpc.SubscriptionsServiceAsyncStub
     processor_accounts: processor_accounts_service_pb2_grpc.ProcessorAccountsServiceAsyncStub
     plans: plans_service_pb2_grpc.PlansServiceAsyncStub
-    audit_log: audit_log_service_pb2_grpc.AuditLogServiceAsyncStub
     performers: performers_service_pb2_grpc.PerformersServiceAsyncStub
     productions: productions_service_pb2_grpc.ProductionsServiceAsyncStub
-    records: records_service_pb2_grpc.RecordsServiceAsyncStub
     notices: notices_service_pb2_grpc.NoticesServiceAsyncStub
     leaks: leaks_service_pb2_grpc.LeaksServiceAsyncStub
     takedowns: takedowns_service_pb2_grpc.TakedownsServiceAsyncStub
-    holds: holds_service_pb2_grpc.HoldsServiceAsyncStub
     hash_lists: hash_lists_service_pb2_grpc.HashListsServiceAsyncStub
-    overlays: overlays_service_pb2_grpc.OverlaysServiceAsyncStub
-    rights: rights_service_pb2_grpc.RightsServiceAsyncStub
-
-    def __init__(self, url: str, api_key: str) -> None:
-        self.url = url.rstrip("/")
-        self._metadata = (("authorization", f"Bearer {api_key}"),)
 
     async def __aenter__(self) -> Self:
         # Here, not in the constructor: a channel belongs to the event loop that runs when it is made.
@@ -201,8 +172,8 @@ class Client:
             try:
                 return await call(request, metadata=self._metadata, timeout=end - time.monotonic())
             except grpc.aio.AioRpcError as error:
-                raised = _raised(error, self.url)
-                wait = _limited_for(raised)
+                raised = raised_by(error, self.url)
+                wait = limited_for(raised)
                 # Nothing was done by a call that was one too many.
                 if not wait or time.monotonic() + wait >= end:
                     raise raised from None
@@ -216,98 +187,6 @@ class Client:
             Unreachable: nobody answers.
         """
         return await self._call(method, request)
-
-    # The audit log.
-
-    async def export_log(self, request: audit_log_service_pb2.GetExportRequest) -> AsyncIterator[bytes]:
-        """The audit log as a file, part by part. One that breaks off has to be asked for again.
-
-        Raises:
-            Refusal: the server refused it.
-            Unreachable: nobody answers, or no longer.
-        """
-        try:
-            async for part in self.audit_log.GetExport(request, metadata=self._metadata):
-                yield part.part
-        except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
-
-    # Records of performers.
-
-    async def export_records(self, request: records_service_pb2.ExportRecordsRequest) -> AsyncIterator[bytes]:
-        """The index of all records as a file, part by part. One that breaks off has to be asked for again.
-
-        Raises:
-            Refusal: the server refused it.
-            Unreachable: nobody answers, or no longer.
-        """
-        try:
-            async for part in self.records.ExportRecords(request, metadata=self._metadata):
-                yield part.part
-        except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
-
-    # Held masters.
-
-    async def read_evidence(self, hold_id: str) -> AsyncIterator[bytes]:
-        """A held master in the clear, part by part. The audit log tells that it was asked for.
-
-        Raises:
-            Refusal: the server refused it.
-            Unreachable: nobody answers, or no longer.
-        """
-        request = holds_service_pb2.ReadEvidenceRequest(request_id=str(uuid.uuid4()), hold_id=hold_id)
-        try:
-            async for part in self.holds.ReadEvidence(request, metadata=self._metadata):
-                yield part.chunk
-        except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
-
-    # Copies for review.
-
-    async def watch_review_copy(self, review_copy_id: str) -> AsyncIterator[overlays_pb2.ReviewCopy]:
-        """A copy for review, now and at each change, until it is ready or failed.
-
-        Raises:
-            Refusal: there is no such copy.
-            Unreachable: nobody answers, or no longer.
-        """
-        request = overlays_service_pb2.WatchReviewCopyRequest(review_copy_id=review_copy_id)
-        try:
-            async for answer in self.overlays.WatchReviewCopy(request, metadata=self._metadata):
-                yield answer.review_copy
-        except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
-
-    async def review_copy_file(self, review_copy_id: str) -> AsyncIterator[bytes]:
-        """The file of a copy for review, part by part.
-
-        Raises:
-            Refusal: it is not ready.
-            Unreachable: nobody answers, or no longer.
-        """
-        request = overlays_service_pb2.GetReviewCopyFileRequest(review_copy_id=review_copy_id)
-        try:
-            async for part in self.overlays.GetReviewCopyFile(request, metadata=self._metadata):
-                yield part.part
-        except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
-
-    # Requests of persons about their data.
-
-    async def personal_data(self, data_request_id: str) -> AsyncIterator[bytes]:
-        """What is kept about whoever asked for it, as a ZIP file, part by part. One that breaks off has to be asked for again.
-
-        Raises:
-            Refusal: the server refused it.
-            Unreachable: nobody answers, or no longer.
-        """
-        request = rights_service_pb2.GetDataOfRequestRequest(data_request_id=data_request_id)
-        try:
-            async for part in self.rights.GetDataOfRequest(request, metadata=self._metadata):
-                yield part.body.data
-        except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
 
     # Uploads.
 
@@ -386,7 +265,7 @@ class Client:
             try:
                 offset = await self._write_from(upload.upload_id, offset, master, on_progress)
             except (Refusal, Unreachable) as error:
-                wait = max(pause, _limited_for(error))
+                wait = max(pause, limited_for(error))
                 mendable = isinstance(error, Unreachable) or error.reason in _MENDABLE
                 if not mendable or time.monotonic() + wait > patience + pause:
                     raise
@@ -426,7 +305,7 @@ class Client:
         try:
             answer = await call
         except grpc.aio.AioRpcError as error:
-            raise _raised(error, self.url) from None
+            raise raised_by(error, self.url) from None
         except asyncio.CancelledError:
             if unreadable:
                 raise unreadable[0] from None
@@ -469,10 +348,10 @@ class Client:
                     if answer.asset.state != assets_pb2.ASSET_STATE_PROCESSING:
                         return
             except grpc.aio.AioRpcError as error:
-                raised = _raised(error, self.url)
+                raised = raised_by(error, self.url)
                 timed_out = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
                 mendable = timed_out or isinstance(raised, Unreachable) or raised.reason in _MENDABLE
-                wait = max(0.5, _limited_for(raised))
+                wait = max(0.5, limited_for(raised))
                 if not mendable or time.monotonic() + wait > patience + 0.5:
                     raise raised from None
                 await asyncio.sleep(wait)
@@ -541,22 +420,3 @@ async def _read_ahead(master: MasterFile, offset: int) -> AsyncIterator[Chunk]:
     finally:
         # A thread cannot be interrupted; it must have let go of the file before anyone reads again.
         await asyncio.wait([reading])
-
-
-def _raised(error: grpc.aio.AioRpcError, url: str) -> Refusal | Unreachable:
-    """The typed refusal in an error; an error of the transport itself, in which no server spoke, is `Unreachable`."""
-    refusal = Refusal.from_rpc_error(error)
-    spoken = any(
-        key == STATUS_METADATA_KEY
-        for key, _ in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
-    )
-    if not spoken and refusal.code in _BREAKS:
-        return Unreachable(f"no answer from {url} ({(error.details() or refusal.reason).rsplit(': ')[-1]})")
-    return refusal
-
-
-def _limited_for(error: Refusal | Unreachable) -> float:
-    """Seconds after which a call that was one too many may be made again; 0 for any other error."""
-    if isinstance(error, Refusal) and error.reason == "RATE_LIMITED" and error.retry_after is not None:
-        return max(error.retry_after.total_seconds(), 0.05)
-    return 0.0

@@ -170,6 +170,11 @@ async def erase(tx: Tx, notice_id: str) -> None:
     await tx.execute(sa.update(cases).where(cases.c.notice_id == notice_id).values(erase_time=None, language=""))
 
 
+async def erase_later(tx: Tx, notice_id: str, erase_time: datetime) -> None:
+    """Keeps what people wrote in a case until another moment."""
+    await tx.execute(sa.update(cases).where(cases.c.notice_id == notice_id).values(erase_time=erase_time))
+
+
 async def write(tx: Tx, seal: Seal, notice_id: str, part: str, written: Mapping[str, Any]) -> None:
     """Keeps what somebody wrote, sealed for its place; what was there before is replaced."""
     sealed = seal.seal(json.dumps(written).encode(), f"notice {notice_id} {part}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -10,6 +11,8 @@ from reelmesh.compliance.v1 import events_pb2
 
 from services.compliance.notices import infringements, rules, store
 from services.compliance.notices.handling import Handling
+from services.compliance.rights import holds
+from services.compliance.rights.store import Subjects
 from services.kit import attempts, telemetry
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database
@@ -18,15 +21,25 @@ from services.kit.events import announce
 log = structlog.stdlib.get_logger()
 
 _ERASED_AT_A_TIME: Final = 50
+_HOLDS_LOOKED_AT: Final = timedelta(days=1)
+"""How long what a legal hold is on is kept before it is looked at again."""
 
 
 class Watch:
-    """Looks at terms, one case at a time over all replicas: each is locked while it is looked at, so a term ends once."""
+    """Looks at terms, one case at a time over all replicas: each is locked while it is looked at, so a term ends once.
 
-    def __init__(self, database: Database, clock: Clock, handling: Handling) -> None:
+    Args:
+        database: the service's own.
+        clock: tells what has ended.
+        handling: ends terms.
+        subjects: tells whom legal holds are on.
+    """
+
+    def __init__(self, database: Database, clock: Clock, handling: Handling, subjects: Subjects) -> None:
         self._database = database
         self._clock = clock
         self._handling = handling
+        self._subjects = subjects
 
     async def run(self, every: float) -> None:
         """Looks every so many seconds until cancelled. Trouble is waited out."""
@@ -66,11 +79,15 @@ class Watch:
         return True
 
     async def _erased(self) -> bool:
-        """Forgets the people of some cases. Returns whether there were any."""
+        """Forgets the people of some cases, except of those that a legal hold is on. Returns whether there were any."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
             found = await store.next_erased(tx, now, _ERASED_AT_A_TIME)
             for case in found:
+                people = holds.people_of(case.uploader, *case.deciders)
+                if await holds.covered(tx, self._subjects, people, [case.asset_id]):
+                    await store.erase_later(tx, case.notice_id, now + _HOLDS_LOOKED_AT)
+                    continue
                 await store.erase(tx, case.notice_id)
                 erased = events_pb2.NoticeErased(
                     notice_id=case.notice_id, organisation_id=case.organisation_id, change_time=timestamp(now)

@@ -17,6 +17,7 @@ from services.compliance.notices.postman import NoticePostman
 from services.compliance.notices.rpc import NoticesRpc
 from services.compliance.notices.settings import NoticesSettings
 from services.compliance.notices.watching import Watch
+from services.compliance.rights.store import Subjects
 from services.kit.database import Database
 from services.kit.process import Process
 from services.kit.sealing import Seal
@@ -37,6 +38,7 @@ async def start_notices(
     rules.every()
     links, letters = Links(install, settings.public_url), Letters(install)
     handling = Handling(install, links, letters)
+    watch = Watch(database, process.clock, handling, Subjects(install))
     postman = NoticePostman(
         database,
         process.clock,
@@ -49,7 +51,7 @@ async def start_notices(
     process.all_in_background(
         {
             "notice titles": titles.consumer(database, bus).run(),
-            "notice terms": Watch(database, process.clock, handling).run(settings.compliance_notices_watch_seconds),
+            "notice terms": watch.run(settings.compliance_notices_watch_seconds),
             "notice letters": postman.run(),
         }
     )

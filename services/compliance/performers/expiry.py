@@ -12,12 +12,15 @@ from reelmesh.compliance.v1 import events_pb2
 
 from services.compliance.performers import copies, store
 from services.compliance.performers.announcements import changed
-from services.compliance.performers.domain import KEPT_FOR_YEARS, WARNED_BEFORE, Paper, State, end_of
+from services.compliance.performers.domain import KEPT_FOR_YEARS, WARNED_BEFORE, Paper, Release, State, end_of
 from services.compliance.performers.office import Office
 from services.compliance.performers.tables import documents, openings, releases
+from services.compliance.rights import holds
+from services.compliance.rights.store import Subjects
 from services.kit import telemetry
 from services.kit.database import Tx
 from services.kit.events import announce
+from services.kit.personal import DataSubject
 
 log = structlog.stdlib.get_logger()
 
@@ -32,6 +35,7 @@ class Expiry:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._subjects = Subjects(office.install)
 
     async def run(self, every: float) -> None:
         """Looks every so many seconds until cancelled. Trouble is waited out."""
@@ -59,14 +63,22 @@ class Expiry:
                 async with self._office.database.transaction() as tx:
                     await store.lock(tx, organisation_id)
                     await self._told(tx, table, organisation_id, record_id, now)
+            did |= await self._all_destroyed(table, now)
+        return did
+
+    async def _all_destroyed(self, table: sa.Table, now: datetime) -> bool:
+        """Destroys what need not be kept any more. Returns whether there was anything; what a legal hold is on does not count."""
+        did, after = False, ""
+        while True:
             async with self._office.database.transaction() as tx:
-                over = await _over(tx, table, now)
+                over = await _over(tx, table, now, after)
             for organisation_id, record_id in over:
-                did = True
                 async with self._office.database.transaction() as tx:
                     await store.lock(tx, organisation_id)
-                    await self._destroyed(tx, table, organisation_id, record_id, now)
-        return did
+                    did |= await self._destroyed(tx, table, organisation_id, record_id, now)
+            if len(over) < _AT_A_TIME:
+                return did
+            after = over[-1][1]
 
     async def _required_once(self) -> bool:
         """Applies a change of what an organisation requires to some of its assets. Returns whether there was any."""
@@ -97,19 +109,31 @@ class Expiry:
         if stage == _COME:
             await self._office.consents.settle_performer(tx, organisation_id, paper.performer_id, now)
 
-    async def _destroyed(self, tx: Tx, table: sa.Table, organisation_id: str, record_id: str, now: datetime) -> None:
-        """Destroys a paper that has been in force no more for long enough."""
+    async def _destroyed(self, tx: Tx, table: sa.Table, organisation_id: str, record_id: str, now: datetime) -> bool:
+        """Destroys a paper that has been in force no more for long enough. One that a legal hold is on is kept: then it returns False."""
         paper = await _found(tx, table, organisation_id, record_id)
+        performer = DataSubject(organisation_id, paper.performer_id)
+        staff = holds.people_of(paper.reviewed.submitter, paper.reviewed.reviewer)
+        if await holds.covered(tx, self._subjects, [performer, *staff], await _assets_of(tx, paper)):
+            return False
         await announce(tx, changed(paper, events_pb2.RECORD_CHANGE_DESTROYED, "", now))
         await copies.destroy(tx, record_id)
         await tx.execute(sa.delete(openings).where(openings.c.record_id == record_id))
         await tx.execute(sa.delete(table).where(table.primary_key.columns[0] == record_id))
+        return True
 
 
 async def _found(tx: Tx, table: sa.Table, organisation_id: str, record_id: str) -> Paper:
     if table is documents:
         return await store.find_document(tx, organisation_id, record_id)
     return await store.find_release(tx, organisation_id, record_id)
+
+
+async def _assets_of(tx: Tx, paper: Paper) -> set[str]:
+    """Assets that a paper is about: a release's, or all in which the performer is seen."""
+    if isinstance(paper, Release):
+        return set((await store.find_production(tx, paper.organisation_id, paper.production_id)).asset_ids)
+    return {asset_id for one in await store.productions_with(tx, paper.performer_id) for asset_id in one.asset_ids}
 
 
 async def _due(tx: Tx, table: sa.Table, now: datetime) -> list[tuple[str, str]]:
@@ -124,8 +148,8 @@ async def _due(tx: Tx, table: sa.Table, now: datetime) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in await tx.execute(query.order_by(key).limit(_AT_A_TIME))]
 
 
-async def _over(tx: Tx, table: sa.Table, now: datetime) -> list[tuple[str, str]]:
-    """Papers that are not in force, and that nothing happened to for long enough."""
+async def _over(tx: Tx, table: sa.Table, now: datetime, after: str) -> list[tuple[str, str]]:
+    """Some papers that are not in force, and that nothing happened to for long enough; those with ids after one."""
     key = table.primary_key.columns[0]
     last = sa.func.greatest(
         sa.func.coalesce(table.c.review_time, table.c.submit_time),
@@ -134,6 +158,7 @@ async def _over(tx: Tx, table: sa.Table, now: datetime) -> list[tuple[str, str]]
     )
     query = sa.select(table.c.organisation_id, key).where(
         sa.or_(table.c.state != int(State.APPROVED), table.c.expire_date.is_not(None)),
+        key > after,
         last + sa.text(f"INTERVAL '{KEPT_FOR_YEARS} years'") <= now,
     )
     return [(row[0], row[1]) for row in await tx.execute(query.order_by(key).limit(_AT_A_TIME))]

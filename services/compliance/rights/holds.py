@@ -135,6 +135,21 @@ async def standing(tx: Tx, *, subject_digest: bytes | None = None, asset_ids: Co
     return list((await tx.execute(query)).scalars())
 
 
+async def covered(tx: Tx, subjects: Subjects, people: Collection[DataSubject], asset_ids: Collection[str] = ()) -> bool:
+    """Whether a hold stands on any of some people or assets. Whoever erases because of a term asks here first, and then keeps what it is on."""
+    await settled(tx)
+    digests = [subjects.digest(one) for one in people]
+    named = [asset_id for asset_id in asset_ids if asset_id]  # holds on people have none
+    on = sa.or_(holds.c.subject_digest.in_(digests), holds.c.asset_id.in_(named))
+    query = sa.select(holds.c.hold_id).where(holds.c.release_time.is_(None), on).limit(1)
+    return (await tx.execute(query)).one_or_none() is not None
+
+
+def people_of(*principals: str) -> list[DataSubject]:
+    """Those of some principals that are people's accounts."""
+    return [DataSubject("", name.removeprefix("user/")) for name in principals if name.startswith("user/")]
+
+
 async def held_assets(tx: Tx) -> frozenset[str]:
     """All assets that a hold is on."""
     query = sa.select(holds.c.asset_id).where(holds.c.release_time.is_(None), holds.c.asset_id != "").distinct()

@@ -71,5 +71,6 @@ def all_keepers(process: Process, own: PersonalData) -> Mapping[str, Keeper]:
         "drm": Remote(process.peer("drm", CONTRACT)),
         "payments": Remote(process.peer("payments", CONTRACT)),
         "protection": Remote(process.peer("protection", CONTRACT)),
+        "upload": Remote(process.peer("upload", CONTRACT)),
         OWN: own,
     }

@@ -13,7 +13,7 @@ from reelmesh.payments.v1 import events_pb2, payments_pb2
 
 from services.kit.attempts import Alone, Limit
 from services.kit.clock import duration, timestamp
-from services.payments import refusals
+from services.payments.promotions import refusals
 
 _CODE_BYTES: Final = 10
 BY_ONE_PERSON: Final = Limit(5, timedelta(seconds=15), timedelta(hours=1))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.kit.database import Tx
-from services.payments import refusals
 from services.payments.entitlements import granting
 from services.payments.entitlements.domain import Entitlement
-from services.payments.promotions import store
+from services.payments.promotions import refusals, store
 
 
 async def redeem(tx: Tx, organisation_id: str, viewer_id: str, code: str, now: datetime) -> Entitlement:

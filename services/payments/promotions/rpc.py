@@ -18,9 +18,8 @@ from services.kit.idempotency import first_answer, remember
 from services.kit.ids import new_id
 from services.kit.pagination import page_of
 from services.kit.server import current_call
-from services.payments import refusals
 from services.payments.entitlements.messages import own_entitlement
-from services.payments.promotions import store
+from services.payments.promotions import refusals, store
 from services.payments.promotions.domain import Promotion, guess_of, new_code
 from services.payments.promotions.redeeming import redeem
 from services.payments.requests import moment, storable

@@ -21,10 +21,14 @@ NAMING: Final = frozenset(
         "target_id",
         "link_account_id",
         "finder",
+        "performer_id",
+        "recipient",
     }
 )
 """Columns that name somebody where a table is about them."""
-ACTING: Final = frozenset({"actor", "author", "changer", "preparer"})
+ACTING: Final = frozenset(
+    {"actor", "appeal_actor", "author", "changer", "preparer", "reporter", "reviewer", "submitter", "uploader"}
+)
 """Columns that name who did something."""
 ORGANISATION: Final = "org_01jdsq00000000000000000000"
 TIME: Final = "2026-11-28T12:00:00Z"
@@ -129,6 +133,10 @@ class Filler:
             return f'{{"accused": [{{"viewer_id": "{self.subject.name}", "session_id": "pbs_1"}}]}}'
         if (table.name, column) == ("sales", "parts"):
             return f'[[1, "{self.subject.name}", 100, 100]]'
+        if (table.name, column) in {("leak_actions", "decisions"), ("takedowns", "steps")}:
+            return f'[{{"actor": "user/{self.subject.name}", "comment": "something"}}]'
+        if (table.name, column) == ("holds", "reviews"):
+            return f'[{{"reviewer": "user/{self.subject.name}", "comment": "something"}}]'
         return f'{{"said": "{self.telling}"}}' if column in table.personal.split() else "{}"
 
 

@@ -17,7 +17,7 @@ from services.kit.migrate import SERVICES, services_with_schema
 from services.kit.personal import Declaration, Delete, Free, Keep, Personal, person
 from services.kit.settings import ProcessSettings
 
-SERVING = ("drm", "identity", "payments", "policy", "protection")
+SERVING = ("drm", "identity", "payments", "policy", "protection", "upload")
 """Those with personal data besides compliance itself; they serve the contract."""
 
 

@@ -14,7 +14,7 @@ from services.kit.clock import FixedClock
 from services.kit.database import Database
 from services.kit.ids import new_id
 from services.kit.migrate import services_with_schema
-from services.kit.personal import DataSubject, Fades, Keep
+from services.kit.personal import NOBODY, DataSubject, Fades, Keep
 from services.kit.personal_data import PersonalData
 from services.kit.settings import ProcessSettings
 from tests.compliance.rights.filling import Filler, connected, everything
@@ -110,6 +110,34 @@ async def test_what_a_law_asked_for_goes_when_its_time_is_over(
     clock.advance(timedelta(days=3653))
     after = {one.table: one.action for one in (await data.erase(subject)).tables}
     assert after["sales"] == api.ERASURE_ACTION_BLANKED
+
+
+@pytest.mark.parametrize("service", ["protection"])
+async def test_staff_is_taken_out_of_what_was_kept_for_claims(
+    mesh: ProcessSettings, tables: asyncpg.Connection, database: Database, service: str
+) -> None:
+    """Once its years are over; what others decided stays, in its order."""
+    declaration, clock = declaration_of(service), FixedClock(T0)
+    subject = DataSubject("", new_id("usr"))
+    await Filler(tables, service, subject, TELLING).fill(declaration)
+    theirs = {"actor": "user/usr_other", "comment": "something"}
+    mine = {"actor": f"user/{subject.name}", "comment": "something"}
+    await tables.execute(
+        "UPDATE protection.takedowns SET steps = $1 WHERE steps::text LIKE '%' || $2 || '%'",
+        json.dumps([theirs, mine, theirs]),
+        subject.name,
+    )
+    data = PersonalData(database, clock, declaration)
+    kept = {one.table for one in (await data.erase(subject)).tables if one.action == api.ERASURE_ACTION_KEPT}
+    assert kept == {"leak_actions", "takedowns", "holds"}
+    clock.advance(timedelta(days=366 * 3))
+    after = {one.table: one.action for one in (await data.erase(subject)).tables}
+    assert after == dict.fromkeys(kept, api.ERASURE_ACTION_BLANKED)
+    assert not [
+        row for row in await tables.fetch("SELECT * FROM protection.holds") if subject.name in str(row["reviews"])
+    ]
+    steps = [json.loads(row["steps"]) for row in await tables.fetch("SELECT steps FROM protection.takedowns")]
+    assert [theirs, {**mine, "actor": NOBODY}, theirs] in steps
 
 
 @pytest.mark.parametrize("service", ["identity"])
