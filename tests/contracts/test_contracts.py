@@ -24,6 +24,7 @@ PREFIXES = {
     "checkout_id": "chk",
     "detection_id": "dtc",
     "match_id": "mtc",
+    "anchor_id": "anc",
     "hold_id": "hld",
     "device_id": "dev",
     "age_check_id": "agc",

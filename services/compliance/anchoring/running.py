@@ -139,7 +139,7 @@ class Anchoring:
                 anchor_id=pending.anchor_id,
                 anchor=self._anchor.name,
                 tree_size=pending.tree_size,
-                root_hash=pending.root,
+                root_hash=pending.root.hex(),
                 transaction_hash=found.transaction_hash,
                 block_number=found.block_number,
                 change_time=timestamp(now),

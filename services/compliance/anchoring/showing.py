@@ -29,7 +29,7 @@ def shown_anchor(found: Anchored) -> compliance_pb2.Anchor:
         confirmed=found.confirm_time is not None,
         begin_time=timestamp(found.begin_time),
         confirm_time=timestamp(found.confirm_time),
-        chain_id=found.chain_id,
+        evm_chain=found.chain_id,
         transaction_hash=found.transaction_hash,
         block_number=found.block_number,
         block_hash=found.block_hash,
@@ -44,7 +44,7 @@ def shown_standing(found: Standing) -> compliance_pb2.AnchorStanding:
         tree_size=found.tree_size,
         confirm_time=timestamp(found.confirm_time),
         behind_leaves=found.behind_leaves,
-        behind_since=timestamp(found.behind_since),
+        behind_time=timestamp(found.behind_since),
         pending=found.pending,
         trouble=found.trouble,
     )

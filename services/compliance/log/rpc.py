@@ -155,7 +155,7 @@ class AuditLogRpc(audit_log_service_pb2_grpc.AuditLogServiceServicer):
         return api.ListAnchorsResponse(
             anchors=[shown_anchor(one) for one in shown],
             next_page_token=part.next_token(key_of(shown[-1])) if len(found) > part.size else "",
-            standings=[shown_standing(one) for one in standings],
+            status=compliance_pb2.AnchoringStatus(standings=[shown_standing(one) for one in standings]),
         )
 
     async def GetAnchorFile(self, request: api.GetAnchorFileRequest, context: Context) -> api.GetAnchorFileResponse:

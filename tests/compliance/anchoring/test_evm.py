@@ -84,7 +84,7 @@ async def test_a_checkpoint_is_anchored_by_one_transaction_that_names_it(
     (found,) = await shown(here)
     assert found.confirmed
     assert found.anchor == f"evm-{chain.chain_id}"
-    assert found.chain_id == chain.chain_id
+    assert found.evm_chain == chain.chain_id
     assert found.transaction_hash == chain.sent[0]
     assert found.block_number == chain.head - 2
     data = chain.data_of(found.transaction_hash)
@@ -155,7 +155,7 @@ async def test_fees_above_the_cap_are_waited_out(here: Log, chain: LocalChain, a
     await anchoring.once()
     assert chain.sent == []
     assert "more than the 1000000 that are allowed" in await trouble(here)
-    standing = (await here.api.ListAnchors(api.ListAnchorsRequest())).standings
+    standing = (await here.api.ListAnchors(api.ListAnchorsRequest())).status.standings
     assert list(standing) == [], "nothing is set in the service itself here"
     chain.pressure = 0
     await anchoring.once()
@@ -302,7 +302,7 @@ async def test_a_slot_has_the_hash_of_the_transaction_once_its_latest_leaf_is_an
         assert found.slot.transaction_hash == ""
         assert not found.HasField("anchor")
         await waiting(chain)
-        (standing,) = (await here.api.ListAnchors(api.ListAnchorsRequest())).standings
+        (standing,) = (await here.api.ListAnchors(api.ListAnchorsRequest())).status.standings
         assert (standing.behind_leaves, standing.pending, standing.trouble) == (2, 1, "")
         chain.mine(2)
         told = await here.bus.hears(events.CheckpointAnchored)
@@ -330,7 +330,7 @@ async def test_a_slot_has_the_hash_of_the_transaction_once_its_latest_leaf_is_an
         await here.bus.hears(events.CheckpointAnchored, count=2)
         assert (await here.api.GetContentSlot(request)).slot.transaction_hash == chain.sent[-1]
         await has_news_of(here, anchors=2)
-        (standing,) = (await here.api.ListAnchors(api.ListAnchorsRequest())).standings
+        (standing,) = (await here.api.ListAnchors(api.ListAnchorsRequest())).status.standings
         assert (standing.behind_leaves, standing.pending, standing.trouble) == (0, 0, "")
         page = await here.api.ListAnchors(api.ListAnchorsRequest(page_size=1))
         rest = await here.api.ListAnchors(api.ListAnchorsRequest(page_size=1, page_token=page.next_page_token))

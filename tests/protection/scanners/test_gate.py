@@ -71,7 +71,7 @@ async def test_with_no_scanner_on_masters_are_through_at_once(scene: Scene) -> N
         assert (cleared.object_key, cleared.upload_id) == (event.object_key, event.upload_id)
         await scene.bus.publish(event)  # told twice
         gate = await holds.GetGate(api.GetGateRequest())
-        assert (list(gate.checks), gate.waiting_count) == ([], 0)
+        assert ([check.name for check in gate.checks], gate.waiting_count) == (["fingerprints"], 0)
     assert len(scene.bus.heard(events.MasterCleared)) == 1
 
 
@@ -147,7 +147,7 @@ async def test_masters_wait_for_a_scanner_that_is_away_and_go_on_by_themselves(s
             gate = await holds.GetGate(api.GetGateRequest())
             assert gate.waiting_count == 1
             told = {check.name: (check.reachable, bool(check.problem)) for check in gate.checks}
-            assert told == {"clamav": (False, True), "hash-lists": (True, False)}
+            assert told == {"clamav": (False, True), "hash-lists": (True, False), "fingerprints": (True, False)}
             assert not scene.bus.heard(events.MasterCleared)
             clamd.start()
             await scene.cleared(event)

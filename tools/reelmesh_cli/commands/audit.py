@@ -136,7 +136,7 @@ async def _anchors(mesh: Client, size: int, save: Path | None) -> tuple[list[Anc
                 file = await mesh.call(mesh.audit_log.GetAnchorFile, GetAnchorFileRequest(anchor_id=one.anchor_id))
                 (save / f"checkpoint-{one.tree_size}").write_text(one.note, encoding="utf-8")
                 (save / f"checkpoint-{one.tree_size}.ots").write_bytes(file.file.data)
-    return found, list(answer.standings)
+    return found, list(answer.status.standings)
 
 
 def _told(standing: AnchorStanding) -> str:

@@ -482,7 +482,7 @@ class ListAnchorsResponse(_message.Message):
 
     ANCHORS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    STANDINGS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page; empty on the last."""
     @_builtins.property
@@ -490,19 +490,19 @@ class ListAnchorsResponse(_message.Message):
         """One page of anchors."""
 
     @_builtins.property
-    def standings(self) -> _containers.RepeatedCompositeFieldContainer[_compliance_pb2.AnchorStanding]:
-        """How each way of anchoring that is set stands, whatever was asked for."""
+    def status(self) -> _compliance_pb2.AnchoringStatus:
+        """How anchoring as a whole stands, whatever was asked for."""
 
     def __init__(
         self,
         *,
         anchors: _abc.Iterable[_compliance_pb2.Anchor] | None = ...,
         next_page_token: _builtins.str = ...,
-        standings: _abc.Iterable[_compliance_pb2.AnchorStanding] | None = ...,
+        status: _compliance_pb2.AnchoringStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "next_page_token", b"next_page_token", "standings", b"standings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "next_page_token", b"next_page_token", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

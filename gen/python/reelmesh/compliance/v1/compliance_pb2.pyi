@@ -575,7 +575,7 @@ class Anchor(_message.Message):
     CONFIRMED_FIELD_NUMBER: _builtins.int
     BEGIN_TIME_FIELD_NUMBER: _builtins.int
     CONFIRM_TIME_FIELD_NUMBER: _builtins.int
-    CHAIN_ID_FIELD_NUMBER: _builtins.int
+    EVM_CHAIN_FIELD_NUMBER: _builtins.int
     TRANSACTION_HASH_FIELD_NUMBER: _builtins.int
     BLOCK_NUMBER_FIELD_NUMBER: _builtins.int
     BLOCK_HASH_FIELD_NUMBER: _builtins.int
@@ -593,7 +593,7 @@ class Anchor(_message.Message):
     """The checkpoint that was anchored, with the log's own signature only."""
     confirmed: _builtins.bool
     """Whether it is confirmed: deep enough in the chain, or attested by a calendar to be in Bitcoin's."""
-    chain_id: _builtins.int
+    evm_chain: _builtins.int
     """Id of the EVM chain (EIP-155). 0 for other kinds."""
     transaction_hash: _builtins.str
     """Hash of the transaction: `0x` and 64 hexadecimal digits. Empty for other kinds, and before one is signed. It may change until the anchor is confirmed."""
@@ -621,18 +621,42 @@ class Anchor(_message.Message):
         confirmed: _builtins.bool = ...,
         begin_time: _timestamp_pb2.Timestamp | None = ...,
         confirm_time: _timestamp_pb2.Timestamp | None = ...,
-        chain_id: _builtins.int = ...,
+        evm_chain: _builtins.int = ...,
         transaction_hash: _builtins.str = ...,
         block_number: _builtins.int = ...,
         block_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "confirm_time", b"confirm_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_id", b"anchor_id", "begin_time", b"begin_time", "block_hash", b"block_hash", "block_number", b"block_number", "chain_id", b"chain_id", "confirm_time", b"confirm_time", "confirmed", b"confirmed", "kind", b"kind", "note", b"note", "root_hash", b"root_hash", "transaction_hash", b"transaction_hash", "tree_size", b"tree_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "anchor_id", b"anchor_id", "begin_time", b"begin_time", "block_hash", b"block_hash", "block_number", b"block_number", "confirm_time", b"confirm_time", "confirmed", b"confirmed", "evm_chain", b"evm_chain", "kind", b"kind", "note", b"note", "root_hash", b"root_hash", "transaction_hash", b"transaction_hash", "tree_size", b"tree_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Anchor: _TypeAlias = Anchor  # noqa: Y015
+
+@_typing.final
+class AnchoringStatus(_message.Message):
+    """How anchoring stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STANDINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def standings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnchorStanding]:
+        """Each way that is set."""
+
+    def __init__(
+        self,
+        *,
+        standings: _abc.Iterable[Global___AnchorStanding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["standings", b"standings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnchoringStatus: _TypeAlias = AnchoringStatus  # noqa: Y015
 
 @_typing.final
 class AnchorStanding(_message.Message):
@@ -645,7 +669,7 @@ class AnchorStanding(_message.Message):
     TREE_SIZE_FIELD_NUMBER: _builtins.int
     CONFIRM_TIME_FIELD_NUMBER: _builtins.int
     BEHIND_LEAVES_FIELD_NUMBER: _builtins.int
-    BEHIND_SINCE_FIELD_NUMBER: _builtins.int
+    BEHIND_TIME_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
     anchor: _builtins.str
@@ -665,7 +689,7 @@ class AnchorStanding(_message.Message):
         """When that was confirmed. Absent when there is none."""
 
     @_builtins.property
-    def behind_since(self) -> _timestamp_pb2.Timestamp:
+    def behind_time(self) -> _timestamp_pb2.Timestamp:
         """Since when the oldest of them waits. Absent when there is none."""
 
     def __init__(
@@ -676,13 +700,13 @@ class AnchorStanding(_message.Message):
         tree_size: _builtins.int = ...,
         confirm_time: _timestamp_pb2.Timestamp | None = ...,
         behind_leaves: _builtins.int = ...,
-        behind_since: _timestamp_pb2.Timestamp | None = ...,
+        behind_time: _timestamp_pb2.Timestamp | None = ...,
         pending: _builtins.int = ...,
         trouble: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["behind_since", b"behind_since", "confirm_time", b"confirm_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["behind_time", b"behind_time", "confirm_time", b"confirm_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "behind_leaves", b"behind_leaves", "behind_since", b"behind_since", "confirm_time", b"confirm_time", "kind", b"kind", "pending", b"pending", "tree_size", b"tree_size", "trouble", b"trouble"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "behind_leaves", b"behind_leaves", "behind_time", b"behind_time", "confirm_time", b"confirm_time", "kind", b"kind", "pending", b"pending", "tree_size", b"tree_size", "trouble", b"trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -886,8 +886,8 @@ class CheckpointAnchored(_message.Message):
     """Where: `evm-` and the chain's id, or `opentimestamps`."""
     tree_size: _builtins.int
     """How many leaves the log had."""
-    root_hash: _builtins.bytes
-    """Root of its Merkle tree at that size, 32 bytes."""
+    root_hash: _builtins.str
+    """Root of its Merkle tree at that size, as hex."""
     transaction_hash: _builtins.str
     """Transaction on an EVM chain, `0x` and 64 hexadecimal digits. Empty for OpenTimestamps."""
     block_number: _builtins.int
@@ -902,7 +902,7 @@ class CheckpointAnchored(_message.Message):
         anchor_id: _builtins.str = ...,
         anchor: _builtins.str = ...,
         tree_size: _builtins.int = ...,
-        root_hash: _builtins.bytes = ...,
+        root_hash: _builtins.str = ...,
         transaction_hash: _builtins.str = ...,
         block_number: _builtins.int = ...,
         change_time: _timestamp_pb2.Timestamp | None = ...,
