@@ -328,7 +328,9 @@ async def test_a_slot_has_the_hash_of_the_transaction_once_its_latest_leaf_is_an
         await waiting(chain)
         chain.mine(2)
         await here.bus.hears(events.CheckpointAnchored, count=2)
-        assert (await here.api.GetContentSlot(request)).slot.transaction_hash == chain.sent[-1]
+        while not (found := await here.api.GetContentSlot(request)).slot.transaction_hash:
+            await asyncio.sleep(0.05)
+        assert found.slot.transaction_hash == chain.sent[-1]
         await has_news_of(here, anchors=2)
         (standing,) = (await here.api.ListAnchors(api.ListAnchorsRequest())).status.standings
         assert (standing.behind_leaves, standing.pending, standing.trouble) == (0, 0, "")
