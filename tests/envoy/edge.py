@@ -19,7 +19,7 @@ import psutil
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2_grpc
-from reelmesh.drm.v1 import drm_service_pb2_grpc, fairplay_service_pb2_grpc
+from reelmesh.drm.v1 import drm_service_pb2_grpc, fairplay_service_pb2_grpc, licences_service_pb2_grpc
 from reelmesh.policy.v1 import policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_service_pb2_grpc
 
@@ -77,6 +77,7 @@ class Parts:
         elif name == "drm":
             drm_service_pb2_grpc.add_DrmServiceServicer_to_server(parts.Drm(), server)
             fairplay_service_pb2_grpc.add_FairPlayServiceServicer_to_server(parts.FairPlay(), server)
+            licences_service_pb2_grpc.add_LicencesServiceServicer_to_server(parts.LicencesByGrpc(), server)
             await self._plainly("drm", "drm.licences", self.licences.answer, body_bytes=LARGEST)
         elif name == "policy":
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(parts.Policy(), server)
@@ -158,13 +159,14 @@ class Edge:
         raise AssertionError(f"no line about {correlation_id}")
 
     async def raw(self, request: bytes) -> bytes:
-        """Sends bytes as they are, and returns all that comes until the connection closes or nothing comes for a second."""
+        """Sends bytes as they are, and returns all that comes until the connection closes or nothing comes for a second, after the first of it."""
         host, _, port = self.address.partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(request)
         answer = b""
         with contextlib.suppress(asyncio.TimeoutError, ConnectionResetError):
-            while part := await asyncio.wait_for(reader.read(65536), 1.0):
+            # The first of it may take its time on a busy machine.
+            while part := await asyncio.wait_for(reader.read(65536), 1.0 if answer else 5.0):
                 answer += part
                 if b"content-length: " in answer and len(answer.partition(b"\r\n\r\n")[2]) >= int(
                     answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]
@@ -248,6 +250,8 @@ async def running_edge(secrets: Path | None = None, **changes: Any) -> AsyncIter
         certificates.made_in(folder)
     if "policy" in changes:  # asked where it is, unless it is said otherwise
         changes = {"authorizer": changes["policy"].replace("/policy.sock", "/policy.authorizer.sock")} | changes
+    if "drm" in changes:
+        changes = {"licences": changes["drm"].replace("/drm.sock", "/drm.licences.sock")} | changes
     settings = replace(settings_in(folder, free_port(), secrets), **({"strict": True} | changes))
     write_certificate_sources(settings)
     config = folder / "envoy.yaml"

@@ -18,6 +18,8 @@ from reelmesh.drm.v1 import (
     drm_service_pb2_grpc,
     fairplay_service_pb2,
     fairplay_service_pb2_grpc,
+    licences_service_pb2,
+    licences_service_pb2_grpc,
 )
 from reelmesh.policy.v1 import policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
@@ -160,6 +162,19 @@ class Licences:
         rest = request.headers.get("x-reelmesh-rest", "")
         body = json.dumps({"keys": keys, "type": "temporary", "rest": rest}).encode()
         return Answer(200, [("content-type", "application/json"), no_store], body)
+
+
+class LicencesByGrpc(licences_service_pb2_grpc.LicencesServiceServicer):
+    """Gives the same key to everyone, to those who come without a ticket in their path."""
+
+    async def AcquireClearKeyLicence(
+        self, request: licences_service_pb2.AcquireClearKeyLicenceRequest, context: Context
+    ) -> licences_service_pb2.AcquireClearKeyLicenceResponse:
+        keys = [
+            {"kty": "oct", "kid": kid, "k": request.package_id} for kid in json.loads(request.challenge.data)["kids"]
+        ]
+        body = HttpBody(content_type="application/json", data=json.dumps({"keys": keys}).encode())
+        return licences_service_pb2.AcquireClearKeyLicenceResponse(licence=body)
 
 
 class FairPlay(fairplay_service_pb2_grpc.FairPlayServiceServicer):
