@@ -179,15 +179,16 @@ def trace_headers() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def traced(name: str, headers: Mapping[str, str] | None) -> Iterator[None]:
-    """Records the block as a span in the trace that a message's headers carry."""
+def traced(name: str, headers: Mapping[str, str] | None, *, served: bool = False) -> Iterator[None]:
+    """Records the block as a span in the trace that a message's headers carry, or those of a request that is `served`."""
     if not _tracing:
         yield
         return
     from opentelemetry import propagate, trace
 
     context = propagate.extract(dict(headers or {}))
-    with trace.get_tracer("reelmesh").start_as_current_span(name, context=context, kind=trace.SpanKind.CONSUMER):
+    kind = trace.SpanKind.SERVER if served else trace.SpanKind.CONSUMER
+    with trace.get_tracer("reelmesh").start_as_current_span(name, context=context, kind=kind):
         yield
 
 

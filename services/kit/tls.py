@@ -13,7 +13,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -81,9 +81,10 @@ def read_identity(folder: Path) -> Identity:
         UnusableCertificate: a file is missing or cannot be read, or they do not belong together.
     """
     try:
-        # Whoever replaces the three at once swaps a link to their folder: they are read from where the first one really is.
-        place = (folder / CERTIFICATE_FILE).resolve(strict=True).parent
-        certificate, key, trust = ((place / name).read_bytes() for name in _FILES)
+        try:
+            certificate, key, trust = _read_together(folder)
+        except FileNotFoundError:  # they were replaced in between, and those of before are gone
+            certificate, key, trust = _read_together(folder)
         leaf = x509.load_pem_x509_certificate(certificate)
         if leaf.public_key() != load_pem_private_key(key, password=None).public_key():
             raise UnusableCertificate(f"{folder}: {KEY_FILE} is not the key of {CERTIFICATE_FILE}")
@@ -98,6 +99,12 @@ def read_identity(folder: Path) -> Identity:
     return Identity(
         found[0]["service"], found[0]["domain"], leaf.not_valid_after_utc, certificate=certificate, key=key, trust=trust
     )
+
+
+def _read_together(folder: Path) -> Sequence[bytes]:
+    """The three files. Whoever replaces them at once swaps a link to their folder: they are read from where the first one really is."""
+    place = (folder / CERTIFICATE_FILE).resolve(strict=True).parent
+    return [(place / name).read_bytes() for name in _FILES]
 
 
 class Certificates:

@@ -59,7 +59,7 @@ def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
         "speke",
         "envoy",
     } <= {one["name"] for one in told["processes"]}
-    assert told["memory_bytes"] < 2**30
+    assert told["memory_bytes"] < 1.25 * 2**30, "by the sum of the processes, which share much of it"
 
 
 def test_credentials_of_servers_are_made_and_ended_through_the_edge(whole_mesh: Mesh) -> None:

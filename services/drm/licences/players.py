@@ -67,16 +67,16 @@ class Players:
                 return answers.problem(_too_large()).plain()
             began = time.monotonic()
             headers = request.headers
-            reply = await system.acquire(
-                Sent(
-                    ticket=found[1],
-                    package_id=found[2],
-                    challenge=request.body,
-                    content_type=headers.get("content-type", ""),
-                    client=Client.of(headers),
-                    proof=Proof(headers, system.method),
-                )
+            sent = Sent(
+                ticket=found[1],
+                package_id=found[2],
+                challenge=request.body,
+                content_type=headers.get("content-type", ""),
+                client=Client.of(headers),
+                proof=Proof(headers, system.method),
             )
+            with telemetry.traced(system.method.removeprefix("/"), headers, served=True):
+                reply = await system.acquire(sent)
             self._seconds[found[3]].observe(time.monotonic() - began)
             return reply.plain()
 
