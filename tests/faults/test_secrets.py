@@ -70,15 +70,20 @@ class Life:
         return answer
 
     async def code(self) -> str:
-        """The code of the last message to this person, read where it waits to be sent."""
+        """The code of the last message to this person, read where it waits to be sent, once it does."""
+        seal = Seal((self.mesh.data / "secrets" / IDENTITY_KEY_FILE).read_bytes(), "identity")
         connection = await self.database()
         try:
-            rows = await connection.fetch("SELECT message_id, sealed FROM identity.messages ORDER BY message_id DESC")
+            while True:
+                rows = await connection.fetch(
+                    "SELECT message_id, sealed FROM identity.messages ORDER BY message_id DESC"
+                )
+                opened = (Messages(seal).opened(row["message_id"], row["sealed"]) for row in rows)
+                if mine := [message for message in opened if message.to == self.email]:
+                    return self.keep("code", mine[0].parameters["code"])
+                await asyncio.sleep(0.05)
         finally:
             await connection.close()
-        seal = Seal((self.mesh.data / "secrets" / IDENTITY_KEY_FILE).read_bytes(), "identity")
-        opened = (Messages(seal).opened(row["message_id"], row["sealed"]) for row in rows)
-        return self.keep("code", next(message for message in opened if message.to == self.email).parameters["code"])
 
     async def database(self) -> Any:
         """A connection as the owner of all."""
