@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import eth
+import py_ecc
 from eth_tester import PyEVMBackend
 from eth_tester.exceptions import TransactionNotFound
 from eth_utils.exceptions import ValidationError
@@ -17,6 +20,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.support.http_server import serving
+
+_ = eth, py_ecc
+# Both let everybody in the process recurse 100,000 deep, which no stack holds: JSON that is nested for the sake of it would end the process.
+sys.setrecursionlimit(1000)
 
 GWEI = 10**9
 
