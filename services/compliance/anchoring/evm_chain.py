@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import stat
-from collections.abc import Awaitable
+import sys
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -45,6 +47,16 @@ class Mined:
     block_hash: str
 
 
+@contextlib.contextmanager
+def _usual_depth() -> Iterator[None]:
+    """While these libraries are imported: they let the whole process recurse 100,000 deep, which no stack holds, so that hostile JSON would end it."""
+    depth = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(depth)
+
+
 def key_of(file: Path) -> LocalAccount:
     """The account whose private key is in a file, as 64 hexadecimal digits.
 
@@ -53,7 +65,8 @@ def key_of(file: Path) -> LocalAccount:
         NotInstalled: web3 is not there.
     """
     try:
-        from eth_account import Account
+        with _usual_depth():
+            from eth_account import Account
     except ModuleNotFoundError:
         raise NotInstalled("anchoring to an EVM chain", "web3") from None
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
@@ -70,9 +83,10 @@ class Chain:
 
     def __init__(self, url: str, chain_id: int) -> None:
         try:
-            from aiohttp import ClientTimeout
-            from web3 import AsyncHTTPProvider, AsyncWeb3
-            from web3.middleware import ExtraDataToPOAMiddleware
+            with _usual_depth():
+                from aiohttp import ClientTimeout
+                from web3 import AsyncHTTPProvider, AsyncWeb3
+                from web3.middleware import ExtraDataToPOAMiddleware
         except ModuleNotFoundError:
             raise NotInstalled("anchoring to an EVM chain", "web3") from None
         # It writes the URL down, on closing even where all is well.

@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +34,7 @@ from tests.compliance.scene import Log, logging_all
 from tools.audit_verifier import tree
 from tools.audit_verifier.ethereum import keccak
 from tools.audit_verifier.verifying import verified
+from tools.reelmesh_cli.supervisor.layout import REPOSITORY
 
 
 async def shown(here: Log, tree_size: int = 0) -> list[compliance_pb2.Anchor]:
@@ -422,3 +425,17 @@ async def killed(mesh: ProcessSettings, environment: dict[str, str], chain: Loca
                 await asyncio.sleep(0.05)
     assert process.returncode == -9
     setattr(chain, moment, lambda: None)
+
+
+def test_whoever_anchors_recurses_no_deeper_than_others(tmp_path: Path) -> None:
+    """web3 would have the whole process do so, and nested JSON end it. In a process of its own, as it happens at the first import only."""
+    (tmp_path / "key").write_text("11" * 32)
+    (tmp_path / "key").chmod(0o600)
+    asked = (
+        "import pathlib, sys; from services.compliance.anchoring.evm_chain import Chain, key_of;"
+        f" before = sys.getrecursionlimit(); key_of(pathlib.Path({str(tmp_path / 'key')!r})); Chain('http://127.0.0.1:9', 1);"
+        " sys.exit(sys.getrecursionlimit() != before)"
+    )
+    paths = f"{REPOSITORY}:{REPOSITORY / 'gen/python'}"
+    ran = subprocess.run([sys.executable, "-c", asked], env={**os.environ, "PYTHONPATH": paths}, check=False)
+    assert ran.returncode == 0
