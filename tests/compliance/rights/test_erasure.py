@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import grpc
 import pytest
+from nats.js.errors import NotFoundError
 from reelmesh.compliance.v1 import audit_log_service_pb2 as audit
 from reelmesh.compliance.v1 import audit_log_service_pb2_grpc, rights_pb2
 from reelmesh.compliance.v1 import rights_service_pb2 as api
@@ -64,7 +65,7 @@ async def in_events(scene: Scene, *texts: str) -> list[str]:
     for sequence in range(state.first_seq, state.last_seq + 1):
         try:
             message = await js.get_msg(EVENTS_STREAM, sequence)
-        except Exception:  # it was removed
+        except NotFoundError:  # it was removed
             continue
         held = (message.data or b"") + str(message.headers).encode()
         if any(text.encode() in held for text in texts):
