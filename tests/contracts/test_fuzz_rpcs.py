@@ -16,6 +16,7 @@ import grpc
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
@@ -40,6 +41,8 @@ CALLERS: Final = st.sampled_from(["permitted", "permitted", "permitted", "operat
 ODD: Final = st.sampled_from(hostile.CREDENTIALS)
 PATIENCE: Final = 20.0
 MEMORY: Final = Memory()
+HEARD: Final[list[Message]] = []
+"""Answers that are to be remembered when the next test begins: what is drawn must not depend on what was answered to the draws before."""
 # The stores are up all the time: a refusal that says otherwise hides a defect.
 ALWAYS_THERE: Final = ("the database", "the event bus", "a dependency", "the service", "the identity service")
 
@@ -141,6 +144,8 @@ class Scene:
 async def scene(whole: Whole, documented: dict[tuple[str, str], frozenset[str]], path: str) -> AsyncIterator[Scene]:
     """One method. Its person is a new one: the last may have signed out, by chance."""
     whole.heard.take()
+    while HEARD:
+        MEMORY.learn(HEARD.pop(0))
     yield Scene(whole, METHODS[path], await whole.person(), documented)
     assert [name for name, process in whole.processes.items() if process.failed.is_set()] == []
 
@@ -152,11 +157,13 @@ def test_every_contract_is_served_and_tried(whole: Whole) -> None:
 
 
 async def outcome(call: Any) -> grpc.aio.AioRpcError | None:
-    """What a call was refused with; None when it was answered. Answers are remembered for later requests."""
+    """What a call was refused with; None when it was answered. Answers are remembered for the requests of later tests."""
     try:
-        MEMORY.learn(await call)
+        answer = await call
     except grpc.aio.AioRpcError as error:
         return error
+    if isinstance(answer, Message):  # a stream may end without one
+        HEARD.append(answer)
     return None
 
 
