@@ -112,6 +112,7 @@ async def test_a_notice_is_written_signed_and_mailed_as_it_is_preserved(desk: De
     assert document.document.content_type == "application/pdf"
     assert document.document.data.startswith(b"%PDF-")
     assert hashlib.sha256(document.document.data).hexdigest() == sent.document_sha256 != draft.document_sha256
+    await desk.bus.hears(events.TakedownChanged, count=3)
     states = [one.state for one in desk.bus.heard(events.TakedownChanged)]
     assert states == [api.TAKEDOWN_STATE_DRAFT, api.TAKEDOWN_STATE_SIGNED, api.TAKEDOWN_STATE_SENT]
     assert await refused(desk.sign(sent)) == "TAKEDOWN_STATE_WRONG"
