@@ -97,7 +97,7 @@ class Code:
 def bit_of(codeword: str, segment: int) -> int:
     """What a codeword says for a segment, counted from 1, as players count them.
 
-    `envoy/admission.lua` reads codewords in the same way.
+    `services/policy/admission.lua` reads codewords in the same way.
     """
     position = (segment - 1) % (len(codeword) * POSITIONS_PER_CHARACTER)
     character, place = divmod(position, POSITIONS_PER_CHARACTER)

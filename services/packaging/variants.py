@@ -20,7 +20,7 @@ from services.packaging.tracks import ContentKey, Measured, PackageRequest, Pack
 from services.packaging.verification import Unsound
 
 FOLDERS: Final = (".a", ".b")
-"""Of variants a and b, below the package; `services.policy.judge` and `envoy/admission.lua` lead there."""
+"""Of variants a and b, below the package; `services.policy.judge` and `services/policy/admission.lua` lead there."""
 _SCRATCH: Final = ".other"
 
 

@@ -1,8 +1,8 @@
 """Envoy's control plane for the warm lane (xDS, Extension Config Discovery Service): whose tickets are good, and who is barred.
 
 The warm lane lets segments through without asking this service. It may, because this service keeps two filters of every edge up to
-date over one stream each: the keys that sign tickets (`jwt_authn`), and the sessions and packages whose tickets must not be honoured
-any more (`rbac`). An edge that knows neither sends everything here, and so does one that is told that too many are barred, one that
+date over one stream each: the keys that sign tickets (`jwt_authn`), and what lets a request through (`lua`), with the sessions and packages
+whose tickets must not be honoured any more. An edge that knows neither sends everything here, and so does one that is told that too many are barred, one that
 cannot use what it is told, and one that has not been told anything for the length of its lease: it may have missed somebody. So do all
 edges once this service itself has not seen the database for longer than it may go on alone.
 
@@ -14,18 +14,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import structlog
+from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
-from envoy.config.rbac.v3 import rbac_pb2 as rules
 from envoy.extensions.common.matching.v3.extension_matcher_pb2 import ExtensionWithMatcher
 from envoy.extensions.filters.common.matcher.action.v3.skip_action_pb2 import SkipFilter
 from envoy.extensions.filters.http.bandwidth_limit.v3.bandwidth_limit_pb2 import BandwidthLimit
 from envoy.extensions.filters.http.composite.v3.composite_pb2 import Composite, ExecuteFilterAction
 from envoy.extensions.filters.http.jwt_authn.v3.config_pb2 import JwtAuthentication
-from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
+from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse, Resource
 from envoy.service.extension.v3 import config_discovery_pb2_grpc
 from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
@@ -33,6 +34,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BoolValue
 from xds.type.matcher.v3.matcher_pb2 import Matcher
 
 from services.kit.access import Rule
@@ -44,7 +46,7 @@ STREAM: Final = "/envoy.service.extension.v3.ExtensionConfigDiscoveryService/Str
 RULES: Final = {STREAM: Rule(callers=frozenset({"envoy"}))}
 
 TICKETS: Final = "reelmesh.playback-tickets"
-BARRED: Final = "reelmesh.barred"
+ADMISSION: Final = "reelmesh.admission"
 THROTTLED: Final = "reelmesh.throttled"
 """Names of the filters, as in `envoy/warm_lane.yaml` and `envoy/throttled.yaml`."""
 
@@ -57,7 +59,8 @@ _CLAIMS: Final = {
     "exp": "expires",
     CODEWORD: "codeword",
 }
-"""Claims of a ticket, and the headers in which `envoy/admission.lua` looks for them."""
+"""Claims of a ticket, and the headers in which `admission.lua` looks for them."""
+_ADMISSION_LUA: Final = Path(__file__).with_name("admission.lua").read_text(encoding="utf-8")
 _QUIET: Final = 0.02
 """Seconds between two lists: of a thousand revocations at once not each one is worth a list of its own."""
 _TICKETS_CACHED: Final = 10_000
@@ -98,7 +101,7 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
         self._streams: set[asyncio.Event] = set()
         self._filters: Mapping[str, Callable[[], Message]] = {
             TICKETS: lambda: tickets_filter(tickets.public_keys()),
-            BARRED: self._barred,
+            ADMISSION: self._admission,
             THROTTLED: lambda: throttled_filter(known.throttled[:MOST_THROTTLED], throttled_kib),
         }
         known.when_changed(self.wake)
@@ -121,7 +124,7 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
                 version += 1
                 # Nobody may pass by a list that may be out of date, or that the edge could not read.
                 unsure = refused.is_set() or self._known.alone_for > self._longest_alone
-                config = _packed(everyone()) if unsure and name == BARRED else self._current(name)
+                config = _packed(nobody_admitted()) if unsure and name == ADMISSION else self._current(name)
                 yield _response(first.type_url, name, config, version, 0 if name == THROTTLED else self._lease)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._lease / 3):
@@ -151,9 +154,10 @@ class ControlPlane(config_discovery_pb2_grpc.ExtensionConfigDiscoveryServiceServ
             self._packed[name] = _packed(self._filters[name]())
         return self._packed[name]
 
-    def _barred(self) -> RBAC:
+    def _admission(self) -> Lua:
         sessions, packages = self._known.barred(self._clock.now().timestamp())
-        return barred_filter(sessions, packages) if len(sessions) + len(packages) <= self._most_barred else everyone()
+        fits = len(sessions) + len(packages) <= self._most_barred
+        return admission_filter([*sessions, *packages]) if fits else nobody_admitted()
 
 
 async def _heed(
@@ -209,25 +213,20 @@ def tickets_filter(public_keys: str) -> JwtAuthentication:
     return ParseDict(config, JwtAuthentication())
 
 
-def barred_filter(sessions: Iterable[str], packages: Iterable[str]) -> RBAC:
-    """The filter that knows who is barred. It refuses nobody either: `policy` does, with a reason; this one only sends them there."""
-    barred = {"x-reelmesh-session": list(sessions), "x-reelmesh-package": list(packages)}
-    matcher = Matcher(on_no_match=_verdict("admitted", rules.RBAC.ALLOW))
-    refuse = _verdict("barred", rules.RBAC.DENY)
-    for header, names in barred.items():
-        if names:
-            outer = Matcher(on_no_match=Matcher.OnMatch(matcher=matcher))
-            outer.matcher_tree.input.CopyFrom(_extension("header", HttpRequestHeaderMatchInput(header_name=header)))
-            by_name = outer.matcher_tree.exact_match_map.map
-            for name in names:
-                by_name[name].CopyFrom(refuse)
-            matcher = outer
-    return RBAC(shadow_matcher=matcher)
+def admission_filter(barred: Iterable[str]) -> Lua:
+    """The filter that lets requests with a good ticket through. It refuses nobody: `policy` does, with a reason; this one only leaves them
+    to it.
+
+    Args:
+        barred: ids of sessions and packages, of letters, digits and underscores.
+    """
+    code = f'local BARRED = "{" ".join(barred)}"\n{_ADMISSION_LUA}'
+    return Lua(default_source_code=DataSource(inline_string=code), clear_route_cache=BoolValue(value=False))
 
 
-def everyone() -> RBAC:
+def nobody_admitted() -> Lua:
     """The same filter when everyone is barred from the warm lane."""
-    return RBAC(shadow_matcher=Matcher(on_no_match=_verdict("barred", rules.RBAC.DENY)))
+    return Lua()
 
 
 def throttled_filter(sessions: Iterable[str], kib: int) -> ExtensionWithMatcher:
@@ -251,10 +250,6 @@ def throttled_filter(sessions: Iterable[str], kib: int) -> ExtensionWithMatcher:
     for name in names:
         by_name[name].CopyFrom(matched)
     return config
-
-
-def _verdict(name: str, action: int) -> Matcher.OnMatch:
-    return Matcher.OnMatch(action=_extension(name, rules.Action(name=name, action=action)))
 
 
 def _extension(name: str, config: Message) -> Any:

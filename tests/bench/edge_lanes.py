@@ -33,7 +33,6 @@ from tools.reelmesh_cli.supervisor import envoy_server
 _JUDGING: Final = {
     "envoy.filters.http.ext_authz",
     "reelmesh.playback-tickets",
-    "reelmesh.barred",
     "reelmesh.admission",
     "reelmesh.authorizer",
 }

@@ -15,7 +15,7 @@ from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse, Resource
 
 from services.kit.tls import Certificates, channel_credentials, host_name, server_credentials
-from services.policy.control_plane import BARRED, STREAM
+from services.policy.control_plane import ADMISSION, STREAM
 from tests.support import certificates
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -49,7 +49,7 @@ class Relay:
         """What an edge is told in place of what the control plane said."""
         said = DiscoveryResponse.FromString(response)
         resource, config = Resource(), TypedExtensionConfig()
-        if not self.spoil or not said.resources[0].Unpack(resource) or resource.name != BARRED:
+        if not self.spoil or not said.resources[0].Unpack(resource) or resource.name != ADMISSION:
             return response
         self.spoil = False
         resource.resource.Unpack(config)

@@ -16,16 +16,14 @@ import httpx
 import pytest
 
 from services.drm.cpix import reading
-from services.identity.messages import Messages
-from services.identity.trust.signing import IDENTITY_KEY_FILE
 from services.kit.ids import new_id
-from services.kit.sealing import Seal
 from tests.drm.cpix.requests import request
 from tests.drm.key_server.packager_asks import keys_of, said
 from tests.drm.key_server.scene import SPEKE, XML, Signer
 from tests.support.collector import Collector, running_collector
 from tests.support.counted_films import film
 from tests.support.leaks import files_below, forms, leaks
+from tests.support.mailbox import newest_code
 from tests.support.mesh import Mesh, running_mesh
 from tests.support.opened_keys import dump, opened_keys
 
@@ -69,21 +67,9 @@ class Life:
                 self.keep(f"end of {name}", tokens[name][-40:])
         return answer
 
-    async def code(self) -> str:
-        """The code of the last message to this person, read where it waits to be sent, once it does."""
-        seal = Seal((self.mesh.data / "secrets" / IDENTITY_KEY_FILE).read_bytes(), "identity")
-        connection = await self.database()
-        try:
-            while True:
-                rows = await connection.fetch(
-                    "SELECT message_id, sealed FROM identity.messages ORDER BY message_id DESC"
-                )
-                opened = (Messages(seal).opened(row["message_id"], row["sealed"]) for row in rows)
-                if mine := [message for message in opened if message.to == self.email]:
-                    return self.keep("code", mine[0].parameters["code"])
-                await asyncio.sleep(0.05)
-        finally:
-            await connection.close()
+    async def code(self, template: str) -> str:
+        """The code of the last letter of a kind to this person."""
+        return self.keep("code", await newest_code(self.mesh, self.email, template))
 
     async def database(self) -> Any:
         """A connection as the owner of all."""
@@ -98,7 +84,7 @@ class Life:
         proof = {"request_id": new_id("req"), "registration_id": begun["registration_id"]}
         assert (await self.post("/v1/accounts:verifyEmail", code=WRONG_CODE, **proof))["code"]
         joined = await self.post(
-            "/v1/accounts:verifyEmail", **proof | {"request_id": new_id("req"), "code": await self.code()}
+            "/v1/accounts:verifyEmail", **proof | {"request_id": new_id("req"), "code": await self.code("verify-email")}
         )
         assert joined["tokens"]["access_token"]
         return password
@@ -134,7 +120,9 @@ class Life:
         """Resets the password by a code; returns the new one."""
         begun = await self.post("/v1/accounts:requestPasswordReset", email=self.email)
         password, proof = self.password(), {"request_id": new_id("req"), "reset_id": begun["reset_id"]}
-        done = await self.post("/v1/accounts:resetPassword", code=await self.code(), new_password=password, **proof)
+        done = await self.post(
+            "/v1/accounts:resetPassword", code=await self.code("reset-password"), new_password=password, **proof
+        )
         assert done == {}
         return password
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from services.policy.control_plane import barred_filter, everyone
+from services.policy.control_plane import admission_filter, nobody_admitted
 from services.policy.domain import CLOCKS_APART, LONGEST_LIFETIME, Package
 from services.policy.judge import Known
 
@@ -54,5 +54,5 @@ def test_edges_hear_of_each_change_once() -> None:
 
 def test_the_longest_list_fits_a_message() -> None:
     names = [f"pbs_{number:026d}" for number in range(30_000)]
-    assert barred_filter(names, ()).ByteSize() < 4 * 1024 * 1024
-    assert everyone().ByteSize() < 200
+    assert admission_filter(names).ByteSize() < 4 * 1024 * 1024
+    assert nobody_admitted().ByteSize() < 200

@@ -226,7 +226,6 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
 def _warm_lane() -> Block:
     return filled(
         "warm_lane",
-        admission_lua=_lua("admission"),
         authorizer=filled("authorizer"),
         authorized=_authorized(),
         control_plane=_control_plane(),

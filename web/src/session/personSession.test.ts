@@ -38,6 +38,11 @@ class Server {
     return this.#tokens(accountId);
   }
 
+  /** The newest token is taken back for another one, as when the request that led to it is repeated. */
+  replace(): void {
+    this.#tokens("usr_1");
+  }
+
   async exchange(token: string, requestId: string): Promise<Tokens> {
     this.asked.push([token, requestId]);
     await Promise.resolve();
@@ -74,13 +79,16 @@ class Browser {
   readonly server = new Server();
   readonly tabs: PersonSession[] = [];
   readonly waits: number[] = [];
+  /** What happens while a tab waits. */
+  meanwhile: () => void = () => undefined;
   now = 0;
   #ids = 0;
   #queue: Promise<unknown> = Promise.resolve();
 
-  tab(): PersonSession {
+  /** A tab; one in a process of its own sees a storage that may be behind. */
+  tab(storage = this.storage): PersonSession {
     const parts: SessionParts = {
-      storage: this.storage,
+      storage,
       alone: <T>(work: () => Promise<T>): Promise<T> => {
         const done = this.#queue.then(work);
         this.#queue = done.catch(() => undefined);
@@ -95,6 +103,7 @@ class Browser {
       now: () => this.now,
       wait: (milliseconds) => {
         this.waits.push(milliseconds);
+        this.meanwhile();
         return Promise.resolve();
       },
     };
@@ -133,6 +142,42 @@ test("a token that is nearly over is exchanged ahead of time, and others are lef
   browser.now = (LIFE - 100) * 1000;
   await tab.refreshAhead();
   expect(browser.server.asked).toHaveLength(1);
+});
+
+/** Two tabs in different processes, the second of which has not heard yet what the first has written. */
+async function behind(): Promise<{ browser: Browser; first: PersonSession; second: PersonSession; arrive: () => void }> {
+  const { browser } = signedIn();
+  const late = new MemoryStorage();
+  const arrive = (): void => {
+    late.setItem(SLOT, browser.storage.getItem(SLOT) ?? "");
+  };
+  arrive();
+  const first = browser.tab();
+  const second = browser.tab(late);
+  expect(await first.access()).toBe(accessToken(2));
+  return { browser, first, second, arrive };
+}
+
+test("a tab that shows what another one has just exchanged stays signed in", async () => {
+  const { browser, second, arrive } = await behind();
+  browser.server.meanwhile = arrive;
+  expect(await second.access()).toBe(accessToken(3));
+  expect(second.state().accountId).toBe("usr_1");
+  expect(browser.server.asked).toEqual([
+    ["rmr_1", "request-1"],
+    ["rmr_1", "request-1"],
+  ]);
+});
+
+test("a token that another tab has replaced is looked for a moment later, before anybody is signed out", async () => {
+  const { browser, second, arrive } = await behind();
+  browser.server.replace();
+  const newest = browser.storage.getItem(SLOT) ?? "";
+  arrive();
+  browser.storage.setItem(SLOT, newest.replace("rmr_2", "rmr_3"));
+  browser.meanwhile = arrive;
+  expect(await second.access()).toBe(accessToken(4));
+  expect(second.state()).toMatchObject({ accountId: "usr_1", refused: null });
 });
 
 test("a reload keeps the person signed in, though the access token lived in memory only", async () => {

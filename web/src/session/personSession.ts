@@ -3,6 +3,7 @@
 //
 // A refresh token works once, and its second use ends the session. So tabs exchange it one at a time, under a lock that the browser keeps,
 // and each token goes with the id of the one request that exchanges it: whoever sends it again, because an answer was lost, sends the same.
+// What another tab wrote can come a moment later than the lock that it held, where the browser has the two in different processes.
 
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Tokens } from "@gen/reelmesh/identity/v1/identity_pb";
@@ -16,6 +17,7 @@ export const SLOT = "reelmesh.session";
 const SPARE_MS = 30_000;
 const AHEAD_MS = 120_000;
 const MOST_TRIES = 4;
+const LATE_MS = 250;
 // Used where an access token does not tell how long it lives.
 const SHORT_LIFE_MS = 300_000;
 
@@ -151,8 +153,10 @@ export class PersonSession {
       }
       try {
         const tokens = await this.#parts.exchange(kept.refreshToken, kept.requestId);
-        // Somebody may have signed out, or in as another person, meanwhile.
-        if (this.#read()?.refreshToken !== kept.refreshToken) continue;
+        // Somebody may have signed out, or in as another person, meanwhile. Within the same session ours is the newest token: what stands
+        // there then is what another tab got for the one that we repeated, and has ended with that.
+        const now = this.#read();
+        if (now?.refreshToken !== kept.refreshToken && now?.sessionId !== tokens.sessionId) continue;
         return this.#take(tokens);
       } catch (error) {
         const refusal = refusalOfCall(error);
@@ -161,7 +165,11 @@ export class PersonSession {
           continue;
         }
         const over = refusal.reason === "REFRESH_TOKEN_INVALID" || refusal.reason === "REFRESH_TOKEN_REUSED";
-        if (over && this.#read()?.refreshToken === kept.refreshToken) this.#forget(refusal);
+        if (over) {
+          await this.#parts.wait(LATE_MS);
+          if (this.#read()?.refreshToken === kept.refreshToken) this.#forget(refusal);
+          else if (attempt < MOST_TRIES) continue;
+        }
         throw error;
       }
     }
