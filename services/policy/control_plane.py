@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +62,7 @@ _CLAIMS: Final = {
 }
 """Claims of a ticket, and the headers in which `admission.lua` looks for them."""
 _ADMISSION_LUA: Final = Path(__file__).with_name("admission.lua").read_text(encoding="utf-8")
+_IDS: Final = re.compile(r"[\w ]*", re.ASCII)
 _QUIET: Final = 0.02
 """Seconds between two lists: of a thousand revocations at once not each one is worth a list of its own."""
 _TICKETS_CACHED: Final = 10_000
@@ -218,9 +220,12 @@ def admission_filter(barred: Iterable[str]) -> Lua:
     to it.
 
     Args:
-        barred: ids of sessions and packages, of letters, digits and underscores.
+        barred: ids of sessions and packages. What is none would be part of a program: then nobody is admitted.
     """
-    code = f'local BARRED = "{" ".join(barred)}"\n{_ADMISSION_LUA}'
+    listed = " ".join(barred)
+    if not _IDS.fullmatch(listed):
+        return nobody_admitted()
+    code = f'local BARRED = "{listed}"\n{_ADMISSION_LUA}'
     return Lua(default_source_code=DataSource(inline_string=code), clear_route_cache=BoolValue(value=False))
 
 

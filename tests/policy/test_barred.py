@@ -56,3 +56,10 @@ def test_the_longest_list_fits_a_message() -> None:
     names = [f"pbs_{number:026d}" for number in range(30_000)]
     assert admission_filter(names).ByteSize() < 4 * 1024 * 1024
     assert nobody_admitted().ByteSize() < 200
+
+
+def test_what_is_no_id_becomes_no_part_of_a_program() -> None:
+    assert admission_filter(()).default_source_code.inline_string.startswith('local BARRED = ""\n')
+    assert "pbs_1 pkg_2" in admission_filter(["pbs_1", "pkg_2"]).default_source_code.inline_string
+    for name in ('pbs_1" os.exit() --', "pbs_1\n", "pbs_1\\", "pbs_é"):
+        assert admission_filter(["pbs_2", name]) == nobody_admitted()

@@ -81,9 +81,17 @@ class MarkedFilm:
         """A copy that shows variant b of each segment whose bit is 1."""
         a, b = self.files[rendition]
         every = self.frames_per_segment
-        shown = "+".join(f"between(n,{every * n},{every * n + every - 1})" for n, bit in enumerate(bits) if bit) or "0"
-        graph = f"[0:v][1:v]overlay=enable='{shown}':format=yuv420[v]"
+        shown = [f"between(n,{every * n},{every * n + every - 1})" for n, bit in enumerate(bits) if bit]
+        graph = f"[0:v][1:v]overlay=enable='{_sum(shown)}':format=yuv420[v]"
         ffmpeg("-i", a, "-i", b, "-filter_complex", graph, "-map", "[v]", *_X264, "-crf", "14", target)
+
+
+def _sum(terms: Sequence[str]) -> str:
+    """A sum in halves of halves: ffmpeg evaluates no expression that is more than a hundred operations deep."""
+    if len(terms) <= 1:
+        return "".join(terms) or "0"
+    middle = len(terms) // 2
+    return f"({_sum(terms[:middle])}+{_sum(terms[middle:])})"
 
 
 def transcoded(settings: ProcessSettings, title: MarkedFilm, organisation_id: str) -> TranscodeCompleted:
