@@ -29,7 +29,7 @@ from tests.support.screen import recorded
 
 SECONDS = 60
 """Thirty segments of two seconds: 22 read without an error tell one of three sessions with a chance of error of a millionth."""
-SIZE = "640x360"
+SIZE = "426x240"
 RATE = 24
 PATIENCE = 90.0
 
@@ -135,7 +135,7 @@ async def filmed(page: Page, target: Path) -> Path:
 async def asked(created: CreatePlaybackResponse, number: int) -> httpx.Response:
     """What the edge says when a session's player asks for a segment."""
     async with httpx.AsyncClient(trust_env=False) as http:
-        return await http.get(urljoin(created.playback.dash_url, f"video/360p/{number}.m4s"))
+        return await http.get(urljoin(created.playback.dash_url, f"video/240p/{number}.m4s"))
 
 
 async def proved(leaked: Leaked, evidence: dict[str, Any], copy: Path, folder: Path) -> None:
