@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from services.kit.codewords import PERIOD, Code
 from services.protection.code.accusation import Floats, accuse, folded
+from services.protection.detection.decoding import WHOLE, within_bars
 from services.protection.detection.pipeline import Reading, Title, found, read_copy, thumbnails
 from services.transcode import ladder, watermark
 from services.transcode.encode import Chunk, encode_chunk
@@ -129,7 +130,10 @@ async def _colluders(folder: Path) -> list[Measurement]:
 async def _read(title: MarkedFilm, copy: Path) -> Reading:
     a, b = title.files["360p"]
     known = Title(a, b, 640, 360, 25.0, title.frames_per_segment / 25)
-    return await read_copy(copy, known, await found(await thumbnails(copy), known))
+    parts = list(dict.fromkeys((WHOLE, await within_bars(copy))))
+    tried = await found([await thumbnails(copy, part) for part in parts], known)
+    where, inside = max(zip(tried, parts, strict=True), key=lambda one: one[0].likeness)
+    return await read_copy(copy, known, where, inside=inside)
 
 
 def _measured(name: str, reading: Reading) -> list[Measurement]:

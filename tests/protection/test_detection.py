@@ -86,6 +86,16 @@ async def test_a_screen_that_stalled_and_skipped_names_it_too(title: MarkedFilm,
     assert errors_in(detection, "pbs_7") == 0
 
 
+@pytest.mark.parametrize("bars", ["pad=iw:ih*4/3:0:-1", "pad=iw*1.3:ih:-1:0"], ids=["above and below", "at the sides"])
+async def test_black_bars_of_a_screen_of_another_shape_do_not_matter(
+    title: MarkedFilm, tmp_path: Path, bars: str
+) -> None:
+    copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", "-vf", bars, "-crf", "26")
+    detection = await detected(title, copy)
+    assert [one.session_id for one in detection.suspects] == ["pbs_7"], detection.as_dict()
+    assert errors_in(detection, "pbs_7") == 0
+
+
 async def test_an_excerpt_lies_where_it_was_cut_out_and_accuses_nobody_when_it_is_short(
     title: MarkedFilm, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from services.protection.detection import alignment, decoding
 from services.protection.detection.alignment import Alignment
+from services.protection.detection.decoding import WHOLE, Inside
 from services.protection.detection.reading import Bit, Segment, read
 from services.protection.detection.registration import Placement, placed
 
@@ -98,17 +99,21 @@ class Reading:
         return np.array(segments, np.intp), np.array([self.bits[segment].evidence for segment in segments])
 
 
-async def thumbnails(film: Path) -> Frames:
-    """What a film is found by."""
-    return await decoding.sampled(film, (alignment.WIDTH, alignment.HEIGHT), alignment.RATE)
+async def thumbnails(film: Path, inside: Inside = WHOLE) -> Frames:
+    """What a film is found by, of the whole of its picture or of a part of it."""
+    return await decoding.sampled(film, (alignment.WIDTH, alignment.HEIGHT), alignment.RATE, inside=inside)
 
 
-async def found(seen: Frames, title: Title) -> Alignment:
-    """Where in a title a copy lies, by the copy's `thumbnails`."""
+async def found(seen: Sequence[Frames], title: Title) -> list[Alignment]:
+    """Where in a title a copy lies, by the copy's `thumbnails`, of each part of its picture that is tried."""
     known = await thumbnails(title.variant_a)
+    return [await asyncio.to_thread(_aligned, one, known) for one in seen]
+
+
+def _aligned(seen: Frames, known: Frames) -> Alignment:
     if not len(seen) or not len(known):
         return Alignment(0.0, 1.0, mirrored=False, likeness=0.0)
-    return await asyncio.to_thread(alignment.aligned, seen, known)
+    return alignment.aligned(seen, known)
 
 
 async def read_copy(
@@ -116,6 +121,7 @@ async def read_copy(
     title: Title,
     where: Alignment,
     *,
+    inside: Inside = WHOLE,
     seconds: float = 1200.0,
     on_fraction: Callable[[float], None] = lambda _: None,
 ) -> Reading:
@@ -125,6 +131,7 @@ async def read_copy(
         copy: the suspicious file.
         title: what it was found to show.
         where: as `found` says.
+        inside: the part of its picture by which it was found.
         seconds: how much of the copy is read at most.
         on_fraction: told what share of that is done.
 
@@ -132,17 +139,17 @@ async def read_copy(
         Refusal: COPY_UNDECODABLE.
     """
     reader = _Reader(title, Reading(where))
-    async for start, frames in _windows(copy, title, seconds):
+    async for start, frames in _windows(copy, title, seconds, inside):
         await reader.take(start, frames)
         on_fraction(min(1.0, (start + _WINDOW) / seconds))
     reader.end()
     return reader.reading
 
 
-async def _windows(copy: Path, title: Title, seconds: float) -> AsyncIterator[tuple[float, Frames]]:
+async def _windows(copy: Path, title: Title, seconds: float, inside: Inside) -> AsyncIterator[tuple[float, Frames]]:
     start = 0.0
     while start < seconds:
-        frames = await decoding.sampled(copy, title.size, RATE, start, min(_WINDOW, seconds - start))
+        frames = await decoding.sampled(copy, title.size, RATE, start, min(_WINDOW, seconds - start), inside=inside)
         if not len(frames):
             return
         yield start, frames
