@@ -51,6 +51,13 @@ class Inside:
     width: float = 1.0
     height: float = 1.0
 
+    @property
+    def filters(self) -> str:
+        """What ffmpeg does before its other filters to see no more than this."""
+        if self == WHOLE:
+            return ""
+        return f"crop=iw*{self.width}:ih*{self.height}:iw*{self.left}:ih*{self.top},"
+
 
 WHOLE: Final = Inside()
 
@@ -109,8 +116,7 @@ async def sampled(
     """
     before = ["-ss", f"{start:.6f}"] if start > 0 else []
     length = [] if seconds is None else ["-t", f"{seconds:.6f}"]
-    part = "" if inside == WHOLE else f"crop=iw*{inside.width}:ih*{inside.height}:iw*{inside.left}:ih*{inside.top},"
-    return await _decoded(film, size, before, f"{part}fps={rate}:start_time=0", length)
+    return await _decoded(film, size, before, f"{inside.filters}fps={rate}:start_time=0", length)
 
 
 async def exact(film: Path, size: tuple[int, int], first: int, count: int, rate: float) -> Frames:
