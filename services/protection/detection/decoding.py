@@ -65,7 +65,7 @@ WHOLE: Final = Inside()
 async def within_bars(film: Path) -> Inside:
     """What lies within the black bars of a copy, such as one that was recorded from a screen of another shape; `WHOLE` where it has none.
 
-    What lies over a bar for a while, such as the name of whoever watches, or controls, does not count.
+    What lies over a bar for a while or covers little of it, such as the name of whoever watches, or controls, does not count.
 
     Raises:
         Refusal: COPY_UNDECODABLE.
@@ -76,9 +76,9 @@ async def within_bars(film: Path) -> Inside:
     )
     if not len(frames):
         return WHOLE
-    usual = np.percentile(frames, 75, axis=0)
-    top, bottom = _lit(np.percentile(usual, 95, axis=1))
-    left, right = _lit(np.percentile(usual[top:bottom], 95, axis=0))
+    usual = np.percentile(frames, 60, axis=0)
+    top, bottom = _lit(np.percentile(usual, 70, axis=1))
+    left, right = _lit(np.percentile(usual[top:bottom], 70, axis=0)) if top < bottom else (0, 0)
     width, height = (right - left) / _BARS_SIZE, (bottom - top) / _BARS_SIZE
     if width * height < _LEAST_LIT:
         return WHOLE
