@@ -12,6 +12,7 @@ import json
 import resource
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from services.kit.codewords import PERIOD, Code
 from services.protection.code.accusation import Floats, accuse, folded
+from services.protection.detection.decoding import WHOLE, within_bars
 from services.protection.detection.pipeline import Reading, Title, found, read_copy, thumbnails
 from services.transcode import ladder, watermark
 from services.transcode.encode import Chunk, encode_chunk
@@ -29,6 +31,8 @@ from services.transcode.probe import probe
 from tests.bench import inputs, watermark_colluders
 from tests.bench.harness import SCRATCH, Measurement, take_turns
 from tests.protection.leaks import ASSET, ROOT, MarkedFilm, attacked, ffmpeg, film, marked
+from tests.support.chromium import running_chromium
+from tests.support.screen import filmed
 
 SECONDS: Final = 180
 SIZE: Final = "854x480"
@@ -90,9 +94,21 @@ async def measure() -> list[Measurement]:
             await asyncio.to_thread(attacked, title.leak(LEAKED_BY, RUNG), copy, *attack)
             found_out += _measured(name, await _read(title, copy))
             copy.unlink()
+        found_out += await screen_capture(title, Path(folder))
         found_out += [_accused_by_nothing(await _read(title, master))]
         found_out += await _colluders(Path(folder))
     return found_out
+
+
+async def screen_capture(title: MarkedFilm, folder: Path) -> list[Measurement]:
+    """The leak is played in a browser and filmed from its screen; that is encoded again."""
+    screen, copy = folder / "screen.mp4", folder / "screen_capture.mp4"
+    width, height = map(int, SIZE.split("x"))
+    async with running_chromium() as browser:
+        recording = await filmed(browser, title.leak(LEAKED_BY, RUNG), screen, (width, height))
+    await asyncio.to_thread(attacked, screen, copy, "-crf", "28")
+    measured = _measured("screen_capture", await _read(title, copy))
+    return [replace(one, note=f"{one.note}; from Chromium's screen, {recording.told()}, CRF 28") for one in measured]
 
 
 async def _colluders(folder: Path) -> list[Measurement]:
@@ -114,7 +130,10 @@ async def _colluders(folder: Path) -> list[Measurement]:
 async def _read(title: MarkedFilm, copy: Path) -> Reading:
     a, b = title.files["360p"]
     known = Title(a, b, 640, 360, 25.0, title.frames_per_segment / 25)
-    return await read_copy(copy, known, await found(await thumbnails(copy), known))
+    parts = list(dict.fromkeys((WHOLE, await within_bars(copy))))
+    tried = await found([await thumbnails(copy, part) for part in parts], known)
+    where, inside = max(zip(tried, parts, strict=True), key=lambda one: one[0].likeness)
+    return await read_copy(copy, known, where, inside=inside)
 
 
 def _measured(name: str, reading: Reading) -> list[Measurement]:

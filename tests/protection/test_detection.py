@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from services.kit.codewords import Code
 from services.kit.errors import Refusal
 from services.kit.storage import ObjectStore
 from services.protection.detection.detecting import Detection, Detector, Outcome
@@ -43,6 +45,15 @@ async def detected(title: MarkedFilm, copy: Path) -> Detection:
     return await Detector(ROOT, ObjectStore.at(f"file://{title.folder}"), viewings).detect(copy, [known])
 
 
+def errors_in(detection: Detection, holder: str) -> int:
+    """How many segments were clearly read, and wrongly."""
+    assert detection.reading is not None
+    segments, evidence = detection.reading.evidence()
+    code = Code.of(ROOT, ASSET)
+    leaked = np.frombuffer(code.drawn(holder), np.uint8) < np.frombuffer(code.chances, np.uint8)
+    return int(np.sum((np.sign(evidence) != np.where(leaked, 1, -1)[segments]) & (np.abs(evidence) >= 0.3)))
+
+
 async def test_a_session_is_named_by_its_copy(title: MarkedFilm, tmp_path: Path) -> None:
     copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", "-crf", "28")
     detection = await detected(title, copy)
@@ -63,6 +74,26 @@ async def test_a_copy_that_was_cut_mirrored_made_lighter_scaled_and_paced_anew_n
     assert detection.alignment is not None
     assert detection.alignment.mirrored
     assert [one.session_id for one in detection.suspects] == ["pbs_7"]
+
+
+async def test_a_screen_that_stalled_and_skipped_names_it_too(title: MarkedFilm, tmp_path: Path) -> None:
+    # Four times the picture stands still, once a second and a half are left out: the copy is up to three seconds late, then early, then late.
+    stalls = "+".join(f"{long}*gte(T,{at})" for at, long in ((9.3, 0.8), (17, 2.2), (26.4, 0.5), (49, 1.9)))
+    paced = f"select='not(between(t,38,41.5))',setpts='PTS+({stalls}-3.5*gte(T,38))/TB',fps=25"
+    copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", "-vf", paced, "-crf", "26")
+    detection = await detected(title, copy)
+    assert [one.session_id for one in detection.suspects] == ["pbs_7"], detection.as_dict()
+    assert errors_in(detection, "pbs_7") == 0
+
+
+@pytest.mark.parametrize("bars", ["pad=iw:ih*4/3:0:-1", "pad=iw*1.3:ih:-1:0"], ids=["above and below", "at the sides"])
+async def test_black_bars_of_a_screen_of_another_shape_do_not_matter(
+    title: MarkedFilm, tmp_path: Path, bars: str
+) -> None:
+    copy = attacked(title.leak("pbs_7", "180p"), tmp_path / "copy.mp4", "-vf", bars, "-crf", "26")
+    detection = await detected(title, copy)
+    assert [one.session_id for one in detection.suspects] == ["pbs_7"], detection.as_dict()
+    assert errors_in(detection, "pbs_7") == 0
 
 
 async def test_an_excerpt_lies_where_it_was_cut_out_and_accuses_nobody_when_it_is_short(

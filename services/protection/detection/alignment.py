@@ -2,12 +2,12 @@
 
 Every fifth of a second is a thumbnail, brought to zero mean and unit length, so that brightness and contrast count for nothing. A copy
 lies where its thumbnails resemble those along a slanted line of the title; what does not resemble, such as a foreign title card, does
-not count against it.
+not count against it. Along that line it is followed from there: a player that was recorded from a screen stands still now and then, and jumps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,12 @@ SPEEDS: Final = (1.0, 25 / 24, 24 / 25, 1.001, 1 / 1.001)
 _RESEMBLES: Final = 0.4
 _MOST: Final = 600
 _ENOUGH: Final = 0.25
+_STRAY: Final = 300
+"""Thumbnails by which a copy may be early or late anywhere: a minute."""
+_UNLIKE: Final = 1e-3
+"""Pictures that differ by less than this share count as the same."""
+_STEP_COST: Final = 6.0
+"""What another lag has to gain, in natural logarithms of how unlike all pictures after it are, for it to be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,14 @@ class Alignment:
         speed: seconds of the title in a second of the copy.
         mirrored: whether left and right are exchanged.
         likeness: mean correlation of the thumbnails that resemble the title's, times their share; 0 to 1.
+        lags: by how many seconds of the title each of the copy's thumbnails is ahead of that steady line; none where it never is.
     """
 
     offset: float
     speed: float
     mirrored: bool
     likeness: float
+    lags: Floats = field(default_factory=lambda: np.zeros(1))
 
     @property
     def found(self) -> bool:
@@ -52,7 +60,8 @@ class Alignment:
 
     def moment(self, seconds: Floats) -> Floats:
         """Moments of the title that moments of the copy show."""
-        return self.offset + self.speed * seconds
+        place = np.clip(np.rint(seconds * RATE).astype(int), 0, len(self.lags) - 1)
+        return np.asarray(self.offset + self.speed * seconds + self.lags[place], np.float64)
 
 
 def aligned(copy: Frames, title: Frames) -> Alignment:
@@ -66,7 +75,44 @@ def aligned(copy: Frames, title: Frames) -> Alignment:
             place, likeness = _line(alike, speed)
             if likeness > best.likeness * 1.001:
                 best = Alignment((place - speed * first) / RATE, speed, mirrored, likeness)
-    return best
+    if not best.found:
+        return best
+    pictures = _normalised(copy[:, :, ::-1] if best.mirrored else copy)
+    start = np.rint(RATE * best.offset + best.speed * np.arange(len(copy))).astype(int)
+    lags = followed(_beside(pictures, known, start)) - _STRAY
+    return replace(best, lags=lags / RATE)
+
+
+def followed(alike: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Which lag each picture of a copy has: the likeliest way through, on which lags seldom change.
+
+    Args:
+        alike: correlation of each picture with that of the title at each lag, (pictures, lags).
+    """
+    gains = -np.log(1 - np.minimum(alike, 1) + _UNLIKE)
+    total, came = gains[0], np.zeros(alike.shape, np.intp)
+    same = np.arange(alike.shape[1])
+    for number in range(1, len(alike)):
+        best = int(np.argmax(total))
+        jumps = total[best] - _STEP_COST > total
+        came[number] = np.where(jumps, best, same)
+        total = np.where(jumps, total[best] - _STEP_COST, total) + gains[number]
+    way = np.zeros(len(alike), np.intp)
+    way[-1] = int(np.argmax(total))
+    for number in range(len(alike) - 1, 0, -1):
+        way[number - 1] = came[number, way[number]]
+    return way
+
+
+def _beside(pictures: NDArray[np.float32], known: NDArray[np.float32], start: NDArray[np.intp]) -> NDArray[np.float32]:
+    """How much each picture resembles those of the title up to `_STRAY` before and behind `start`, (pictures, 2 · _STRAY + 1)."""
+    alike = np.zeros((len(pictures), 2 * _STRAY + 1), np.float32)
+    for row, (picture, middle) in enumerate(zip(pictures, start, strict=True)):
+        first, last = max(0, int(middle) - _STRAY), min(len(known), int(middle) + _STRAY + 1)
+        if first < last:
+            place = first - int(middle) + _STRAY
+            alike[row, place : place + last - first] = known[first:last] @ picture
+    return np.asarray(np.maximum(alike - _RESEMBLES, 0) / (1 - _RESEMBLES), np.float32)
 
 
 def _normalised(frames: Frames) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from services.kit.storage import ObjectStore
 from services.protection.code.accusation import FALSE_POSITIVES, Verdict, accuse, folded
 from services.protection.detection import pipeline
 from services.protection.detection.alignment import Alignment
+from services.protection.detection.decoding import WHOLE, Inside, within_bars
 from services.protection.detection.pipeline import Reading, Title
 from services.protection.store import MarkedTitle, Rendition, Viewing
 
@@ -96,6 +97,15 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """Which title a copy shows: where in it, and in which part of the copy's picture."""
+
+    title: MarkedTitle
+    where: Alignment
+    inside: Inside
+
+
+@dataclass(frozen=True, slots=True)
 class Detector:
     """Detects.
 
@@ -119,29 +129,32 @@ class Detector:
         Raises:
             Refusal: COPY_UNDECODABLE.
         """
-        title, where = await self._found(copy, titles)
-        if title is None or where is None or not where.found:
+        found = await self._found(copy, titles)
+        if found is None or not found.where.found:
             return Detection(Outcome.TITLE_NOT_FOUND)
+        title, where = found.title, found.where
         async with AsyncExitStack() as stack:
             known = await self._opened(stack, title, _to_read(title))
             reading = await pipeline.read_copy(
-                copy, known, where, on_fraction=lambda share: self.on_stage("read", share)
+                copy, known, where, inside=found.inside, on_fraction=lambda share: self.on_stage("read", share)
             )
         return await self._judged(title, where, reading)
 
-    async def _found(self, copy: Path, titles: Sequence[MarkedTitle]) -> tuple[MarkedTitle | None, Alignment | None]:
-        """The title that the copy resembles most, and where in it the copy lies."""
+    async def _found(self, copy: Path, titles: Sequence[MarkedTitle]) -> _Found | None:
+        """The title that the copy resembles most, and where in it the copy lies. A copy with black bars is tried with them and without."""
         if not titles:
-            return None, None
+            return None
         self.on_stage("find", 0.0)
-        seen = await pipeline.thumbnails(copy)
-        best: tuple[MarkedTitle | None, Alignment | None] = None, None
+        parts = list(dict.fromkeys((WHOLE, await within_bars(copy))))
+        seen = [await pipeline.thumbnails(copy, part) for part in parts]
+        best: _Found | None = None
         for number, title in enumerate(titles):
             self.on_stage("find", number / len(titles))
             async with AsyncExitStack() as stack:
-                where = await pipeline.found(seen, await self._opened(stack, title, title.renditions[-1]))
-            if best[1] is None or where.likeness > best[1].likeness:
-                best = title, where
+                known = await self._opened(stack, title, title.renditions[-1])
+                for where, part in zip(await pipeline.found(seen, known), parts, strict=True):
+                    if best is None or where.likeness > best.where.likeness:
+                        best = _Found(title, where, part)
         return best
 
     async def _opened(self, stack: AsyncExitStack, title: MarkedTitle, rendition: Rendition) -> Title:

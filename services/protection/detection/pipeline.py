@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from services.protection.detection import alignment, decoding
 from services.protection.detection.alignment import Alignment
+from services.protection.detection.decoding import WHOLE, Inside
 from services.protection.detection.reading import Bit, Segment, read
 from services.protection.detection.registration import Placement, placed
 
@@ -24,8 +25,12 @@ RATE: Final = 10.0
 """Pictures of the copy that are read in each second."""
 _LONG: Final = 240
 _WINDOW: Final = 40.0
-_FIRST_SLACK: Final = 8
+_STRAY: Final = 1.5
+"""Seconds by which a copy may be ahead or behind within a window of where its thumbnails say it is."""
 _SLACK: Final = 2
+_MISFIT: Final = 2.0
+"""A frame that is so many times less like what it should show than like another moment is left out."""
+_UNLIKE: Final = 1e-3
 _PAIRS: Final = 10
 _LEAST_FRAMES: Final = 5
 _SHOWN: Final = 3
@@ -94,17 +99,21 @@ class Reading:
         return np.array(segments, np.intp), np.array([self.bits[segment].evidence for segment in segments])
 
 
-async def thumbnails(film: Path) -> Frames:
-    """What a film is found by."""
-    return await decoding.sampled(film, (alignment.WIDTH, alignment.HEIGHT), alignment.RATE)
+async def thumbnails(film: Path, inside: Inside = WHOLE) -> Frames:
+    """What a film is found by, of the whole of its picture or of a part of it."""
+    return await decoding.sampled(film, (alignment.WIDTH, alignment.HEIGHT), alignment.RATE, inside=inside)
 
 
-async def found(seen: Frames, title: Title) -> Alignment:
-    """Where in a title a copy lies, by the copy's `thumbnails`."""
+async def found(seen: Sequence[Frames], title: Title) -> list[Alignment]:
+    """Where in a title a copy lies, by the copy's `thumbnails`, of each part of its picture that is tried."""
     known = await thumbnails(title.variant_a)
+    return [await asyncio.to_thread(_aligned, one, known) for one in seen]
+
+
+def _aligned(seen: Frames, known: Frames) -> Alignment:
     if not len(seen) or not len(known):
         return Alignment(0.0, 1.0, mirrored=False, likeness=0.0)
-    return await asyncio.to_thread(alignment.aligned, seen, known)
+    return alignment.aligned(seen, known)
 
 
 async def read_copy(
@@ -112,6 +121,7 @@ async def read_copy(
     title: Title,
     where: Alignment,
     *,
+    inside: Inside = WHOLE,
     seconds: float = 1200.0,
     on_fraction: Callable[[float], None] = lambda _: None,
 ) -> Reading:
@@ -121,6 +131,7 @@ async def read_copy(
         copy: the suspicious file.
         title: what it was found to show.
         where: as `found` says.
+        inside: the part of its picture by which it was found.
         seconds: how much of the copy is read at most.
         on_fraction: told what share of that is done.
 
@@ -128,17 +139,17 @@ async def read_copy(
         Refusal: COPY_UNDECODABLE.
     """
     reader = _Reader(title, Reading(where))
-    async for start, frames in _windows(copy, title, seconds):
+    async for start, frames in _windows(copy, title, seconds, inside):
         await reader.take(start, frames)
         on_fraction(min(1.0, (start + _WINDOW) / seconds))
     reader.end()
     return reader.reading
 
 
-async def _windows(copy: Path, title: Title, seconds: float) -> AsyncIterator[tuple[float, Frames]]:
+async def _windows(copy: Path, title: Title, seconds: float, inside: Inside) -> AsyncIterator[tuple[float, Frames]]:
     start = 0.0
     while start < seconds:
-        frames = await decoding.sampled(copy, title.size, RATE, start, min(_WINDOW, seconds - start))
+        frames = await decoding.sampled(copy, title.size, RATE, start, min(_WINDOW, seconds - start), inside=inside)
         if not len(frames):
             return
         yield start, frames
@@ -177,8 +188,8 @@ class _Reader:
         title, where = self._title, self.reading.alignment
         moments = where.moment(start + np.arange(len(frames)) / RATE)
         wanted = np.rint(moments * title.frame_rate).astype(int) + self._lag
-        slack = _SLACK if self.reading.placement else _FIRST_SLACK
-        first, last = max(0, int(wanted[0]) - slack), int(wanted[-1]) + slack
+        stray = round(_STRAY * title.frame_rate)
+        first, last = max(0, int(wanted.min()) - stray), int(wanted.max()) + stray
         if last < first:
             return
         ask = (title.size, first, last - first + 1, title.frame_rate)
@@ -190,20 +201,21 @@ class _Reader:
             await asyncio.to_thread(self._read, seen, wanted[inside] - first, first, a[:count], b[:count])
 
     def _read(self, seen: Frames, wanted: NDArray[np.intp], first: int, a: Frames, b: Frames) -> None:
+        stray = round(_STRAY * self._title.frame_rate)
         if self.reading.placement is None:
-            lag = _best_lag(seen, wanted, a)
-            self._lag += lag
-            wanted = np.clip(wanted + lag, 0, len(a) - 1)
-            self.reading.placement = _placement(seen, wanted, a, b)
-        found = []
-        for frame, near in zip(seen, wanted, strict=True):
-            copy = self.reading.placement.over(frame.astype(np.float64))
-            place = _nearest(copy, a, int(near))
-            found.append(place - int(near))
-            segment = (first + place) // self._title.frames_per_segment
-            sums = self._open.setdefault(segment, _Sums(copy.shape))
-            sums.add(copy, a[place].astype(np.float64), b[place].astype(np.float64))
-        self._lag += round(float(np.median(found)))
+            rough = _followed(_reduced(seen) @ _reduced(a).T, wanted, stray)
+            placement = _placement(seen, rough.places, a, b)
+            # Once it lies over the title the moments can be told better, and by these the placement.
+            better = _followed(_likenesses(_over(placement, seen), a), wanted, stray)
+            self.reading.placement = _placement(seen, better.places, a, b)
+        copies = _over(self.reading.placement, seen)
+        followed = _followed(_likenesses(copies, a), wanted, stray)
+        self._lag += int(followed.places[-1] - wanted[-1])
+        for copy, place, fits in zip(copies, followed.places, followed.fits, strict=True):
+            if fits:
+                segment = (first + place) // self._title.frames_per_segment
+                sums = self._open.setdefault(int(segment), _Sums(copy.shape))
+                sums.add(copy, a[place].astype(np.float64), b[place].astype(np.float64))
         for segment in sorted(self._open)[:-1]:
             self._close(segment)
 
@@ -222,25 +234,64 @@ class _Reader:
             self.reading.shown.append(Shown(number, segment.copy, (segment.variant_a + segment.variant_b) / 2))
 
 
-def _best_lag(seen: Frames, wanted: NDArray[np.intp], title: Frames) -> int:
-    """By how many frames of the title the copy is late, by pictures an eighth of the size, which hardly care how they are cut."""
-    small, known = _reduced(seen), _reduced(title)
-    best, likeness = 0, -1.0
-    for lag in sorted(range(-_FIRST_SLACK, _FIRST_SLACK + 1), key=abs):
-        places = wanted + lag
-        inside = (places >= 0) & (places < len(title))
-        if inside.mean() < 0.5:
-            continue
-        alike = float(np.mean(np.sum(small[inside] * known[places[inside]], axis=1)))
-        if alike > likeness + 1e-4:
-            best, likeness = lag, alike
-    return best
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """Which frame of the title each frame of a copy shows.
+
+    Attributes:
+        places: numbers of frames of the title.
+        fits: whether that is what the frame shows; a screen that stood still shows another moment.
+    """
+
+    places: NDArray[np.intp]
+    fits: NDArray[np.bool_]
 
 
-def _reduced(frames: Frames) -> Floats:
-    small = ndimage.uniform_filter(frames.astype(np.float32), (0, 8, 8))[:, 4::8, 4::8].reshape(len(frames), -1)
-    small -= small.mean(axis=1, keepdims=True)
-    return np.asarray(small / (np.linalg.norm(small, axis=1, keepdims=True) + 1e-6), np.float64)
+def _followed(alike: NDArray[np.float32], wanted: NDArray[np.intp], stray: int) -> _Followed:
+    """Follows a copy through a window.
+
+    Args:
+        alike: correlation of each frame of the copy with each of the title, (copy, title).
+        wanted: which frame each should show.
+        stray: by how many frames it may be ahead or behind.
+    """
+    places = wanted[:, None] + np.arange(-stray, stray + 1)
+    inside = (places >= 0) & (places < alike.shape[1])
+    places = np.clip(places, 0, alike.shape[1] - 1)
+    near = np.where(inside, np.take_along_axis(alike, places, axis=1), -1).astype(np.float32)
+    way = alignment.followed(near)
+    # Screens and cameras are a frame early or late all the time.
+    slack = np.clip(way[:, None] + np.arange(-_SLACK, _SLACK + 1), 0, near.shape[1] - 1)
+    order = [_SLACK, *(_SLACK + side * step for step in range(1, _SLACK + 1) for side in (-1, 1))]
+    slack = slack[:, order]  # of frames that are alike the one where it should be counts
+    rows = np.arange(len(near))
+    best = slack[rows, np.argmax(np.take_along_axis(near, slack, axis=1), axis=1)]
+    unlike, least = 1 - near[rows, best] + _UNLIKE, 1 - near.max(axis=1) + _UNLIKE
+    return _Followed(places[rows, best], unlike <= _MISFIT * least)
+
+
+def _over(placement: Placement, frames: Frames) -> NDArray[np.float32]:
+    """Frames of a copy in the title's geometry; NaN where they show nothing."""
+    return np.stack([placement.over(frame.astype(np.float64)).astype(np.float32) for frame in frames])
+
+
+def _likenesses(copies: NDArray[np.float32], title: Frames) -> NDArray[np.float32]:
+    """Correlation of each frame of a copy, in the title's geometry, with each of the title."""
+    seen, known = copies[:, ::2, ::2], title[:, ::2, ::2]  # every fourth pixel tells frames apart as well
+    there = np.isfinite(seen[0])
+    return np.asarray(_standard(seen[:, there]) @ _standard(known[:, there].astype(np.float32)).T, np.float32)
+
+
+def _standard(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each row with zero mean and unit length."""
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6), np.float32)
+
+
+def _reduced(frames: Frames) -> NDArray[np.float32]:
+    """Pictures an eighth of the size, as rows: they hardly care how a copy is cut."""
+    small = ndimage.uniform_filter(frames.astype(np.float32), (0, 8, 8))[:, 4::8, 4::8]
+    return _standard(np.asarray(small.reshape(len(frames), -1), np.float32))
 
 
 def _placement(seen: Frames, wanted: NDArray[np.intp], a: Frames, b: Frames) -> Placement:
@@ -254,18 +305,3 @@ def _placement(seen: Frames, wanted: NDArray[np.intp], a: Frames, b: Frames) -> 
 
 def _detail(frame: Frames) -> float:
     return float(np.abs(np.diff(frame.astype(np.int16), axis=0)).mean())
-
-
-def _nearest(copy: Floats, title: Frames, near: int) -> int:
-    """The frame of the title that a frame of the copy shows, near where it should be."""
-    copy = copy[::2, ::2]  # every fourth pixel tells frames apart as well
-    there = np.isfinite(copy)
-    seen = copy[there] - copy[there].mean()
-    best, likeness = near, -2.0
-    for place in sorted(range(max(0, near - _SLACK), min(len(title), near + _SLACK + 1)), key=lambda p: abs(p - near)):
-        known = title[place, ::2, ::2][there].astype(np.float64)
-        known -= known.mean()
-        alike = float(seen @ known) / (float(np.linalg.norm(known) * np.linalg.norm(seen)) + 1e-6)
-        if alike > likeness + 1e-4:
-            best, likeness = place, alike
-    return best

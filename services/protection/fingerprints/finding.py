@@ -11,6 +11,7 @@ import structlog
 
 from services.kit.database import Database
 from services.kit.storage import ObjectStore
+from services.protection.detection.decoding import WHOLE, within_bars
 from services.protection.fingerprints import comparing, making, store
 from services.protection.fingerprints.comparing import Likeness
 from services.protection.fingerprints.domain import Passage, Title, object_key
@@ -62,6 +63,11 @@ class Finder:
         """
         prints = await making.of_file(file, mirrored=True, on_fraction=lambda share: on_fraction(share * _MAKING))
         found = await self.passages(prints, organisation_id=organisation_id, but=but)
+        if not any(one.picture_seconds for one in found) and len(prints.plain.pictures):
+            inside = await within_bars(file)
+            if inside != WHOLE:  # such as a recording of a screen of another shape
+                within = await making.of_file(file, mirrored=True, inside=inside)
+                found = await self.passages(within, organisation_id=organisation_id, but=but) or found
         return found, prints.plain.seconds
 
     async def passages(self, prints: Prints, *, organisation_id: str = "", but: str = "") -> list[Passage]:

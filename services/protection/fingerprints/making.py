@@ -14,7 +14,7 @@ import numpy as np
 
 from services.kit import sandbox
 from services.kit.sandbox import MIB, Finished, Limits
-from services.protection.detection.decoding import ffmpeg
+from services.protection.detection.decoding import WHOLE, Inside, ffmpeg
 from services.protection.fingerprints.fingerprint import RATE, Bytes, Fingerprint, parsed
 from services.protection.refusals import undecodable
 
@@ -51,8 +51,10 @@ class Prints:
     mirrored: Fingerprint | None = None
 
 
-async def of_file(file: Path, *, mirrored: bool = False, on_fraction: OnFraction = lambda _: None) -> Prints:
-    """Fingerprints of one file with picture, sound or both.
+async def of_file(
+    file: Path, *, mirrored: bool = False, inside: Inside = WHOLE, on_fraction: OnFraction = lambda _: None
+) -> Prints:
+    """Fingerprints of one file with picture, sound or both; of the picture by a part of it if need be.
 
     Raises:
         Refusal: COPY_UNDECODABLE, when there is neither.
@@ -60,7 +62,9 @@ async def of_file(file: Path, *, mirrored: bool = False, on_fraction: OnFraction
     length, tracks = await _looked(file)
     pictures = [_NONE]
     if "Video:" in tracks:
-        pictures = await _pictures(file, mirrored, lambda seconds: on_fraction(min(1.0, seconds / length) * 0.9))
+        pictures = await _pictures(
+            file, mirrored, lambda seconds: on_fraction(min(1.0, seconds / length) * 0.9), inside
+        )
     sound = await _sound(file) if "Audio:" in tracks else _SILENCE
     if not len(pictures[0][0]) and not len(sound):
         raise undecodable()
@@ -93,15 +97,18 @@ async def _looked(file: Path) -> tuple[float, str]:
     return max(1.0, hours * 3600 + minutes * 60 + seconds), done.stderr_tail
 
 
-async def _pictures(file: Path, mirrored: bool, on_second: Callable[[float], None]) -> list[tuple[Bytes, Bytes]]:
+async def _pictures(
+    file: Path, mirrored: bool, on_second: Callable[[float], None], inside: Inside = WHOLE
+) -> list[tuple[Bytes, Bytes]]:
     """Signatures of a film's pictures; of their mirror images besides when asked for. One decode for both."""
     with tempfile.TemporaryDirectory(prefix="reelmesh-fingerprint-") as name:
         folder = Path(name)
         plain, other = folder / "plain", folder / "mirrored"
-        ways = [f"[0:v:0]{_PICTURE},signature=filename={plain}[plain]"]
+        picture = inside.filters + _PICTURE
+        ways = [f"[0:v:0]{picture},signature=filename={plain}[plain]"]
         if mirrored:
             ways = [
-                f"[0:v:0]{_PICTURE},split[one][two]",
+                f"[0:v:0]{picture},split[one][two]",
                 f"[one]signature=filename={plain}[plain]",
                 f"[two]hflip,signature=filename={other}[mirrored]",
             ]

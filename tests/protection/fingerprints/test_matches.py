@@ -131,6 +131,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scenes(tmp_path_factory.mktemp("film") / "film.mp4", SECONDS, 3)
 
 
+async def test_a_silent_copy_with_black_bars_is_matched_with_its_title(here: Here, film: Path, tmp_path: Path) -> None:
+    title = await here.encoded(film)
+    copy = copied(film, tmp_path / "copy.mp4", "-vf", "pad=iw:ih*4/3:0:-1", "-an", "-crf", "30", start=8.5, seconds=20)
+    (passage,) = (await here.ended(await here.uploaded(copy))).passages
+    assert passage.title_asset_id == title
+    assert passage.picture_seconds == pytest.approx(20, abs=2)
+
+
 async def test_an_uploaded_copy_is_matched_with_its_title(here: Here, film: Path, tmp_path: Path) -> None:
     title = await here.encoded(film)
     index = await here.index()

@@ -144,9 +144,13 @@ async def _set(reelmesh: Client, template: OverlayTemplate) -> OverlayTemplate:
     return (await reelmesh.call(reelmesh.overlays.SetOverlay, SetOverlayRequest(template=template))).template
 
 
+def _word(value: Any) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
 def _shown(output: Output, template: OverlayTemplate) -> None:
     facts: dict[str, Any] = as_json(template)
     output.result(overlay=facts)
-    rows = [("enabled", "yes" if template.enabled else "no")]
-    rows += [(name.replace("_", " "), str(value)) for name, value in facts.items() if name != "enabled"]
-    show(output, ("", ""), rows, "")
+    motion = str(facts.get("motion", "")).removeprefix("OVERLAY_MOTION_").lower()
+    told = {"enabled": template.enabled} | facts | {"motion": motion, "contrast_aware": template.contrast_aware}
+    show(output, ("overlay", ""), [(name.replace("_", " "), _word(value)) for name, value in told.items()], "")

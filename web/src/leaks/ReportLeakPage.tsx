@@ -6,7 +6,9 @@ import { PageHead } from "../app/PageHead";
 import { useSending } from "../session/useSending";
 import { Button } from "../ui/Button";
 import { Field } from "../ui/Field";
+import { Meter } from "../ui/Meter";
 import { RefusalPanel } from "../ui/RefusalPanel";
+import { preserveFilm, sentFilm } from "./film";
 
 const MOST_BYTES = 3_000_000;
 
@@ -36,16 +38,55 @@ function Thanks({ made }: { made: LeakCase }): ReactElement {
   );
 }
 
+interface FileProps {
+  readonly id: string;
+  readonly label: string;
+  readonly accept: string;
+  /** What is wrong with it; empty when nothing is. */
+  readonly hint: string;
+  readonly help: string;
+  readonly onChosen: (file: File | null) => void;
+}
+
+function FileField({ id, label, accept, hint, help, onChosen }: FileProps): ReactElement {
+  return (
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <input
+        id={id}
+        type="file"
+        accept={accept}
+        aria-describedby={`${id}-below`}
+        data-testid={id}
+        onChange={(event) => {
+          onChosen(event.target.files?.[0] ?? null);
+        }}
+      />
+      <p id={`${id}-below`} className="help">
+        {hint === "" ? null : (
+          <strong className="hint" role="alert">
+            {hint}{" "}
+          </strong>
+        )}
+        {help}
+      </p>
+    </div>
+  );
+}
+
 function ReportForm({ onMade }: { onMade: (made: LeakCase) => void }): ReactElement {
   const [url, setUrl] = useState("");
   const [titleAssetId, setTitleAssetId] = useState("");
-  const [filmAssetId, setFilmAssetId] = useState("");
+  const [film, setFilm] = useState<File | null>(null);
+  const [share, setShare] = useState<number | null>(null);
   const [comment, setComment] = useState("");
   const [capture, setCapture] = useState<File | null>(null);
   const [requestId] = useState(() => crypto.randomUUID());
   const { busy, refusal, wrong, send, refuse } = useSending("url", "title_asset_id", "comment", "capture", "asset_id");
 
   const report = async (): Promise<void> => {
+    // The film first: where it is not taken there is no case that lacks it.
+    const assetId = film === null ? "" : await sentFilm(film, setShare);
     const told = { url: url.trim(), titleAssetId: titleAssetId.trim(), comment };
     const { case: made } = await leaks.reportLeak({ ...told, requestId });
     if (made === undefined) return;
@@ -55,8 +96,7 @@ function ReportForm({ onMade }: { onMade: (made: LeakCase) => void }): ReactElem
       const about = { filename: capture.name, mediaType: capture.type };
       await leaks.addLeakEvidence({ requestId: `${requestId}-page`, caseId, capture: bytes, ...about });
     }
-    const assetId = filmAssetId.trim();
-    if (assetId !== "") await leaks.addLeakEvidence({ requestId: `${requestId}-film`, caseId, assetId });
+    if (assetId !== "") await preserveFilm(`${requestId}-film`, caseId, assetId);
     onMade(made);
   };
   const submit = (event: SyntheticEvent): void => {
@@ -90,37 +130,22 @@ function ReportForm({ onMade }: { onMade: (made: LeakCase) => void }): ReactElem
         data-testid="leak-title"
         onChange={setTitleAssetId}
       />
-      <Field
+      <FileField
+        id="leak-film"
         label="The film that was found (optional)"
-        value={filmAssetId}
-        placeholder="ast_…"
-        pattern="ast_[0-7][0-9a-hjkmnp-tv-z]{25}"
+        accept="video/*,.mkv,.ts,.avi"
         hint={wrong("asset_id")}
-        help="Upload it as a video of its own, and give its id: its watermark is looked for."
-        data-testid="leak-film"
-        onChange={setFilmAssetId}
+        help="It is kept as it is, as evidence, and its watermark is looked for: that tells whose copy it is."
+        onChosen={setFilm}
       />
-      <div className="field">
-        <label htmlFor="leak-capture">A picture of the page (optional)</label>
-        <input
-          id="leak-capture"
-          type="file"
-          accept="image/png,image/jpeg,image/webp,application/pdf"
-          aria-describedby="leak-capture-below"
-          data-testid="leak-capture"
-          onChange={(event) => {
-            setCapture(event.target.files?.[0] ?? null);
-          }}
-        />
-        <p id="leak-capture-below" className="help">
-          {wrong("capture") === "" ? null : (
-            <strong className="hint" role="alert">
-              {wrong("capture")}{" "}
-            </strong>
-          )}
-          Up to 3 MB. It is kept as it is, as evidence.
-        </p>
-      </div>
+      <FileField
+        id="leak-capture"
+        label="A picture of the page (optional)"
+        accept="image/png,image/jpeg,image/webp,application/pdf"
+        hint={wrong("capture")}
+        help="Up to 3 MB. It is kept as it is, as evidence."
+        onChosen={setCapture}
+      />
       <Field
         label="What else there is to say (optional)"
         value={comment}
@@ -129,6 +154,7 @@ function ReportForm({ onMade }: { onMade: (made: LeakCase) => void }): ReactElem
         data-testid="leak-comment"
         onChange={setComment}
       />
+      {busy && share !== null ? <Meter label="Sending the film" fraction={share} /> : null}
       <Button look="primary" type="submit" disabled={busy} data-testid="report">
         Report
       </Button>
