@@ -23,10 +23,10 @@ _FIRST_SECOND: Final = -62_135_596_800
 _LAST_SECOND: Final = 253_402_300_799
 _LONGEST_SPAN: Final = 315_576_000_000
 _SECOND: Final = 1_000_000_000
-_NO_TIME: Final = "must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, with nanos from 0 to 999999999"
-_NO_SPAN: Final = (
-    "must be a span of at most 315576000000 seconds either way, with nanos of the same sign, from -999999999 to 999999999"
+_NO_TIME: Final = (
+    "must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, with nanos from 0 to 999999999"
 )
+_NO_SPAN: Final = "must be a span of at most 315576000000 seconds either way, with nanos of the same sign, from -999999999 to 999999999"
 _CHECKED: Final = frozenset({Timestamp.DESCRIPTOR.full_name, Duration.DESCRIPTOR.full_name})
 
 
@@ -81,11 +81,12 @@ def _ways(message: Descriptor) -> tuple[FieldDescriptor, ...]:
 def _messages_in(message: Message, field: FieldDescriptor) -> Iterable[tuple[str, Message]]:
     """What a field of messages holds, each with its path."""
     held: Any = getattr(message, field.name)
-    if field.message_type.GetOptions().map_entry:
+    kind: Any = field.message_type
+    if kind.GetOptions().map_entry:
         return [(f"{field.name}[{key!r}]", held[key]) for key in held]
     if field.is_repeated:
         return [(f"{field.name}[{index}]", one) for index, one in enumerate(held)]
-    return [(field.name, held)] if message.HasField(field.name) else []  # type: ignore[arg-type]  # a literal in its stubs
+    return [(field.name, held)] if message.HasField(field.name) else []
 
 
 def no_times(message: Message) -> Iterator[tuple[str, str]]:

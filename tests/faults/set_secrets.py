@@ -54,7 +54,12 @@ _PROVIDERS: Final = {
         "trust_file": "{secrets}/age_issuers.crt",
     },
 }
-PROVIDERS: Final = {"veriff": "document", "card": "credit-card", "operator": "mobile-operator", "eu": "eu-age-verification"}
+PROVIDERS: Final = {
+    "veriff": "document",
+    "card": "credit-card",
+    "operator": "mobile-operator",
+    "eu": "eu-age-verification",
+}
 """Providers of proofs of age, and by which method."""
 ENVIRONMENT: Final = {
     "REELMESH_COMPLIANCE_AGE_PROVIDERS": json.dumps(_PROVIDERS),

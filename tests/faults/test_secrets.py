@@ -385,7 +385,9 @@ async def test_no_secret_of_a_whole_life_is_written_anywhere(lived: tuple[Life, 
     assert not found, "\n".join(found)
 
 
-async def test_every_secret_of_an_install_and_of_its_operator_is_part_of_it(lived: tuple[Life, dict[str, bytes]]) -> None:
+async def test_every_secret_of_an_install_and_of_its_operator_is_part_of_it(
+    lived: tuple[Life, dict[str, bytes]],
+) -> None:
     """A file that is new in the folder of secrets, and a setting that is new, cannot be forgotten."""
     life, texts = lived
     kept = {name.partition(" #")[0] for name in life.secrets}
@@ -396,6 +398,17 @@ async def test_every_secret_of_an_install_and_of_its_operator_is_part_of_it(live
     logs = b"".join(text for where, text in texts.items() if where.startswith("logs/"))
     for sign in (b"AgeService/StartAgeCheck", b"ProcessorAccountsService/SetProcessorAccount", b"anchor"):
         assert sign in logs, sign
+
+
+@pytest.mark.timeout(300)
+async def test_no_address_of_the_person_is_written_to_what_an_erasure_does_not_reach(
+    lived: tuple[Life, dict[str, bytes]],
+) -> None:
+    """Logs and traces are not gone through when a person is erased, and events name persons by ids: the address must not get there."""
+    life, texts = lived
+    assert any(life.email.encode() in table for table in life.tables.values())
+    found = leaks({"e-mail address": life.email.encode()}, texts)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.timeout(300)

@@ -70,7 +70,9 @@ def holding(kind: Descriptor, way: Way, seconds: int, nanos: int) -> tuple[Messa
     path = []
     for field in way:
         held = getattr(at, field.name)
-        if field.message_type.GetOptions().map_entry:
+        kind_of_field = field.message_type
+        assert kind_of_field is not None
+        if kind_of_field.GetOptions().map_entry:
             at = held["a key"]
             path.append(f"{field.name}['a key']")
         elif field.is_repeated:

@@ -81,7 +81,7 @@ class Mesh:
 
 
 @contextmanager
-def running_mesh(secrets: Mapping[str, bytes] = MappingProxyType({}), **environment: str) -> Iterator[Mesh]:
+def running_mesh(secrets: Mapping[str, bytes] = MappingProxyType({}), /, **environment: str) -> Iterator[Mesh]:
     """Starts the mesh in a folder of its own on a free port, with more settings in the environment, and stops it at the end.
 
     Args:
