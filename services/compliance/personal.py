@@ -139,7 +139,7 @@ _PERFORMERS_FREE: Final = (
         "the statement that 28 CFR 75.6 asks for, as the organisation publishes it",
         "organisation_id records_required custodian custodian_title street_address settle_after change_time",
     ),
-    Free("recorded_assets", "whose films are whose", "asset_id organisation_id deleted"),
+    Free("recorded_assets", "whose films are whose", "asset_id organisation_id deleted delete_time"),
     Free("asset_consents", "what was announced of films", "asset_id organisation_id state named change_time"),
 )
 _AGE: Final = (

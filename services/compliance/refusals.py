@@ -82,7 +82,7 @@ def notice_element_missing(wrong: Sequence[tuple[str, str]], rules_date: str) ->
     return Refusal(
         grpc.StatusCode.INVALID_ARGUMENT,
         "NOTICE_ELEMENT_MISSING",
-        "the rules ask for more: " + "; ".join(f"{name} {why}" for name, why in wrong),
+        "the rules ask for more: " + "; ".join(f"{name}: {why}" for name, why in wrong),
         domain=DOMAIN,
         metadata={"element": wrong[0][0].rpartition(".")[2], "rules_date": rules_date},
         fields=wrong,

@@ -20,6 +20,7 @@ from services.kit.ids import new_id
 from tests.drm.cpix.requests import request
 from tests.drm.key_server.packager_asks import keys_of, said
 from tests.drm.key_server.scene import SPEKE, XML, Signer
+from tests.faults import set_secrets
 from tests.support.collector import Collector, running_collector
 from tests.support.counted_films import film
 from tests.support.leaks import files_below, forms, leaks
@@ -28,8 +29,11 @@ from tests.support.mesh import Mesh, running_mesh
 from tests.support.opened_keys import dump, opened_keys
 
 WRONG_CODE = "12348765"
-NO_SECRETS = {"ca.crt", "tls.crt", "trust_domain", "nats.conf"}
+NO_SECRETS = {"ca.crt", "tls.crt", "trust_domain", "nats.conf", "verifier.crt", "age_issuers.crt"}
 """Of an install's folder of secrets: what is shown to everybody, and what only repeats another file's secret."""
+PUBLIC = {"algorithm", "issuers", "key_id", "name", "organisation_id", "permissions", "sha256"}
+"""Members of JSON documents in that folder that hold no secret. Every other one is taken for one."""
+WEBHOOK_PREFIX = b"whsec_"
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s(.*?)\s?-----END", re.DOTALL)
 
 
@@ -274,20 +278,39 @@ class Life:
                 private = PRIVATE_KEY.findall(text)
                 for secret in [line for key in private for line in key.split()] or [text]:
                     self.keep(name, secret)
+                if text.startswith(WEBHOOK_PREFIX):  # what signs is what it stands for
+                    self.keep(name, base64.b64decode(text.removeprefix(WEBHOOK_PREFIX)))
+
+    async def proves_an_age(self, access: str) -> None:
+        """Tries every provider, none of which can be reached, and shows each what is not signed."""
+        for name, method in set_secrets.PROVIDERS.items():
+            said = {"request_id": new_id("req"), "provider": name, "method": method, "threshold": 18}
+            await self.post("/v1/ageChecks", credential=access, **said)
+            for path in ("webhook", "return?code=x&state=y", "response"):
+                await self.http.post(f"/age/{name}/{path}", content=b"{}", headers={"x-hmac-signature": "00" * 32})
+
+    async def takes_money(self) -> None:
+        """An account with a processor is set, and with slips."""
+        said = {name: self.keep(name, secrets.token_urlsafe(24)) for name in ("api_key", "webhook_secret")}
+        headers = {"authorization": f"Bearer {self.mesh.key}"}
+        for wrong in (said, said | {"colour": said["api_key"]}, {"api_key": [said["api_key"]]}):
+            body = {"account": {"processor": "stripe"}, "secrets": wrong}
+            await self.http.put("/v1/processorAccounts/shop", json=body, headers=headers)
+        await self.http.post("/webhooks/stripe/shop", content=b"{}", headers={"stripe-signature": "t=1,v1=00"})
 
 
 def _texts(value: Any) -> Iterator[bytes]:
-    """Everything in a JSON document that stands where a secret does."""
+    """Every text in a JSON document that does not stand where something public does."""
     match value:
         case dict():
             for name, inner in value.items():
-                if name in {"secret", "private_key"} and isinstance(inner, str):
-                    yield inner.encode()
-                else:
+                if name not in PUBLIC:
                     yield from _texts(inner)
         case list():
             for inner in value:
                 yield from _texts(inner)
+        case str():
+            yield value.encode()
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +326,8 @@ async def lived(
     """The life, and everything that was written during it, by where."""
     kept, endpoint = collector
     with running_mesh(
+        set_secrets.files(),
+        **set_secrets.ENVIRONMENT,
         REELMESH_LOG_LEVEL="DEBUG",
         REELMESH_OTLP_ENDPOINT=endpoint,
         OTEL_BSP_SCHEDULE_DELAY="200",
@@ -311,6 +336,7 @@ async def lived(
         async with httpx.AsyncClient(base_url=mesh.url, timeout=30, trust_env=False) as http:
             life = Life(mesh, http)
             life.keep_what_is_installed()
+            life.keep("key of a node", set_secrets.NODE_KEY)
             password = await life.joins()
             tokens = await life.signs_in(password)
             renewed = await life.renews(tokens)
@@ -322,10 +348,13 @@ async def lived(
             await life.plays()
             await life.packages_elsewhere()
             await life.is_paid_out()
+            await life.proves_an_age((await life.signs_in(password))["access_token"])
+            await life.takes_money()
             await life.changes_keys(tmp_path_factory.mktemp("shares"))
             await life.meets_a_database_that_refuses(password)
             await asyncio.sleep(2)  # what is written late: traces, and the edge's log
             assert await http.get("/healthz")
+            life.keep_what_is_installed()  # what became one since, too
             connection = await life.database()
             life.tables = await dump(connection)
             await connection.close()
@@ -341,6 +370,32 @@ async def test_no_secret_of_a_whole_life_is_written_anywhere(lived: tuple[Life, 
     life, texts = lived
     assert len(life.secrets) >= 35
     found = leaks(life.secrets, texts)
+    assert not found, "\n".join(found)
+
+
+async def test_every_secret_of_an_install_and_of_its_operator_is_part_of_it(
+    lived: tuple[Life, dict[str, bytes]],
+) -> None:
+    """A file that is new in the folder of secrets, and a setting that is new, cannot be forgotten."""
+    life, texts = lived
+    kept = {name.partition(" #")[0] for name in life.secrets}
+    assert kept >= {*set_secrets.FILES, "verifier.key", "watermark_key", "quarantine_key", "hold_report_secret"}
+    assert kept >= {"cat_keys.json", "preview_keys.json", "stand_in_key", "audit_log_key", "compliance_key"}
+    forgotten = {name for name in set_secrets.settings_with_secrets() if not set_secrets.is_set(name)}
+    assert forgotten == set(set_secrets.ELSEWHERE)
+    logs = b"".join(text for where, text in texts.items() if where.startswith("logs/"))
+    for sign in (b"AgeService/StartAgeCheck", b"ProcessorAccountsService/SetProcessorAccount", b"anchor"):
+        assert sign in logs, sign
+
+
+@pytest.mark.timeout(300)
+async def test_no_address_of_the_person_is_written_to_what_an_erasure_does_not_reach(
+    lived: tuple[Life, dict[str, bytes]],
+) -> None:
+    """Logs and traces are not gone through when a person is erased, and events name persons by ids: the address must not get there."""
+    life, texts = lived
+    assert any(life.email.encode() in table for table in life.tables.values())
+    found = leaks({"e-mail address": life.email.encode()}, texts)
     assert not found, "\n".join(found)
 
 

@@ -10,10 +10,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -80,9 +81,19 @@ class Mesh:
 
 
 @contextmanager
-def running_mesh(**environment: str) -> Iterator[Mesh]:
-    """Starts the mesh in a folder of its own on a free port, with more settings in the environment, and stops it at the end."""
+def running_mesh(secrets: Mapping[str, bytes] = MappingProxyType({}), /, **environment: str) -> Iterator[Mesh]:
+    """Starts the mesh in a folder of its own on a free port, with more settings in the environment, and stops it at the end.
+
+    Args:
+        secrets: what the operator put into the folder of secrets before, by the file's name.
+        environment: settings; `{secrets}` in one is that folder.
+    """
     data = Path(tempfile.mkdtemp(prefix="reelmesh-mesh-", dir="/tmp"))
+    for name, content in secrets.items():
+        (data / "secrets").mkdir(mode=0o700, exist_ok=True)
+        (data / "secrets" / name).write_bytes(content)
+        (data / "secrets" / name).chmod(0o600)
+    environment = {name: value.replace("{secrets}", str(data / "secrets")) for name, value in environment.items()}
     installation = Installation(data, free_port())
     ran = subprocess.run(
         installation.command("up", "--detach", "--port", str(installation.port)),

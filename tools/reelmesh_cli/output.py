@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 
 Result = TypeVar("Result")
-_STANDINGS = {4: "deleted", 5: "held for review, and goes on by itself if it is released"}
+_STANDINGS = {4: "deleted", 6: "held for review, and goes on by itself if it is released"}
 """Numbers of the contract's `AssetState`, which need not be loaded for them."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 WhoArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail address of the account, or its id, usr_…")]
 _PAGE = 200
+_ID = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}")
+_ID_WIDTH = 30
+_WORD_WIDTH = 16
+_WIDEST = 400
 
 
 def group(text: str) -> typer.Typer:
@@ -88,15 +93,23 @@ def day(stamp: Timestamp) -> str:
 
 
 def show(output: Output, headings: Iterable[str], rows: Iterable[Iterable[str]], nothing: str) -> None:
-    """A table for people."""
+    """A table for people. Ids are never broken, as one copies them; a terminal that is too narrow for them breaks the lines itself."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
+    cells = [[escape(cell) for cell in row] for row in rows]
+    columns = [(heading, [row[place] for row in cells]) for place, heading in enumerate(headings)]
+    with_ids = any(_ID.fullmatch(cell) for row in cells for cell in row)
+    for heading, column in columns:
+        has_ids = any(_ID.fullmatch(cell) for cell in column)
+        words = max((len(word) for cell in (heading, *column) for word in cell.split()), default=0)
+        least = _ID_WIDTH if has_ids else min(words, _WORD_WIDTH) if with_ids else None
+        table.add_column(heading, overflow="fold", no_wrap=has_ids, min_width=least)
+    for row in cells:
+        table.add_row(*row)
     if output.as_json:
         return
     if table.row_count:
-        output.people.print(table)
+        console = output.people
+        needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).minimum
+        console.print(table, width=max(console.width, needed), crop=False, soft_wrap=needed > console.width)
     else:
         output.say(nothing)

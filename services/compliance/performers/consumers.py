@@ -3,6 +3,8 @@ records and have none yet."""
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import events_pb2 as assets
 
@@ -19,7 +21,7 @@ def consumer(database: Database, bus: NatsClient, consents: Consents, clock: Clo
     async def created(tx: Tx, data: bytes) -> None:
         event = assets.AssetCreated.FromString(data)
         await store.lock(tx, event.organisation_id)
-        await store.keep_asset(tx, event.asset_id, event.organisation_id, deleted=False)
+        await store.keep_asset(tx, event.asset_id, event.organisation_id)
         await consents.settle(tx, event.organisation_id, [event.asset_id], clock.now())
 
     handlers = {assets.AssetCreated: created, assets.AssetDeleted: _deleted}
@@ -28,4 +30,5 @@ def consumer(database: Database, bus: NatsClient, consents: Consents, clock: Clo
 
 async def _deleted(tx: Tx, data: bytes) -> None:
     event = assets.AssetDeleted.FromString(data)
-    await store.keep_asset(tx, event.asset_id, event.organisation_id, deleted=True)
+    delete_time = event.delete_time.ToDatetime(tzinfo=UTC)
+    await store.keep_asset(tx, event.asset_id, event.organisation_id, delete_time=delete_time)

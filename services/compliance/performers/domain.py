@@ -35,7 +35,9 @@ def day_of(text: str, field: str) -> date:
     except ValueError:
         day = date.min
     if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise refusals.request_invalid(field, f"must be a day between {_FIRST_YEAR} and {_LAST_YEAR}, as 2026-11-01")
+        raise refusals.request_invalid(
+            field, f"must be a day that there is between {_FIRST_YEAR} and {_LAST_YEAR}, as 2026-11-01"
+        )
     return day
 
 

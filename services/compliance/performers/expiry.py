@@ -10,11 +10,12 @@ import sqlalchemy as sa
 import structlog
 from reelmesh.compliance.v1 import events_pb2
 
-from services.compliance.performers import copies, store
+from services.compliance.performers import store
 from services.compliance.performers.announcements import changed
-from services.compliance.performers.domain import KEPT_FOR_YEARS, WARNED_BEFORE, Paper, Release, State, end_of
+from services.compliance.performers.domain import WARNED_BEFORE, Paper, Release, State, end_of
 from services.compliance.performers.office import Office
-from services.compliance.performers.tables import documents, openings, releases
+from services.compliance.performers.retention import Retention, destroy_paper
+from services.compliance.performers.tables import documents, releases
 from services.compliance.rights import holds
 from services.compliance.rights.store import Subjects
 from services.kit import telemetry
@@ -31,10 +32,17 @@ _TABLES: Final = (documents, releases)
 
 
 class Expiry:
-    """Looks after ends."""
+    """Looks after ends.
 
-    def __init__(self, office: Office) -> None:
+    Args:
+        office: where records are kept.
+        years: how long what is not in force any more is kept, from the last that happened to it.
+    """
+
+    def __init__(self, office: Office, years: int) -> None:
         self._office = office
+        self._years = years
+        self._retention = Retention(office, years)
         self._subjects = Subjects(office.install)
 
     async def run(self, every: float) -> None:
@@ -64,14 +72,14 @@ class Expiry:
                     await store.lock(tx, organisation_id)
                     await self._told(tx, table, organisation_id, record_id, now)
             did |= await self._all_destroyed(table, now)
-        return did
+        return await self._retention.once() or did
 
     async def _all_destroyed(self, table: sa.Table, now: datetime) -> bool:
         """Destroys what need not be kept any more. Returns whether there was anything; what a legal hold is on does not count."""
         did, after = False, ""
         while True:
             async with self._office.database.transaction() as tx:
-                over = await _over(tx, table, now, after)
+                over = await _over(tx, table, now, after, self._years)
             for organisation_id, record_id in over:
                 async with self._office.database.transaction() as tx:
                     await store.lock(tx, organisation_id)
@@ -116,10 +124,7 @@ class Expiry:
         staff = holds.people_of(paper.reviewed.submitter, paper.reviewed.reviewer)
         if await holds.covered(tx, self._subjects, [performer, *staff], await _assets_of(tx, paper)):
             return False
-        await announce(tx, changed(paper, events_pb2.RECORD_CHANGE_DESTROYED, "", now))
-        await copies.destroy(tx, record_id)
-        await tx.execute(sa.delete(openings).where(openings.c.record_id == record_id))
-        await tx.execute(sa.delete(table).where(table.primary_key.columns[0] == record_id))
+        await destroy_paper(tx, table, paper, now)
         return True
 
 
@@ -148,7 +153,7 @@ async def _due(tx: Tx, table: sa.Table, now: datetime) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in await tx.execute(query.order_by(key).limit(_AT_A_TIME))]
 
 
-async def _over(tx: Tx, table: sa.Table, now: datetime, after: str) -> list[tuple[str, str]]:
+async def _over(tx: Tx, table: sa.Table, now: datetime, after: str, years: int) -> list[tuple[str, str]]:
     """Some papers that are not in force, and that nothing happened to for long enough; those with ids after one."""
     key = table.primary_key.columns[0]
     last = sa.func.greatest(
@@ -159,6 +164,6 @@ async def _over(tx: Tx, table: sa.Table, now: datetime, after: str) -> list[tupl
     query = sa.select(table.c.organisation_id, key).where(
         sa.or_(table.c.state != int(State.APPROVED), table.c.expire_date.is_not(None)),
         key > after,
-        last + sa.text(f"INTERVAL '{KEPT_FOR_YEARS} years'") <= now,
+        last + sa.func.make_interval(years) <= now,
     )
     return [(row[0], row[1]) for row in await tx.execute(query.order_by(key).limit(_AT_A_TIME))]

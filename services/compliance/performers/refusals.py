@@ -18,7 +18,10 @@ def _not_now(reason: str, message: str, **metadata: str) -> Refusal:
 
 def request_invalid(field: str, why: str) -> Refusal:
     """A field holds what cannot be taken."""
-    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID", why, domain=RPC_DOMAIN, fields=[(field, why)])
+    message = f"{field}: {why}"
+    return Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID", message, domain=RPC_DOMAIN, fields=[(field, why)]
+    )
 
 
 def etag_mismatch(etag: str) -> Refusal:
@@ -109,7 +112,10 @@ def statement_not_found(asset_id: str) -> Refusal:
 
 def custodian_not_set() -> Refusal:
     """Somebody has to keep the records."""
-    message = "nobody is named who keeps the records; set the custodian's name and street address first"
+    message = (
+        "nobody is named who keeps the records; set the custodian's name and street address first,"
+        " by `reelmesh records custodian` or PUT /v1/records/settings"
+    )
     return _not_now("CUSTODIAN_NOT_SET", message)
 
 

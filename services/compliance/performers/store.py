@@ -313,12 +313,19 @@ async def keep_settings(tx: Tx, organisation_id: str, wanted: Settings, now: dat
     await tx.execute(statement.on_conflict_do_update(index_elements=["organisation_id"], set_=values))
 
 
-async def keep_asset(tx: Tx, asset_id: str, organisation_id: str, *, deleted: bool) -> None:
-    """Keeps whose an asset is. One that was deleted stays so: events come in any order."""
-    statement = insert(assets).values(asset_id=asset_id, organisation_id=organisation_id, deleted=deleted)
+async def keep_asset(tx: Tx, asset_id: str, organisation_id: str, *, delete_time: datetime | None = None) -> None:
+    """Keeps whose an asset is, and when it was deleted. One that was deleted stays so: events come in any order."""
+    deleted = delete_time is not None
+    statement = insert(assets).values(
+        asset_id=asset_id, organisation_id=organisation_id, deleted=deleted, delete_time=delete_time
+    )
     await tx.execute(
         statement.on_conflict_do_update(
-            index_elements=["asset_id"], set_={"deleted": sa.or_(assets.c.deleted, sa.literal(deleted))}
+            index_elements=["asset_id"],
+            set_={
+                "deleted": sa.or_(assets.c.deleted, sa.literal(deleted)),
+                "delete_time": sa.func.coalesce(assets.c.delete_time, statement.excluded.delete_time),
+            },
         )
     )
 

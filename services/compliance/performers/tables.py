@@ -93,6 +93,7 @@ assets: Final = sa.Table(
     sa.Column("asset_id", sa.Text, primary_key=True),
     sa.Column("organisation_id", sa.Text),
     sa.Column("deleted", sa.Boolean),
+    sa.Column("delete_time", sa.DateTime(timezone=True)),
 )
 consents: Final = sa.Table(
     "asset_consents",

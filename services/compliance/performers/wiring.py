@@ -20,6 +20,7 @@ from reelmesh.compliance.v1 import (
 from services.compliance.performers.consents import Consents
 from services.compliance.performers.consumers import consumer
 from services.compliance.performers.copies import Copies
+from services.compliance.performers.domain import KEPT_FOR_YEARS
 from services.compliance.performers.expiry import Expiry
 from services.compliance.performers.inspection.rpc import RecordsRpc
 from services.compliance.performers.office import Office
@@ -46,6 +47,12 @@ class PerformersSettings(ProcessSettings):
         default=10,
         gt=0,
         description="Seconds between two looks for records that expire, and for copies that nobody needs any more.",
+    )
+    compliance_records_years: int = Field(
+        default=KEPT_FOR_YEARS,
+        ge=5,
+        le=100,
+        description="Years that records are kept from the last that happened to them; 28 CFR 75.4 asks for seven. Ask counsel before you set fewer.",
     )
 
 
@@ -74,7 +81,7 @@ async def start_performers(
     process.all_in_background(
         {
             "records' assets": consumer(database, bus, office.consents, process.clock).run(),
-            "records' ends": Expiry(office).run(settings.compliance_records_seconds),
+            "records' ends": Expiry(office, settings.compliance_records_years).run(settings.compliance_records_seconds),
         }
     )
     return PerformersParts(office)

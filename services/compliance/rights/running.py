@@ -22,7 +22,7 @@ from services.compliance.rights.keepers import Keeper
 from services.compliance.rights.letters import Letter, Letters
 from services.compliance.rights.own import Own
 from services.compliance.rights.store import Requests
-from services.compliance.rights.stream import EventStream
+from services.compliance.rights.stream import EventStream, StillRead
 from services.kit import telemetry
 from services.kit.clock import Clock, timestamp
 from services.kit.database import Database, Tx
@@ -176,9 +176,10 @@ class Runner:
             async with self._database.transaction() as tx:
                 await store.add_receipt(tx, begun.data_request_id, begun.round, receipt)
         if EVENTS not in answered:
-            removed = await self._stream.erased(subject, whoever_lags=begun.round > 1)
-            if removed is None:
-                raise NotYet("events about the person are still being read")
+            try:
+                removed = await self._stream.erased(subject, whoever_lags=begun.round > 1)
+            except StillRead as by:
+                raise NotYet(f"events about the person are still being read by {by}") from by
             receipt = self._receipt(EVENTS)
             if removed:
                 receipt.tables.add(table="EVENTS", action=api.ERASURE_ACTION_DELETED, row_count=removed)

@@ -32,3 +32,7 @@ class RightsSettings(ProcessSettings):
         gt=timedelta(0),
         description="Time after which a request is taken up again: by another process, should the one that has it have died, or because a service was away.",
     )
+    compliance_rights_consumers: tuple[str, ...] = Field(
+        default=(),
+        description='JSON list of durable consumers of your own programs on the event stream, such as `["warehouse"]`, for which erasures wait even while those programs do not run.',
+    )

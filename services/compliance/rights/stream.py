@@ -1,29 +1,48 @@
 """Takes a person's events out of the event stream, once everybody has read them.
 
 Events name persons by ids and hold no address and no name; the stream forgets them after 30 days anyway. An erasure does not wait for that.
+
+Everybody are the consumers that `services/consumers.toml` and the operator declare, and whoever else reads. One that nobody declares and nobody reads from was
+left behind, such as by a version that named it otherwise: it is told to the operator, and not waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Final
 
+import structlog
 from nats.aio.client import Client as NatsClient
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import NotFoundError
+from prometheus_client import Gauge
 
 from services.compliance.log.subjects import ACTORS, PERSONS, Subject, known_kinds, read
 from services.kit import pull
+from services.kit.clock import Clock
 from services.kit.events import EVENTS_STREAM, ensure_events
 from services.kit.ids import new_id
 from services.kit.personal import DataSubject
 
+log = structlog.stdlib.get_logger()
+
+LEFT_BEHIND: Final = Gauge(
+    "reelmesh_events_consumers_left_behind",
+    "Durable consumers of the event stream that nobody declares and nobody reads from. Erasures do not wait for them.",
+)
+SILENT: Final = timedelta(hours=1)
+"""How long a consumer that nobody declares is waited for without a sign of whoever reads from it."""
 _BATCH: Final = 512
 _INACTIVE: Final = 60.0
+
+
+class StillRead(Exception):
+    """Somebody has not read so far. The message says who."""
 
 
 class EventStream:
@@ -32,19 +51,29 @@ class EventStream:
     Args:
         bus: a connection.
         logged: tells the last message of a stream, by when it was made, that is in the audit log.
+        clock: the present moment.
+        declared: durable consumers that are waited for whether or not anybody reads from them.
     """
 
-    def __init__(self, bus: NatsClient, logged: Callable[[str], Awaitable[int]]) -> None:
+    def __init__(
+        self, bus: NatsClient, logged: Callable[[str], Awaitable[int]], clock: Clock, declared: Collection[str]
+    ) -> None:
         self._bus = bus
         self._js = bus.jetstream()
         self._logged = logged
+        self._clock = clock
+        self._declared = frozenset(declared)
+        self._told = frozenset[str]()
 
-    async def erased(self, subject: DataSubject, *, whoever_lags: bool) -> int | None:
-        """Removes the events that are about a person. Returns how many; None while somebody has not read so far.
+    async def erased(self, subject: DataSubject, *, whoever_lags: bool) -> int:
+        """Removes the events that are about a person. Returns how many.
 
         Args:
             subject: whom.
             whoever_lags: does not wait for consumers that are behind. The audit log is always waited for.
+
+        Raises:
+            StillRead: somebody has not read so far.
         """
         await ensure_events(self._js)
         found = await self._js.stream_info(EVENTS_STREAM)
@@ -52,9 +81,9 @@ class EventStream:
         if not found.state.messages:
             return 0
         if await self._logged(str(found.created)) < last:
-            return None
-        if not whoever_lags and not await self._read_by_all(last):
-            return None
+            raise StillRead("the audit log")
+        if not whoever_lags and (behind := await self._behind(last)):
+            raise StillRead(", ".join(behind))
         removed = 0
         for sequence in await self._about(Subject(subject.scope, subject.name), last):
             with contextlib.suppress(NotFoundError):  # somebody else did
@@ -62,15 +91,26 @@ class EventStream:
                 removed += 1
         return removed
 
-    async def _read_by_all(self, last: int) -> bool:
-        for consumer in await self._js.consumers_info(EVENTS_STREAM):
-            if consumer.config.durable_name is None:
-                continue
-            floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
-            idle = not consumer.num_pending and not consumer.num_ack_pending
-            if floor < last and not idle:
-                return False
-        return True
+    async def _behind(self, last: int) -> list[str]:
+        """Consumers that have not read up to a place and may still do so, by name."""
+        found = [one for one in await self._js.consumers_info(EVENTS_STREAM) if one.config.durable_name is not None]
+        left_behind = frozenset(one.name for one in found if self._nobody_reads(one))
+        LEFT_BEHIND.set(len(left_behind))
+        if left_behind - self._told:
+            log.warning(
+                "nobody declares these consumers of the event stream, and nobody reads from them; erasures do not wait for them",
+                consumers=sorted(left_behind),
+                mend="remove them from the stream EVENTS, or name them in REELMESH_COMPLIANCE_RIGHTS_CONSUMERS",
+            )
+        self._told = left_behind
+        return sorted(one.name for one in found if one.name not in left_behind and _lags(one, last))
+
+    def _nobody_reads(self, consumer: ConsumerInfo) -> bool:
+        if consumer.name in self._declared or consumer.num_waiting or consumer.push_bound:
+            return False
+        signs = [consumer.created]
+        signs += [one.last_active for one in (consumer.delivered, consumer.ack_floor) if one and one.last_active]
+        return max(signs) < self._clock.now() - SILENT
 
     async def _about(self, subject: Subject, last: int) -> list[int]:
         """Places of the events that are about a person, up to a place in the stream."""
@@ -107,3 +147,9 @@ class EventStream:
             with contextlib.suppress(NatsError, asyncio.TimeoutError):
                 await self._js.delete_consumer(EVENTS_STREAM, name)
         return found
+
+
+def _lags(consumer: ConsumerInfo, last: int) -> bool:
+    floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
+    idle = not consumer.num_pending and not consumer.num_ack_pending
+    return floor < last and not idle

@@ -18,6 +18,7 @@ from services.compliance.rights.running import Runner
 from services.compliance.rights.settings import RightsSettings
 from services.compliance.rights.store import Requests, Subjects
 from services.compliance.rights.stream import EventStream
+from services.kit.consumers import declared
 from services.kit.database import Database
 from services.kit.personal_data import PersonalData
 from services.kit.process import Process
@@ -53,7 +54,7 @@ async def start_rights(
         requests=requests,
         keepers=keepers,
         own=own,
-        stream=EventStream(bus, logged),
+        stream=EventStream(bus, logged, clock, declared() | {*settings.compliance_rights_consumers}),
         box=box,
         settles=settings.compliance_rights_settle,
         lease=settings.compliance_rights_lease,

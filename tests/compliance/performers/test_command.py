@@ -20,6 +20,10 @@ async def test_records_are_listed_shown_taken_and_taken_back(files: Files, tmp_p
             assert "nothing" in listed.out
             shown = await command.run("records", "statement", filed.asset_id, key=key)
             assert "Grace Hopper" in shown.out
+            said = await command.run("records", "custodian", "Ada Byron", "--address", "2 Quay, Aarhus", key=key)
+            assert "Ada Byron, 2 Quay, Aarhus; assets that a production names need records" in said.out
+            shown = await command.run("records", "statement", filed.asset_id, "--json", key=key)
+            assert shown.json["statements"][0]["custodian"] == "Ada Byron"
             words = ("--purpose", "inspection by the authority")
             written = await command.run("records", "export", str(table), *words, "--json", key=key)
             assert written.json["size_bytes"] == table.stat().st_size

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tools.reelmesh_cli.connection import DataOption, UrlOption
-from tools.reelmesh_cli.output import JsonOption, Output
+from tools.reelmesh_cli.output import EXIT_USAGE, JsonOption, Output
 from tools.reelmesh_cli.people import as_json, conversation, day, every, group, show
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ def report(
 ) -> None:
     """Writes a report about the notices that were received in a period. There is no personal data in it."""
     output = Output(json)
+    if file.suffix not in {".csv", ".pdf"}:
+        output.fail(f"Reports are written as .csv or .pdf, and {file.name} is neither.", EXIT_USAGE)
 
     async def talk(reelmesh: Client) -> bytes:
         from reelmesh.compliance.v1 import notices_service_pb2 as api

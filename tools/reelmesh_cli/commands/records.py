@@ -14,7 +14,7 @@ from tools.reelmesh_cli.output import JsonOption, Output
 from tools.reelmesh_cli.people import as_json, conversation, every, group, show
 
 if TYPE_CHECKING:
-    from reelmesh.compliance.v1.records_pb2 import Production, RecordsStatement, Release
+    from reelmesh.compliance.v1.records_pb2 import Production, RecordsSettings, RecordsStatement, Release
     from reelmesh.compliance.v1.records_service_pb2 import ExportRecordsRequest
 
     from tools.reelmesh_sdk import Client
@@ -73,6 +73,36 @@ def statement(
     output.result(statements=[as_json(one) for one in found])
     for one in found:
         output.say(escape(one.text))
+
+
+@app.command()
+def custodian(
+    name: Annotated[str, typer.Argument(help="Who keeps the records.")],
+    address: Annotated[str, typer.Option("--address", help="Street where they can be inspected; no post office box.")],
+    *,
+    title: Annotated[str, typer.Option("--title", help="Their title.")] = "",
+    required: Annotated[
+        bool, typer.Option("--all-assets", help="Nothing is played without records, also what no production names.")
+    ] = False,
+    data: DataOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Says who keeps the records, and where; statements name them. Each call sets all of it."""
+    output = Output(json)
+
+    async def talk(reelmesh: Client) -> RecordsSettings:
+        from reelmesh.compliance.v1.records_service_pb2 import SetRecordsSettingsRequest
+
+        request = SetRecordsSettingsRequest(
+            custodian=name, custodian_title=title, street_address=address, records_required=required
+        )
+        return (await reelmesh.call(reelmesh.records.SetRecordsSettings, request)).settings
+
+    found = conversation(output, data, url, talk)
+    output.result(settings=as_json(found))
+    needed = "all assets need records" if found.records_required else "assets that a production names need records"
+    output.say(f"[green]✓[/] {escape(found.custodian)}, {escape(found.street_address)}; {needed}.")
 
 
 @app.command()

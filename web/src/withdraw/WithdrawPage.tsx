@@ -23,6 +23,14 @@ export function WithdrawPage(): ReactElement {
       </div>
     );
   }
+  if (token === "") {
+    return (
+      <div className="narrow" data-testid="withdraw-no-link">
+        <PageHead title="Take your consent back" />
+        <p>Open the whole link that you were given for this production, or ask whoever gave it to you for a new one.</p>
+      </div>
+    );
+  }
   return (
     <div className="narrow" data-testid="withdraw-consent">
       <PageHead
@@ -33,7 +41,7 @@ export function WithdrawPage(): ReactElement {
       <div className="page-actions">
         <Button
           look="danger"
-          disabled={busy || token === ""}
+          disabled={busy}
           data-testid="withdraw"
           onClick={() =>
             void send(() => productions.withdrawConsentByToken({ token })).then((well) => {
