@@ -8,6 +8,7 @@ import fcntl
 import importlib
 import sys
 import traceback
+from collections.abc import AsyncIterator, Awaitable
 from typing import Final
 
 from rich.console import Console
@@ -56,13 +57,25 @@ def _measured(group: str) -> bool:
     print(f"{group} …", flush=True)
     where = machine()
     try:
-        measured = asyncio.run(importlib.import_module(GROUPS[group]).measure())
+        asyncio.run(_kept(importlib.import_module(GROUPS[group]).measure(), where))
     except Exception:
         traceback.print_exc()
         return False
+    return True
+
+
+async def _kept(measure: Awaitable[list[Measurement]] | AsyncIterator[list[Measurement]], where: str) -> None:
+    """Shows and keeps what a group finds; of one that takes long, part by part."""
+    if isinstance(measure, AsyncIterator):
+        async for measured in measure:
+            _keep(measured, where)
+    else:
+        _keep(await measure, where)
+
+
+def _keep(measured: list[Measurement], where: str) -> None:
     record(measured, where)
     Console().print(_table(measured))
-    return True
 
 
 def _table(measured: list[Measurement]) -> Table:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import resource
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -83,21 +83,21 @@ ATTACKS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-async def measure() -> list[Measurement]:
-    """Takes about a quarter of an hour on two cores."""
+async def measure() -> AsyncIterator[list[Measurement]]:
+    """Takes the better part of an hour on two cores."""
     with tempfile.TemporaryDirectory(prefix="watermark-", dir=SCRATCH) as folder:
-        found_out = await _costs(Path(folder))
+        yield await _costs(Path(folder))
         master = await asyncio.to_thread(film, Path(folder) / "master.mp4", SECONDS, 20261128, SIZE, 25)
         title = await marked(Path(folder), master)
         for name, attack in ATTACKS.items():
             copy = Path(folder) / f"{name}.mp4"
             await asyncio.to_thread(attacked, title.leak(LEAKED_BY, RUNG), copy, *attack)
-            found_out += _measured(name, await _read(title, copy))
+            yield _measured(name, await _read(title, copy))
             copy.unlink()
-        found_out += await screen_capture(title, Path(folder))
-        found_out += [_accused_by_nothing(await _read(title, master))]
-        found_out += await _colluders(Path(folder))
-    return found_out
+        yield await screen_capture(title, Path(folder))
+        yield [_accused_by_nothing(await _read(title, master))]
+        async for measured in _colluders(Path(folder)):
+            yield measured
 
 
 async def screen_capture(title: MarkedFilm, folder: Path) -> list[Measurement]:
@@ -111,20 +111,18 @@ async def screen_capture(title: MarkedFilm, folder: Path) -> list[Measurement]:
     return [replace(one, note=f"{one.note}; from Chromium's screen, {recording.told()}, CRF 28") for one in measured]
 
 
-async def _colluders(folder: Path) -> list[Measurement]:
+async def _colluders(folder: Path) -> AsyncIterator[list[Measurement]]:
     place = folder / "long"
     place.mkdir()
     size, seconds = watermark_colluders.SIZE, watermark_colluders.SECONDS
     title = await marked(place, await asyncio.to_thread(film, place / "master.mp4", seconds, 4711, size, 25))
-    measured = []
     for collusion in watermark_colluders.COLLUSIONS:
         copy = await watermark_colluders.copy_of(title, collusion, place / "copy.mp4")
         segments, evidence = (await _read(title, copy)).evidence()
         minutes, how = _minutes(collusion.code, segments, evidence, collusion.leakers)
         note = f"{size}, CRF 28, {len(collusion.leakers)} mix by {collusion.how}, {len(segments)} segments of 2 s read; {how}"
-        measured += [Measurement(f"watermark.{collusion.name}.minutes_to_name_1e6", minutes, "min", "", note)]
+        yield [Measurement(f"watermark.{collusion.name}.minutes_to_name_1e6", minutes, "min", "", note)]
         copy.unlink()
-    return measured
 
 
 async def _read(title: MarkedFilm, copy: Path) -> Reading:
