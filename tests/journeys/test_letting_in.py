@@ -291,3 +291,14 @@ async def test_an_app_signs_a_person_out_who_says_so_and_gets_them_back(visit: V
     await expect(page.get_by_test_id("sign-in")).to_be_visible()
     await page.goto(visit.at(f"{leaving}&post_logout_redirect_uri=x"))
     await expect(page.get_by_test_id("oauth-error")).to_contain_text("You are not signed out here")
+
+
+async def test_who_comes_to_take_a_consent_back_without_the_link_is_told_what_to_do(visit: Visit) -> None:
+    """Not shown a button that can do nothing."""
+    await visit.page.goto(visit.at("/withdraw"))
+    await expect(visit.page.get_by_test_id("withdraw-no-link")).to_contain_text("Open the whole link")
+    await expect(visit.page.get_by_test_id("withdraw")).to_have_count(0)
+    await visit.judge()
+    await visit.page.goto("about:blank")
+    await visit.page.goto(visit.at(f"/withdraw#token={'A' * 43}"))
+    await expect(visit.page.get_by_test_id("withdraw")).to_be_enabled()

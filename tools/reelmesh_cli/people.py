@@ -27,7 +27,7 @@ WhoArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail addres
 _PAGE = 200
 _ID = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}")
 _ID_WIDTH = 30
-_WORD_WIDTH = 16
+_CELL_WIDTH = 20
 _WIDEST = 400
 
 
@@ -100,8 +100,8 @@ def show(output: Output, headings: Iterable[str], rows: Iterable[Iterable[str]],
     with_ids = any(_ID.fullmatch(cell) for row in cells for cell in row)
     for heading, column in columns:
         has_ids = any(_ID.fullmatch(cell) for cell in column)
-        words = max((len(word) for cell in (heading, *column) for word in cell.split()), default=0)
-        least = _ID_WIDTH if has_ids else min(words, _WORD_WIDTH) if with_ids else None
+        longest = max(map(len, (heading, *column)))
+        least = _ID_WIDTH if has_ids else min(longest, _CELL_WIDTH) if with_ids else None
         table.add_column(heading, overflow="fold", no_wrap=has_ids, min_width=least)
     for row in cells:
         table.add_row(*row)
@@ -110,6 +110,9 @@ def show(output: Output, headings: Iterable[str], rows: Iterable[Iterable[str]],
     if table.row_count:
         console = output.people
         needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).minimum
-        console.print(table, width=max(console.width, needed), crop=False, soft_wrap=needed > console.width)
+        before = console.width
+        console.width = max(before, needed)
+        console.print(table)
+        console.width = before
     else:
         output.say(nothing)
