@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import time
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -16,7 +15,6 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-from PIL import Image
 from playwright.async_api import Browser, Page, Response, expect
 from reelmesh.policy.v1.policy_service_pb2 import CreatePlaybackResponse
 from reelmesh.protection.v1.leaks_service_pb2 import GetLeakEvidenceRequest
@@ -159,8 +157,6 @@ async def proved(leaked: Leaked, evidence: dict[str, Any], copy: Path, folder: P
             kept.update(answer.part)
     assert kept.hexdigest() == digest
     async with leaked.mesh.http() as http:
-        picture = await http.get(f"/v1/detections/{evidence['detection_id']}/picture")
-        assert Image.open(io.BytesIO(picture.content)).format == "PNG"
         kind = {"event_type": "reelmesh.protection.v1.LeakEvidencePreserved", "page_size": "1"}
         (leaf,) = (await http.get("/v1/audit/leaves", params=kind)).json()["leaves"]
         proof = (await http.get("/v1/audit/inclusionProof", params={"event_id": leaf["event_id"]})).json()
@@ -188,6 +184,9 @@ async def test_whoever_films_the_screen_is_named_and_stopped_and_nobody_else(
         (evidence,) = case["evidence"]
         print(case["explanation"], await leaked.finding(evidence))
         assert case["state"] == "LEAK_CASE_STATE_NAMED", case["explanation"]
+        picture = tmp_path / "evidence.png"
+        await asyncio.to_thread(leaked.mesh.command, "leaks", "show", case["case_id"], "--picture", str(picture))
+        assert picture.read_bytes().startswith(b"\x89PNG")
         assert case["title_asset_id"] == leaked.asset_id
         assert {one["session_id"] for one in case["actions"]} == {eve.session.session_id}
         assert {one["viewer_id"] for one in case["actions"]} == {"eve"}

@@ -39,6 +39,8 @@ async def test_a_case_from_the_report_to_the_statistics(command: Command, tmp_pa
     assert [(one["filename"], one["capture_time"]) for one in case["evidence"]] == [("page.png", case["find_time"])]
     case_id = case["case_id"]
 
+    seen = await command.run("leaks", "show", case_id, "--picture", str(tmp_path / "seen.png"))
+    assert (seen.status, "No film of this case" in seen.err) == (1, True)
     await command.desk.found(case_id, {"eve": 1e-12})
     shown = await command.told("leaks", "show", case_id)
     revoke = next(one for one in shown["case"]["actions"] if one["kind"] == "LEAK_ACTION_KIND_REVOKE_SESSION")

@@ -39,6 +39,7 @@ from reelmesh.payments.v1 import (
 )
 from reelmesh.policy.v1 import policy_pb2, policy_service_pb2, policy_service_pb2_grpc
 from reelmesh.protection.v1 import (
+    detections_service_pb2_grpc,
     hash_lists_service_pb2_grpc,
     holds_service_pb2_grpc,
     leaks_service_pb2_grpc,
@@ -109,6 +110,7 @@ class Client(Streams):
     productions: productions_service_pb2_grpc.ProductionsServiceAsyncStub
     notices: notices_service_pb2_grpc.NoticesServiceAsyncStub
     leaks: leaks_service_pb2_grpc.LeaksServiceAsyncStub
+    detections: detections_service_pb2_grpc.DetectionsServiceAsyncStub
     takedowns: takedowns_service_pb2_grpc.TakedownsServiceAsyncStub
     hash_lists: hash_lists_service_pb2_grpc.HashListsServiceAsyncStub
 
@@ -150,6 +152,7 @@ class Client(Streams):
         self.records = records_service_pb2_grpc.RecordsServiceStub(self._channel)
         self.notices = notices_service_pb2_grpc.NoticesServiceStub(self._channel)
         self.leaks = leaks_service_pb2_grpc.LeaksServiceStub(self._channel)
+        self.detections = detections_service_pb2_grpc.DetectionsServiceStub(self._channel)
         self.takedowns = takedowns_service_pb2_grpc.TakedownsServiceStub(self._channel)
         self.rights = rights_service_pb2_grpc.RightsServiceStub(self._channel)
         return self

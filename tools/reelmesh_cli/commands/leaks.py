@@ -159,20 +159,47 @@ def list_cases(data: DataOption = None, url: UrlOption = None, json: JsonOption 
 
 
 @app.command("show")
-def show_case(case: CaseArgument, data: DataOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
+def show_case(
+    case: CaseArgument,
+    *,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", dir_okay=False, help="Where to write what was found in the film, as a PNG to look at."
+        ),
+    ] = None,
+    data: DataOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
     """Shows a case with its evidence, what is proposed or done, and its notices."""
     output = Output(json)
 
-    async def talk(reelmesh: Client) -> tuple[LeakCase, list[Takedown]]:
+    async def talk(reelmesh: Client) -> tuple[LeakCase, list[Takedown], bytes]:
         from reelmesh.protection.v1.takedowns_service_pb2 import ListTakedownsRequest
 
         request = ListTakedownsRequest(case_id=case)
-        return await _case(reelmesh, case), await every(
-            reelmesh, reelmesh.takedowns.ListTakedowns, request, "takedowns"
-        )
+        notices = await every(reelmesh, reelmesh.takedowns.ListTakedowns, request, "takedowns")
+        found = await _case(reelmesh, case)
+        return found, notices, await _picture(reelmesh, found) if picture is not None else b""
 
-    found, notices = conversation(output, data, url, talk)
+    found, notices, drawn = conversation(output, data, url, talk)
+    if picture is not None:
+        if not drawn:
+            output.fail("No film of this case was looked through, so there is no picture.")
+        picture.write_bytes(drawn)
     _tell(output, found, notices)
+
+
+async def _picture(reelmesh: Client, case: LeakCase) -> bytes:
+    """What was found in the film that was added last; empty when there is none."""
+    from reelmesh.protection.v1.detections_service_pb2 import GetDetectionPictureRequest
+
+    searched = [one.detection_id for one in case.evidence if one.detection_id]
+    if not searched:
+        return b""
+    request = GetDetectionPictureRequest(detection_id=searched[-1])
+    return bytes((await reelmesh.call(reelmesh.detections.GetDetectionPicture, request)).picture.data)
 
 
 @app.command()
@@ -410,6 +437,8 @@ def _tell(output: Output, case: LeakCase, notices: list[Takedown] | None = None)
         show(output, ("evidence", "file", "bytes", "sha256", "preserved (UTC)"), rows, "")
     if case.actions:
         show(output, _ACTION_HEADINGS, map(_action_row, case.actions), "")
+    if any(_action_row(one)[2] in {"proposed", "second needed"} for one in case.actions):
+        output.say("[dim]Nothing is done before somebody decides: reelmesh leaks act ACTION approve|reject[/]")
     if notices:
         show(output, _NOTICE_HEADINGS, map(_notice_row, notices), "")
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { placeAt, textAt, type OverlayLook } from "./overlay";
+import { letterHeight, placeAt, textAt, type OverlayLook } from "./overlay";
 
 const LOOK: OverlayLook = {
   text: "ada {time}",
@@ -30,4 +30,9 @@ test("it is elsewhere after its time, and stays or glides until then", () => {
 
 test("the present moment stands for its name", () => {
   expect(textAt(LOOK, new Date("2026-11-28T21:04:59Z"))).toBe("ada 2026-11-28 21:04 UTC");
+});
+
+test("letters are a share of the stage's height, and can still be read on a phone", () => {
+  expect(letterHeight(LOOK, 800)).toBeCloseTo(32);
+  expect(letterHeight(LOOK, 200)).toBe(11);
 });

@@ -32,6 +32,7 @@ export interface OverlayOrder {
 const ACROSS = 0.7548776662;
 const DOWN = 0.569840291;
 const CHECK_MS = 500;
+const LEAST_LETTERS = 11;
 // A page that is being laid out anew, such as on the way into full screen, has odd sizes for a moment: twice is no accident.
 const STRIKES = 2;
 
@@ -44,6 +45,11 @@ export function placeAt(look: OverlayLook, seconds: number): { readonly across: 
   }
   const number = Math.floor(seconds / step);
   return { across: (0.5 + ACROSS * number) % 1, down: (0.5 + DOWN * number) % 1 };
+}
+
+/** Height of the letters over a stage so high, in pixels: on a small screen no smaller than can be read. */
+export function letterHeight(look: OverlayLook, stageHeight: number): number {
+  return Math.max(LEAST_LETTERS, stageHeight * look.size);
 }
 
 /** The text at a moment. */
@@ -116,7 +122,7 @@ export class Overlay {
     const { look, stage } = this.#order;
     const text = textAt(look, new Date());
     if (this.#face.textContent !== text) this.#face.textContent = text;
-    this.#face.style.fontSize = `${(stage.clientHeight * look.size).toFixed(1)}px`;
+    this.#face.style.fontSize = `${letterHeight(look, stage.clientHeight).toFixed(1)}px`;
     const { across, down } = placeAt(look, (performance.now() - this.#began) / 1000);
     const x = Math.max(0, stage.clientWidth - this.#face.offsetWidth) * across;
     const y = Math.max(0, stage.clientHeight - this.#face.offsetHeight) * down;
