@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,13 +17,6 @@ from tools.reelmesh_cli.supervisor.leftovers import MARK
 from tools.reelmesh_cli.supervisor.state import ProcessRecord, read_state
 
 SMALL_MESH = "tests.cli.small_mesh:PROCESSES"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
@@ -57,7 +49,7 @@ class Installation:
             self.command(*words),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             cwd=REPOSITORY,
             env=_environment(),
             check=False,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Installation, eventually, free_port, parsed
+from tests.cli.command import Installation, eventually, parsed
+from tests.support.ports import free_port
 from tools.reelmesh_cli.supervisor.state import read_state, running_state
 
 

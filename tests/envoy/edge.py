@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from services.kit.plain_http import Handler, PlainHttpServer
 from services.kit.tls import server_context, server_credentials
 from tests.envoy import parts
 from tests.support import certificates
+from tests.support.ports import free_port
 from tools.envoy_config import EdgeSettings, command, render, write_certificate_sources
 
 SERVICES = (
@@ -229,13 +229,6 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         allowed_origins=(FRIENDLY_ORIGIN,),
         workers=1,
     )
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from services.kit.settings import ProcessSettings
-from tests.envoy.edge import free_port
 from tests.envoy.lanes import Lanes, some_lanes
 from tests.policy.test_doors import bare, token_for
 from tests.support.keys import with_api_key
+from tests.support.ports import free_port
 from tools.envoy_config import command
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/foreign_envoy.yaml"

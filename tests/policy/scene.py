@@ -226,7 +226,7 @@ async def refused(call: Awaitable[object]) -> Refusal:
     return Refusal.from_rpc_error(caught.value)
 
 
-async def eventually(edge: Edge, url: str, reason: str, within: float = 5) -> None:
+async def eventually(edge: Edge, url: str, reason: str, within: float = 30) -> None:
     """Waits until the edge gives this reason for refusing a request; empty: until it allows it."""
     async with asyncio.timeout(within):
         while (await edge.check(url)).reason != reason:
