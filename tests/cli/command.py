@@ -49,7 +49,7 @@ class Installation:
             self.command(*words),
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=240,
             cwd=REPOSITORY,
             env=_environment(),
             check=False,

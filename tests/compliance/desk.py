@@ -84,7 +84,7 @@ class Desk:
 
     async def until(self, question: str, **parameters: Any) -> None:
         """Waits until a question to the database is answered by yes."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 async with self.database.transaction() as tx:
                     if (await tx.execute(sa.text(question), parameters)).scalar_one():

@@ -101,7 +101,7 @@ class Log:
     async def has(self, event_ids: list[str]) -> None:
         """Waits until events are in the log."""
         query = sa.text("SELECT count(*) FROM log_leaves WHERE event_id = ANY(:ids)")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 async with self.database.transaction() as tx:
                     if (await tx.execute(query, {"ids": event_ids})).scalar_one() == len(set(event_ids)):

@@ -8,6 +8,6 @@ from services.kit.settings import ProcessSettings
 from tests.compliance.killing import survived
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 async def test_every_event_is_in_the_log_once_whenever_its_keeper_is_killed(mesh: ProcessSettings) -> None:
     await survived(mesh, events=1000, kills=2, seed=6962)

@@ -308,7 +308,7 @@ async def test_witnesses_cosign_what_continues_what_they_saw(mesh: ProcessSettin
 
 async def cosigned(here: Log, size: int) -> None:
     """Waits for a cosignature of a size."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = (await here.api.GetCheckpoint(api.GetCheckpointRequest(tree_size=size))).checkpoint
             if found.cosignatures:

@@ -68,7 +68,7 @@ async def test_letters_reach_the_notifier_by_address_and_the_uploader_by_account
             (NOTIFIER.email, "notice-decided"),
             (uploader.email, "statement-of-reasons"),
         }
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not wanted <= set(found):
                 for file in (mesh.data_dir / "messages").glob("*.json"):
                     letter = json.loads(file.read_text(encoding="utf-8"))

@@ -43,7 +43,7 @@ async def titles(keys: Keys, rotation: api.Rotation) -> dict[str, api.RotationTi
 
 async def gone(keys: Keys, film: Film) -> str:
     """Waits until no licence is given for a film any more; returns the reason."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await keys.licence(film)

@@ -55,7 +55,7 @@ async def processes(settings: ProcessSettings, log: Path) -> AsyncIterator[None]
                     )
                 )
             for service in ("policy", "drm"):
-                async with asyncio.timeout(20), connected(settings, service, CONTRACT) as channel:
+                async with asyncio.timeout(60), connected(settings, service, CONTRACT) as channel:
                     await channel.channel_ready()
             yield
         finally:

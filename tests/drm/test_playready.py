@@ -234,7 +234,7 @@ def ledger(clock: FixedClock) -> Ledger:
 
 def server(servers: Servers, clock: FixedClock, key: ECKey | None = None, secret: bytes = b"") -> PlayReady:
     url = servers.settings()["drm_playready_url"]
-    upstream = Upstream("playready", url, clock, limits=Limits(whole=1, connect=1))
+    upstream = Upstream("playready", url, clock, limits=Limits(whole=4, connect=4))
     servers.at_end.append(upstream.close)
     pem = (key or servers.stating_key).as_pem(private=True)
     return PlayReady(upstream, Stater(pem, secret or servers.secret, url), clock)

@@ -137,7 +137,7 @@ async def a_process(settings: DrmSettings, log: Path) -> AsyncIterator[asyncio.s
             sys.executable, "-m", "services.drm", env=environment(settings), cwd=ROOT, stdout=out, stderr=out
         )
         try:
-            async with asyncio.timeout(20), connected(settings, "drm", CONTRACT) as channel:
+            async with asyncio.timeout(60), connected(settings, "drm", CONTRACT) as channel:
                 await channel.channel_ready()
             yield process
         finally:

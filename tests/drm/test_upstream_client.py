@@ -16,8 +16,8 @@ from services.kit.clock import FixedClock
 from services.kit.errors import Refusal
 from tests.support.licence_servers import RETRY_AFTER, Mood, Servers, licence_servers
 
-QUICK = Limits(connect=1, whole=1, bytes=100_000, connections=2, before_again=0.01)
-HASTY = Limits(connect=1, whole=0.2, bytes=100_000, connections=2, before_again=0.01)
+PATIENT = Limits(connect=5, whole=30, bytes=100_000, connections=2, before_again=0.01)
+HASTY = Limits(connect=1, whole=1, bytes=100_000, connections=2, before_again=0.01)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def refusal(upstream: Upstream, *, repeatable: bool = False) -> Refusal:
 
 @pytest.fixture
 async def upstream(servers: Servers, clock: FixedClock) -> AsyncIterator[Upstream]:
-    upstream = Upstream("playready", servers.url + "/rightsmanager.asmx", clock, limits=QUICK)
+    upstream = Upstream("playready", servers.url + "/rightsmanager.asmx", clock, limits=PATIENT)
     yield upstream
     await upstream.close()
 
@@ -162,7 +162,7 @@ async def test_an_answer_that_refuses_is_no_failure(servers: Servers, upstream: 
 async def test_nobody_there(clock: FixedClock) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        upstream = Upstream("widevine", f"http://127.0.0.1:{taken.getsockname()[1]}/x", clock, limits=QUICK)
+        upstream = Upstream("widevine", f"http://127.0.0.1:{taken.getsockname()[1]}/x", clock, limits=PATIENT)
         found = await refusal(upstream)
         await upstream.close()
     assert found.metadata == {"upstream": "widevine", "why": "unreachable"}

@@ -56,7 +56,7 @@ class House:
 async def a_house(scene: Scene, servers: Servers, **changed: Any) -> AsyncIterator[House]:
     servers.secrets_into(scene.settings.secrets_dir)
     async with (
-        with_keys(scene, **{**servers.settings(), "drm_upstream_seconds": 2, **changed}) as keys,
+        with_keys(scene, **{**servers.settings(), "drm_upstream_seconds": 5, **changed}) as keys,
         running_edge(
             scene.settings.secrets_dir, drm=scene.settings.peer("drm"), policy=scene.settings.peer("policy")
         ) as edge,
@@ -131,7 +131,7 @@ class TestWidevine:
             assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
             problem = answer.json()
             assert (problem["status"], problem["details"][0]["reason"]) == (status, reason)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.told_of(house, film) != {
                 "SECURITY_LEVEL_TOO_LOW",
                 "OFFLINE_NOT_ALLOWED",

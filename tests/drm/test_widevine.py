@@ -58,7 +58,7 @@ def ledger(clock: FixedClock) -> Ledger:
 
 def service(servers: Servers, clock: FixedClock, padding: Padding = "pkcs7", key: bytes = b"") -> Widevine:
     upstream = Upstream(
-        "widevine", servers.settings()["drm_widevine_url"] + "/" + PROVIDER, clock, limits=Limits(whole=1, connect=1)
+        "widevine", servers.settings()["drm_widevine_url"] + "/" + PROVIDER, clock, limits=Limits(whole=4, connect=4)
     )
     servers.at_end.append(upstream.close)
     return Widevine(upstream, Signer(PROVIDER, key or servers.signing_key, servers.signing_iv, padding), clock)

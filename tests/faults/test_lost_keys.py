@@ -47,7 +47,7 @@ async def command(mesh: Mesh, *words: str) -> dict[str, Any]:
     return await asyncio.to_thread(mesh.command, "keys", *words)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_an_emergency_ends_well_although_everybody_in_it_is_killed(mesh: Mesh) -> None:
     asset_id = await a_film(mesh)
     before = await playback(mesh, asset_id)
@@ -60,19 +60,22 @@ async def test_an_emergency_ends_well_although_everybody_in_it_is_killed(mesh: M
     ended = await command(mesh, "emergency", "--follow", begun["rotation_id"])
     assert ended["rotation"]["state"] == "ROTATION_STATE_COMPLETED"
     assert (ended["rotation"]["titles_done"], ended["failed"]) == ("1", [])
-    after = await playback(mesh, asset_id)
-    assert after.package_id != before.package_id
+    async with asyncio.timeout(
+        60
+    ):  # who issues keys may have heard of the successor before those have who open playbacks
+        while (after := await playback(mesh, asset_id)).package_id == before.package_id:
+            await asyncio.sleep(0.1)
     assert (await licence(mesh, after)).status_code == 200
-    async with asyncio.timeout(20):
+    async with mesh.http() as http, asyncio.timeout(60):
         while (await licence(mesh, before)).status_code == 200:
             await asyncio.sleep(0.1)
-    async with mesh.http() as http:
-        assert (await http.get(before.dash_url)).status_code in {403, 404}
+        while (await http.get(before.dash_url)).status_code not in {403, 404}:
+            await asyncio.sleep(0.1)
     used = (await command(mesh, "audit", "--package", before.package_id))["uses"]
     assert [use["action"] for use in used][:1] == ["KEY_ACTION_DESTROYED"]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_an_install_without_its_root_key_is_brought_back_by_its_shares(mesh: Mesh, tmp_path: Path) -> None:
     asset_id = await a_film(mesh)
     made = await command(mesh, "escrow", "--shares", "4", "--needed", "2")

@@ -21,7 +21,7 @@ def sent(mesh: Mesh) -> list[dict[str, str]]:
     return [message for message in map(json.loads, lines) if message["to"].startswith("person")]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_everybody_gets_their_code_once_although_its_carriers_are_killed(fragile_mesh: Mesh) -> None:
     async with httpx.AsyncClient(base_url=fragile_mesh.url, timeout=30, trust_env=False) as http:
         for number in range(PEOPLE):

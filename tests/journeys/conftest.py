@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
 from tests.support.chromium import running_chromium
 from tests.support.counted_films import film
 from tests.support.mesh import Mesh, running_mesh
+from tests.support.patience import give_time
 from tests.support.ports import free_port
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mesh and browser start within the first test's time."""
+    give_time(items, Path(__file__).parent, 300)
 
 
 @pytest.fixture(scope="package")
@@ -18,14 +25,15 @@ def whole_mesh() -> Iterator[Mesh]:
     """The mesh as `reelmesh up` starts it, with the stand-ins for a payment processor and a provider of proofs of age beside it."""
     stand_ins = ("REELMESH_PAYMENTS_STAND_IN_URL", "REELMESH_COMPLIANCE_AGE_STAND_IN_URL")
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in stand_ins}
-    with running_mesh(**urls, REELMESH_COMPLIANCE_RIGHTS_SETTLE="PT1S") as mesh:
+    with running_mesh(
+        **urls, REELMESH_COMPLIANCE_RIGHTS_SETTLE="PT1S", REELMESH_POLICY_EVENT_GRACE_SECONDS="6"
+    ) as mesh:
         yield mesh
 
 
 @pytest.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium. A page on a busy machine may take longer than Playwright's five seconds."""
-    expect.set_options(timeout=20_000)
+    """Chromium."""
     async with running_chromium() as running:
         yield running
 

@@ -31,7 +31,7 @@ def test_what_happened_is_in_a_log_that_verifies_elsewhere(whole_mesh: Mesh, tmp
 
 def logged(mesh: Mesh, file: Path, asset_id: str) -> dict[str, Any]:
     """Takes the log home once the upload is in it; returns the checkpoint that there was just before."""
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 100
     while True:
         checkpoint = mesh.command("audit", "checkpoint")
         mesh.command("audit", "export", str(file))

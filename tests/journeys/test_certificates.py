@@ -35,7 +35,7 @@ async def asked_for_health(mesh: Mesh, server: str, certificates: Certificates) 
     """How the question whether a server serves ends."""
     async with client.connected(f"unix:{socket_of(mesh, server)}", [], certificates, server) as channel:
         try:
-            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
         except grpc.aio.AioRpcError as error:
             code: grpc.StatusCode = error.code()
             return code
@@ -46,7 +46,7 @@ async def asked_for_health(mesh: Mesh, server: str, certificates: Certificates) 
 def test_plain_text_gets_nothing_from_any_service(whole_mesh: Mesh, server: str) -> None:
     for spoken in (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"):
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             connection.connect(str(socket_of(whole_mesh, server)))
             heard = b""
             try:
@@ -75,7 +75,7 @@ async def test_the_supervisor_renews_certificates_while_people_go_on(whole_mesh:
     restarts = {name: whole_mesh.installation.process(name).restarts for name in everyone() if name != "supervisor"}
     renew(secrets, everyone(), datetime.now(UTC) - timedelta(hours=13))
     old = {service: read_identity(certificate_folder(secrets, service)) for service in everyone()}
-    async with whole_mesh.http() as http, asyncio.timeout(RENEW_EVERY_SECONDS + 20):
+    async with whole_mesh.http() as http, asyncio.timeout(RENEW_EVERY_SECONDS + 120):
         while any(read_identity(certificate_folder(secrets, name)) == before for name, before in old.items()):
             await people_go_on(http)
         for _ in range(50):

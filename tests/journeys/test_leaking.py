@@ -33,7 +33,7 @@ SECONDS = 56
 """28 segments of two seconds. 21 that are read without an error tell one of two sessions, with a chance of error of 10^-6; one error more needs 7."""
 SIZE = "426x240"
 RATE = 24
-PATIENCE = 90.0
+PATIENCE = 180.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ async def overlaid(mesh: Mesh, other_asset_id: str) -> AsyncIterator[None]:
     async with mesh.http() as http, mesh.client() as client:
         (await http.put("/v1/overlay", json={"template": on})).raise_for_status()
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (await client.create_playback(other_asset_id)).playback.overlay.text:
                     await asyncio.sleep(0.1)
             yield
@@ -168,7 +168,7 @@ async def proved(leaked: Leaked, evidence: dict[str, Any], copy: Path, folder: P
     assert digest in b64decode(leaf["disclosure"]["payload"]).decode("latin-1")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 async def test_whoever_films_the_screen_is_named_and_stopped_and_nobody_else(
     leaked: Leaked, browser: Browser, asset_id: str, tmp_path: Path
 ) -> None:
@@ -209,10 +209,12 @@ async def test_whoever_films_the_screen_is_named_and_stopped_and_nobody_else(
         assert {one.status for one in answers} == {200}
         assert (await asked(ann, 2)).status_code == 200
     await proved(leaked, evidence, copy, tmp_path)
-    assert (await leaked.judged(case["case_id"]))["actions"][0]["effect_time"]
+    async with asyncio.timeout(60):
+        while "effect_time" not in (await leaked.judged(case["case_id"]))["actions"][0]:
+            await asyncio.sleep(0.3)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 async def test_an_unmarked_copy_and_the_film_of_another_platform_accuse_nobody(leaked: Leaked, tmp_path: Path) -> None:
     unmarked = attacked(leaked.master, tmp_path / "unmarked.mp4", "-crf", "28")
     foreign = tmp_path / "foreign.mp4"

@@ -101,13 +101,13 @@ async def test_a_person_lets_an_app_in(visit: Visit) -> None:
     await expect(visit.page.get_by_test_id("authorize")).to_contain_text("An app of Home")
     await expect(visit.page.get_by_test_id("scopes")).to_contain_text("Play videos as you")
     await visit.page.get_by_test_id("approve").click()
-    await expect(visit.page.get_by_text("the app")).to_be_visible(timeout=15_000)
+    await expect(visit.page.get_by_text("the app")).to_be_visible(timeout=30_000)
     (address,) = back
     answer = await visit.scene.exchanged(program, answer_of(address)["code"], verifier)
     assert answer.status_code == 200, answer.text
     # Who said yes once is not asked again.
     await visit.page.goto(visit.at(f"/oauth/authorize?{asked.request.url.query.decode()}"))
-    await expect(visit.page.get_by_text("the app")).to_be_visible(timeout=15_000)
+    await expect(visit.page.get_by_text("the app")).to_be_visible(timeout=30_000)
     assert "code" in answer_of(back[1])
 
 
@@ -124,7 +124,7 @@ async def test_a_person_does_not_let_an_app_in(visit: Visit) -> None:
     asked = await visit.scene.asks(program)
     await visit.page.goto(visit.at(f"/oauth/authorize?{asked.request.url.query.decode()}"))
     await visit.page.get_by_test_id("deny").click()
-    await expect(visit.page.get_by_text("the app")).to_be_visible(timeout=15_000)
+    await expect(visit.page.get_by_text("the app")).to_be_visible(timeout=30_000)
     assert answer_of(back[0])["error"] == "access_denied"
 
 
@@ -143,7 +143,7 @@ async def test_who_is_not_signed_in_is_led_there_first_and_a_silent_app_is_told(
     await visit.page.route(f"{CALLBACK}*", app)
     silent = await visit.scene.asks(program, prompt="none")
     await visit.page.goto(visit.at(f"/oauth/authorize?{silent.request.url.query.decode()}"))
-    await expect(visit.page.get_by_text("the app")).to_be_visible(timeout=15_000)
+    await expect(visit.page.get_by_text("the app")).to_be_visible(timeout=30_000)
     assert answer_of(back[0])["error"] == "login_required"
     await visit.page.goto(led)
     await visit.page.get_by_test_id("email").fill(visit.person.email)
@@ -280,12 +280,12 @@ async def test_an_app_signs_a_person_out_who_says_so_and_gets_them_back(visit: V
     assert back == []
     await page.goto(visit.at(leaving))
     await page.get_by_test_id("sign-out-too").click()
-    await expect(page.get_by_text("the app")).to_be_visible(timeout=15_000)
+    await expect(page.get_by_text("the app")).to_be_visible(timeout=30_000)
     assert back == [f"{bye}?state=xyz"]
     assert (await visit.scene.refreshed(program, tokens["refresh_token"])).json()["error"] == "invalid_grant"
     # Nobody is signed in any more, so nobody is asked.
     await page.goto(visit.at(leaving))
-    await expect(page.get_by_text("the app")).to_be_visible(timeout=15_000)
+    await expect(page.get_by_text("the app")).to_be_visible(timeout=30_000)
     await page.goto(visit.at("/oauth/logout"))
     await expect(page.get_by_test_id("signed-out")).to_be_visible()
     await page.goto(visit.at("/account"))

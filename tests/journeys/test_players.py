@@ -43,7 +43,7 @@ async def with_licence_policy(
     async with mesh.http() as http:
         answer = await http.patch("/v1/licencePolicy", json={"policy": change, "update_mask": ",".join(change)})
     assert answer.status_code == 200, answer.text
-    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(20):
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(60):
         found = re.findall(r'default_KID="([0-9a-f-]{36})"', (await http.get(told.dash_url)).text)
         kids = [base64.urlsafe_b64encode(UUID(key_id).bytes).decode().rstrip("=") for key_id in set(found)]
         while not goes_by(await http.post(told.licence_url, json={"kids": kids})):
@@ -53,7 +53,7 @@ async def with_licence_policy(
 async def on_record(mesh: Mesh, session_id: str, licence_ids: set[str]) -> dict[str, str]:
     """Licence → which one it renews, of a session's licences, as soon as those that are asked for are on record."""
     found: dict[str, str] = {}
-    async with mesh.http() as http, asyncio.timeout(20):
+    async with mesh.http() as http, asyncio.timeout(60):
         while not licence_ids <= found.keys():
             answer = await http.get("/v1/licences", params={"session_id": session_id})
             found = {licence["licence_id"]: licence["renewal_of"] for licence in answer.json()["licences"]}

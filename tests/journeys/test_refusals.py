@@ -100,7 +100,7 @@ async def test_a_session_that_is_revoked_in_mid_play_stops_and_the_player_says_w
             # By a heartbeat it may have heard of it before.
             await page.evaluate("() => document.querySelectorAll('video').forEach(one => { one.currentTime = 50; })")
             refusal = page.get_by_test_id("refusal")
-            await expect(refusal).to_have_attribute("data-reason", "SESSION_REVOKED", timeout=20_000)
+            await expect(refusal).to_have_attribute("data-reason", "SESSION_REVOKED", timeout=30_000)
             await expect(page.get_by_test_id("player")).to_have_attribute("data-state", "refused")
             await expect(refusal.get_by_test_id("correlation-id")).not_to_be_empty()
     assert await asked(created.playback.dash_url) == (403, "SESSION_REVOKED", "SESSION_REVOKED")
@@ -114,7 +114,7 @@ async def test_a_deleted_asset_cannot_be_played_any_more(whole_mesh: Mesh) -> No
     assert (await asked(playback.dash_url))[0] == 200
     async with whole_mesh.http() as http:
         assert (await http.delete(f"/v1/assets/{upload.asset_id}")).status_code == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await asked(playback.dash_url))[0] != 403:
                 await asyncio.sleep(0.1)
         again = await http.post("/v1/playback", json={"request_id": "after-delete", "asset_id": upload.asset_id})

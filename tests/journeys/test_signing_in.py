@@ -32,7 +32,7 @@ def named(mesh: Mesh) -> str:
 async def somebody(browser: Browser, *, width: int = 1280, height: int = 800) -> AsyncIterator[BrowserContext]:
     """Somebody new, with a browser of their own that may have several tabs."""
     context = await browser.new_context(viewport={"width": width, "height": height}, locale="en-GB")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(30_000)
     try:
         yield context
     finally:

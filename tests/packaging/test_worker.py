@@ -53,7 +53,7 @@ class Mesh:
 
     async def package_of(self, asset_id: str) -> packaging_pb2.Package:
         """The asset's package, as soon as there is one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (found := (await self.stub.ListPackages(api.ListPackagesRequest(asset_id=asset_id))).packages):
                 await asyncio.sleep(0.02)
         return found[0]
@@ -86,7 +86,7 @@ async def test_renditions_become_an_encrypted_package_that_is_announced(here: Me
     async with a_worker(here):
         await here.bus.publish(event)
         started = await here.bus.hears(announced.PackagingStarted)
-        published = await here.bus.hears(announced.PackagePublished, within=30)
+        published = await here.bus.hears(announced.PackagePublished, within=60)
     assert (published.asset_id, published.package_id) == (event.asset_id, started.package_id)
     assert published.scheme == packaging_pb2.PROTECTION_SCHEME_CBCS
     assert [key.label for key in published.track_keys] == ["AUDIO", "SD"]
@@ -112,7 +112,7 @@ async def test_no_key_of_any_key_period_is_left_on_disk_or_announced(here: Mesh)
     event = here.transcoded()
     async with a_worker(here, packaging_key_period_seconds=2):
         await here.bus.publish(event)
-        published = await here.bus.hears(announced.PackagePublished, within=30)
+        published = await here.bus.hears(announced.PackagePublished, within=60)
     labels = [key.label for key in published.track_keys]
     assert labels == ["AUDIO", "AUDIO_P2", "SD", "SD_P2"]
     assert [list(asked.labels) for asked in here.drm.asked] == [["AUDIO", "SD"], ["AUDIO_P2", "SD_P2"]]
@@ -128,7 +128,7 @@ async def test_the_same_renditions_told_twice_are_packaged_once(here: Mesh) -> N
     async with a_worker(here):
         await here.bus.publish(event)
         await here.bus.publish(event)
-        published = await here.bus.hears(announced.PackagePublished, within=30)
+        published = await here.bus.hears(announced.PackagePublished, within=60)
         # And the task once more, as after a worker that died between its commit and its word to the queue.
         inode = (here.objects / "published" / published.package_id).stat().st_ino
         await here.bus.client.jetstream().publish(QUEUE.subject, published.package_id.encode())
@@ -143,11 +143,11 @@ async def test_packaging_waits_for_the_drm_service_without_losing_patience(here:
     event = here.transcoded()
     async with a_worker(here):
         await here.bus.publish(event)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(here.drm.asked) < 5:
                 await asyncio.sleep(0.05)
         here.drm.refuse_with = None
-        published = await here.bus.hears(announced.PackagePublished, within=30)
+        published = await here.bus.hears(announced.PackagePublished, within=60)
     assert published.asset_id == event.asset_id
     assert not here.bus.heard(announced.PackagingFailed)
 
@@ -161,7 +161,7 @@ async def test_renditions_that_cannot_be_packaged_fail_with_a_typed_reason_and_l
         package = await here.package_of(event.asset_id)
         async with database.transaction() as tx:  # spare the test three rounds of growing pauses
             await tx.execute(sa.update(store.packages).values(failures=3))
-        failed = await here.bus.hears(announced.PackagingFailed, within=30)
+        failed = await here.bus.hears(announced.PackagingFailed, within=60)
     await database.close()
     assert (failed.package_id, failed.reason) == (package.package_id, "PACKAGER_FAILED")
     assert failed.message
@@ -193,10 +193,10 @@ async def test_a_deleted_asset_takes_its_package_along_after_a_moment(here: Mesh
     event = here.transcoded()
     async with a_worker(here):
         await here.bus.publish(event)
-        published = await here.bus.hears(announced.PackagePublished, within=30)
+        published = await here.bus.hears(announced.PackagePublished, within=60)
     await here.bus.publish(AssetDeleted(asset_id=event.asset_id, organisation_id=here.organisation_id))
     folder = here.objects / "published" / published.package_id
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while folder.exists():
             await asyncio.sleep(0.05)
     with pytest.raises(grpc.aio.AioRpcError) as error:

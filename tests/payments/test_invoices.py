@@ -33,7 +33,7 @@ async def listed(own: Desk) -> list[api.Invoice]:
 
 async def issued(own: Desk, count: int) -> list[api.Invoice]:
     """All invoices, once there are so many."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(found := await listed(own)) < count:
             await asyncio.sleep(0.05)
     assert len(found) == count

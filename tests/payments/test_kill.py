@@ -97,7 +97,7 @@ async def announced(till: Books) -> int:
     return int((found.state.subjects or {}).get(subject, 0))
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 async def test_sales_survive_kill_9_in_their_midst(mesh: ProcessSettings) -> None:
     async with books(mesh) as till:
         await till.divide_by()

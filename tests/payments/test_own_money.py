@@ -101,7 +101,7 @@ async def test_a_buyer_has_their_invoices_in_their_name_and_nobody_elses(town: T
     await town.invoices.SetOwnBillingDetails(invoices.SetOwnBillingDetailsRequest(buyer=buyer), metadata=eve.shown)
     await town.desk.books.sell(1000, viewer_id=eve.account.account_id)
     found: list[invoices.Invoice] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not found:
             answer = await town.invoices.ListOwnInvoices(invoices.ListOwnInvoicesRequest(), metadata=eve.shown)
             found = list(answer.invoices)

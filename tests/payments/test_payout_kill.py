@@ -55,7 +55,7 @@ async def until(done: Counter[str], what: str, least: int) -> None:
         await asyncio.sleep(0.002)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_payouts_survive_kill_9_in_their_midst(mesh: ProcessSettings) -> None:
     async with office(mesh) as where, desk(where) as own:
         for creator in CREATORS:

@@ -183,7 +183,7 @@ class PayoutMachine(Machine):
             assert held[AccountKind.PAYOUT_CLEARING, creator] == self.paid[creator] - self.settled[creator]
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 async def test_nobody_is_paid_what_they_have_not_or_twice(mesh: ProcessSettings) -> None:
     here = mesh.model_copy(update={"database_pool": 8})
     made = type("PayoutMachine", (PayoutMachine,), {"here": here})

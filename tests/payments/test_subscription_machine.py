@@ -257,7 +257,7 @@ SELECT charge_id, subscription_id, state, period_start, period_end FROM charges
 WHERE organisation_id = :it AND purpose = 1 AND state IN (1, 3) ORDER BY subscription_id, period_start, create_time"""
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 async def test_nobody_is_charged_twice_whatever_happens(mesh: ProcessSettings) -> None:
     here = mesh.model_copy(update={"database_pool": 8})
     made = type("Here", (SubscriptionMachine,), {"here": here})

@@ -10,7 +10,7 @@ from services.kit.settings import ProcessSettings
 from tests.payments.simulation.world import Script, played, usual_rates
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 async def test_fourteen_months_of_sixty_subscribers_are_charged_once_and_served(mesh: ProcessSettings) -> None:
     script = Script(
         people=60,

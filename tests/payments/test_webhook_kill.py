@@ -88,7 +88,7 @@ async def booked(database: Database, number: int) -> Counter[str]:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 async def test_webhooks_survive_kill_9_while_they_are_worked_on(mesh: ProcessSettings, tmp_path: Path) -> None:
     async with a_shop(mesh, tmp_path) as shop:
         offer = await shop.offer(PRICE)

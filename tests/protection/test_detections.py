@@ -80,7 +80,7 @@ async def here(mesh: ProcessSettings) -> AsyncIterator[Here]:
     await database.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_an_uploaded_copy_names_its_session(here: Here, title: MarkedFilm) -> None:
     await here.bus.publish(transcoded(here.settings, title, here.organisation_id))
     sessions = [played(ASSET) for _ in range(20)]

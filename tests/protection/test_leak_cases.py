@@ -215,7 +215,7 @@ async def test_strikes_add_up_expire_and_are_taken_back(desk: Desk) -> None:
         return blocks(await desk.case(third.case_id))[0].state == api.LEAK_ACTION_STATE_EXPIRED
 
     await eventually(over)
-    revocation_id = _ordered(desk, blocks(third)[0]).revocation_id
+    revocation_id = (await _ordered(desk, blocks(third)[0])).revocation_id
 
     async def lifted() -> bool:
         heard = desk.bus.heard(events.LeakActionReversed)
@@ -229,8 +229,12 @@ async def test_strikes_add_up_expire_and_are_taken_back(desk: Desk) -> None:
     assert {one.strike for one in (await struck(desk, "eve")).actions} == {1}
 
 
-def _ordered(desk: Desk, action: api.LeakAction) -> events.LeakActionOrdered:
-    return next(one for one in desk.bus.heard(events.LeakActionOrdered) if one.action_id == action.action_id)
+async def _ordered(desk: Desk, action: api.LeakAction) -> events.LeakActionOrdered:
+    """The order to do something, once it is told."""
+    count = 1
+    while (order := await desk.bus.hears(events.LeakActionOrdered, count=count)).action_id != action.action_id:
+        count += 1
+    return order
 
 
 class Crawler:

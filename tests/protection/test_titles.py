@@ -49,7 +49,7 @@ async def here(mesh: ProcessSettings) -> AsyncIterator[Here]:
     await database.close()
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], within: float = 60) -> None:
     async with asyncio.timeout(within):
         while not await holds():
             await asyncio.sleep(0.02)

@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 from PIL import Image
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 EXECUTABLE: Final = Path("/usr/bin/chromium")
 _FLAGS: Final = (
@@ -45,7 +45,9 @@ def require_chromium() -> Path:
 
 @asynccontextmanager
 async def running_chromium() -> AsyncIterator[Browser]:
-    """A headless browser, closed at the end together with all its pages."""
+    """A headless browser, closed at the end together with all its pages. What is expected of them may take longer than Playwright's five seconds: a
+    machine may be busy."""
+    expect.set_options(timeout=30_000)
     executable = require_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, headless=True, args=list(_FLAGS))
@@ -71,7 +73,7 @@ async def video_position(page: Page, selector: str = "video") -> float:
     return position
 
 
-async def played_until(page: Page, seconds: float, *, selector: str = "video", within: float = 30) -> float:
+async def played_until(page: Page, seconds: float, *, selector: str = "video", within: float = 60) -> float:
     """Waits until the video has come so far and shows frames; returns where it is then.
 
     `video.play()` may never settle when keys are missing, so nothing here waits for it.

@@ -63,7 +63,7 @@ async def furnish(whole: Whole, memory: Memory) -> None:
         memory.keep(name, value)
     organisation_id = organisation_of_operator(whole.settings)
     asset_id = await _upload(whole, memory)
-    async with asyncio.timeout(20), on_the_bus(whole.settings) as bus:
+    async with asyncio.timeout(60), on_the_bus(whole.settings) as bus:
         await _until_there(whole, memory, assets.ListAssetsRequest(), "assets.v1.AssetsService/ListAssets")
         await _until_there(whole, memory, transcode.ListJobsRequest(), "transcode.v1.TranscodeService/ListJobs")
         tracks = [packaging_pb2.TrackKey(label="HD", key_id="d" * 32)]

@@ -16,7 +16,7 @@ def _sent_to(mesh: Mesh, address: str, template: str) -> list[dict[str, Any]]:
     return [letter for letter in letters if (letter["to"], letter["template"]) == (address.lower(), template)]
 
 
-async def newest_letter(mesh: Mesh, address: str, template: str, within: float = 20) -> dict[str, Any]:
+async def newest_letter(mesh: Mesh, address: str, template: str, within: float = 60) -> dict[str, Any]:
     """The newest letter of a kind to somebody; waits until there is one."""
     async with asyncio.timeout(within):
         while True:

@@ -100,7 +100,7 @@ def running_mesh(secrets: Mapping[str, bytes] = MappingProxyType({}), /, **envir
         installation.command("up", "--detach", "--port", str(installation.port)),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         env={name: value for name, value in os.environ.items() if not name.startswith("REELMESH_")}
         | {"PYTHONPATH": ".:gen/python"}
         | environment,

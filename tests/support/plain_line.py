@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from services.kit.settings import ProcessSettings
 from services.kit.tls import Certificates, client_context, host_name
+from tests.support import streams
 
 
 class Line:
@@ -26,13 +28,14 @@ class Line:
         """
         self._writer.write(raw)
         try:
-            head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 30)).decode("latin-1")
+            async with asyncio.timeout(60):
+                head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                status, *lines = head.strip().split("\r\n")
+                fields = dict(line.split(": ", 1) for line in lines)
+                length = 0 if raw.startswith(b"HEAD ") else int(fields["content-length"])
+                return int(status.split(" ")[1]), fields, await self._reader.readexactly(length)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("hung up") from error
-        status, *lines = head.strip().split("\r\n")
-        fields = dict(line.split(": ", 1) for line in lines)
-        length = 0 if raw.startswith(b"HEAD ") else int(fields["content-length"])
-        return int(status.split(" ")[1]), fields, await self._reader.readexactly(length)
 
     async def asks(
         self, path: str, method: str = "GET", body: bytes = b"", **headers: str
@@ -47,11 +50,9 @@ class Line:
 async def a_line(settings: ProcessSettings, server: str, caller: str = "envoy") -> AsyncIterator[Line]:
     """A connection to a server, as `services/callers.toml` names it, that shows a service's certificate."""
     identity = Certificates(settings.tls_folder(caller)).current()
-    reader, writer = await asyncio.open_unix_connection(
-        settings.plain_address(server).removeprefix("unix:"),
-        ssl=client_context(identity),
-        server_hostname=host_name(identity.trust_domain, server.partition(".")[0]),
-    )
+    name = host_name(identity.trust_domain, server.partition(".")[0])
+    path = settings.plain_address(server).removeprefix("unix:")
+    reader, writer = await streams.unix(Path(path), client_context(identity), name)
     try:
         yield Line(reader, writer)
     finally:

@@ -68,7 +68,7 @@ class ThreePlayers:
     async def first_error(self, player: str) -> dict[str, Any]:
         """The first error that the player calls fatal, as soon as there is one."""
         await self.page.wait_for_function(
-            "player => window.players.errors[player].some(error => error.fatal)", arg=player, timeout=20_000
+            "player => window.players.errors[player].some(error => error.fatal)", arg=player, timeout=60_000
         )
         return next(error for error in await self.errors(player) if error["fatal"])
 

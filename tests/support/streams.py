@@ -18,7 +18,7 @@ class WholeReader(asyncio.StreamReader):
 
     def set_exception(self, exc: Exception) -> None:
         """Takes a connection that broke for one that ended."""
-        if isinstance(exc, ConnectionError):
+        if isinstance(exc, OSError):  # those of TLS are some, too
             self.feed_eof()
         else:
             super().set_exception(exc)

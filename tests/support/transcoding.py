@@ -90,7 +90,7 @@ class Transcoding:
 
     async def job_of(self, asset_id: str) -> transcode_pb2.Job:
         """The asset's job, as soon as there is one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (jobs := (await self.stub.ListJobs(api.ListJobsRequest(asset_id=asset_id))).jobs):
                 await asyncio.sleep(0.02)
         return jobs[0]
@@ -103,7 +103,7 @@ class Transcoding:
 
     async def task_in_hand(self, kind: str) -> Task:
         """A task of this kind that a worker is at."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 for task in await self.tasks():
                     if task.kind == kind and task.lease_until is not None:
@@ -112,7 +112,7 @@ class Transcoding:
 
     async def tidy(self, *prefixes: str) -> None:
         """Waits until nothing is left below these prefixes of the object store."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while any(self.files(prefix) for prefix in prefixes):
                 await asyncio.sleep(0.05)
 

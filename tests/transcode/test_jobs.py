@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator
 
@@ -38,7 +39,7 @@ async def test_a_film_becomes_renditions_and_nothing_else_is_left(here: Transcod
     async with here.a_worker():
         asset_id = await here.upload(film())
         probed = await here.bus.hears(announced.MasterProbed)
-        completed = await here.bus.hears(announced.TranscodeCompleted, within=60)
+        completed = await here.bus.hears(announced.TranscodeCompleted, within=100)
         await here.tidy("work")
     assert (probed.asset_id, probed.width, probed.height, probed.container) == (asset_id, 320, 180, "mp4")
     assert [(track.codec, track.language, track.used) for track in probed.audio_tracks] == [("aac", "en", True)]
@@ -53,25 +54,25 @@ async def test_a_film_becomes_renditions_and_nothing_else_is_left(here: Transcod
     tasks = await here.tasks()
     assert sorted(task.kind for task in tasks) == ["audio", "chunk", "chunk", "join", "probe"]
     assert {(task.state, task.attempt) for task in tasks} == {(TaskState.DONE, 1)}
+    async with asyncio.timeout(30):  # they come by another way than the events
+        while fractions[-1:] != [1.0]:
+            await asyncio.sleep(0.02)
     assert fractions == sorted(fractions)
-    assert fractions[-1] == 1.0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_the_work_of_a_killed_worker_is_finished_by_another(here: Transcoding) -> None:
     """kill -9 in the middle of a chunk costs that chunk's work and no other, and no task is done twice."""
-    with here.a_worker_process(REELMESH_TRANSCODE_PRESET="slow") as doomed:
-        await here.upload(film(4, "640x360", 25))
+    with here.a_worker_process(REELMESH_TRANSCODE_PRESET="veryslow") as doomed:
+        await here.upload(film(4, "640x360", 50))
         task = await here.task_in_hand("chunk")
-        await asyncio.sleep(0.3)
-        encoders = psutil.Process(doomed.pid).children(recursive=True)
+        encoders = await _at_work(doomed.pid)
         doomed.send_signal(signal.SIGKILL)
         doomed.wait()
-        _, alive = psutil.wait_procs(encoders, timeout=2)
-        assert encoders
+        _, alive = psutil.wait_procs(encoders, timeout=30)
         assert not alive
     async with here.a_worker():
-        await here.bus.hears(announced.TranscodeCompleted, within=60)
+        await here.bus.hears(announced.TranscodeCompleted, within=100)
         await here.tidy("work")
     tasks = await here.tasks()
     assert {one.state for one in tasks} == {TaskState.DONE}
@@ -81,11 +82,11 @@ async def test_the_work_of_a_killed_worker_is_finished_by_another(here: Transcod
     assert len(here.bus.heard(announced.TranscodeCompleted)) == 1
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_workers_share_a_film_and_do_each_task_once(here: Transcoding) -> None:
     async with here.a_worker(), here.a_worker(transcode_parallel=2):
         await here.upload(film(8))
-        await here.bus.hears(announced.TranscodeCompleted, within=60)
+        await here.bus.hears(announced.TranscodeCompleted, within=100)
         await here.tidy("work")
     tasks = await here.tasks()
     assert sum(task.kind == "chunk" for task in tasks) == 4
@@ -119,17 +120,16 @@ async def test_cancelling_stops_the_encoder_and_the_worker_goes_on_with_the_next
     async with here.a_worker(transcode_preset="veryslow", transcode_chunk_seconds=20):
         asset_id = await here.upload(film(20, "640x360", 50, sound=False))
         await here.task_in_hand("chunk")
-        await asyncio.sleep(0.5)
-        assert _encoders()
+        await _at_work()
         job = await here.job_of(asset_id)
         await here.stub.CancelJob(api.CancelJobRequest(job_id=job.job_id))
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(15):  # the chunk itself would take longer
             while _encoders():
                 await asyncio.sleep(0.05)
         await here.tidy("work", "renditions")
         assert (await here.job_of(asset_id)).state == transcode_pb2.JOB_STATE_CANCELLED
         await here.upload(b"")
-        await here.bus.hears(announced.TranscodeFailed, count=2)
+        await here.bus.hears(announced.TranscodeFailed, count=2, within=60)
     assert not here.bus.heard(announced.TranscodeCompleted)
 
 
@@ -137,18 +137,18 @@ async def test_a_worker_that_is_told_to_stop_gives_its_task_back_at_once(here: T
     async with here.a_worker(transcode_preset="veryslow", transcode_chunk_seconds=20):
         await here.upload(film(20, "640x360", 50, sound=False))
         task = await here.task_in_hand("chunk")
-        await asyncio.sleep(0.3)
+        await _at_work()
     assert not _encoders()
     given_back = next(one for one in await here.tasks() if one.task_id == task.task_id)
     assert (given_back.lease_until, given_back.losses, given_back.failures) == (None, 0, 0)
-    async with here.a_worker(transcode_preset="veryslow"), asyncio.timeout(3):
+    async with here.a_worker(transcode_preset="veryslow"):
         assert (await here.task_in_hand("chunk")).task_id == task.task_id
 
 
 async def test_renditions_go_when_the_asset_is_deleted(here: Transcoding) -> None:
     async with here.a_worker():
         asset_id = await here.upload(film())
-        await here.bus.hears(announced.TranscodeCompleted, within=60)
+        await here.bus.hears(announced.TranscodeCompleted, within=100)
     assert here.files("renditions")
     await here.bus.publish(AssetDeleted(asset_id=asset_id, organisation_id=here.organisation_id))
     await here.tidy("work", "renditions")
@@ -159,13 +159,13 @@ async def test_renditions_go_when_the_asset_is_deleted(here: Transcoding) -> Non
     assert (refusal.reason, refusal.metadata["state"]) == ("JOB_WRONG_STATE", "COMPLETED")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_odd_films_come_through_with_all_their_tracks(here: Transcoding) -> None:
     """Several languages, 5.1, subtitles, and a container that can only be entered through a copy with an index."""
     masters = {"surround": clips.surround(), "subtitled": clips.subtitled(), "stream": clips.plain(suffix="ts")}
     async with here.a_worker():
         uploads = {await here.upload(master): name for name, master in masters.items()}
-        await here.bus.hears(announced.TranscodeCompleted, count=len(masters), within=120)
+        await here.bus.hears(announced.TranscodeCompleted, count=len(masters), within=200)
         await here.tidy("work")
     jobs = {uploads[event.asset_id]: event for event in here.bus.heard(announced.TranscodeCompleted)}
     sounds = [one for one in jobs["surround"].renditions if one.kind == transcode_pb2.TRACK_KIND_AUDIO]
@@ -186,5 +186,19 @@ async def test_odd_films_come_through_with_all_their_tracks(here: Transcoding) -
     assert probed["stream"].container == "mpegts"
 
 
-def _encoders() -> list[psutil.Process]:
-    return [process for process in psutil.Process().children(recursive=True) if "ffmpeg" in process.name()]
+def _encoders(pid: int | None = None) -> list[psutil.Process]:
+    """Those that a process has started, this one unless another is named."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if "ffmpeg" in process.name():
+                found.append(process)
+    return found
+
+
+async def _at_work(pid: int | None = None) -> list[psutil.Process]:
+    """Waits until it has some, and returns them."""
+    async with asyncio.timeout(30):
+        while not (found := _encoders(pid)):
+            await asyncio.sleep(0.02)
+    return found

@@ -22,7 +22,7 @@ from tests.support.running import connected, running
 from tests.support.transcoding import transcoding
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_a_film_comes_from_its_upload_to_a_published_package(mesh: ProcessSettings) -> None:
     plain: dict[str, Any] = mesh.model_dump()
     async with contextlib.AsyncExitStack() as stack:
@@ -41,7 +41,7 @@ async def test_a_film_comes_from_its_upload_to_a_published_package(mesh: Process
 
         asset_id = await here.upload(film())
         request = assets_api.WatchAssetRequest(asset_id=asset_id, wait_for_commit=True)
-        seen = [answer.asset async for answer in stub.WatchAsset(request, timeout=60)]
+        seen = [answer.asset async for answer in stub.WatchAsset(request, timeout=150)]
         ready = seen[-1]
         assert ready.state == assets_pb2.ASSET_STATE_READY, ready
         assert [stage.state for stage in ready.stages] == [assets_pb2.STAGE_STATE_DONE] * 5

@@ -131,7 +131,7 @@ async def test_whoever_uploads_says_whether_a_film_is_watermarked(here: Transcod
         event = committed(here.settings, film(), organisation_id=here.organisation_id)
         event.watermarking = upload_pb2.WATERMARKING_STRONG
         await here.bus.publish(cleared(event))
-        completed = await here.bus.hears(announced.TranscodeCompleted, within=60)
+        completed = await here.bus.hears(announced.TranscodeCompleted, within=100)
         await here.tidy("work")
     assert completed.watermark_colluders == 3
     pictures = [one for one in completed.renditions if one.name.startswith("video-")]

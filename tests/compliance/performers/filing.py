@@ -59,7 +59,7 @@ def refused(reason: str) -> Iterator[list[Refusal]]:
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Waits until something is so."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not await holds():
             await asyncio.sleep(0.02)
 

@@ -37,7 +37,7 @@ async def test_the_end_of_a_release_is_told_before_and_stops_the_film_when_it_co
     release_id = filed.release.release_id
     move_to(files, datetime(2027, 1, 2, 1, tzinfo=UTC))
     await changes(files, release_id, "SUBMITTED", "APPROVED", "EXPIRING")
-    near = files.bus.heard(events_pb2.RecordChanged)[-1]
+    near = [one for one in files.bus.heard(events_pb2.RecordChanged) if one.record_id == release_id][-1]
     assert near.expire_time.ToDatetime(tzinfo=UTC) == datetime(2027, 2, 1, tzinfo=UTC)
     await files.consent(filed.asset_id, MISSING, COMPLETE)
     move_to(files, datetime(2027, 1, 31, 23, 59, tzinfo=UTC))

@@ -260,8 +260,12 @@ async def test_the_performer_takes_the_consent_back_by_a_token(files: Files) -> 
     assert await files.nobody.productions.WithdrawConsentByToken(request) == first
     await files.consent(filed.asset_id, MISSING, COMPLETE, WITHDRAWN)
     assert await files.gaps(filed.production.production_id) == ["RELEASE_WITHDRAWN"]
-    told = [one for one in files.bus.heard(events_pb2.RecordChanged) if one.record_id == filed.release.release_id]
-    assert (told[-1].change, told[-1].actor) == (events_pb2.RECORD_CHANGE_WITHDRAWN, "performer")
+
+    async def told() -> bool:
+        heard = [one for one in files.bus.heard(events_pb2.RecordChanged) if one.record_id == filed.release.release_id]
+        return (heard[-1].change, heard[-1].actor) == (events_pb2.RECORD_CHANGE_WITHDRAWN, "performer")
+
+    await until(told)
     # A new release, found good, is a new consent.
     new = await files.release(filed.production.production_id, filed.performer.performer_id)
     await files.reviewer.opens_release(new.release_id)

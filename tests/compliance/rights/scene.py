@@ -124,7 +124,7 @@ class Scene:
         await self._sold(person, asset_id)
         playing = self.stub(policy_service_pb2_grpc.PolicyServiceStub, "policy.v1.PolicyService")
         create = policy.CreatePlaybackRequest(request_id=new_id("req"), asset_id=asset_id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await playing.CreatePlayback(create, metadata=person.shown)
@@ -206,7 +206,7 @@ class Scene:
         self, data_request_id: str, state: rights_pb2.DataRequestState.ValueType
     ) -> rights_pb2.DataRequest:
         """Waits until a request is in a state."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (found := await self.seen(data_request_id)).state != state:
                 await asyncio.sleep(0.05)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import asyncpg
@@ -100,7 +101,10 @@ async def leaf_of_playback(scene: Scene) -> audit.GetInclusionProofResponse:
         scene.whole.channels["reelmesh.compliance.v1.AuditLogService"]
     )
     asked = audit.ListLeavesRequest(event_type="reelmesh.policy.v1.PlaybackCreated")
-    leaf = (await stub.ListLeaves(asked, metadata=scene.operator)).leaves[0]
+    async with asyncio.timeout(60):  # it hears of it a moment later
+        while not (leaves := (await stub.ListLeaves(asked, metadata=scene.operator)).leaves):
+            await asyncio.sleep(0.05)
+    leaf = leaves[0]
     proof: audit.GetInclusionProofResponse = await stub.GetInclusionProof(
         audit.GetInclusionProofRequest(event_id=leaf.event_id), metadata=scene.operator
     )

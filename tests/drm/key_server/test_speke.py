@@ -324,7 +324,7 @@ class TestRotation:
 async def rotated(server: KeyServer) -> None:
     """Rotates the organisation's key-encryption key, to the end."""
     begun = await server.keys.StartRotation(keys_api.StartRotationRequest(request_id=new_id("req")))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             asked_for = keys_api.GetRotationRequest(rotation_id=begun.rotation.rotation_id)
             if (await server.keys.GetRotation(asked_for)).rotation.HasField("complete_time"):

@@ -114,7 +114,7 @@ class Scene:
     async def held(self, event: UploadCommitted) -> events.MasterHeld:
         """Waits until a master is held, and the file in the clear is gone."""
         held = await self._heard(events.MasterHeld, event.asset_id)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while self.master(event).exists():
                 await asyncio.sleep(0.02)
         return held
@@ -124,7 +124,7 @@ class Scene:
         return await self._heard(events.MasterDelayed, event.asset_id)
 
     async def _heard(self, kind: type[About], asset_id: str) -> About:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 for one in self.bus.heard(kind):
                     if one.asset_id == asset_id:
