@@ -94,7 +94,7 @@ class PolicySettings(ProcessSettings):
         default=20_000,
         ge=0,
         le=30_000,
-        description="Revoked sessions and withdrawn packages that edges are told of, at most, about 120 bytes each. With more, edges ask about every request.",
+        description="Revoked sessions and withdrawn packages that edges are told of, at most, about 31 bytes each. With more, edges ask about every request.",
     )
     policy_edge_lease_seconds: float = Field(
         default=10,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import grpc
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse, Resource
 
 from services.kit.tls import Certificates, channel_credentials, host_name, server_credentials
@@ -30,30 +31,55 @@ class Relay:
         address: where edges find it.
         mute: keeps the control plane's streams from beginning.
         spoil: makes the next list of who is barred one that no edge can use.
+        garble: makes every script one that does not compile.
+        deaf: loses what edges answer to what they could not use.
         refused: what edges answered to what they could not use.
+        calls: streams of the control plane that are open.
+        hung_up: those that were ended here.
     """
 
     address: str
     mute: bool = False
     spoil: bool = False
+    garble: bool = False
+    deaf: bool = False
     refused: list[str] = field(default_factory=list)
+    calls: set[grpc.aio.StreamStreamCall[bytes, bytes]] = field(default_factory=set)
+
+    hung_up: set[grpc.aio.StreamStreamCall[bytes, bytes]] = field(default_factory=set)
+
+    def hang_up(self) -> None:
+        """Ends the control plane's streams; edges open others."""
+        self.hung_up |= self.calls
+        for call in self.calls:
+            call.cancel()
 
     async def heard(self, request: bytes) -> bytes:
         """Notes what an edge answers."""
         said = DiscoveryRequest.FromString(request)
         if said.HasField("error_detail"):
             self.refused.append(said.error_detail.message)
+            if self.deaf:
+                said.ClearField("error_detail")
+                return bytes(said.SerializeToString())
         return request
 
     def told(self, response: bytes) -> bytes:
         """What an edge is told in place of what the control plane said."""
         said = DiscoveryResponse.FromString(response)
         resource, config = Resource(), TypedExtensionConfig()
-        if not self.spoil or not said.resources[0].Unpack(resource) or resource.name != ADMISSION:
+        if not (self.spoil or self.garble) or not said.resources[0].Unpack(resource) or resource.name != ADMISSION:
             return response
-        self.spoil = False
         resource.resource.Unpack(config)
-        config.typed_config.type_url = _UNUSABLE
+        if self.spoil:
+            self.spoil = False
+            config.typed_config.type_url = _UNUSABLE
+        else:
+            script = Lua()
+            config.typed_config.Unpack(script)
+            if script.HasField("default_source_code"):
+                script.default_source_code.inline_string += "\nif"
+                config.typed_config.Pack(script)
         resource.resource.Pack(config)
         said.resources[0].Pack(resource)
         return bytes(said.SerializeToString())
@@ -88,8 +114,16 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in 
                 yield await self._relay.heard(request)
 
         call = self._channel.stream_stream(STREAM, None, None)(overheard())
-        async for response in _ended_alike(call, context):
-            yield self._relay.told(response)
+        self._relay.calls.add(call)
+        try:
+            async for response in _ended_alike(call, context):
+                yield self._relay.told(response)
+        except asyncio.CancelledError:
+            if call not in self._relay.hung_up:
+                raise
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the line was cut")
+        finally:
+            self._relay.calls.discard(call)
 
 
 async def _ended_alike(call: grpc.aio.StreamStreamCall[bytes, bytes], context: Context) -> AsyncIterator[bytes]:

@@ -55,6 +55,25 @@ async def test_an_edge_that_refuses_its_list_has_its_warm_lane_closed(mesh: Proc
                 assert " 200 " in await lanes.at(lanes.warm, path)
 
 
+async def test_an_edge_whose_refusal_was_lost_refuses_again_when_it_connects_anew(mesh: ProcessSettings) -> None:
+    async with some_lanes(mesh) as lanes:
+        policy, secrets = lanes.scene.settings.peer("policy"), lanes.scene.settings.secrets_dir
+        async with a_relay(policy, secrets) as relay, behind(lanes, relay) as edge:
+            await warmed_up(lanes, edge)
+            relay.garble = relay.deaf = True
+            barred, other = await lanes.film()
+            await lanes.scene.revoke(barred.session.session_id)
+            async with asyncio.timeout(30):
+                while not relay.refused:
+                    await asyncio.sleep(0.02)
+            relay.deaf = False
+            relay.hang_up()
+            async with asyncio.timeout(30):
+                while "SESSION_REVOKED" not in await lanes.at(edge, f"{other}/video/1.m4s"):
+                    await asyncio.sleep(0.02)
+            assert len(relay.refused) == 2
+
+
 async def test_an_edge_with_an_authoriser_but_no_control_plane_asks_about_everything(mesh: ProcessSettings) -> None:
     async with some_lanes(mesh) as lanes:
         answer, base = await lanes.film()

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "@gen/google/rpc/error_details_pb";
 import { TokensSchema, type Tokens } from "@gen/reelmesh/identity/v1/identity_pb";
@@ -65,6 +66,7 @@ class Server {
     return create(TokensSchema, {
       accessToken: accessToken(this.#number),
       refreshToken: this.#current,
+      refreshExpireTime: timestampFromMs(1_000 * this.#number),
       sessionId: `ses_${this.#session}`,
       accountId,
       organisationId: "org_1",
@@ -172,6 +174,33 @@ test("a tab that shows what another one has just exchanged stays signed in", asy
     ["rmr_1", "request-1"],
     ["rmr_1", "request-1"],
   ]);
+});
+
+test("of two answers to one exchange the later token is kept, whichever came first", async () => {
+  const { browser, first, second, arrive } = await behind();
+  arrive();
+  // The second tab's answer is on its way while the first one repeats the exchange, as without locks.
+  browser.server.meanwhile = () => {
+    browser.server.meanwhile = () => undefined;
+    const kept = browser.storage.getItem(SLOT) ?? "";
+    browser.storage.setItem(
+      SLOT,
+      kept.replace("rmr_2", "rmr_9").replace(/"refreshExpires":\d+/, '"refreshExpires":9000'),
+    );
+  };
+  browser.now = LIFE * 1000;
+  expect(await first.access()).toBe(accessToken(3));
+  expect(browser.storage.getItem(SLOT)).toContain("rmr_9");
+  expect(second.state().accountId).toBe("usr_1");
+});
+
+test("that a token was used by somebody else is said at once, whatever another tab has written since", async () => {
+  const { browser, second, arrive } = await behind();
+  browser.server.trouble.push(refusedWith("REFRESH_TOKEN_REUSED"));
+  browser.server.meanwhile = arrive;
+  await expect(second.access()).rejects.toThrow();
+  expect(second.state().refused?.reason).toBe("REFRESH_TOKEN_REUSED");
+  expect(browser.waits).toHaveLength(0);
 });
 
 test("a token that another tab has replaced is looked for a moment later, before anybody is signed out", async () => {

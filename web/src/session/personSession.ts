@@ -29,6 +29,8 @@ interface Kept {
   readonly accountId: string;
   readonly organisationId: string;
   readonly permissions: readonly string[];
+  /** Milliseconds since 1970, by the server's clock: of two tokens of a session the later one is good. */
+  readonly refreshExpires?: number;
 }
 
 /** Who is signed in. */
@@ -153,11 +155,11 @@ export class PersonSession {
       }
       try {
         const tokens = await this.#parts.exchange(kept.refreshToken, kept.requestId);
-        // Somebody may have signed out, or in as another person, meanwhile. Within the same session ours is the newest token: what stands
-        // there then is what another tab got for the one that we repeated, and has ended with that.
+        // Somebody may have signed out, or in as another person, meanwhile. Within the same session another tab got a token for the one that
+        // we repeated, or that repeated ours: the earlier of the two has ended with that.
         const now = this.#read();
         if (now?.refreshToken !== kept.refreshToken && now?.sessionId !== tokens.sessionId) continue;
-        return this.#take(tokens);
+        return (now.refreshExpires ?? 0) > expiresOf(tokens) ? this.#takeAccess(tokens) : this.#take(tokens);
       } catch (error) {
         const refusal = refusalOfCall(error);
         if (refusal.kind === "transient" && attempt < MOST_TRIES) {
@@ -166,8 +168,12 @@ export class PersonSession {
         }
         const over = refusal.reason === "REFRESH_TOKEN_INVALID" || refusal.reason === "REFRESH_TOKEN_REUSED";
         if (over) {
-          await this.#parts.wait(LATE_MS);
-          if (this.#read()?.refreshToken === kept.refreshToken) this.#forget(refusal);
+          // A token that was used by somebody else has ended its session; one that is not known may have been replaced by another tab.
+          const ended = refusal.reason === "REFRESH_TOKEN_REUSED";
+          if (!ended) await this.#parts.wait(LATE_MS);
+          const now = this.#read();
+          if (now?.refreshToken === kept.refreshToken || (ended && now?.sessionId === kept.sessionId))
+            this.#forget(refusal);
           else if (attempt < MOST_TRIES) continue;
         }
         throw error;
@@ -176,13 +182,20 @@ export class PersonSession {
   }
 
   #take(tokens: Tokens): string {
-    const { accessToken, refreshToken, sessionId, accountId, organisationId, permissions } = tokens;
+    const { refreshToken, sessionId, accountId, organisationId, permissions } = tokens;
     const requestId = this.#parts.freshId();
-    const kept: Kept = { refreshToken, requestId, sessionId, accountId, organisationId, permissions };
+    const refreshExpires = expiresOf(tokens);
+    const kept: Kept = { refreshToken, requestId, sessionId, accountId, organisationId, permissions, refreshExpires };
     this.#parts.storage.setItem(SLOT, JSON.stringify(kept));
+    const token = this.#takeAccess(tokens);
+    this.#become(kept, null);
+    return token;
+  }
+
+  #takeAccess(tokens: Tokens): string {
+    const { accessToken, sessionId } = tokens;
     const life = lifetimeOf(accessToken) ?? this.#told(tokens);
     this.#access = { token: accessToken, sessionId, expires: this.#parts.now() + life };
-    this.#become(kept, null);
     return accessToken;
   }
 
@@ -213,6 +226,10 @@ export class PersonSession {
     this.#state = next;
     for (const listener of this.#listeners) listener();
   }
+}
+
+function expiresOf({ refreshExpireTime }: Tokens): number {
+  return refreshExpireTime === undefined ? 0 : timestampDate(refreshExpireTime).getTime();
 }
 
 function isKept(value: unknown): value is Kept {
