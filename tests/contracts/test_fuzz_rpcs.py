@@ -168,19 +168,18 @@ async def outcome(call: Any) -> grpc.aio.AioRpcError | None:
 
 
 @pytest.mark.parametrize("path", paths(client_streaming=False, server_streaming=False))
-@fuzzed(10)
+@fuzzed(5)
 @given(data=st.data())
 async def test_any_request_gets_an_answer_or_a_typed_refusal(scene: Scene, path: str, data: st.DataObject) -> None:
     request = data.draw(encoded_requests(scene.method.input_type, MEMORY))
     caller = data.draw(CALLERS)
     shown = scene.shown(caller, data.draw(ODD))
-    async with scene.whole.called_by(scene.contract, scene.peer(caller)) as channel:
-        call = scene.call(channel, "unary_unary")
-        scene.check(await outcome(call(request, metadata=shown, timeout=PATIENCE)))
+    call = scene.call(scene.whole.called_by(scene.contract, scene.peer(caller)), "unary_unary")
+    scene.check(await outcome(call(request, metadata=shown, timeout=PATIENCE)))
 
 
 @pytest.mark.parametrize("path", paths(client_streaming=False, server_streaming=True))
-@fuzzed(10)
+@fuzzed(5)
 @given(data=st.data())
 async def test_any_request_for_a_stream_gets_one_or_a_typed_refusal(
     scene: Scene, path: str, data: st.DataObject
@@ -188,18 +187,18 @@ async def test_any_request_for_a_stream_gets_one_or_a_typed_refusal(
     request = data.draw(encoded_requests(scene.method.input_type, MEMORY))
     caller = data.draw(CALLERS)
     shown = scene.shown(caller, data.draw(ODD))
-    async with scene.whole.called_by(scene.contract, scene.peer(caller)) as channel:
-        stream = scene.call(channel, "unary_stream")(request, metadata=shown)
-        first = asyncio.ensure_future(outcome(stream.read()))
-        done, _ = await asyncio.wait([first], timeout=0.2)
-        stream.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await first
-        scene.check(first.result() if done else None)
+    channel = scene.whole.called_by(scene.contract, scene.peer(caller))
+    stream = scene.call(channel, "unary_stream")(request, metadata=shown)
+    first = asyncio.ensure_future(outcome(stream.read()))
+    done, _ = await asyncio.wait([first], timeout=0.2)
+    stream.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await first
+    scene.check(first.result() if done else None)
 
 
 @pytest.mark.parametrize("path", paths(client_streaming=True, server_streaming=False))
-@fuzzed(20)
+@fuzzed(10)
 @given(data=st.data())
 async def test_any_stream_of_requests_gets_an_answer_or_a_typed_refusal(
     scene: Scene, path: str, data: st.DataObject
