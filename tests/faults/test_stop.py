@@ -1,4 +1,4 @@
-"""Stopping: what is under way may end; what does not end in time is cut off."""
+"""Stopping: what is under way may end; what does not end in time is cut off. The last that is done to the mesh that was hurt: it is down then."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
-import pytest
 
 from services.kit.ids import new_id
-from tests.support.mesh import Mesh, running_mesh
-
-
-@pytest.fixture
-def stopping_mesh() -> Iterator[Mesh]:
-    """A mesh that the test itself stops."""
-    with running_mesh() as mesh:
-        yield mesh
+from tests.support.mesh import Mesh
 
 
 async def stopping(mesh: Mesh) -> asyncio.Task[subprocess.CompletedProcess[str]]:
@@ -42,10 +34,10 @@ async def begun_upload(http: httpx.AsyncClient, size: int) -> dict[str, str]:
 
 
 async def test_a_request_under_way_ends_before_the_edge_does_and_one_that_does_not_end_is_cut_off(
-    stopping_mesh: Mesh,
+    fragile_mesh: Mesh,
 ) -> None:
     data = os.urandom(200_000)
-    async with stopping_mesh.http() as http:
+    async with fragile_mesh.http() as http:
         upload = await begun_upload(http, len(data))
         begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -68,8 +60,8 @@ async def test_a_request_under_way_ends_before_the_edge_does_and_one_that_does_n
         await begun.wait()
         await asyncio.wait([endless], timeout=0.5)
         assert not endless.done()
-        down = await stopping(stopping_mesh)
-        assert stopping_mesh.installation.process("envoy").state == "stopping"
+        down = await stopping(fragile_mesh)
+        assert fragile_mesh.installation.process("envoy").state == "stopping"
         await asyncio.sleep(1)
         go_on.set()
         answer = await writing
@@ -79,4 +71,4 @@ async def test_a_request_under_way_ends_before_the_edge_does_and_one_that_does_n
         await down
         await asyncio.wait([endless], timeout=5)
         assert isinstance(endless.exception(), httpx.TransportError)
-    assert stopping_mesh.installation.living() == []
+    assert fragile_mesh.installation.living() == []
