@@ -8,15 +8,19 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.support import s3, stores, together
-from tests.support.examples import LONG
+from tests.support.examples import LONG, ORDINARY
 
-settings.register_profile(LONG, max_examples=2000)
+# How long something takes says something of the machine and what else it does.
+settings.register_profile(ORDINARY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(LONG, settings.get_profile(ORDINARY), max_examples=2000)
+if settings.get_current_profile_name() == "default":
+    settings.load_profile(ORDINARY)
 _GARBAGE: Final = 10_000
 """As in services; see services/kit/process.py."""
 

@@ -27,7 +27,7 @@ from tests.bench.load import Load, load
 from tests.bench.people import access_token, registered, unlimited
 from tests.bench.screening import Screening, screening
 from tests.bench.upload_peers import started
-from tests.cli.command import free_port
+from tests.support.ports import free_port
 from tools.envoy_config import command, render
 from tools.reelmesh_cli.supervisor import envoy_server
 from tools.reelmesh_cli.supervisor.environment import MeshAddresses, of_service

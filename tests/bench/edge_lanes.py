@@ -26,7 +26,7 @@ from tests.bench.harness import SCRATCH
 from tests.bench.load import Load, load
 from tests.bench.screening import Screening
 from tests.bench.upload_peers import nginx_program, started
-from tests.cli.command import free_port
+from tests.support.ports import free_port
 from tools.envoy_config import command, render
 from tools.reelmesh_cli.supervisor import envoy_server
 

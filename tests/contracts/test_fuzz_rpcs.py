@@ -40,7 +40,7 @@ METHODS: Final = {
 }
 CALLERS: Final = st.sampled_from(["permitted", "permitted", "permitted", "operator", "person", "nobody", "odd"])
 ODD: Final = st.sampled_from(hostile.CREDENTIALS)
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 MEMORY: Final = Memory()
 HEARD: Final[list[Message]] = []
 """Answers that are to be remembered when the next test begins: what is drawn must not depend on what was answered to the draws before."""

@@ -133,7 +133,7 @@ class Everything:
             AssertionError: the server failed, is away, or does not know the method.
         """
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await self._call(method, shown, caller)
         except grpc.aio.AioRpcError as error:
             refusal = Refusal.from_rpc_error(error)

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import json
 import shutil
-import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +27,8 @@ from services.drm.licences.players import LARGEST
 from services.kit.plain_http import Handler, PlainHttpServer
 from services.kit.tls import server_context, server_credentials
 from tests.envoy import parts
-from tests.support import certificates
+from tests.support import certificates, streams
+from tests.support.ports import free_port
 from tools.envoy_config import EdgeSettings, command, render, write_certificate_sources
 
 SERVICES = (
@@ -150,23 +151,34 @@ class Edge:
 
     async def log(self, correlation_id: str) -> dict[str, Any]:
         """The line of the access log about one request. Envoy writes it within a second or so."""
-        for _ in range(100):
-            for line in Path(self.settings.access_log).read_text(encoding="utf-8").splitlines():
-                entry: dict[str, Any] = json.loads(line)
-                if entry.get("correlation_id") == correlation_id:
-                    return entry
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"no line about {correlation_id}")
+        return (await self.lines("correlation_id", correlation_id))[-1]
+
+    async def lines(self, name: str, value: str) -> list[dict[str, Any]]:
+        """The lines of the access log with a field of this value, once there are any."""
+        async with asyncio.timeout(30):
+            while True:
+                written = Path(self.settings.access_log).read_text(encoding="utf-8")
+                # The last line may not be written to its end yet.
+                entries: list[dict[str, Any]] = [json.loads(line) for line in written.split("\n")[:-1]]
+                if found := [entry for entry in entries if entry.get(name) == value]:
+                    return found
+                await asyncio.sleep(0.05)
+
+    async def counted(self, name: str) -> int:
+        """Sum of Envoy's own counters whose names match a regular expression."""
+        transport = httpx.AsyncHTTPTransport(uds=self.settings.admin.removeprefix("unix:"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin", timeout=30) as admin:
+            stats = (await admin.get("/stats", params={"filter": name})).text
+        return sum(int(line.rpartition(" ")[2]) for line in stats.splitlines())
 
     async def raw(self, request: bytes) -> bytes:
-        """Sends bytes as they are, and returns all that comes until the connection closes or nothing comes for a second, after the first of it."""
-        host, _, port = self.address.partition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        """Sends bytes as they are, and returns all that comes until the connection closes, or nothing comes for some seconds after the first of it."""
+        reader, writer = await streams.tcp(self.address)
         writer.write(request)
         answer = b""
-        with contextlib.suppress(asyncio.TimeoutError, ConnectionResetError):
-            # The first of it may take its time on a busy machine.
-            while part := await asyncio.wait_for(reader.read(65536), 1.0 if answer else 5.0):
+        with contextlib.suppress(asyncio.TimeoutError):
+            # All of it may take its time on a busy machine.
+            while part := await asyncio.wait_for(reader.read(65536), 5.0 if answer else 30.0):
                 answer += part
                 if b"content-length: " in answer and len(answer.partition(b"\r\n\r\n")[2]) >= int(
                     answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]
@@ -213,7 +225,10 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         compliance=f"unix:{folder}/compliance.sock",
         protection=f"unix:{folder}/protection.sock",
         limits=f"unix:{folder}/limits.sock",
+        # A busy machine must not make requests be judged by other rules.
         limits_patience=20,
+        authorizer_patience=20,
+        connect_patience=20,
         tus=f"unix:{folder}/tus.sock",
         oauth=f"unix:{folder}/oauth.sock",
         speke=f"unix:{folder}/speke.sock",
@@ -229,13 +244,6 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         allowed_origins=(FRIENDLY_ORIGIN,),
         workers=1,
     )
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -261,7 +269,7 @@ async def running_edge(secrets: Path | None = None, **changes: Any) -> AsyncIter
         async with (
             backend.running(),
             _envoy(config, settings) as process,
-            httpx.AsyncClient(base_url=f"http://{settings.listen}") as http,
+            httpx.AsyncClient(base_url=f"http://{settings.listen}", timeout=30) as http,
         ):
             edge = Edge(settings.listen, process, settings, backend, http)
             await until_ready(edge)
@@ -284,7 +292,8 @@ async def _envoy(config: Path, settings: EdgeSettings) -> AsyncIterator[psutil.P
 
 async def until_ready(edge: Edge) -> None:
     """Waits until all health checks passed."""
-    for _ in range(200):
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
         with contextlib.suppress(httpx.TransportError):
             if (await edge.http.get("/readyz")).status_code == 200:
                 return

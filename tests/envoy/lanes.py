@@ -108,10 +108,15 @@ async def some_lanes(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Lan
 async def warmed_up(lanes: Lanes, edge: Edge | None = None) -> None:
     """Waits until an edge lets a segment through without asking."""
     _, base = await lanes.film()
-    async with asyncio.timeout(20):
+    await let_through(lanes, f"{base}/video/1.m4s", edge)
+
+
+async def let_through(lanes: Lanes, path: str, edge: Edge | None = None) -> None:
+    """Waits until an edge serves this without asking."""
+    async with asyncio.timeout(60):
         while True:
             before = asked()
-            found = await lanes.at(edge or lanes.warm, f"{base}/video/1.m4s")
+            found = await lanes.at(edge or lanes.warm, path)
             if " 200 " in found and asked() == before:
                 return
             await asyncio.sleep(0.05)
@@ -132,6 +137,6 @@ def asked() -> float:
 
 async def eventually(lanes: Lanes, path: str, wanted: str) -> None:
     """Waits until the warm edge answers so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while wanted not in await lanes.at(lanes.warm, path):
             await asyncio.sleep(0.01)

@@ -17,6 +17,8 @@ from tests.envoy.edge import FRIENDLY_ORIGIN, Edge
 from tests.envoy.parts import ASSET, LOST_ASSET, MISSING_ASSET, SLOW_ASSET, UPLOAD
 
 GET_ASSET = "/reelmesh.assets.v1.AssetsService/GetAsset"
+FAILED = "^cluster.assets.upstream_cx_connect_fail$"
+"""Envoy's counter of connections to the assets service that did not come about."""
 
 
 async def test_a_unary_call_by_grpc_arrives_and_is_answered(edge: Edge) -> None:
@@ -264,24 +266,26 @@ async def test_a_service_that_is_away_is_named(edge: Edge) -> None:
 
 async def test_a_call_waits_out_a_restart(edge: Edge) -> None:
     await edge.parts.stop("assets")
+    tried = await edge.counted(FAILED)
     waiting = asyncio.create_task(edge.http.get(f"/v1/assets/{ASSET}"))
-    await asyncio.sleep(0.3)
+    # It is tried for about a second, so the restart must not take longer.
+    while await edge.counted(FAILED) == tried:
+        await asyncio.sleep(0)
     await edge.parts.start("assets")
     assert (await waiting).status_code == 200
 
 
 async def test_a_service_that_goes_away_under_a_call_is_asked_again_if_the_call_may_be_repeated(edge: Edge) -> None:
-    waiting = asyncio.create_task(edge.http.get(f"/v1/assets/{SLOW_ASSET}", timeout=10))
-    await asyncio.sleep(0.2)
     asked = len(edge.parts.assets.seen)
-    await edge.parts.stop("assets")
-    await edge.parts.start("assets")
-    for _ in range(100):
-        if len(edge.parts.assets.seen) > asked:
-            break
-        await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(edge.http.get(f"/v1/assets/{SLOW_ASSET}", timeout=60))
+    async with asyncio.timeout(60):
+        while len(edge.parts.assets.seen) == asked:
+            await asyncio.sleep(0.02)
+        await edge.parts.stop("assets")
+        await edge.parts.start("assets")
+        while len(edge.parts.assets.seen) == asked + 1:
+            await asyncio.sleep(0.02)
     waiting.cancel()
-    assert len(edge.parts.assets.seen) > asked
 
 
 async def test_pages_of_a_friendly_origin_may_call(edge: Edge) -> None:

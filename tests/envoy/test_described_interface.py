@@ -81,7 +81,7 @@ class Interface:
         with requests.Session() as session:
             session.trust_env = False
             made = case.as_transport_kwargs(base_url=self.url, headers=headers)
-            answer = session.request(**made, stream=True, timeout=20, allow_redirects=False)
+            answer = session.request(**made, stream=True, timeout=60, allow_redirects=False)
             if answer.headers.get("content-type", "").startswith(STREAM):
                 first = next(answer.iter_lines(), b"")
                 answer._content = first

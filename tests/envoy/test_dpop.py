@@ -20,10 +20,11 @@ from reelmesh.identity.v1 import (
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.envoy.edge import FRIENDLY_ORIGIN, Edge, free_port, running_edge
+from tests.envoy.edge import FRIENDLY_ORIGIN, Edge, running_edge
 from tests.envoy.test_calls import framed, unframed
 from tests.identity.scene import Person, Scene, a_scene
 from tests.support.dpop import KeyHolder
+from tests.support.ports import free_port
 from tests.support.tus import BODY_TYPE, gateway, upload_service
 
 GET_ACCOUNT = "/reelmesh.identity.v1.AccountsService/GetAccount"

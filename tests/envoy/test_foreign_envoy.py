@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from services.kit.settings import ProcessSettings
-from tests.envoy.edge import free_port
 from tests.envoy.lanes import Lanes, some_lanes
 from tests.policy.test_doors import bare, token_for
 from tests.support.keys import with_api_key
+from tests.support.ports import free_port
 from tools.envoy_config import command
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/foreign_envoy.yaml"
@@ -41,12 +41,13 @@ async def foreign_envoy(lanes: Lanes, key: str) -> AsyncIterator[httpx.AsyncClie
             *command(folder / "envoy.yaml", lanes.warm.settings), stdout=log, stderr=log
         )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-            for _ in range(200):
-                with contextlib.suppress(httpx.TransportError):
-                    await http.get("/")
-                    break
-                await asyncio.sleep(0.05)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            async with asyncio.timeout(60):
+                while True:
+                    with contextlib.suppress(httpx.TransportError):
+                        await http.get("/")
+                        break
+                    await asyncio.sleep(0.05)
             yield http
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import running_edge
-from tests.envoy.lanes import Lanes, asked, eventually, nobody_asks, some_lanes, warmed_up
+from tests.envoy.lanes import Lanes, asked, eventually, let_through, nobody_asks, some_lanes, warmed_up
 from tests.policy.scene import a_scene
 
 
@@ -24,7 +24,7 @@ async def test_with_more_barred_than_fit_the_warm_lane_closes(mesh: ProcessSetti
             answer, other = await lanes.film(lifetime=timedelta(hours=1))
             await lanes.scene.revoke(answer.session.session_id)
             await eventually(lanes, f"{other}/video/{count}.m4s", "SESSION_REVOKED")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 before = asked()
                 assert " 200 " in await lanes.at(lanes.warm, f"{base}/video/1.m4s")
@@ -54,9 +54,8 @@ async def test_an_edge_that_hears_nothing_any_more_asks_about_everything(mesh: P
             async with a_scene(mesh, policy_edge_lease_seconds=1) as again:
                 await warmed_up(Lanes(again, warm, warm, objects))
                 assert " 200 " in await lanes.at(warm, f"{base}/video/1.m4s")
-                # And it stays so, beyond the first lease.
+                # And it stays so, beyond the first lease: without another it would ask about everything from here on.
                 await asyncio.sleep(2.5)
-                with nobody_asks():
-                    assert " 200 " in await lanes.at(warm, f"{base}/video/1.m4s")
+                await let_through(lanes, f"{base}/video/1.m4s")
     finally:
         shutil.rmtree(objects)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import secrets
@@ -58,14 +57,7 @@ class Through:
 
     async def lines(self, path: str) -> list[str]:
         """What the edge wrote about a path."""
-        text = ""
-        for _ in range(100):
-            text = self.log()
-            found = [line for line in text.splitlines() if json.loads(line).get("path") == path]
-            if found:
-                return found
-            await asyncio.sleep(0.05)
-        raise AssertionError(text)
+        return [json.dumps(line) for line in await self.edge.lines("path", path)]
 
 
 @pytest.fixture

@@ -332,7 +332,7 @@ async def test_nothing_is_held_back_for_strangers(tus: TusClient) -> None:
         f"upload-checksum: {sha1(b'')}\r\n\r\n"
     )
     writer.write(head.encode() + b"only the beginning")
-    status = await asyncio.wait_for(reader.readline(), 5)
+    status = await asyncio.wait_for(reader.readline(), 30)
     writer.close()
     assert b" 401 " in status
 

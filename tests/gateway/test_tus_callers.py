@@ -45,7 +45,7 @@ class Gateway:
         reader, writer = await asyncio.open_unix_connection(str(self.socket), ssl=context, server_hostname=name)
         try:
             writer.write(b"GET / HTTP/1.1\r\nhost: tus\r\nconnection: close\r\n\r\n")
-            return (await asyncio.wait_for(reader.readline(), 5)).strip()
+            return (await asyncio.wait_for(reader.readline(), 30)).strip()
         except (ssl.SSLError, ConnectionError):
             return b""
         finally:

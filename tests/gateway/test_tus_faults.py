@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import os
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -47,14 +50,21 @@ def process(module: str, settings: ProcessSettings, **more: str) -> Iterator[sub
 
 async def answered(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     """Status and body of an answer on a raw connection."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     status = int(head.split()[1])
     fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
     return status, await reader.readexactly(int(fields.get(b"content-length", b"0")))
 
 
+async def taken(writer: asyncio.StreamWriter) -> None:
+    """Waits until the other end has taken from the socket what was written to it."""
+    descriptor = writer.get_extra_info("socket").fileno()
+    while struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))) != (0,):
+        await asyncio.sleep(0.02)
+
+
 async def offset_reaches(tus: TusClient, path: str, least: int) -> int:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 30
     while (offset := (await tus.upload(path)).received_bytes) < least:
         assert time.monotonic() < give_up, f"only {offset} of {least} bytes arrived"
         await asyncio.sleep(0.02)
@@ -79,7 +89,8 @@ async def test_who_asks_for_the_offset_is_told_what_the_stalled_connection_broug
     data = os.urandom(3 * MIB)
     path = await tus.created(len(data))
     reader, writer = await tus.begin(path, 0, len(data), data[: MIB + 1000])
-    await asyncio.sleep(0.3)
+    await tus.written(path, MIB)
+    await asyncio.sleep(0.3)  # the last thousand bytes wait in the gateway for more
     assert await tus.offset(path) == MIB + 1000
     status, body = await answered(reader)
     assert status == 400
@@ -117,7 +128,7 @@ async def test_a_refused_body_is_read_away_so_that_the_connection_goes_on(tus: T
     writer.write(
         f"HEAD {path} HTTP/1.1\r\nhost: edge\r\ntus-resumable: 1.0.0\r\nauthorization: Bearer {tus.key}\r\n\r\n".encode()
     )
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert b" 200 " in head
     writer.close()
 
@@ -139,6 +150,8 @@ async def test_more_bodies_than_there_is_memory_for_are_turned_away(tus: TusClie
     for _ in range(2):
         path = await tus.created(100)
         running.append(await tus.begin(path, 0, 100, b"x"))
+    for _, writer in running:
+        await taken(writer)
     await asyncio.sleep(0.2)
     path = await tus.created(100)
     answer = await tus.append(path, 0, bytes(100))
@@ -185,13 +198,15 @@ async def test_a_gateway_that_is_told_to_stop_ends_bodies_in_good_order(mesh: Pr
         with process("gateway.tus", mesh) as running:
             await listening(tus.socket)
             reader, writer = await tus.begin(path, 0, len(data), data[: 5 * MIB + 3])
+            await tus.written(path, 4 * MIB)
+            await taken(writer)
             await asyncio.sleep(0.5)
             running.terminate()
             status, body = await answered(reader)
             assert status == 503
             assert b"DRAINING" in body
             writer.close()
-            assert await asyncio.to_thread(running.wait, 10) == 0
+            assert await asyncio.to_thread(running.wait, 60) == 0
         async with gateway(mesh) as again:
             assert await again.offset(path) == 5 * MIB + 3
 
@@ -204,7 +219,7 @@ async def test_a_killed_gateway_costs_the_client_only_a_resumption(mesh: Process
         with process("gateway.tus", mesh) as running:
             await listening(tus.socket)
             _, writer = await tus.begin(path, 0, len(data), data[: 6 * MIB])
-            await asyncio.sleep(0.5)
+            await tus.written(path, 4 * MIB)
             running.kill()
             writer.close()
         async with gateway(mesh) as again:
@@ -245,7 +260,7 @@ async def tus_client(tus: TusClient, mesh: ProcessSettings) -> AsyncIterator[Tus
 
 
 async def listening(socket: Path) -> None:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while True:
         try:
             _, writer = await asyncio.open_unix_connection(str(socket))
@@ -258,7 +273,7 @@ async def listening(socket: Path) -> None:
 
 
 async def created_when_up(tus: TusClient, size: int) -> str:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while (answer := await tus.create(size)).status_code == 503 and time.monotonic() < give_up:
         await asyncio.sleep(0.1)
     assert answer.status_code == 201, answer.text
@@ -266,7 +281,7 @@ async def created_when_up(tus: TusClient, size: int) -> str:
 
 
 async def offset_when_up(tus: TusClient, path: str) -> int:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while (answer := await tus.head(path)).status_code == 503 and time.monotonic() < give_up:
         await asyncio.sleep(0.1)
     assert answer.status_code == 200

@@ -194,7 +194,7 @@ async def test_a_postman_sleeps_until_something_is_put_in(box: Box) -> None:
     try:
         await asyncio.sleep(0.05)
         await box.put()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await box.rows():
                 await asyncio.sleep(0.01)
         assert len(box.notifications.taken) == 1
@@ -215,7 +215,7 @@ async def test_a_code_reaches_who_registers_through_both_services(mesh: ProcessS
             # The folder belongs to the whole install: messages of other tests may still arrive in it.
             return [file for file in settings.messages_folder.glob("*.json") if address in file.read_text()]
 
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not (files := arrived()):
                 await asyncio.sleep(0.02)
         (file,) = files

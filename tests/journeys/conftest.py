@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.cli.command import free_port
 from tests.support.chromium import running_chromium
 from tests.support.counted_films import film
 from tests.support.mesh import Mesh, running_mesh
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="package")

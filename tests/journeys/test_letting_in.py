@@ -16,12 +16,13 @@ from reelmesh.identity.v1 import sso_service_pb2, sso_service_pb2_grpc
 
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.envoy.edge import Edge, free_port, running_edge
+from tests.envoy.edge import Edge, running_edge
 from tests.identity.scene import Person
 from tests.journeys.pages import AXE, RULES
 from tests.support.chromium import opened_page
 from tests.support.oauth import CALLBACK, DEVICE_GRANT, OAuthScene, Program, an_oauth_scene, answer_of, pkce
 from tests.support.outside_provider import CLIENT_ID, SECRET, running_provider
+from tests.support.ports import free_port
 from tests.support.stores import Emptying
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ async def bus(mesh: ProcessSettings) -> AsyncIterator[Bus]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not true():
             await asyncio.sleep(0.02)
 
@@ -133,7 +133,7 @@ async def test_events_leave_the_outbox_in_the_order_in_which_they_were_written(b
     wanted = {event.upload_id for event in events}
     got: list[str] = []
     while len(got) < len(events):
-        message = await subscription.next_msg(timeout=5)
+        message = await subscription.next_msg(timeout=30)
         upload_id = UploadCommitted.FromString(message.data).upload_id
         if upload_id in wanted:
             got.append(upload_id)
@@ -177,7 +177,7 @@ async def test_a_task_of_a_worker_that_was_stopped_is_taken_up_by_the_next(bus: 
     await queue.ensure(bus.js)
     await bus.js.publish(queue.subject, b"one")
     async with in_background(queue.run(bus.client, never_ends)):
-        await asyncio.wait_for(started.wait(), 10)
+        await asyncio.wait_for(started.wait(), 30)
     async with in_background(queue.run(bus.client, ends)):
         await until(lambda: bool(done))
     assert done == [b"one"]

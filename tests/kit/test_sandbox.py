@@ -138,7 +138,7 @@ async def test_root_keeps_no_capability() -> None:
 async def test_the_wall_clock_ends_a_program_that_sleeps() -> None:
     finished = await attempt("import time; time.sleep(60)", limits=replace(LIMITS, wall_seconds=0.5))
     assert finished.stopped_by is Stop.WALL
-    assert finished.wall_seconds < 10
+    assert finished.wall_seconds < 30
 
 
 async def test_processor_time_ends_a_program_that_spins() -> None:
@@ -225,7 +225,7 @@ async def test_a_killed_worker_takes_its_program_along(tmp_path: Path) -> None:
             assert _alive(pid)
         finally:
             process.kill()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while _alive(pid) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     assert not _alive(pid)
@@ -249,7 +249,7 @@ async def test_a_program_that_cannot_be_shut_in_is_not_started(tmp_path: Path) -
 
 
 async def _pid_in(file: Path) -> int:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if file.exists() and file.read_text():
             return int(file.read_text())
@@ -259,9 +259,8 @@ async def _pid_in(file: Path) -> int:
 
 def _alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it vanishes between opening and reading
         return False
     # A killed process whose parent was killed too may wait for init to reap it.
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state != "Z"
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -196,6 +196,8 @@ async def test_a_stream_whose_caller_goes_away_is_closed_without_complaint(
         await asyncio.Event().wait()
         return ""
 
+    gc.collect()
+    caplog.clear()  # of what others left behind
     hops.servicer.answer = never
     stream = hops.far.WatchAsset(assets_service_pb2.WatchAssetRequest(asset_id=new_id("ast")))
     assert (await stream.read()).asset.title == "first"
@@ -218,8 +220,8 @@ async def test_the_service_behind_is_given_less_time_than_the_one_in_front(hops:
         return str(remaining_time())
 
     hops.servicer.answer = remaining
-    answer = await hops.through(timeout=3)
-    assert 2 < float(answer.keys[0].label) < 2.95
+    answer = await hops.through(timeout=60)
+    assert 10 < float(answer.keys[0].label) < 59.95
 
 
 async def test_a_call_that_is_too_slow_ends_at_its_deadline_with_a_reason(hops: Hops) -> None:
@@ -304,7 +306,7 @@ async def test_a_repeatable_call_waits_for_a_server_that_is_not_there_yet(hops: 
     servicer, address = Assets(), f"unix:{tmp_path}/late.sock"
     channel = client.connected(address, [ASSETS], certificates_of("near"), "far")
     stub: Any = assets_service_pb2_grpc.AssetsServiceStub(channel)
-    asking = asyncio.ensure_future(stub.ListAssets(assets_service_pb2.ListAssetsRequest(), timeout=10))
+    asking = asyncio.ensure_future(stub.ListAssets(assets_service_pb2.ListAssetsRequest(), timeout=30))
     await asyncio.sleep(0.25)
     server = grpc.aio.server()
     assets_service_pb2_grpc.add_AssetsServiceServicer_to_server(servicer, server)

@@ -109,7 +109,7 @@ async def install(tmp_path: Path) -> AsyncIterator[Install]:
 
 async def listed(channel: grpc.aio.Channel, **options: Any) -> None:
     stub: Any = assets_service_pb2_grpc.AssetsServiceStub(channel)
-    await stub.ListAssets(assets_service_pb2.ListAssetsRequest(), **{"timeout": 5, **options})
+    await stub.ListAssets(assets_service_pb2.ListAssetsRequest(), **{"timeout": 30, **options})
 
 
 async def made_keys(channel: grpc.aio.Channel, **options: Any) -> None:
@@ -117,11 +117,11 @@ async def made_keys(channel: grpc.aio.Channel, **options: Any) -> None:
     request = drm_service_pb2.CreateContentKeysRequest(
         organisation_id=new_id("org"), package_id=new_id("pkg"), labels=["SD"]
     )
-    await stub.CreateContentKeys(request, timeout=5, **options)
+    await stub.CreateContentKeys(request, timeout=30, **options)
 
 
-async def health(channel: grpc.aio.Channel) -> int:
-    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+async def health(channel: grpc.aio.Channel, timeout: float = 30) -> int:
+    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=timeout)
     return int(answer.status)
 
 
@@ -136,14 +136,14 @@ async def other_calls(channel: grpc.aio.Channel) -> list[grpc.StatusCode]:
         "/there.is.no.such/Method",
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_stream(method, None, None)(b"", timeout=5).read()
+            await channel.unary_stream(method, None, None)(b"", timeout=30).read()
         codes.append(caught.value.code())
     return codes
 
 
 async def unreachable(channel: grpc.aio.Channel) -> None:
     """No call gets further than the handshake."""
-    for attempt in (listed(channel, timeout=1), health(channel)):
+    for attempt in (listed(channel, timeout=1), health(channel, timeout=5)):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await attempt
         assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -276,7 +276,7 @@ async def under_load(channel: grpc.aio.Channel) -> AsyncIterator[list[int]]:
 
 async def more_calls(count: list[int], many: int = 30) -> None:
     until = count[0] + many
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while count[0] < until:
             await asyncio.sleep(0.01)
 

@@ -45,9 +45,9 @@ async def main() -> None:
         consumer = Consumer(new_id("c"), database, bus, {events_pb2.UploadCommitted: handle})
         listening = asyncio.create_task(consumer.run())
         await stub.CompleteUpload(upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id))
-        await asyncio.wait_for(seen.wait(), 15)
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(seen.wait(), 30)
         listening.cancel()
+        await asyncio.wait([listening])  # it ends what it is at
         await database.close()
         await bus.close()
     trace.get_tracer_provider().shutdown()
@@ -84,7 +84,7 @@ def test_a_call_and_the_event_it_caused_are_one_trace(session_stores: ProcessSet
         env={**os.environ, **environment, "PYTHONPATH": ".:gen/python"},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
     server.stop(0)

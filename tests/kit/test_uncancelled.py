@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -30,11 +29,9 @@ async def test_a_cancellation_that_was_swallowed_is_heeded_at_the_next_turn() ->
 
     task = asyncio.create_task(loop())
     await asyncio.sleep(0)
-    started = time.monotonic()
     await stopped(task)
     assert task.cancelled()
-    assert turns == 1
-    assert time.monotonic() - started < 0.5
+    assert turns == 1, "it was not asked a second time"
 
 
 async def test_a_time_limit_that_ran_out_is_no_cancellation() -> None:
@@ -53,7 +50,7 @@ async def test_work_that_misses_its_cancellation_is_stopped_all_the_same() -> No
 
     task = asyncio.create_task(deaf_once())
     await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await stopped(task)
     assert task.cancelled()
 

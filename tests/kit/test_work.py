@@ -64,7 +64,7 @@ async def test_a_task_goes_back_until_it_is_done_and_is_then_gone(mesh: ProcessS
             raise TryAgain("not yet", delay=0.01)
         done.set()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await js.publish(queue.subject, b"task")
         running = asyncio.create_task(queue.run(bus, work))
         await done.wait()
@@ -86,7 +86,7 @@ async def test_an_overtaken_worker_leaves_the_task_to_whoever_has_it(mesh: Proce
         begun.set()
         raise Overtaken
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await js.publish(queue.subject, b"task")
         running = asyncio.create_task(queue.run(bus, work))
         await begun.wait()

@@ -120,7 +120,7 @@ class TestThoseInPostgres:
     async def test_a_lost_connection_is_made_anew(self, mesh: ProcessSettings, stored: PostgresBuckets) -> None:
         await stored.take([Ask(key(1), FIVE, 5)], NOW)
         admin = await asyncpg.connect(host=mesh.database_host, user=mesh.database_admin, database=mesh.database_name)
-        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'limits'")
+        await admin.execute("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE usename = 'limits'")
         await admin.close()
         # The driver may have heard of it already; at the latest it does now, in whatever words.
         with contextlib.suppress(Exception):

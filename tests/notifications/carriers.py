@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ from services.notifications.channels.smtp import MailServer, Security, Smtp
 from services.notifications.channels.twilio import Twilio
 from services.notifications.domain import Channel
 from tests.support.http_server import serving
+from tests.support.ports import free_port
 
 Mood = Literal["takes", "busy", "refuses address", "refuses us", "says nothing"]
 SECRET = "credential-of-the-provider"
@@ -269,9 +269,7 @@ def mail_server(
 ) -> Any:
     """A real mail server, with our channel to it. `offers=False`: it knows no STARTTLS."""
     certificate = Certificate.made(folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     controller = Controller(
         Mailbox(provider),
         hostname="localhost",
@@ -283,6 +281,7 @@ def mail_server(
         auth_require_tls=security == "starttls",
         authenticator=_authenticated,
         enable_SMTPUTF8=True,
+        ready_timeout=30,
     )
     controller.start()
     server = MailServer("localhost", port, security, "user", password, certificate.chain)

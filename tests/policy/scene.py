@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -226,7 +226,7 @@ async def refused(call: Awaitable[object]) -> Refusal:
     return Refusal.from_rpc_error(caught.value)
 
 
-async def eventually(edge: Edge, url: str, reason: str, within: float = 5) -> None:
+async def eventually(edge: Edge, url: str, reason: str, within: float = 30) -> None:
     """Waits until the edge gives this reason for refusing a request; empty: until it allows it."""
     async with asyncio.timeout(within):
         while (await edge.check(url)).reason != reason:
@@ -243,9 +243,24 @@ async def an_edge(
 
 
 @contextlib.asynccontextmanager
+async def hasty(scene: Scene, key: str | None = None) -> AsyncIterator[Scene]:
+    """A second process of the service beside the first, which does not wait for word of what it does not know; the operator calls it, or
+    whoever has the key."""
+    address = f"unix:{scene.settings.run_dir}/policy-hasty.sock"
+    changed = {"listen": address, "peers": {"policy": address}, "policy_event_grace_seconds": 0}
+    settings = PolicySettings(**{**scene.settings.model_dump(), **changed})
+    async with (
+        running("policy", settings, wire, clock=scene.clock),
+        connected(settings, "policy", CONTRACT, key=key) as channel,
+    ):
+        stub = policy_service_pb2_grpc.PolicyServiceStub(channel)
+        yield replace(scene, stub=stub, decisions=decisions_service_pb2_grpc.DecisionsServiceStub(channel))
+
+
+@contextlib.asynccontextmanager
 async def a_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Scene]:
-    """The running service; `changed` are settings that are not the default."""
-    settings = PolicySettings(**{**mesh.model_dump(), **changed})
+    """The running service; `changed` are settings that are not the default. On a busy machine events take their time."""
+    settings = PolicySettings(**{**mesh.model_dump(), "policy_event_grace_seconds": 20, **changed})
     clock = FixedClock(SystemClock().now())
     async with (
         on_the_bus(settings) as bus,

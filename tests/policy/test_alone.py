@@ -21,7 +21,7 @@ from tests.policy.scene import AUDIO, Edge, a_scene, an_edge, eventually, refuse
 from tests.support.running import running
 from tests.support.stores import Stores, mortal_stores, without_environment
 
-ALONE = 3.0
+ALONE = 6.0
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ def stores() -> Iterator[Stores]:
 
 
 @contextlib.asynccontextmanager
-async def some_lanes(stores: Stores, *, alone: float = 600.0) -> AsyncIterator[Lanes]:
+async def some_lanes(stores: Stores, *, alone: float = 600.0, lease: float = 10.0) -> AsyncIterator[Lanes]:
     """An edge with a warm lane and one without, in front of a policy service that looks into the database ten times a second."""
     objects = Path(tempfile.mkdtemp(prefix="lanes-"))
-    changed = {"policy_follow_seconds": 0.1, "policy_longest_alone_seconds": alone, "policy_edge_lease_seconds": 1.5}
+    changed = {"policy_follow_seconds": 0.1, "policy_longest_alone_seconds": alone, "policy_edge_lease_seconds": lease}
     try:
         async with a_scene(stores.settings, **changed) as scene:
             policy, secrets = scene.settings.peer("policy"), scene.settings.secrets_dir
@@ -66,7 +66,7 @@ def keys_of(base: str) -> api.AuthorizeKeysRequest:
     return api.AuthorizeKeysRequest(ticket=ticket, package_id=package_id, key_ids=[AUDIO])
 
 
-async def until(attempt: Callable[[], Awaitable[object]], within: float = 30) -> None:
+async def until(attempt: Callable[[], Awaitable[object]], within: float = 60) -> None:
     """Waits until a call is not refused any more because something is away."""
     async with asyncio.timeout(within):
         while True:
@@ -113,13 +113,13 @@ async def test_what_was_revoked_stays_so_without_the_database(stores: Stores) ->
 
 
 async def test_after_too_long_alone_everything_is_refused_and_the_warm_lane_closes(stores: Stores) -> None:
-    async with some_lanes(stores, alone=ALONE) as lanes:
+    async with some_lanes(stores, alone=ALONE, lease=2.0) as lanes:
         answer, base = await lanes.film()
         segment = f"{base}/video/1.m4s"
         assert " 200 " in await lanes.at(lanes.warm, segment)
         async with without(stores, "postgres"):
             for edge in (lanes.strict, lanes.warm):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while not (told := await lanes.at(edge, segment)).startswith("HTTP/1.1 503"):
                         await asyncio.sleep(0.05)
                 assert "DEPENDENCY_UNAVAILABLE" in told
@@ -132,7 +132,7 @@ async def test_after_too_long_alone_everything_is_refused_and_the_warm_lane_clos
             assert refusal.code is grpc.StatusCode.UNAVAILABLE
         # Once the database is back, so is everything.
         for edge in (lanes.strict, lanes.warm):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while " 200 " not in await lanes.at(edge, segment):
                     await asyncio.sleep(0.05)
         await warmed_up(lanes)
@@ -149,7 +149,7 @@ async def test_without_the_bus_decisions_go_on_and_revocations_arrive_by_the_dat
             await scene.revoke(answer.session.session_id)
             await eventually(elsewhere, answer.playback.dash_url, "SESSION_REVOKED")
             for edge in (lanes.warm, lanes.strict):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     while "SESSION_REVOKED" not in await lanes.at(edge, f"{base}/video/1.m4s"):
                         await asyncio.sleep(0.02)
             assert (await scene.edge.check(fresh.playback.dash_url)).reason == ""

@@ -79,7 +79,7 @@ async def take_back(scene: Scene, viewer_id: str, method: str = "", *, minutes: 
 
 async def becomes(scene: Scene, asset_id: str, viewer_id: str, reason: str, **fields: Any) -> None:
     """Waits until the decision comes out so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await access(scene, asset_id, viewer_id, **fields)).reason != reason:
             await asyncio.sleep(0.02)
 
@@ -92,7 +92,7 @@ async def available(scene: Scene, asset_id: str, territory: str, **asked: Any) -
 
 
 async def until_available(scene: Scene, asset_id: str, territory: str, reason: str, **asked: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await available(scene, asset_id, territory, **asked))[0] != reason:
             await asyncio.sleep(0.02)
 

@@ -35,7 +35,7 @@ async def overlay(scene: Scene, text: str, *, enabled: bool = True, ago: float =
 async def shown(scene: Scene, text: str) -> api.CreatePlaybackResponse:
     """A playback with this text, once it has it."""
     film = await scene.publish()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             opened = await scene.play(film.asset_id, viewer_id="ada@example.com", client_address="198.51.100.7")
             if opened.playback.overlay.text.partition("|")[0] == text:
@@ -62,7 +62,7 @@ async def test_a_playback_carries_the_overlay_with_what_is_known_of_the_viewer(s
     await shown(scene, "two")
     await overlay(scene, "older", ago=60)  # heard of late
     await overlay(scene, "off", enabled=False)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await scene.play()).playback.HasField("overlay"):
             await asyncio.sleep(0.05)
 
@@ -73,7 +73,7 @@ async def test_a_page_that_says_that_its_overlay_was_hidden_becomes_a_signal_onc
     request = api.SendHeartbeatRequest(ticket=ticket, package_id=opened.session.package_id, overlay_tampered=True)
     for _ in range(3):
         await scene.stub.SendHeartbeat(request)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (found := (await scene.signals.ListSignals(signals.ListSignalsRequest())).signals):
             await asyncio.sleep(0.05)
     assert [(one.kind, one.viewer_id, one.session_id) for one in found] == [

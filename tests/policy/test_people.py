@@ -87,7 +87,7 @@ async def test_a_person_whose_token_is_bound_to_no_device_has_none(home: Home, s
 
 async def becomes(scene: Scene, reason: str, asset_id: str, **fields: Any) -> None:
     """Waits until a server's playback is refused so; empty: until it is opened."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await outcome(scene, asset_id, **fields) != reason:
             await asyncio.sleep(0.02)
 

@@ -34,7 +34,7 @@ async def share(scene: Scene, playback: playing.CreatePlaybackResponse, networks
 
 async def risk(scene: Scene, viewer_id: str, score: int) -> api.ViewerRisk:
     """The risk of a viewer, once the score is this."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = (await scene.signals.GetViewerRisk(api.GetViewerRiskRequest(viewer_id=viewer_id))).risk
             if found.score == score:
@@ -96,7 +96,7 @@ async def test_who_looks_odd_has_to_sign_in_before_the_next_playback(scene: Scen
     opened = identity.SessionOpened(account_id=account, open_time=timestamp(scene.clock.now()))
     await scene.bus.publish(opened)
     access = decisions_service_pb2.GetAccessRequest(asset_id=film.asset_id, viewer_id=account)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await scene.decisions.GetAccess(access)).decision.reason:
             await asyncio.sleep(0.05)
     await scene.play(film.asset_id, viewer_id=account)

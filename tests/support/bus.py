@@ -52,7 +52,7 @@ class Bus:
         """What all events so far looked like on the wire."""
         return [data for _, data in self._heard]
 
-    async def hears(self, kind: type[AnyEvent], *, count: int = 1, within: float = 15) -> AnyEvent:
+    async def hears(self, kind: type[AnyEvent], *, count: int = 1, within: float = 30) -> AnyEvent:
         """Waits for the `count`th event of a kind and returns it.
 
         Raises:

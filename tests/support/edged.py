@@ -18,7 +18,8 @@ from gateway.tus.__main__ import wire as wire_tus
 from gateway.webhooks.__main__ import WebhooksSettings
 from gateway.webhooks.__main__ import wire as wire_webhooks
 from services.kit.settings import ProcessSettings
-from tests.envoy.edge import free_port, settings_in
+from tests.envoy.edge import settings_in
+from tests.support.ports import free_port
 from tests.support.running import running
 from tools.envoy_config import command, render, write_certificate_sources
 
@@ -49,7 +50,7 @@ async def running_edge(settings: ProcessSettings) -> AsyncIterator[str]:
 
 
 async def _until_ready(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as http, asyncio.timeout(20):
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as http, asyncio.timeout(60):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if (await http.get("/readyz")).status_code == 200:

@@ -6,6 +6,8 @@ from typing import Final
 
 from hypothesis import HealthCheck, Phase, settings
 
+ORDINARY: Final = "ordinary"
+"""The profile of all other runs."""
 LONG: Final = "long"
 """The profile (`--hypothesis-profile`) of the long runs."""
 

@@ -55,7 +55,7 @@ async def emergency(keys: Keys, *package_ids: str, **fields: Any) -> api.Rotatio
 async def completed(keys: Keys, rotation: api.Rotation, state: Any = api.ROTATION_STATE_COMPLETED) -> api.Rotation:
     """Waits until a rotation is as far as that."""
     request = api.GetRotationRequest(rotation_id=rotation.rotation_id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (now := (await keys.keeping.GetRotation(request)).rotation).state != state:
             await asyncio.sleep(0.02)
     return now

@@ -19,7 +19,8 @@ from typing import Any
 
 import httpx
 
-from tests.cli.command import Installation, free_port
+from tests.cli.command import Installation
+from tests.support.ports import free_port
 from tools.reelmesh_cli.supervisor.state import read_state
 from tools.reelmesh_sdk import Client
 
@@ -64,7 +65,7 @@ class Mesh:
         """kill -9, as the kernel does when memory runs out."""
         os.kill(self.installation.pid(process), signal.SIGKILL)
 
-    async def repaired(self, process: str, old_pid: int, within: float = 20) -> None:
+    async def repaired(self, process: str, old_pid: int, within: float = 60) -> None:
         """Waits until a process that was killed runs again and is ready."""
         give_up = time.monotonic() + within
         while True:

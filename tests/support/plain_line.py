@@ -26,7 +26,7 @@ class Line:
         """
         self._writer.write(raw)
         try:
-            head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
+            head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 30)).decode("latin-1")
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("hung up") from error
         status, *lines = head.strip().split("\r\n")

@@ -39,7 +39,7 @@ def _start(request: SpawnRequest, log: Path) -> subprocess.Popen[bytes]:
 
 
 async def _answers(settings: ProcessSettings) -> None:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while True:
         try:
             connection = await asyncpg.connect(

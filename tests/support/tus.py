@@ -20,6 +20,7 @@ from services.kit.settings import ProcessSettings
 from services.kit.tls import client_context, host_name, read_identity
 from services.upload.__main__ import CONTRACT, UploadSettings
 from services.upload.__main__ import wire as wire_upload
+from tests.support import streams
 from tests.support.running import connected, running
 from tests.support.stores import operator_key
 
@@ -81,15 +82,7 @@ class TusClient:
     async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection of one's own."""
         identity = read_identity(self.settings.tls_folder("envoy"))
-        name = host_name(identity.trust_domain, "tus")
-        loop, reader = asyncio.get_running_loop(), _Reader()
-        transport, protocol = await loop.create_unix_connection(
-            lambda: asyncio.StreamReaderProtocol(reader),
-            str(self.socket),
-            ssl=client_context(identity),
-            server_hostname=name,
-        )
-        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+        return await streams.unix(self.socket, client_context(identity), host_name(identity.trust_domain, "tus"))
 
     async def begin(
         self, path: str, offset: int, length: int, body: bytes
@@ -107,19 +100,16 @@ class TusClient:
         """Names of the files that lie in staging."""
         return [path.name for path in (self.settings.data_dir / "objects/staging").iterdir()]
 
+    async def written(self, path: str, least: int) -> None:
+        """Waits until so much of an upload lies on the disk, counted or not."""
+        staged = self.settings.data_dir / "objects/staging" / path.rpartition("/")[2]
+        async with asyncio.timeout(60):
+            while not staged.exists() or staged.stat().st_size < least:
+                await asyncio.sleep(0.02)
+
     def master(self, sha256: str) -> bytes:
         """Content of a master."""
         return (self.settings.data_dir / "objects/masters" / sha256).read_bytes()
-
-
-class _Reader(asyncio.StreamReader):
-    """Gives what arrived before a connection broke, too: a server that closes at once may leave nobody for the last word of TLS."""
-
-    def set_exception(self, exc: Exception) -> None:
-        if isinstance(exc, ConnectionError):
-            self.feed_eof()
-        else:
-            super().set_exception(exc)
 
 
 def metadata(**pairs: str) -> str:

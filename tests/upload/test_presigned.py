@@ -38,7 +38,7 @@ async def created(stub: Stub, size: int) -> upload_pb2.Upload:
 
 async def put_directly(stub: Stub, upload_id: str, data: bytes) -> None:
     url = (await stub.CreateUploadUrl(upload_service_pb2.CreateUploadUrlRequest(upload_id=upload_id))).url
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         assert (await http.put(url, content=data)).status_code == 200
 
 
@@ -88,7 +88,7 @@ async def test_what_is_put_during_completion_does_not_become_the_master(stub: St
         upload = await created(stub, len(data))
         request = upload_service_pb2.CreateUploadUrlRequest(upload_id=upload.upload_id)
         url = (await stub.CreateUploadUrl(request)).url
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             await http.put(url, content=data)
             complete = upload_service_pb2.CompleteUploadRequest(upload_id=upload.upload_id)
             completing = asyncio.ensure_future(stub.CompleteUpload(complete))

@@ -107,7 +107,7 @@ async def test_a_file_becomes_a_content_addressed_master_and_its_event_is_publis
     subscription = await bus.jetstream().subscribe("reelmesh.upload.v1.UploadCommitted", ordered_consumer=True)
     try:
         while True:
-            message = await subscription.next_msg(timeout=5)
+            message = await subscription.next_msg(timeout=30)
             event = events_pb2.UploadCommitted.FromString(message.data)
             if event.upload_id == upload.upload_id:
                 break
@@ -127,13 +127,13 @@ async def test_a_broken_stream_keeps_what_arrived_and_goes_on_from_there(uploads
         await more.wait()
 
     call = uploads.stub.WriteUpload(breaking())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (
             await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id))
         ).upload.received_bytes < MIB:
             await asyncio.sleep(0.02)
     call.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             offset = (
                 await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=upload.upload_id))
@@ -159,7 +159,10 @@ async def test_a_second_stream_takes_over_from_a_silent_first(uploads: Uploads) 
         await asyncio.Event().wait()
 
     first = uploads.stub.WriteUpload(silent())
-    await asyncio.sleep(0.3)
+    staged = uploads.staging / upload.upload_id
+    async with asyncio.timeout(30):
+        while not staged.exists() or staged.stat().st_size < MIB:
+            await asyncio.sleep(0.02)
     # The client of the second stream believes that nothing arrived yet, and is told better.
     refusal = await refused(lambda: uploads.stub.WriteUpload(chunks(upload.upload_id, data)))
     assert refusal.reason == "OFFSET_MISMATCH"

@@ -160,15 +160,15 @@ def render(settings: EdgeSettings) -> str:
 def _filters(settings: EdgeSettings, methods: list[Method], written: Written, clusters: list[str]) -> Block:
     return filled(
         "filters",
-        warm_lane=Block("") if settings.strict else _warm_lane(),
+        warm_lane=Block("") if settings.strict else _warm_lane(settings),
         throttled=filled("throttled", control_plane=_control_plane()),
         flood=flood(written).filter(),
-        limits_patience=f"{settings.limits_patience:.3f}s",
+        limits_patience=_seconds(settings.limits_patience),
         # An edge is ready without `limits`: calls go on when it is away.
         every_cluster_healthy={cluster: {"value": 100} for cluster in clusters if cluster != "limits"},
         edge_lua="".join(_lua(name) for name in (["edge"] if settings.strict else ["ticket", "edge"])),
         answer_lua=_lua("answer"),
-        authorizer=filled("authorizer"),
+        authorizer=_authorizer(settings),
         authorized=_authorized(),
         file_threads=FILE_THREADS,
         descriptors=str(settings.descriptors),
@@ -223,10 +223,10 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
     )
 
 
-def _warm_lane() -> Block:
+def _warm_lane(settings: EdgeSettings) -> Block:
     return filled(
         "warm_lane",
-        authorizer=filled("authorizer"),
+        authorizer=_authorizer(settings),
         authorized=_authorized(),
         control_plane=_control_plane(),
     )
@@ -301,23 +301,21 @@ def _cors(origins: list[dict[str, object]], methods: str, headers: tuple[str, ..
 
 def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     """Each cluster by its name. `policy-control` is `policy` once more, so that people's calls take nothing from the edge's own."""
-    grpc_health = Block("grpc_health_check: {}")
-    http2 = Block(
-        f"http2_protocol_options: {{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}"
-    )
+    windows = f"{{initial_stream_window_size: {STREAM_WINDOW_BYTES}, initial_connection_window_size: {CONNECTION_WINDOW_BYTES}}}"
+    grpc = Block("grpc_health_check: {}"), Block(f"http2_protocol_options: {windows}")
     clusters = {
-        name: _cluster(name, address, grpc_health, http2, mutual_tls(settings, name, "h2"))
+        name: _cluster(settings, name, address, grpc, mutual_tls(settings, name, "h2"))
         for name, address in settings.services().items()
     }
     clusters["policy-control"] = _cluster(
-        "policy-control", settings.policy, grpc_health, http2, mutual_tls(settings, "policy", "h2")
+        settings, "policy-control", settings.policy, grpc, mutual_tls(settings, "policy", "h2")
     )
-    clusters["limits"] = _cluster("limits", settings.limits, grpc_health, http2, mutual_tls(settings, "limits", "h2"))
+    clusters["limits"] = _cluster(settings, "limits", settings.limits, grpc, mutual_tls(settings, "limits", "h2"))
     # A connection counts as made only when both have shown their certificates.
-    tcp_health, http1 = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
+    plain = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
     for name, address in (("policy.authorizer", settings.authorizer), ("drm.licences", settings.licences)):
         secured = mutual_tls(settings, name.partition(".")[0], "http/1.1")
-        clusters[name] = _cluster(name, address, tcp_health, http1, secured)
+        clusters[name] = _cluster(settings, name, address, plain, secured)
     for name, address in (
         ("tus", settings.tus),
         ("oauth", settings.oauth),
@@ -325,16 +323,19 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
         ("webhooks", settings.webhooks),
     ):
         secured = mutual_tls(settings, name, "http/1.1")
-        clusters[f"gateway-{name}"] = _cluster(f"gateway-{name}", address, tcp_health, http1, secured)
+        clusters[f"gateway-{name}"] = _cluster(settings, f"gateway-{name}", address, plain, secured)
     return clusters
 
 
 def _cluster(
-    name: str, address: str, health_check: Block, protocol: Block, transport_socket: dict[str, object]
+    settings: EdgeSettings, name: str, address: str, spoken: tuple[Block, Block], transport_socket: dict[str, object]
 ) -> Block:
+    """One cluster; `spoken` is how its health is asked for, and its protocol."""
+    health_check, protocol = spoken
     return filled(
         "cluster",
         name=name,
+        connect_patience=_seconds(settings.connect_patience),
         discovery="STATIC" if address.startswith("unix:") else "STRICT_DNS",
         buffer_bytes=BUFFER_BYTES,
         health_check=health_check,
@@ -342,6 +343,14 @@ def _cluster(
         transport_socket=transport_socket,
         address=_address(address),
     )
+
+
+def _authorizer(settings: EdgeSettings) -> Block:
+    return filled("authorizer", patience=_seconds(settings.authorizer_patience))
+
+
+def _seconds(span: float) -> str:
+    return f"{span:.3f}s"
 
 
 def _address(address: str) -> dict[str, object]:

@@ -41,6 +41,8 @@ class EdgeSettings:
         workers: worker threads, 1 or more.
         limits_file: what the install changes of `services/limits/limits.yaml`; of it, Envoy itself needs `methods.guessing` and `edge`.
         limits_patience: seconds for which a call waits to be counted; then it goes on uncounted.
+        authorizer_patience: seconds for which a request waits for the word of `policy`; then it is refused.
+        connect_patience: seconds within which a service takes a connection; then another is tried, or the request refused.
         trusted_hops: proxies of the install's own in front of Envoy, each of which adds whom it heard to `X-Forwarded-For`. With none, the
             client is who opened the connection, and what the header says is not believed.
         max_heap_bytes: Envoy stops taking requests at 95 % of this.
@@ -78,6 +80,8 @@ class EdgeSettings:
     strict: bool = False
     limits_file: Path | None = None
     limits_patience: float = 0.2
+    authorizer_patience: float = 1.0
+    connect_patience: float = 1.0
     trusted_hops: int = 0
     workers: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
     max_heap_bytes: int = 512 * 1024 * 1024

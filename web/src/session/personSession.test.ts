@@ -145,7 +145,12 @@ test("a token that is nearly over is exchanged ahead of time, and others are lef
 });
 
 /** Two tabs in different processes, the second of which has not heard yet what the first has written. */
-async function behind(): Promise<{ browser: Browser; first: PersonSession; second: PersonSession; arrive: () => void }> {
+async function behind(): Promise<{
+  browser: Browser;
+  first: PersonSession;
+  second: PersonSession;
+  arrive: () => void;
+}> {
   const { browser } = signedIn();
   const late = new MemoryStorage();
   const arrive = (): void => {

@@ -68,7 +68,9 @@ def _story(records: Records, settings: Settings) -> Iterable[Flowable]:
     yield Paragraph("Index of records", _TITLE)
     yield Paragraph("18 U.S.C. 2257, 28 CFR part 75", _PLAIN)
     custodian = [settings.custodian, settings.custodian_title, *settings.street_address.splitlines()]
-    yield Paragraph(markup("Custodian of records: " + ", ".join(part for part in custodian if part)), _PLAIN)
+    yield Paragraph(
+        markup("Custodian of records: " + (", ".join(part for part in custodian if part) or "nobody is named")), _PLAIN
+    )
     yield Spacer(0, 3 * mm)
     for by in By:
         yield Paragraph(_HEADINGS[by], _HEADING)
