@@ -49,6 +49,9 @@ LARGEST_PAYLOAD: Final = 900_000
 _FORGET_EVERY: Final = 3600.0
 _RELAY_BATCH: Final = 100
 _CONSUMER_BATCH: Final = 32
+_GIVEN_AGAIN: Final = 10
+"""Seconds after which an event is given again when nobody said that it was handled: so long work stands still whose handler was killed. Whoever is only
+slow finds in the inbox that it was handled already."""
 _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 30.0
 
@@ -278,7 +281,7 @@ class Consumer:
             durable_name=self._name,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=30,
+            ack_wait=_GIVEN_AGAIN,
             max_deliver=-1,
             max_ack_pending=256,
             filter_subjects=sorted(self._handlers),

@@ -14,7 +14,7 @@ from typing import Any
 
 from tools.reelmesh_cli.supervisor.layout import REPOSITORY, Layout
 from tools.reelmesh_cli.supervisor.leftovers import MARK
-from tools.reelmesh_cli.supervisor.state import ProcessRecord, read_state
+from tools.reelmesh_cli.supervisor.state import ProcessRecord, read_state, running_state
 
 SMALL_MESH = "tests.cli.small_mesh:PROCESSES"
 
@@ -78,7 +78,8 @@ class Installation:
         return identity.pid
 
     def ready(self) -> bool:
-        state = read_state(self.layout)
+        """Whether it is up; what a supervisor wrote down that is gone says nothing."""
+        state = running_state(self.layout)
         return state is not None and state.state == "ready"
 
     def said(self, name: str) -> list[str]:

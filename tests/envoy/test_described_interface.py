@@ -106,7 +106,7 @@ def test_every_operation_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVED & set(OPERATIONS)))
-@fuzzed(4)
+@fuzzed(3)
 @given(data=st.data())
 async def test_each_answer_is_as_described(interface: Interface, name: str, data: st.DataObject) -> None:
     operation = OPERATIONS[name]

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def fragile_mesh() -> Iterator[Mesh]:
     """Counts uploaded bytes often, and encodes in short chunks, so that there is always a middle to be killed in. Whoever plays what is ready waits
-    until the policy service has heard of it, too, whoever was killed on the way."""
+    until the policy service has heard of it, too, whoever was killed on the way. `test_stop` stops it at the end."""
     with running_mesh(
         REELMESH_UPLOAD_CHECKPOINT_BYTES=str(1024 * 1024),
         REELMESH_TRANSCODE_CHUNK_SECONDS="2",

@@ -55,7 +55,7 @@ async def stage_begun(client: Client, asset_id: str, stage: assets_pb2.Stage.Val
 
 
 async def test_an_upload_goes_on_where_it_was_when_its_service_is_killed(fragile_mesh: Mesh, tmp_path: Path) -> None:
-    source = large_file(256)
+    source = large_file(64)
     killed: list[int] = []
 
     def kill_once(sent: int, total: int) -> None:
@@ -74,7 +74,7 @@ async def test_an_upload_goes_on_where_it_was_when_its_service_is_killed(fragile
 
 async def test_an_upload_goes_on_when_the_edge_is_killed(fragile_mesh: Mesh, tmp_path: Path) -> None:
     source = tmp_path / "other.bin"
-    source.write_bytes(large_file(256).read_bytes()[::-1])
+    source.write_bytes(large_file(64).read_bytes()[::-1])
     killed: list[int] = []
 
     def kill_once(sent: int, total: int) -> None:

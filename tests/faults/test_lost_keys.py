@@ -23,7 +23,9 @@ def mesh() -> Iterator[Mesh]:
         yield mesh
 
 
-async def a_film(mesh: Mesh) -> str:
+@pytest.fixture(scope="module")
+async def asset_id(mesh: Mesh) -> str:
+    """A title that goes through all of it."""
     async with mesh.client() as client:
         upload = await client.upload_file(film())
         return (await client.wait_for_asset(upload.asset_id)).asset_id
@@ -48,8 +50,7 @@ async def command(mesh: Mesh, *words: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(400)
-async def test_an_emergency_ends_well_although_everybody_in_it_is_killed(mesh: Mesh) -> None:
-    asset_id = await a_film(mesh)
+async def test_an_emergency_ends_well_although_everybody_in_it_is_killed(mesh: Mesh, asset_id: str) -> None:
     before = await playback(mesh, asset_id)
     assert (await licence(mesh, before)).status_code == 200
     begun = (await command(mesh, "emergency", "--reason", "a laptop was stolen", "--no-wait"))["rotation"]
@@ -76,8 +77,9 @@ async def test_an_emergency_ends_well_although_everybody_in_it_is_killed(mesh: M
 
 
 @pytest.mark.timeout(400)
-async def test_an_install_without_its_root_key_is_brought_back_by_its_shares(mesh: Mesh, tmp_path: Path) -> None:
-    asset_id = await a_film(mesh)
+async def test_an_install_without_its_root_key_is_brought_back_by_its_shares(
+    mesh: Mesh, asset_id: str, tmp_path: Path
+) -> None:
     made = await command(mesh, "escrow", "--shares", "4", "--needed", "2")
     files = []
     for number, share in enumerate(made["shares"]):

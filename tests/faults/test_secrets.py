@@ -158,7 +158,7 @@ class Life:
     async def plays(self) -> None:
         """A film goes in and is played with its licence; the playback is revoked."""
         async with self.mesh.client() as client:
-            upload = await client.upload_file(film(), title="The Counter")
+            upload = await client.upload_file(film(seconds=2, height=144), title="The Counter")
             asset = await client.wait_for_asset(upload.asset_id)
             created = await client.create_playback(asset.asset_id)
         ticket = self.keep("ticket", created.playback.dash_url.split("/p/")[1].split("/")[0])

@@ -1,4 +1,4 @@
-"""Stopping: what is under way may end; what does not end in time is cut off."""
+"""Stopping: what is under way may end; what does not end in time is cut off. The last that is done to the mesh that was hurt: it is down then."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
-import pytest
 
 from services.kit.ids import new_id
-from tests.support.mesh import Mesh, running_mesh
-
-
-@pytest.fixture
-def stopping_mesh() -> Iterator[Mesh]:
-    """A mesh that the test itself stops."""
-    with running_mesh() as mesh:
-        yield mesh
+from tests.support.mesh import Mesh
 
 
 async def stopping(mesh: Mesh) -> asyncio.Task[subprocess.CompletedProcess[str]]:
@@ -34,11 +26,19 @@ async def stopping(mesh: Mesh) -> asyncio.Task[subprocess.CompletedProcess[str]]
     return down
 
 
-async def test_a_request_that_is_under_way_ends_before_the_edge_does(stopping_mesh: Mesh) -> None:
+async def begun_upload(http: httpx.AsyncClient, size: int) -> dict[str, str]:
+    """An upload of so many bytes, of which none is there yet."""
+    body = {"request_id": new_id("req"), "filename": "film.mp4", "size_bytes": str(size)}
+    upload: dict[str, str] = (await http.post("/v1/uploads", json=body)).json()["upload"]
+    return upload
+
+
+async def test_a_request_under_way_ends_before_the_edge_does_and_one_that_does_not_end_is_cut_off(
+    fragile_mesh: Mesh,
+) -> None:
     data = os.urandom(200_000)
-    async with stopping_mesh.http() as http:
-        body = {"request_id": new_id("req"), "filename": "film.mp4", "size_bytes": str(len(data))}
-        upload_id = (await http.post("/v1/uploads", json=body)).json()["upload"]["upload_id"]
+    async with fragile_mesh.http() as http:
+        upload = await begun_upload(http, len(data))
         begun, go_on = asyncio.Event(), asyncio.Event()
 
         async def slowly() -> AsyncIterator[bytes]:
@@ -47,38 +47,28 @@ async def test_a_request_that_is_under_way_ends_before_the_edge_does(stopping_me
             await go_on.wait()
             yield data[100_000:]
 
+        async def watch() -> None:
+            watching = f"/v1/assets/{upload['asset_id']}:watch?wait_for_commit=true"
+            async with http.stream("GET", watching) as stream:
+                async for _ in stream.aiter_bytes():
+                    pass
+
         fields = {"content-type": "application/octet-stream"}
-        writing = asyncio.ensure_future(http.put(f"/v1/uploads/{upload_id}/content", content=slowly(), headers=fields))
+        path = f"/v1/uploads/{upload['upload_id']}/content"
+        writing = asyncio.ensure_future(http.put(path, content=slowly(), headers=fields))
+        endless = asyncio.create_task(watch())
         await begun.wait()
-        await asyncio.sleep(0.3)
-        down = await stopping(stopping_mesh)
-        assert stopping_mesh.installation.process("envoy").state == "stopping"
+        await asyncio.wait([endless], timeout=0.5)
+        assert not endless.done()
+        down = await stopping(fragile_mesh)
+        assert fragile_mesh.installation.process("envoy").state == "stopping"
         await asyncio.sleep(1)
         go_on.set()
         answer = await writing
         assert answer.status_code == 200, answer.text
         assert answer.json()["upload"]["received_bytes"] == str(len(data))
-    await down
-
-
-async def test_a_request_that_does_not_end_is_cut_off(stopping_mesh: Mesh) -> None:
-    async with stopping_mesh.http() as http:
-        body = {"request_id": new_id("req"), "filename": "film.mp4", "size_bytes": "1000"}
-        upload = (await http.post("/v1/uploads", json=body)).json()["upload"]
-
-        watching = f"/v1/assets/{upload['asset_id']}:watch?wait_for_commit=true"
-
-        async def watch() -> None:
-            async with http.stream("GET", watching) as stream:
-                async for _ in stream.aiter_bytes():
-                    pass
-
-        endless = asyncio.create_task(watch())
-        await asyncio.wait([endless], timeout=0.5)
-        assert not endless.done()
-        down = await stopping(stopping_mesh)
         assert not endless.done()
         await down
         await asyncio.wait([endless], timeout=60)
         assert isinstance(endless.exception(), httpx.TransportError)
-    assert stopping_mesh.installation.living() == []
+    assert fragile_mesh.installation.living() == []

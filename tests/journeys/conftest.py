@@ -45,3 +45,12 @@ async def asset_id(whole_mesh: Mesh) -> str:
         upload = await client.upload_file(film(), title="The Counter")
         await client.wait_for_asset(upload.asset_id)
     return upload.asset_id
+
+
+@pytest.fixture(scope="package")
+async def long_asset_id(whole_mesh: Mesh) -> str:
+    """A film that is longer than a player buffers ahead, so that it has to ask for more."""
+    async with whole_mesh.client() as client:
+        upload = await client.upload_file(film(seconds=60, height=144), title="Long")
+        await client.wait_for_asset(upload.asset_id)
+    return upload.asset_id

@@ -11,7 +11,6 @@ from tests.journeys.pages import AXE, RULES
 from tests.journeys.test_signing_in import PASSWORD, signed_in, somebody
 from tests.support import till
 from tests.support.chromium import played_until
-from tests.support.counted_films import film
 from tests.support.mailbox import newest_code
 from tests.support.mesh import Mesh
 
@@ -43,17 +42,22 @@ async def judged(page: Page) -> None:
 
 
 async def test_a_rental_is_bought_on_the_processors_page_and_ends_with_its_refund(
-    whole_mesh: Mesh, browser: Browser
+    whole_mesh: Mesh, browser: Browser, long_asset_id: str
 ) -> None:
     await till.opened(whole_mesh)
-    async with whole_mesh.client() as client:
-        upload = await client.upload_file(film(seconds=60, height=144), title="The Counter")
-        await client.wait_for_asset(upload.asset_id)
-    await till.for_rent(whole_mesh, upload.asset_id)
+    await till.for_rent(whole_mesh, long_asset_id)
+    try:
+        await _rents(whole_mesh, browser, long_asset_id)
+    finally:
+        async with whole_mesh.http() as http:
+            await till.done(http, "PUT", f"/v1/assets/{long_asset_id}/terms", {"terms": {}})
+
+
+async def _rents(mesh: Mesh, browser: Browser, asset_id: str) -> None:
     async with somebody(browser) as context:
         page = await context.new_page()
-        await registers(page, whole_mesh)
-        await page.goto(f"{whole_mesh.url}/watch/{upload.asset_id}")
+        await registers(page, mesh)
+        await page.goto(f"{mesh.url}/watch/{asset_id}")
         await page.get_by_test_id("start-playback").click()
         refusal = page.get_by_test_id("refusal")
         await expect(refusal).to_have_attribute("data-reason", "ENTITLEMENT_REQUIRED")
@@ -68,7 +72,7 @@ async def test_a_rental_is_bought_on_the_processors_page_and_ends_with_its_refun
         await page.get_by_role("button", name="Let it be declined").click()
         await expect(page.get_by_role("alert")).to_contain_text("declined")
         await page.get_by_role("button", name="Pay 4.99 EUR").click()
-        await page.wait_for_url(f"**/watch/{upload.asset_id}")
+        await page.wait_for_url(f"**/watch/{asset_id}")
 
         await page.get_by_test_id("start-playback").click()
         await played_until(page, 1.0)
@@ -84,7 +88,7 @@ async def test_a_rental_is_bought_on_the_processors_page_and_ends_with_its_refun
             "() => { const video = document.querySelector('video'); if (video) video.currentTime = 50; }"
         )
         await expect(refusal).to_have_attribute("data-reason", "SESSION_REVOKED")
-        await page.goto(f"{whole_mesh.url}/watch/{upload.asset_id}")
+        await page.goto(f"{mesh.url}/watch/{asset_id}")
         await page.get_by_test_id("start-playback").click()
         await expect(refusal).to_have_attribute("data-reason", "ENTITLEMENT_REQUIRED")
         await expect(buy).to_be_visible()

@@ -218,7 +218,7 @@ async def test_whoever_films_the_screen_is_named_and_stopped_and_nobody_else(
 async def test_an_unmarked_copy_and_the_film_of_another_platform_accuse_nobody(leaked: Leaked, tmp_path: Path) -> None:
     unmarked = attacked(leaked.master, tmp_path / "unmarked.mp4", "-crf", "28")
     foreign = tmp_path / "foreign.mp4"
-    source = f"mandelbrot=s=320x180:r={RATE}"
+    source = "mandelbrot=s=320x180:r=10"
     ffmpeg("-f", "lavfi", "-i", source, "-t", "20", "-pix_fmt", "yuv420p", "-preset", "ultrafast", foreign)
     cases = [leaked.reported(file, f"https://other.example/{file.name}")["case_id"] for file in (unmarked, foreign)]
     outcomes = []

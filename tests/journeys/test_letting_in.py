@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Browser, Page, Route, expect
 from reelmesh.identity.v1 import sso_service_pb2, sso_service_pb2_grpc
 
 from services.kit.ids import new_id
@@ -18,10 +19,14 @@ from services.kit.settings import ProcessSettings
 from tests.envoy.edge import Edge, running_edge
 from tests.identity.scene import Person
 from tests.journeys.pages import AXE, RULES
-from tests.support.chromium import opened_page, running_chromium
+from tests.support.chromium import opened_page
 from tests.support.oauth import CALLBACK, DEVICE_GRANT, OAuthScene, Program, an_oauth_scene, answer_of, pkce
 from tests.support.outside_provider import CLIENT_ID, SECRET, running_provider
 from tests.support.ports import free_port
+from tests.support.stores import Emptying
+
+if TYPE_CHECKING:
+    SsoServiceStub = sso_service_pb2_grpc.SsoServiceAsyncStub
 
 DIST = Path(__file__).resolve().parents[2] / "web/dist"
 
@@ -64,26 +69,62 @@ class Visit:
         await expect(self.page.get_by_test_id("sign-out")).to_be_visible()
 
 
-@pytest.fixture
-async def visit(mesh: ProcessSettings) -> AsyncIterator[Visit]:
+@pytest.fixture(scope="module")
+async def doors(session_stores: ProcessSettings, emptied: Emptying) -> AsyncIterator[tuple[OAuthScene, Edge]]:
+    """Identity and the gateway behind an edge, for all who come: each test has a person and apps of its own."""
     # The gateway sends browsers to the address at which people reach the edge, so it must be known before either runs.
     port = free_port()
     async with AsyncExitStack() as stack:
         scene = await stack.enter_async_context(
-            an_oauth_scene(mesh, public_url=f"http://127.0.0.1:{port}", sso_networks="loopback")
+            an_oauth_scene(session_stores, public_url=f"http://127.0.0.1:{port}", sso_networks="loopback")
         )
         edge = await stack.enter_async_context(
             running_edge(
-                mesh.secrets_dir,
+                session_stores.secrets_dir,
                 web=DIST,
                 listen=f"127.0.0.1:{port}",
                 oauth=f"unix:{scene.socket}",
-                identity=mesh.peer("identity"),
+                identity=session_stores.peer("identity"),
             )
         )
-        browser = await stack.enter_async_context(running_chromium())
-        page = await stack.enter_async_context(opened_page(browser, 800, 700))
+        yield scene, edge
+    await emptied()
+
+
+@pytest.fixture
+async def visit(doors: tuple[OAuthScene, Edge], browser: Browser) -> AsyncIterator[Visit]:
+    """Somebody new, in a browser of their own."""
+    scene, edge = doors
+    async with opened_page(browser, 800, 700) as page:
         yield Visit(scene, edge, page, await scene.identity.register())
+
+
+@asynccontextmanager
+async def outside_provider(
+    visit: Visit, *, provisioning: bool = False, role_ids: Sequence[str] = ()
+) -> AsyncIterator[SsoServiceStub]:
+    """While this is open, people may come in by a provider of somebody else."""
+    metadata = visit.scene.identity.operator
+    sso: SsoServiceStub = sso_service_pb2_grpc.SsoServiceStub(visit.scene.identity.channel)
+    async with running_provider() as outside:
+        answer = await sso.CreateSsoProvider(
+            sso_service_pb2.CreateSsoProviderRequest(
+                request_id=new_id("req"),
+                display_name="Acme",
+                issuer=outside.issuer,
+                client_id=CLIENT_ID,
+                client_secret=SECRET,
+                email_domains=["acme.example"],
+                provisioning=provisioning,
+                role_ids=role_ids,
+            ),
+            metadata=metadata,
+        )
+        try:
+            yield sso
+        finally:
+            gone = sso_service_pb2.DeleteSsoProviderRequest(provider_id=answer.provider.provider_id)
+            await sso.DeleteSsoProvider(gone, metadata=metadata)
 
 
 async def test_a_person_lets_an_app_in(visit: Visit) -> None:
@@ -155,22 +196,7 @@ async def test_who_is_not_signed_in_is_led_there_first_and_a_silent_app_is_told(
 async def test_a_person_comes_in_by_an_outside_provider_and_goes_on_to_a_television(visit: Visit) -> None:
     form = {"client_id": "reelmesh-tv", "scope": "openid playback.create"}
     codes = (await visit.scene.http.post("/oauth/device_authorization", data=form)).json()
-    identity = visit.scene.identity
-    async with running_provider() as outside:
-        sso = sso_service_pb2_grpc.SsoServiceStub(identity.channel)
-        await sso.CreateSsoProvider(
-            sso_service_pb2.CreateSsoProviderRequest(
-                request_id=new_id("req"),
-                display_name="Acme",
-                issuer=outside.issuer,
-                client_id=CLIENT_ID,
-                client_secret=SECRET,
-                email_domains=["acme.example"],
-                provisioning=True,
-                role_ids=["creator"],
-            ),
-            metadata=identity.operator,
-        )
+    async with outside_provider(visit, provisioning=True, role_ids=["creator"]):
         await visit.page.goto(codes["verification_uri_complete"])
         await visit.page.get_by_test_id("outside-sign-in").click()
         await expect(visit.page.get_by_test_id("user-code")).to_have_value(codes["user_code"])
@@ -228,20 +254,7 @@ async def test_a_person_sees_which_apps_they_let_in_and_puts_one_out_by_keyboard
 
 
 async def test_a_person_links_an_outside_provider_and_unlinks_it(visit: Visit) -> None:
-    identity = visit.scene.identity
-    async with running_provider() as outside:
-        sso = sso_service_pb2_grpc.SsoServiceStub(identity.channel)
-        await sso.CreateSsoProvider(
-            sso_service_pb2.CreateSsoProviderRequest(
-                request_id=new_id("req"),
-                display_name="Acme",
-                issuer=outside.issuer,
-                client_id=CLIENT_ID,
-                client_secret=SECRET,
-                email_domains=["acme.example"],
-            ),
-            metadata=identity.operator,
-        )
+    async with outside_provider(visit) as sso:
         await visit.logs_in("/account")
         page = visit.page
         await page.get_by_test_id("link").click()

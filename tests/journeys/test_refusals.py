@@ -86,13 +86,10 @@ async def test_a_licence_for_keys_of_something_else_is_refused(whole_mesh: Mesh,
 
 
 async def test_a_session_that_is_revoked_in_mid_play_stops_and_the_player_says_why(
-    whole_mesh: Mesh, browser: Browser
+    whole_mesh: Mesh, browser: Browser, long_asset_id: str
 ) -> None:
     async with whole_mesh.client() as client:
-        # Longer than the player buffers ahead, so that it has to ask for more after the revocation.
-        upload = await client.upload_file(film(seconds=60, height=144), title="Long")
-        await client.wait_for_asset(upload.asset_id)
-        created = await client.create_playback(upload.asset_id)
+        created = await client.create_playback(long_asset_id)
         async with opened_page(browser, 1280, 800) as page:
             await page.goto(created.watch_url)
             await played_until(page, 1.0)

@@ -10,7 +10,12 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 ONE_MESH: Final[Mapping[str, str]] = {
     "tests/journeys/": "the mesh and the browser of the journeys",
     **dict.fromkeys(
-        ("tests/faults/test_kill.py", "tests/faults/test_messages.py", "tests/faults/test_hostile_input.py"),
+        (
+            "tests/faults/test_kill.py",
+            "tests/faults/test_messages.py",
+            "tests/faults/test_hostile_input.py",
+            "tests/faults/test_stop.py",
+        ),
         "the mesh that is hurt",
     ),
     **dict.fromkeys(
@@ -23,6 +28,7 @@ FIRST: Final = (
     "tests/faults/test_kill.py",
     "tests/faults/test_messages.py",
     "tests/faults/test_hostile_input.py",
+    "tests/faults/test_stop.py",
     "tests/contracts/test_fuzz_rpcs.py",
     "tests/faults/",
     "tests/cli/test_supervisor.py",

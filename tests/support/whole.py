@@ -9,7 +9,7 @@ import pkgutil
 import secrets
 import typing
 from collections.abc import AsyncIterator, Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -122,6 +122,7 @@ class Whole:
             call at all.
         processes: the running ones by name.
         heard: what they complain of.
+        lines: channels that were opened with another service's certificate, by server and caller.
     """
 
     settings: ProcessSettings
@@ -129,18 +130,21 @@ class Whole:
     channels: dict[str, grpc.aio.Channel]
     processes: dict[str, Process]
     heard: Heard
+    lines: dict[tuple[str, str], grpc.aio.Channel] = field(default_factory=dict)
 
     @property
     def operator(self) -> str:
         """What the operator shows."""
         return f"Bearer {operator_key(self.settings)}"
 
-    @contextlib.asynccontextmanager
-    async def called_by(self, contract: str, caller: str) -> AsyncIterator[grpc.aio.Channel]:
-        """A channel to whoever serves a contract, with another service's certificate."""
-        target, credentials, options = way(self.settings, self.servers[contract], caller)
-        async with grpc.aio.secure_channel(target, credentials, options) as channel:
-            yield channel
+    def called_by(self, contract: str, caller: str) -> grpc.aio.Channel:
+        """A channel to whoever serves a contract, with another service's certificate. It stays open: whatever went over it, the next call gets
+        its answer."""
+        line = self.servers[contract], caller
+        if line not in self.lines:
+            target, credentials, options = way(self.settings, *line)
+            self.lines[line] = grpc.aio.secure_channel(target, credentials, options)
+        return self.lines[line]
 
     async def person(self) -> str:
         """What somebody shows who has just registered."""
@@ -207,4 +211,9 @@ async def all_running(settings: ProcessSettings, **changed: Any) -> AsyncIterato
             for contract in await _served(channel, operator):
                 if contract.startswith("reelmesh."):
                     channels[contract], servers[contract] = channel, name
-        yield Whole(settings, servers, channels, processes, heard)
+        whole = Whole(settings, servers, channels, processes, heard)
+        try:
+            yield whole
+        finally:
+            for line in whole.lines.values():
+                await line.close(None)
