@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from services.kit.attempts import Alone, Counted, Limit, attempts, begin, forget, forget_keys, forget_old, give_back
+from services.kit import attempts as kit
+from services.kit.attempts import Alone, Counted, Limit, attempts, begin, forget, forget_old
 from services.kit.database import Tx
 from services.kit.sealing import Seal
 
@@ -134,11 +135,9 @@ class PinGuess:
 
 async def forgive(tx: Tx, guess: Guess) -> None:
     """The attempt was right: what was counted about the account is forgotten, and the network gets its one back."""
-    await forget_keys(tx, [guess.account, guess.place])
-    await give_back(tx, guess.network)
+    await kit.forgive(tx, [guess.account, guess.place], guess.network)
 
 
 async def used(tx: Tx, sending: Sending) -> None:
     """A code was asked for by whom it was sent to, as its use shows: it counts against nobody."""
-    await forget_keys(tx, [sending.address, sending.account])
-    await give_back(tx, sending.network)
+    await kit.forgive(tx, [sending.address, sending.account], sending.network)

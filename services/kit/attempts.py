@@ -68,8 +68,9 @@ async def begin(tx: Tx, guess: Counted, now: datetime) -> timedelta:
     counted: list[tuple[bytes, int, Limit]] = []
     for key, limit in guess.limits:
         blank = {"key": key, "failures": 0, "blocked_until": _NEVER, "forget_time": now + _FORGET_AFTER}
-        await tx.execute(insert(attempts).values(**blank).on_conflict_do_nothing())
-        row = (await tx.execute(sa.select(attempts).where(attempts.c.key == key).with_for_update())).one()
+        # By one statement: between two, somebody who was right may forget the row.
+        held = insert(attempts).values(**blank).on_conflict_do_update(index_elements=["key"], set_={"key": key})
+        row = (await tx.execute(held.returning(attempts))).one()
         blocked_until: datetime = row.blocked_until
         if blocked_until > now:
             return blocked_until - now
@@ -91,18 +92,29 @@ async def forget(tx: Tx, counted: Counted) -> None:
 
 async def forget_keys(tx: Tx, keys: Sequence[bytes]) -> None:
     """What was counted under keys is forgotten."""
+    await _hold(tx, keys)
     await tx.execute(sa.delete(attempts).where(attempts.c.key.in_(keys)))
 
 
-async def give_back(tx: Tx, key: bytes) -> None:
-    """One attempt that was counted under a key was right."""
+async def forgive(tx: Tx, forgotten: Sequence[bytes], given_back: bytes) -> None:
+    """An attempt was right: what was counted under some keys is forgotten, and under another one attempt fewer is counted."""
+    await _hold(tx, [*forgotten, given_back])
+    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_(forgotten)))
     await tx.execute(
         sa.update(attempts)
-        .where(attempts.c.key == key, attempts.c.failures > 0)
+        .where(attempts.c.key == given_back, attempts.c.failures > 0)
         .values(failures=attempts.c.failures - 1)
     )
 
 
+async def _hold(tx: Tx, keys: Sequence[bytes]) -> None:
+    """Takes keys in the order in which attempts take them (`Counted.limits`)."""
+    await tx.execute(
+        sa.select(attempts.c.key).where(attempts.c.key.in_(keys)).order_by(attempts.c.key).with_for_update()
+    )
+
+
 async def forget_old(tx: Tx, now: datetime) -> None:
-    """Removes counts that nobody added to for a day."""
-    await tx.execute(sa.delete(attempts).where(attempts.c.forget_time < now))
+    """Removes counts that nobody added to for a day; what is being counted now stays until the next time."""
+    old = sa.select(attempts.c.key).where(attempts.c.forget_time < now).with_for_update(skip_locked=True)
+    await tx.execute(sa.delete(attempts).where(attempts.c.key.in_(old)))

@@ -16,6 +16,8 @@ from tests.cli.command import Installation, eventually, parsed
 from tests.support.ports import free_port
 from tools.reelmesh_cli.supervisor.state import read_state, running_state
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, str]]:

@@ -35,6 +35,8 @@ from tests.support.keys import organisation_of_operator
 from tests.support.running import connected
 from tests.support.stores import Emptying
 
+pytestmark = pytest.mark.timeout(300)
+
 METHODS = methods()
 TABLE = table()
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: str(method.full_name))

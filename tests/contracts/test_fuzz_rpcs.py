@@ -34,6 +34,8 @@ from tests.support.whole import Whole, access_of, all_running, every_contract, e
 from tools.openapi.contracts import Contracts
 from tools.openapi.refusals import statuses_named
 
+pytestmark = pytest.mark.timeout(300)
+
 LAST: Final = ("Delete", "Remove", "Revoke", "Cancel")  # what they take away is missed by the others
 METHODS: Final = {
     path_of(method): method for method in sorted(every_method(), key=lambda method: method.name.startswith(LAST))

@@ -35,6 +35,8 @@ from tests.support.whole import Whole, all_running, every_method
 from tools.envoy_config.settings import REPOSITORY
 from tools.openapi.refusals import HTTP_STATUSES
 
+pytestmark = pytest.mark.timeout(300)
+
 DOCUMENT: Final[dict[str, Any]] = json.loads(
     (REPOSITORY / "gen/openapi/reelmesh.openapi.json").read_text(encoding="utf-8")
 )

@@ -23,6 +23,8 @@ from reelmesh.upload.v1 import upload_pb2, upload_service_pb2
 from services.kit.settings import ProcessSettings
 from tests.support.tus import MIB, TusClient, as_envoy, gateway, upload_service
 
+pytestmark = pytest.mark.timeout(240)
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

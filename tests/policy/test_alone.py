@@ -21,6 +21,8 @@ from tests.policy.scene import AUDIO, Edge, a_scene, an_edge, eventually, refuse
 from tests.support.running import running
 from tests.support.stores import Stores, mortal_stores, without_environment
 
+pytestmark = pytest.mark.timeout(240)
+
 ALONE = 6.0
 
 
