@@ -176,6 +176,9 @@ async def test_kill_9_loses_nothing_that_was_answered_and_announces_nothing_twic
             found = await all_recorded(stores.settings, answered)
             assert set(found) >= answered
             await announced(scene.bus, answered)
+            async with asyncio.timeout(60):  # what the dead left has gone: only its own is there
+                while len(list((tmp_path / "journal").iterdir())) > 1:
+                    await asyncio.sleep(0.1)
             process.terminate()
             assert await process.wait() == 0
         told = [event.licence_id for event in scene.bus.heard(events_pb2.LicenceIssued)]
