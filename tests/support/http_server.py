@@ -16,7 +16,7 @@ async def serving(app: Starlette) -> AsyncIterator[str]:
     """Serves an HTTP application, and yields where."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        listening.listen(128)  # whoever comes before the server runs waits for it
+        listening.listen()  # whoever comes before uvicorn is ready waits
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         # `serve` would take the signal handlers of the test process over.
