@@ -17,6 +17,7 @@ from reelmesh.assets.v1 import assets_pb2
 from services.kit.errors import Refusal
 from tests.support import clips
 from tests.support.counted_films import film
+from tests.support.leaks import files_below
 from tests.support.mesh import Mesh
 from tools.reelmesh_sdk import AssetFailed
 
@@ -119,7 +120,7 @@ async def test_a_hostile_master_is_refused_with_a_reason(
 async def nothing_is_left(mesh: Mesh) -> None:
     """Waits until no file lies where work is done and where uploads arrive."""
     async with asyncio.timeout(60):
-        while any(path.is_file() for name in ("work", "staging") for path in (mesh.data / "objects" / name).rglob("*")):
+        while any(any(files_below(mesh.data / "objects" / name)) for name in ("work", "staging")):
             await asyncio.sleep(0.05)
 
 

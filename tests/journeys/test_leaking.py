@@ -130,10 +130,10 @@ async def watching(
 async def filmed(page: Page, target: Path) -> Path:
     """The whole film from the screen, full screen, as a screen recorder writes it and as somebody encodes it again."""
     await page.keyboard.press("f")
-    await page.wait_for_function("document.fullscreenElement !== null")
+    await page.wait_for_function("() => document.fullscreenElement !== null")
     async with recorded(page, target.with_suffix(".mjpeg")) as recording:
         await page.keyboard.press("Home")
-        await page.wait_for_function("document.querySelector('video').currentTime < 5")
+        await page.wait_for_function("() => document.querySelector('video').currentTime < 5")
         await played_until(page, SECONDS - 1.0, within=SECONDS + PATIENCE)
     print(recording.told())
     screen = await asyncio.to_thread(recording.film, target.with_name("screen.mp4"))

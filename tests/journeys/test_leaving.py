@@ -12,6 +12,7 @@ import asyncpg
 from playwright.async_api import Browser, expect
 
 from tests.journeys.test_signing_in import log_in, named, registered, signed_in, somebody
+from tests.support.leaks import files_below
 from tests.support.mesh import Mesh
 from tests.support.opened_keys import dump
 
@@ -82,12 +83,5 @@ async def test_a_person_takes_their_data_home_and_leaves_for_good(
 
 def not_in_files(mesh: Mesh, told: tuple[str, ...]) -> None:
     """Searches the files of the install: logs, events, objects, journals. What the stand-in for a mail server wrote is the person's own mail."""
-    for file in mesh.data.rglob("*"):
-        inside = file.relative_to(mesh.data).parts
-        if not file.is_file() or {"messages", "postgres"} & set(inside):
-            continue
-        try:
-            held = file.read_bytes()
-        except FileNotFoundError:  # the mesh goes on, and what was there for a moment is gone
-            continue
+    for file, held in files_below(mesh.data, but=("messages", "postgres")):
         assert not [text for text in told if text.encode() in held], file

@@ -145,7 +145,7 @@ async def test_an_upload_outlives_the_edge(whole_mesh: Mesh, browser: Browser) -
             ".observe(upload, { attributeFilter: ['data-state'] }); }"
         )
         whole_mesh.kill("envoy")
-        await page.wait_for_function("window.seen.includes('waiting')")
+        await page.wait_for_function("() => window.seen.includes('waiting')")
         await line.carries(-1)
         await whole_mesh.repaired("envoy", pid)
         refusal = upload.get_by_test_id("refusal")

@@ -354,7 +354,7 @@ class SalesMachine(Machine):
         assert owed == sum(self.left(sale_id) for sale_id in self.gross)
 
 
-@pytest.mark.timeout(so_many(170, long=7200))
+@pytest.mark.timeout(so_many(400, long=7200))
 @pytest.mark.parametrize("machine", [LedgerMachine, SalesMachine])
 async def test_nothing_that_is_done_puts_the_books_out_of_order(mesh: ProcessSettings, machine: type[Machine]) -> None:
     here = mesh.model_copy(update={"database_pool": 8})

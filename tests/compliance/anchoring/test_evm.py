@@ -297,10 +297,11 @@ def set_up(chain: LocalChain, url: str, folder: Path) -> dict[str, Any]:
 async def test_a_slot_has_the_hash_of_the_transaction_once_its_latest_leaf_is_anchored(
     mesh: ProcessSettings, chain: LocalChain, one_chain: tuple[LocalChain, str], tmp_path: Path
 ) -> None:
-    async with logging_all(mesh, **set_up(chain, one_chain[1], tmp_path)) as here:
-        asset_id = new_id("ast")
+    asset_id = new_id("ast")
+    request = api.GetContentSlotRequest(asset_id=asset_id)
+    async with logging_all(mesh) as here:  # both are there before anything is anchored
         await here.tell(here.played(), here.uploaded(asset_id))
-        request = api.GetContentSlotRequest(asset_id=asset_id)
+    async with logging_all(mesh, **set_up(chain, one_chain[1], tmp_path)) as here:
         found = await here.api.GetContentSlot(request)
         assert found.slot.transaction_hash == ""
         assert not found.HasField("anchor")

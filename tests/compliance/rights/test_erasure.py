@@ -22,6 +22,7 @@ from services.kit.personal import Keep
 from tests.compliance.rights.filling import connected, everything
 from tests.compliance.rights.scene import NAME, NETWORK, STREET, Person, Scene, refused
 from tests.compliance.rights.test_declared import declaration_of
+from tests.support.leaks import files_below
 from tools.audit_verifier.verifying import verified
 
 KEPT = {
@@ -74,14 +75,12 @@ async def in_events(scene: Scene, *texts: str) -> list[str]:
     return found
 
 
-def in_files(folder: Path, *texts: str) -> list[Path]:
+def in_files(folder: Path, *texts: str) -> list[str]:
     """Files that hold one of some texts. What the stand-in for a mail server wrote is the person's own mail, and gone in a day."""
     return [
         file
-        for file in folder.rglob("*")
-        if file.is_file()
-        and not {"messages", "postgres", "nats"} & set(file.relative_to(folder).parts)
-        and any(text.encode() in file.read_bytes() for text in texts)
+        for file, held in files_below(folder, but=("messages", "postgres", "nats"))
+        if any(text.encode() in held for text in texts)
     ]
 
 

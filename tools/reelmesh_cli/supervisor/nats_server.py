@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Final
 
 from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
 
 HOST = "127.0.0.1"
+_PORTS: Final = range(20_000, 32_000)
+"""Systems give out others by themselves: Linux from 32768 on, macOS from 49152 on."""
+_TRIES: Final = 50
 
 _CONFIGURATION = """\
 # Written at each start of Reelmesh.
@@ -41,10 +46,14 @@ def program() -> Path:
 
 
 def choose_port(layout: Layout) -> int:
-    """The port of the last start if it is still free, else another; written down for the next start."""
+    """The port of the last start if it is still free, else another; written down for the next start.
+
+    It is none that the system gives out by itself, as far as there is one: while the server is started again, nobody gets it by chance, and no
+    client that comes back too early is connected to itself, which TCP allows.
+    """
     remembered = layout.nats / "port"
-    wanted = int(remembered.read_text()) if remembered.exists() else 0
-    for port in (wanted, 0):
+    wanted = [int(remembered.read_text())] if remembered.exists() else []
+    for port in (*wanted, *random.sample(_PORTS, _TRIES), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
