@@ -49,9 +49,9 @@ LARGEST_PAYLOAD: Final = 900_000
 _FORGET_EVERY: Final = 3600.0
 _RELAY_BATCH: Final = 100
 _CONSUMER_BATCH: Final = 32
-_GIVEN_AGAIN: Final = 10
-"""Seconds after which an event is given again when nobody said that it was handled: so long work stands still whose handler was killed. Whoever is only
-slow finds in the inbox that it was handled already."""
+_GIVEN_AGAIN: Final = 30
+"""Seconds after which an event is given again when nobody said that it was handled: so long work stands still whose handler was killed. It is more
+than a batch takes on a busy machine, or all would be handled again and again."""
 _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 30.0
 
