@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -59,7 +60,8 @@ class Mesh:
         return found[0]
 
     def files(self, prefix: str) -> list[Path]:
-        return [path for path in (self.objects / prefix).rglob("*") if path.is_file()]
+        """Files below a prefix; a walk takes it when what it is at goes away."""
+        return [Path(folder) / name for folder, _, names in os.walk(self.objects / prefix) for name in names]
 
 
 @pytest.fixture
