@@ -73,7 +73,7 @@ async def test_a_copy_that_was_cut_mirrored_made_lighter_scaled_and_paced_anew_n
     detection = await detected(title, copy)
     assert detection.alignment is not None
     assert detection.alignment.mirrored
-    assert [one.session_id for one in detection.suspects] == ["pbs_7"]
+    assert [one.session_id for one in detection.suspects] == ["pbs_7"], (detection.as_dict(), detection.reading)
 
 
 async def test_a_screen_that_stalled_and_skipped_names_it_too(title: MarkedFilm, tmp_path: Path) -> None:
