@@ -13,9 +13,9 @@ local HEADER_BEGINS, HEADER_ENDS, HEADER_LENGTH = "eyJhbGciOiJFUzI1NiIsImtpZCI6I
 local SIGNATURE_LENGTH = 86
 local ASKED = "^[%w_]+/[%w_%-][%w%._/%-]*$"
 
--- Whether a ticket is spelt as `policy` spells it (but for the other signature that ECDSA grants). What the signature covers need not be looked at: another spelling has another one. The
--- signature itself could be spelt otherwise: its last character has two bits to say and four idle ones, which must be zero (RFC 4648 §3.5).
--- `policy` sees to that, Envoy does not, and one ticket would pass in 16 spellings.
+-- Whether a ticket is spelt as `policy` spells it (but for the other signature that ECDSA grants). What the signature covers need not be
+-- looked at: another spelling has another one. The signature itself could be spelt otherwise: its last character has two bits to say and
+-- four idle ones, which must be zero (RFC 4648 §3.5). `policy` sees to that, Envoy does not, and one ticket would pass in 16 spellings.
 local function well_spelt(ticket)
   local length = #ticket
   local signature = length - SIGNATURE_LENGTH

@@ -6,6 +6,7 @@ import asyncio
 import io
 import subprocess
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -91,10 +92,13 @@ async def test_it_is_seen_on_dark_bright_and_grey_and_moves(chromium: Browser, s
             columns = (slice(0, 160), slice(240, 400), slice(480, 640))
             return all(np.abs(shown - without)[:, column].max() > 50 for column in columns)
 
+        def moved(shown: Picture, before: Picture) -> bool:
+            return bool(np.abs(shown - before).max() > 50) and seen(shown)
+
         for contrast_aware in (True, False):
             await laid_over(page, script, contrastAware=contrast_aware, seconds=1, drifts=False, text="#" * 40)
             first = await looks(page, seen)
-            await looks(page, lambda shown, before=first: np.abs(shown - before).max() > 50 and seen(shown))  # type: ignore[misc]
+            await looks(page, partial(moved, before=first))
             assert await page.evaluate("window.told") == []
 
 
