@@ -1,6 +1,6 @@
 """Watermarks: how long a piece names one session among a million after each attack, how many bits are misread, and what marking costs.
 
-The film is made anew, of scenes that nothing was tuned on; one session leaks its mixture, which is encoded again, cut, scaled and so on. The
+One film is generated, of scenes that nothing was tuned on, another is of what cameras saw; one session leaks its mixture, which is encoded again, cut, scaled and so on. The
 time until it is named is that of the shortest beginning of the copy by which it is accused with a chance of 10^-6 at most that anybody among a million
 innocents would be. Where the copy is too short for that the time is projected from how the score grows.
 """
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import resource
+import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +30,9 @@ from services.transcode.encode import Chunk, encode_chunk
 from services.transcode.ladder import Plan, Profile
 from services.transcode.media import MediaInfo
 from services.transcode.probe import probe
-from tests.bench import inputs, watermark_colluders
+from tests.bench import inputs, natural, watermark_colluders
 from tests.bench.harness import SCRATCH, Measurement, take_turns
+from tests.bench.watermark_attacks import FROM_1080P_TO_480P, attacks
 from tests.protection.leaks import ASSET, ROOT, MarkedFilm, attacked, ffmpeg, film, marked
 from tests.support.chromium import running_chromium
 from tests.support.screen import filmed
@@ -42,78 +45,126 @@ MILLION: Final = 1_000_000
 _CROWD: Final = [LEAKED_BY, *(f"pbs_{number}" for number in range(999))]
 """Against whom the unmarked master is held."""
 _ROUNDS: Final = 2
+LARGE_SECONDS: Final = 120
+_FINE: Final = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "16")
 
-ATTACKS: Final[Mapping[str, tuple[str, ...]]] = {
-    "same_quality": ("-crf", "20"),
-    "crf_28": ("-crf", "28"),
-    "crf_35": ("-crf", "35"),
-    "crop_5_percent": ("-vf", "crop=iw*0.95:ih*0.95:iw*0.04:ih*0.01,scale=854:480", "-crf", "28"),
-    "brightness_gamma": ("-vf", "eq=brightness=0.06:contrast=1.1:gamma=1.2", "-crf", "28"),
-    "25_to_30_fps": ("-vf", "fps=30", "-crf", "28"),
-    # Of 150 s, from somewhere.
-    "excerpt": ("-ss", "17.3", "-t", "150", "-crf", "28"),
-    # A camera before a screen, as far as filters can say it: a slight turn, other edges, less light, blur, noise, another pace.
-    "simulated_recapture": (
-        "-vf",
-        (
-            "rotate=0.012:ow=iw:oh=ih,scale=iw*0.97:ih*0.96,pad=854:480:9:12:0x101010,eq=brightness=-0.04:contrast=0.9:gamma=0.92,gblur=0.8,"
-            "noise=c0s=7:c0f=t,fps=24"
-        ),
-        "-crf",
-        "27",
-    ),
-    "360p_crf_30": ("-vf", "scale=640:360", "-crf", "30"),
-    "360p_crf_35": ("-vf", "scale=640:360", "-crf", "35"),
-    "denoise_hevc": (
-        "-vf",
-        "hqdn3d=4,scale=640:360",
-        "-c:v",
-        "libx265",
-        "-crf",
-        "30",
-        "-x265-params",
-        "log-level=error",
-    ),
-    "flip_crop_gamma_fps_360p": (
-        "-vf",
-        "hflip,crop=iw*0.94:ih*0.95,scale=640:360,eq=gamma=1.15,unsharp,fps=30",
-        "-crf",
-        "30",
-    ),
-}
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A film that is leaked.
+
+    Attributes:
+        prefix: of the names of attacks on it; empty for what is generated.
+        what: for notes.
+        title: the film, marked.
+        rung: the rendition that leaks.
+        filmed: the rendition that is played before a screen is filmed.
+    """
+
+    prefix: str
+    what: str
+    title: MarkedFilm
+    rung: str
+    filmed: str = "480p"
 
 
 async def measure() -> AsyncIterator[list[Measurement]]:
-    """Takes the better part of an hour on two cores."""
+    """Takes two hours on two cores."""
     with tempfile.TemporaryDirectory(prefix="watermark-", dir=SCRATCH) as folder:
         yield await _costs(Path(folder))
-        master = await asyncio.to_thread(film, Path(folder) / "master.mp4", SECONDS, 20261128, SIZE, 25)
-        title = await marked(Path(folder), master)
-        for name, attack in ATTACKS.items():
-            copy = Path(folder) / f"{name}.mp4"
-            await asyncio.to_thread(attacked, title.leak(LEAKED_BY, RUNG), copy, *attack)
-            yield _measured(name, await _read(title, copy))
-            copy.unlink()
-        yield await screen_capture(title, Path(folder))
-        yield [_accused_by_nothing(await _read(title, master))]
-        async for measured in _colluders(Path(folder)):
+        for made in (generated, photographed):
+            material = await made(Path(folder))
+            async for measured in attacked_in_all_ways(material):
+                yield measured
+            await asyncio.to_thread(shutil.rmtree, material.title.folder)
+        yield await scaled_down(Path(folder))
+        async for measured in colluders(Path(folder)):
             yield measured
 
 
-async def screen_capture(title: MarkedFilm, folder: Path) -> list[Measurement]:
+async def generated(folder: Path) -> Material:
+    """180 s of 854 x 480 that nothing was tuned on."""
+    place = _place(folder, "generated")
+    master = await asyncio.to_thread(film, place / "master.mp4", SECONDS, 20261128, SIZE, 25)
+    return Material("", f"generated, {SIZE}", await marked(place, master), RUNG)
+
+
+async def photographed(folder: Path) -> Material:
+    """147 s of 1920 x 1080 of what cameras saw."""
+    place = _place(folder, "natural")
+    master = await asyncio.to_thread(natural.film, place / "master.mp4")
+    return Material("natural_", f"camera clips, {natural.SIZE}", await marked(place, master), "1080p")
+
+
+async def attacked_in_all_ways(material: Material) -> AsyncIterator[list[Measurement]]:
+    """Each attack on a film, and the film itself, which nobody marked."""
+    title, copy = material.title, material.title.folder / "copy.mp4"
+    leak = await asyncio.to_thread(title.leak, LEAKED_BY, material.rung)
+    media = await probe(leak)
+    every = dict(attacks(media.video.width, media.video.height))
+    if material.rung == "1080p":
+        every["1080p_to_480p"] = FROM_1080P_TO_480P
+    for name, attack in every.items():
+        await asyncio.to_thread(attacked, leak, copy, *attack)
+        started = _processor_time()
+        reading = await _read(title, copy)
+        spent = _processor_time() - started
+        yield _measured(material, name, reading, inputs.seconds(copy))
+        if name == "crf_28":
+            yield [_cost_of_reading(material, spent, inputs.seconds(copy))]
+    yield await screen_capture(material)
+    yield [_accused_by_nothing(material, await _read(title, title.master))]
+
+
+async def scaled_down(folder: Path) -> list[Measurement]:
+    """1080p to 480p on generated film, which is larger for this than for the other attacks."""
+    place = _place(folder, "large")
+    small = await asyncio.to_thread(film, place / "small.mp4", LARGE_SECONDS, 20261129, "960x540", 25)
+    master, grain = place / "master.mp4", "scale=1920:1080:flags=bicubic,noise=c0s=3:c0f=t:all_seed=5"
+    await asyncio.to_thread(ffmpeg, "-i", small, "-vf", grain, *_FINE, master)
+    material = Material("", f"generated, 1920x1080, {LARGE_SECONDS} s", await marked(place, master), "1080p")
+    leak = await asyncio.to_thread(material.title.leak, LEAKED_BY, "1080p")
+    copy = await asyncio.to_thread(attacked, leak, place / "copy.mp4", *FROM_1080P_TO_480P)
+    measured = _measured(material, "1080p_to_480p", await _read(material.title, copy), inputs.seconds(copy))
+    await asyncio.to_thread(shutil.rmtree, place)
+    return measured
+
+
+async def screen_capture(material: Material) -> list[Measurement]:
     """The leak is played in a browser and filmed from its screen; that is encoded again."""
+    folder = material.title.folder
     screen, copy = folder / "screen.mp4", folder / "screen_capture.mp4"
-    width, height = map(int, SIZE.split("x"))
+    leak = await asyncio.to_thread(material.title.leak, LEAKED_BY, material.filmed)
+    media = await probe(leak)
     async with running_chromium() as browser:
-        recording = await filmed(browser, title.leak(LEAKED_BY, RUNG), screen, (width, height))
+        recording = await filmed(browser, leak, screen, (media.video.width, media.video.height))
     await asyncio.to_thread(attacked, screen, copy, "-crf", "28")
-    measured = _measured("screen_capture", await _read(title, copy))
-    return [replace(one, note=f"{one.note}; from Chromium's screen, {recording.told()}, CRF 28") for one in measured]
+    measured = _measured(material, "screen_capture", await _read(material.title, copy), inputs.seconds(copy))
+    how = f"{material.filmed} from Chromium's screen, {recording.told()}, CRF 28"
+    return [replace(one, note=f"{one.note}; {how}") for one in measured]
 
 
-async def _colluders(folder: Path) -> AsyncIterator[list[Measurement]]:
-    place = folder / "long"
+def _place(folder: Path, name: str) -> Path:
+    place = folder / name
     place.mkdir()
+    return place
+
+
+def _processor_time() -> float:
+    """Seconds of this process and of those that it started and that ended."""
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+
+
+def _cost_of_reading(material: Material, spent: float, seconds: float) -> Measurement:
+    note = f"{material.what}, CRF 28, {seconds:.0f} s: finding, following and reading, decoding included"
+    name = f"watermark.{material.prefix}read_cpu_s_per_minute"
+    return Measurement(name, spent / (seconds / 60), "s", "", note)
+
+
+async def colluders(folder: Path) -> AsyncIterator[list[Measurement]]:
+    """Two and three who mix their copies of a long film."""
+    place = _place(folder, "long")
     size, seconds = watermark_colluders.SIZE, watermark_colluders.SECONDS
     title = await marked(place, await asyncio.to_thread(film, place / "master.mp4", seconds, 4711, size, 25))
     for collusion in watermark_colluders.COLLUSIONS:
@@ -134,18 +185,30 @@ async def _read(title: MarkedFilm, copy: Path) -> Reading:
     return await read_copy(copy, known, where, inside=inside)
 
 
-def _measured(name: str, reading: Reading) -> list[Measurement]:
+def _measured(material: Material, name: str, reading: Reading, seconds: float) -> list[Measurement]:
     segments, evidence = reading.evidence()
     code = Code.of(ROOT, ASSET)
     drawn = np.frombuffer(code.drawn(LEAKED_BY), np.uint8)
     truth = np.where(drawn < np.frombuffer(code.chances, np.uint8), 1, -1)[segments % PERIOD]
     errors = float(np.mean(np.sign(evidence) != truth)) if len(segments) else 1.0
     minutes, how = _minutes(code, segments, evidence)
-    note = f"{SIZE}, one leaker, {len(segments)} segments of 2 s read"
+    bits = len(segments) * (1 - _entropy(errors))
+    note = f"{material.what}, one leaker, {len(segments)} segments of 2 s read"
+    attack = f"watermark.{material.prefix}{name}"
     return [
-        Measurement(f"watermark.{name}.minutes_to_name_1e6", minutes, "min", "", f"{note}; {how}"),
-        Measurement(f"watermark.{name}.bit_error_rate", errors, "ratio", "", note),
+        Measurement(f"{attack}.minutes_to_name_1e6", minutes, "min", "", f"{note}; {how}"),
+        Measurement(f"{attack}.bit_error_rate", errors, "ratio", "", note),
+        Measurement(f"{attack}.bits_per_minute", bits / (seconds / 60), "bit/min", "", _said_of_bits(note)),
     ]
+
+
+def _entropy(errors: float) -> float:
+    """Of a bit that is wrong so often: what reading it leaves unknown."""
+    return sum(-share * math.log2(share) for share in (errors, 1 - errors) if share)
+
+
+def _said_of_bits(note: str) -> str:
+    return f"{note}; each counts one bit, less the entropy of its errors"
 
 
 def _minutes(
@@ -170,11 +233,13 @@ def _minutes(
     return len(segments) * 2 / 60 * (verdict.threshold / grown) ** 2, "projected, the copy is too short"
 
 
-def _accused_by_nothing(reading: Reading) -> Measurement:
+def _accused_by_nothing(material: Material, reading: Reading) -> Measurement:
     segments, evidence = reading.evidence()
     verdict = accuse(Code.of(ROOT, ASSET), folded(segments, evidence), _CROWD)
-    note = f"of {len(_CROWD)} sessions, by the unmarked master; {len(segments)} segments read"
-    return Measurement("watermark.unmarked.accused", float(len(verdict.accused)), "sessions", "", note)
+    note = f"of {len(_CROWD)} sessions, by the unmarked master; {material.what}; {len(segments)} segments read"
+    return Measurement(
+        f"watermark.{material.prefix}unmarked.accused", float(len(verdict.accused)), "sessions", "", note
+    )
 
 
 async def _costs(folder: Path) -> list[Measurement]:

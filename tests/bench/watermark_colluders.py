@@ -13,7 +13,7 @@ from typing import Final
 from services.kit.codewords import Code, bit_of
 from tests.protection.leaks import ASSET, ROOT, MarkedFilm, attacked, ffmpeg
 
-SECONDS: Final = 560
+SECONDS: Final = 1620
 SIZE: Final = "640x360"
 RUNG: Final = "360p"
 _CODING: Final = ("-crf", "28")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ _BLACK: Final = 32
 _MOST_LIT: Final = 0.98
 """Bars that are smaller than this leaves are taken for a part of the picture: geometry is told from the picture itself."""
 _LEAST_LIT: Final = 0.2
+
+
+class DecoderKilled(RuntimeError):
+    """Something outside killed ffmpeg, such as a machine without memory: what it had said by then says nothing of the rest."""
 
 
 @functools.cache
@@ -113,6 +118,7 @@ async def sampled(
 
     Raises:
         Refusal: COPY_UNDECODABLE.
+        DecoderKilled: in its midst.
     """
     before = ["-ss", f"{start:.6f}"] if start > 0 else []
     length = [] if seconds is None else ["-t", f"{seconds:.6f}"]
@@ -140,6 +146,8 @@ async def _decoded(film: Path, size: tuple[int, int], before: Sequence[str], pac
     ]
     limits = Limits(wall_seconds=900, cpu_seconds=1200, memory_bytes=3072 * MIB, file_bytes=0, open_files=64, nice=10)
     done = await sandbox.run(argv, reads=[film], limits=limits, stdout_limit=_MOST_BYTES)
+    if done.stopped_by is None and done.returncode == -signal.SIGKILL:
+        raise DecoderKilled(film.name)
     if not done.stdout and (not done.ok or done.stderr_tail):
         raise undecodable()
     whole = len(done.stdout) // (width * height)
