@@ -76,6 +76,9 @@ async def measure() -> AsyncIterator[list[Measurement]]:
             material = await made(Path(folder))
             async for measured in attacked_in_all_ways(material):
                 yield measured
+            if made is photographed:
+                async for measured in colluding(material):
+                    yield measured
             await asyncio.to_thread(shutil.rmtree, material.title.folder)
         yield await scaled_down(Path(folder))
         async for measured in colluders(Path(folder)):
@@ -163,16 +166,23 @@ def _cost_of_reading(material: Material, spent: float, seconds: float) -> Measur
 
 
 async def colluders(folder: Path) -> AsyncIterator[list[Measurement]]:
-    """Two and three who mix their copies of a long film."""
+    """Two and three who mix their copies of a film that is long enough for both."""
     place = _place(folder, "long")
     size, seconds = watermark_colluders.SIZE, watermark_colluders.SECONDS
     title = await marked(place, await asyncio.to_thread(film, place / "master.mp4", seconds, 4711, size, 25))
+    async for measured in colluding(Material("", f"generated, {size}", title, watermark_colluders.RUNG)):
+        yield measured
+
+
+async def colluding(material: Material) -> AsyncIterator[list[Measurement]]:
+    """Each way to mix copies of a film."""
     for collusion in watermark_colluders.COLLUSIONS:
-        copy = await watermark_colluders.copy_of(title, collusion, place / "copy.mp4")
-        segments, evidence = (await _read(title, copy)).evidence()
+        copy = await watermark_colluders.copy_of(material.title, collusion, material.title.folder / "copy.mp4")
+        segments, evidence = (await _read(material.title, copy)).evidence()
         minutes, how = _minutes(collusion.code, segments, evidence, collusion.leakers)
-        note = f"{size}, CRF 28, {len(collusion.leakers)} mix by {collusion.how}, {len(segments)} segments of 2 s read; {how}"
-        yield [Measurement(f"watermark.{collusion.name}.minutes_to_name_1e6", minutes, "min", "", note)]
+        note = f"{material.what}, {watermark_colluders.RUNG}, CRF 28, {len(collusion.leakers)} mix by {collusion.how}, {len(segments)} segments of 2 s read; {how}"
+        name = f"watermark.{material.prefix}{collusion.name}.minutes_to_name_1e6"
+        yield [Measurement(name, minutes, "min", "", note)]
         copy.unlink()
 
 
