@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.kit.codewords import Code
+from services.kit.codewords import PERIOD, Code
 from services.kit.errors import Refusal
 from services.kit.storage import ObjectStore
 from services.protection.detection.detecting import Detection, Detector, Outcome
 from services.protection.detection.picture import drawn
+from services.protection.detection.pipeline import Title
 from services.protection.store import MarkedTitle, Rendition, Viewing
 from tests.protection.leaks import ASSET, RATE, ROOT, MarkedFilm, attacked, ffmpeg, film, marked
 
@@ -52,6 +53,12 @@ def errors_in(detection: Detection, holder: str) -> int:
     code = Code.of(ROOT, ASSET)
     leaked = np.frombuffer(code.drawn(holder), np.uint8) < np.frombuffer(code.chances, np.uint8)
     return int(np.sum((np.sign(evidence) != np.where(leaked, 1, -1)[segments]) & (np.abs(evidence) >= 0.3)))
+
+
+def test_a_copy_is_read_for_as_long_as_three_who_mix_theirs_may_stay_hidden() -> None:
+    known = Title(Path("a.mp4"), Path("b.mp4"), 640, 360, 25.0, 2.0)
+    assert known.telling_seconds >= PERIOD * 2.0
+    assert 30 * 60 <= known.telling_seconds < 45 * 60
 
 
 async def test_a_session_is_named_by_its_copy(title: MarkedFilm, tmp_path: Path) -> None:

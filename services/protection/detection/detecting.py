@@ -17,7 +17,7 @@ from services.kit.codewords import Code
 from services.kit.storage import ObjectStore
 from services.protection.code.accusation import FALSE_POSITIVES, Verdict, accuse, folded
 from services.protection.detection import pipeline
-from services.protection.detection.alignment import Alignment
+from services.protection.detection.alignment import RATE, Alignment
 from services.protection.detection.decoding import WHOLE, Inside, within_bars
 from services.protection.detection.pipeline import Reading, Title
 from services.protection.store import MarkedTitle, Rendition, Viewing
@@ -98,11 +98,12 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Which title a copy shows: where in it, and in which part of the copy's picture."""
+    """Which title a copy shows: where in it, in which part of the copy's picture, and how many seconds long the copy is."""
 
     title: MarkedTitle
     where: Alignment
     inside: Inside
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,12 @@ class Detector:
         async with AsyncExitStack() as stack:
             known = await self._opened(stack, title, _to_read(title))
             reading = await pipeline.read_copy(
-                copy, known, where, inside=found.inside, on_fraction=lambda share: self.on_stage("read", share)
+                copy,
+                known,
+                where,
+                inside=found.inside,
+                length=found.seconds,
+                on_fraction=lambda share: self.on_stage("read", share),
             )
         return await self._judged(title, where, reading)
 
@@ -147,6 +153,7 @@ class Detector:
         self.on_stage("find", 0.0)
         parts = list(dict.fromkeys((WHOLE, await within_bars(copy))))
         seen = [await pipeline.thumbnails(copy, part) for part in parts]
+        seconds = max(1.0, len(seen[0]) / RATE)
         best: _Found | None = None
         for number, title in enumerate(titles):
             self.on_stage("find", number / len(titles))
@@ -154,7 +161,7 @@ class Detector:
                 known = await self._opened(stack, title, title.renditions[-1])
                 for where, part in zip(await pipeline.found(seen, known), parts, strict=True):
                     if best is None or where.likeness > best.where.likeness:
-                        best = _Found(title, where, part)
+                        best = _Found(title, where, part, seconds)
         return best
 
     async def _opened(self, stack: AsyncExitStack, title: MarkedTitle, rendition: Rendition) -> Title:

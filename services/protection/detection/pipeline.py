@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from services.kit.codewords import PERIOD
 from services.protection.detection import alignment, decoding
 from services.protection.detection.alignment import Alignment
 from services.protection.detection.decoding import WHOLE, Inside
@@ -25,6 +27,7 @@ RATE: Final = 10.0
 """Pictures of the copy that are read in each second."""
 _LONG: Final = 240
 _WINDOW: Final = 40.0
+_AND_MORE: Final = 1.2
 _STRAY: Final = 1.5
 """Seconds by which a copy may be ahead or behind within a window of where its thumbnails say it is."""
 _SLACK: Final = 2
@@ -61,6 +64,11 @@ class Title:
         """Width and height in which it is compared: 240 pixels along the longer side."""
         longer = max(self.width, self.height)
         return max(16, round(self.width * _LONG / longer)), max(16, round(self.height * _LONG / longer))
+
+    @property
+    def telling_seconds(self) -> float:
+        """How much of a copy is read at most: a codeword once, and something for what is not the title's. What follows says the same again."""
+        return PERIOD * self.segment_seconds * _AND_MORE
 
     @property
     def frames_per_segment(self) -> int:
@@ -122,7 +130,7 @@ async def read_copy(
     where: Alignment,
     *,
     inside: Inside = WHOLE,
-    seconds: float = 1200.0,
+    length: float = math.inf,
     on_fraction: Callable[[float], None] = lambda _: None,
 ) -> Reading:
     """Reads a copy.
@@ -132,16 +140,17 @@ async def read_copy(
         title: what it was found to show.
         where: as `found` says.
         inside: the part of its picture by which it was found.
-        seconds: how much of the copy is read at most.
-        on_fraction: told what share of that is done.
+        length: of the copy in seconds, where it is known; only for telling how far it is.
+        on_fraction: told what share is done.
 
     Raises:
         Refusal: COPY_UNDECODABLE.
     """
+    seconds = title.telling_seconds
     reader = _Reader(title, Reading(where))
     async for start, frames in _windows(copy, title, seconds, inside):
         await reader.take(start, frames)
-        on_fraction(min(1.0, (start + _WINDOW) / seconds))
+        on_fraction(min(1.0, (start + _WINDOW) / min(seconds, length)))
     reader.end()
     return reader.reading
 
