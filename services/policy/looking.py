@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -129,7 +129,8 @@ class LookUps:
                 there = [session for session in theirs if session is not None]
                 rules = await self._gathering.rules_of(tx, sorted({session.organisation_id for session in there}))
                 subjects = [Subject.of(session) for session in there]
-                facts = await self._gathering.but_for_streams(tx, subjects, self._clock.now()) if subjects else []
+                now = self._clock.now()
+                facts = await self._gathering.but_for_streams(tx, subjects, now, streams=0) if subjects else []
         except Exception as error:
             refusal = as_refusal(error)
             if refusal is None or refusal.reason != "DEPENDENCY_UNAVAILABLE":
@@ -137,7 +138,7 @@ class LookUps:
             log.warning("the database is away: open sessions go on", sessions=len(asked))
             return [None] * len(asked)
         seen = {
-            session.session_id: Seen(session, replace(about, streams=0), rules[session.organisation_id])
+            session.session_id: Seen(session, about, rules[session.organisation_id])
             for session, about in zip(there, facts, strict=True)
         }
         return [

@@ -121,6 +121,8 @@ class Barred:
 
     def first(self, organisation_id: str, things: Mapping[Target, Iterable[str]]) -> str:
         """What of several things is revoked, such as `viewer`; of more than one the first kind of `Target`. Empty when none is."""
+        if not self._revoked:
+            return ""
         for target in sorted(things):
             if any((organisation_id, int(target), name) in self._revoked for name in things[target]):
                 return target.word
