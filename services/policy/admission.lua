@@ -1,21 +1,28 @@
 -- The warm lane, last step: lets a request through whose ticket Envoy itself found good, for this package, in time, and not barred.
--- Everything else is for `policy`, which refuses with a reason. The claims of a good ticket are in headers by now, and only those of one.
+-- Everything else is for `policy`, which refuses with a reason. The claims of a good ticket are in a header by now, and only those of one.
 -- The control plane puts BARRED before it: ids of sessions and packages, with a space between each two.
+
+local SLASH, COMMA = ("/"):byte(), (","):byte()
 
 local barred = {}
 for id in BARRED:gmatch("%S+") do
   barred[id] = true
 end
 
-local function good(headers, asked, now_ms)
-  local package, session, expires = headers:get("x-reelmesh-package"), headers:get("x-reelmesh-session"), headers:get("x-reelmesh-expires")
-  -- Digits only: Envoy writes other numbers short of what they say.
-  return package ~= nil and session ~= nil and expires ~= nil and not barred[session] and not barred[package]
-    and asked:find(package .. "/", 1, true) == 1
-    and expires:find("^%d+$") ~= nil and now_ms < tonumber(expires) * 1000
-    and session:find("^pbs_%w+$") ~= nil
-    and (headers:get("x-reelmesh-organisation") or ""):find("^org_%w+$") ~= nil
-    and headers:get("x-reelmesh-ticket-id") ~= nil and headers:get("x-reelmesh-issued") ~= nil
+-- Session, package, organisation, the ticket's own id, when it was issued, when it ends, and a codeword if it has one. Digits only: Envoy writes
+-- other numbers short of what they say. A claim that is missing leaves its place to the next, which does not look like it; and there are as many
+-- claims as commas tell, so that none can say what another should.
+local CLAIMS = "^(pbs_%w+),(pkg_%w+),org_%w+,[%w_%-]+,%d+,(%d+)(,?[%w_%-]*)$"
+
+-- Whether a request may pass, and the codeword of its ticket, with a comma before it, or nothing. A ticket ends with a second.
+local function admitted(headers, asked)
+  local session, package, expires, codeword = (headers:get("x-reelmesh-claims") or ""):match(CLAIMS)
+  local good = session ~= nil and not barred[session] and not barred[package]
+    and asked:find(package, 1, true) == 1 and asked:byte(#package + 1) == SLASH
+    and os.time() < tonumber(expires)
+    and (codeword == "" or (codeword:byte() == COMMA and #codeword > 1))
+    and headers:getNumValues("x-reelmesh-claims") == (codeword == "" and 6 or 7)
+  return good, codeword
 end
 
 -- A codeword has six positions in each character of the base64url alphabet, the first in its highest bit; a position is the number of a
@@ -44,14 +51,13 @@ function envoy_on_request(handle)
   if asked == nil then
     return
   end
-  if not good(headers, asked, handle:timestamp()) then
+  local good, codeword = admitted(headers, asked)
+  if not good then
     headers:remove("x-reelmesh-ticket")
     return
   end
-  local codeword = headers:get("x-reelmesh-codeword")
-  if codeword ~= nil then
-    headers:remove("x-reelmesh-codeword")
-    asked = variant(codeword, asked)
+  if codeword ~= "" then
+    asked = variant(codeword:sub(2), asked)
   end
   headers:replace(":path", "/published/" .. asked)
   headers:replace("x-reelmesh-admitted", "1")
