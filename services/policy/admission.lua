@@ -14,12 +14,12 @@ end
 -- claims as commas tell, so that none can say what another should.
 local CLAIMS = "^(pbs_%w+),(pkg_%w+),org_%w+,[%w_%-]+,%d+,(%d+)(,?[%w_%-]*)$"
 
--- Whether a request may pass, and the codeword of its ticket, with a comma before it, or nothing. A ticket ends with a second.
-local function admitted(headers, asked)
+-- Whether a request may pass, and the codeword of its ticket, with a comma before it, or nothing.
+local function admitted(headers, asked, now_ms)
   local session, package, expires, codeword = (headers:get("x-reelmesh-claims") or ""):match(CLAIMS)
   local good = session ~= nil and not barred[session] and not barred[package]
     and asked:find(package, 1, true) == 1 and asked:byte(#package + 1) == SLASH
-    and os.time() < tonumber(expires)
+    and now_ms < tonumber(expires) * 1000
     and (codeword == "" or (codeword:byte() == COMMA and #codeword > 1))
     and headers:getNumValues("x-reelmesh-claims") == (codeword == "" and 6 or 7)
   return good, codeword
@@ -51,7 +51,7 @@ function envoy_on_request(handle)
   if asked == nil then
     return
   end
-  local good, codeword = admitted(headers, asked)
+  local good, codeword = admitted(headers, asked, handle:timestamp())
   if not good then
     headers:remove("x-reelmesh-ticket")
     return
