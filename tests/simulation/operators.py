@@ -85,11 +85,14 @@ class Operating:
             bars = [seat.end("SESSION_REVOKED", "ENTITLEMENT_REQUIRED", began=began) for seat in running]
             await self._stage.scene.terms(title.asset_id, entitlement_required=True)
         terms.sure = time.time()
-        for first in range(0, len(running), _AT_A_TIME):
-            some = range(first, min(first + _AT_A_TIME, len(running)))
-            for place in some:
-                bars[place].sure = terms.sure
-            await asyncio.gather(*(in_force(self._stage, self._oracle, running[place], bars[place]) for place in some))
+        pairs = list(zip(running, bars, strict=True))
+        for first in range(0, len(pairs), _AT_A_TIME):
+            some = pairs[first : first + _AT_A_TIME]
+            await asyncio.gather(*(self._reviewed(seat, bar, terms.sure) for seat, bar in some))
+
+    async def _reviewed(self, seat: Seat, bar: Bar, since: float) -> None:
+        await in_force(self._stage, self._oracle, seat, bar, since=since)
+        bar.sure = bar.in_force  # until then it may count as a stream
 
     async def _hold_viewer(self, viewer: Viewer, pause: float) -> None:
         async with self._ordering() as began:

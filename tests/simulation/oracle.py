@@ -138,15 +138,24 @@ class Seat:
         over = Bar(frozenset({"TICKET_EXPIRED"}), self.expires - _CLOCK, ends, ends)
         return [over, *self.bars, *self.title.bars]
 
-    def took_place(self, asked: float, answered: float) -> list[tuple[Seat, Bar]]:
-        """It has a place, from a call on: those of the viewer's silent streams are gone. Returns what edges have to hear of: bars that are sure now,
-        and those of its own that are lifted."""
+    def took_place(self, asked: float, answered: float, *, opened: bool) -> list[tuple[Seat, Bar]]:
+        """It has a place, from a call on. One that had none, or was just opened, takes it from those of the viewer's streams that are silent. Returns
+        what edges have to hear of: bars that are sure now, and those of its own that are lifted."""
+        silent = asked - self.alive
+        lost = opened or silent > _SILENT + _UNWRITTEN or any(bar.decides(asked, asked) for bar in self.displaced)
+        perhaps = silent > _SILENT - _UNWRITTEN or any(bar.may_decide(asked, answered) for bar in self.displaced)
         self.alive = max(self.alive, asked)
         changed: list[tuple[Seat, Bar]] = []
         for bar in self.displaced:
             if bar.lifting == _NEVER:
                 bar.lifting, bar.lifted = asked, answered
                 changed.append((self, bar))
+        if lost or perhaps:
+            changed += self._displace(asked, answered, sure=lost)
+        return changed
+
+    def _displace(self, asked: float, answered: float, *, sure: bool) -> list[tuple[Seat, Bar]]:
+        changed: list[tuple[Seat, Bar]] = []
         for other in self.viewer.seats:
             silent = asked - other.alive
             if (
@@ -154,7 +163,7 @@ class Seat:
                 and silent > _SILENT - _UNWRITTEN
                 and all(bar.lifted < asked for bar in other.displaced)
             ):
-                bar = Bar(_FULL, asked, answered if silent > _SILENT + _UNWRITTEN else _NEVER)
+                bar = Bar(_FULL, asked, answered if sure and silent > _SILENT + _UNWRITTEN else _NEVER)
                 other.displaced.append(bar)
                 if bar.sure != _NEVER:
                     changed.append((other, bar))

@@ -115,7 +115,7 @@ class Watching:
         _perhaps_ended(seat, asked, answered)
         self._viewer.seats.append(seat)
         title.sessions.append(seat)
-        self._took_place(seat, asked, answered)
+        self._took_place(seat, asked, answered, opened=True)
         return seat
 
     async def _watch(self, seat: Seat, until: float, *, beats: bool) -> None:
@@ -151,14 +151,14 @@ class Watching:
         answered = time.time()
         self._oracle.heartbeat(seat, asked, answered, reason_of(answer))
         if answer.status == 200:
-            self._took_place(seat, asked, answered)
+            self._took_place(seat, asked, answered, opened=False)
 
     async def _ask(self, seat: Seat, file: str) -> None:
         await self._stage.asked_at(self._stage.edge(self._rng), self._oracle, seat, file)
 
-    def _took_place(self, seat: Seat, asked: float, answered: float) -> None:
+    def _took_place(self, seat: Seat, asked: float, answered: float, *, opened: bool) -> None:
         """It has its place, and others of the viewer may have lost theirs: edges are watched until they go by it."""
-        for other, bar in seat.took_place(asked, answered):
+        for other, bar in seat.took_place(asked, answered, opened=opened):
             watch = in_force if other is not seat else settled
             self._stage.go_on_with(watch(self._stage, self._oracle, other, bar))
 

@@ -48,10 +48,13 @@ async def _seen(stage: Stage, oracle: Oracle, seat: Seat, bar: Bar, edge: int, *
     while not _beyond_telling(seat, bar, refused=refused):
         asked = time.time()
         reason = await stage.asked_at(edge, oracle, seat, _FILE, "witness")
-        others = [one for one in (*seat.all_bars(), *seat.displaced) if one is not bar]
-        also = {one for other in others if other.may_hold(asked, time.time()) for one in other.reasons}
+        also = {one for other in _others(seat, bar) if other.may_hold(asked, time.time()) for one in other.reasons}
         if (reason in bar.reasons and reason not in also) if refused else not reason:
             return True
+        if (
+            reason == "SESSION_REVOKED" and reason in also
+        ):  # perhaps it was ended as it was opened: then nothing else shows any more
+            return False
         if time.monotonic() - begun > LONGEST:
             what = (
                 f"keep {seat.session_id} out with {sorted(bar.reasons)}"
@@ -64,6 +67,16 @@ async def _seen(stage: Stage, oracle: Oracle, seat: Seat, bar: Bar, edge: int, *
             return False
         await asyncio.sleep(_EVERY)
     return False
+
+
+def _others(seat: Seat, bar: Bar) -> list[Bar]:
+    """What else may keep a session out, but for what ends it for good as this bar does: whichever of those it is, it is out."""
+    for_good = seat.bars if any(one is bar for one in seat.bars) else []
+    return [
+        one
+        for one in (*seat.all_bars(), *seat.displaced)
+        if one is not bar and not any(one is other for other in for_good)
+    ]
 
 
 def _beyond_telling(seat: Seat, bar: Bar, *, refused: bool) -> bool:
