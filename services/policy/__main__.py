@@ -270,6 +270,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         "recorder": by.recorder.run(),
         "beats": by.beats.run(),
         "watch": by.watch.run(),
+        "gate": by.gate.until_stopped(),
     }
     process.all_in_background(works)
     await process.serve_plainly(SERVER, Authorizer(others.doors).answer)

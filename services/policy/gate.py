@@ -85,6 +85,10 @@ class Gate:
         if not self.knows(session.session_id):
             self._look_ups.ask(session.organisation_id, session.session_id)
 
+    async def until_stopped(self) -> None:
+        """Waits to be cancelled, then leaves nothing behind."""
+        await self._look_ups.until_stopped()
+
     async def admit(
         self, kind: Kind, organisation_id: str, session_id: str, *, address: str = "", user_agent: str = ""
     ) -> Session | None:

@@ -16,6 +16,7 @@ from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.errors import Refusal
 from services.kit.server import as_refusal
+from services.kit.uncancelled import stopped
 from services.policy import refusals, store
 from services.policy.decision.facts import Facts
 from services.policy.decision.found import Subject
@@ -88,6 +89,14 @@ class LookUps:
             if self._at_work is None:
                 self._at_work = asyncio.create_task(self._work())
         return answer
+
+    async def until_stopped(self) -> None:
+        """Waits to be cancelled, then stops what is being looked up: it holds a connection."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if self._at_work is not None:
+                await stopped(self._at_work)
 
     async def _work(self) -> None:
         try:

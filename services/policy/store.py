@@ -401,4 +401,5 @@ def _package(row: sa.Row[tuple[object, ...]]) -> Package:
 
 def session_of(row: sa.Row[tuple[Any, ...]]) -> Session:
     """A row of `SESSION` as a session."""
-    return Session(*row)
+    values: Sequence[Any] = row
+    return Session(*values)

@@ -72,7 +72,7 @@ async def test_a_revoked_viewer_or_device_is_stopped_everywhere_and_opens_nothin
 async def test_a_revocation_that_comes_while_a_playback_is_opened_ends_it(
     scene: Scene, target: api.RevocationTarget.ValueType, name: str
 ) -> None:
-    who = {"viewer_id": new_id("acc"), "device_id": new_id("dev")}
+    who: dict[str, Any] = {"viewer_id": new_id("acc"), "device_id": new_id("dev")}
     await scene.rules(decisions_pb2.Rule(kind=decisions_pb2.RULE_KIND_CONCURRENCY, streams_by_tier={"*": 2}))
     film = await scene.publish()
     database = Database.of("policy", scene.settings)

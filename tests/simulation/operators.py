@@ -91,7 +91,7 @@ class Operating:
             await asyncio.gather(*(self._reviewed(seat, bar, terms.sure) for seat, bar in some))
 
     async def _reviewed(self, seat: Seat, bar: Bar, since: float) -> None:
-        await in_force(self._stage, self._oracle, seat, bar, since=since)
+        await in_force(self._stage, self._oracle, seat, bar, since=since, reviewed=True)
         bar.sure = bar.in_force  # until then it may count as a stream
 
     async def _hold_viewer(self, viewer: Viewer, pause: float) -> None:

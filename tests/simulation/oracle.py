@@ -177,6 +177,7 @@ class Oracle:
     Attributes:
         wrongs: complaints by what was wrong.
         in_force_after, settled_after: seconds from the answer to each order, or to each call that took it back, until every edge went by it.
+        reviewed_after: the same of sessions that were decided anew because terms changed, of which some are watched at a time.
     """
 
     complaints: list[str] = field(default_factory=list)
@@ -184,6 +185,7 @@ class Oracle:
     outcomes: Counter[str] = field(default_factory=Counter)
     in_force_after: list[float] = field(default_factory=list)
     settled_after: list[float] = field(default_factory=list)
+    reviewed_after: list[float] = field(default_factory=list)
 
     def complain(self, why: str, wrong: Wrong = Wrong.OTHER) -> None:
         """Something was wrong."""

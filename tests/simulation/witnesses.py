@@ -22,17 +22,21 @@ _FILE: Final = "video/0.m4s"
 _EVERY: Final = 0.04
 
 
-async def in_force(stage: Stage, oracle: Oracle, seat: Seat, bar: Bar, *, since: float | None = None) -> None:
+async def in_force(
+    stage: Stage, oracle: Oracle, seat: Seat, bar: Bar, *, since: float | None = None, reviewed: bool = False
+) -> None:
     """Waits until a bar keeps a session out at every edge; or until that cannot be told any more, because the session is over anyway or the bar was
     lifted.
 
     Args:
         since: when the call was answered that ordered it; from that moment on the service is sure unless another is given.
+        reviewed: whether it is one of many sessions that are decided anew, some at a time.
     """
     told = [await _seen(stage, oracle, seat, bar, edge, refused=True) for edge in range(len(stage.edges))]
     if all(told):
         bar.in_force = time.time()
-        oracle.in_force_after.append(bar.in_force - (bar.sure if since is None else since))
+        after = oracle.reviewed_after if reviewed else oracle.in_force_after
+        after.append(bar.in_force - (bar.sure if since is None else since))
 
 
 async def settled(stage: Stage, oracle: Oracle, seat: Seat, bar: Bar) -> None:
