@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.oracle import Bar, Oracle, Seat
+from tests.simulation.oracle import Bar, Oracle, Seat, Wrong
 
 if TYPE_CHECKING:
     from tests.simulation.stage import Stage
@@ -65,8 +65,10 @@ async def _seen(stage: Stage, oracle: Oracle, seat: Seat, bar: Bar, edge: int, *
                 if refused
                 else f"let {seat.session_id} in again"
             )
+            wrong = Wrong.ENTITLED_REFUSED if reason else Wrong.REFUSED_SERVED
             oracle.complain(
-                f"{asked:.3f} an edge did not {what} within {LONGEST:g} s: {reason or 'served'}, also {sorted(also)}"
+                f"{asked:.3f} an edge did not {what} within {LONGEST:g} s: {reason or 'served'}, also {sorted(also)}",
+                Wrong.OTHER if refused and reason else wrong,
             )
             return False
         await asyncio.sleep(_EVERY)
