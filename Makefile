@@ -60,7 +60,7 @@ bench: setup  ## Measures, and writes bench/results.json. ONLY=group for a part.
 
 soak: setup  ## Uploads, plays and kills for a long while, watching memory and descriptors; then 10,000 viewers, and 100,000 subscribers over two years, before oracles; an audit log that dies; money in full numbers.
 	@$(PY) -m tests.bench.soak
-	@$(PY) -m tests.bench.simulation
+	@$(PY) -m tests.bench.simulation --record
 	@$(PY) -m tests.bench.subscriptions_simulation
 	@$(PY) -m tests.compliance.killing
 	$(PY) -m pytest tests/payments tests/drm/test_recording.py --hypothesis-profile long --timeout 0 $(PYTEST_ARGS)

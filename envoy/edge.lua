@@ -67,11 +67,11 @@ function envoy_on_request(handle)
   local path = headers:get(":path")
   set_correlation_id(headers)
   if path:find("^/p/") then
-    playback_cookies(headers)
-    -- Segments are nine of ten requests: they bear nothing more than they need.
+    -- Segments are nine of ten requests: they bear nothing more than they need. With a ticket in the path nobody looks at cookies.
     if take_ticket ~= nil and take_ticket(headers, path) then
       return
     end
+    playback_cookies(headers)
   end
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("edge", "method", headers:get(":method"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from services.kit.settings import ProcessSettings
 
@@ -19,6 +23,9 @@ ANNOUNCED: Final = "reelmesh.announced"
 """Mark on a connection whose running transaction has written to the outbox."""
 
 _AFTER_COMMIT: Final = "reelmesh.after_commit"
+_LAST_USED: Final = "reelmesh.last_used"
+_SURE_FOR: Final = 1.0
+"""Seconds after its last use for which a connection needs no sign of life, unless the other side was seen to close it."""
 
 KIT_TABLES: Final = sa.MetaData()
 
@@ -94,8 +101,6 @@ class Database:
             pool_size=settings.database_pool,
             max_overflow=settings.database_pool,
             pool_timeout=10,
-            # A server that was killed and came back must cost a reconnect, not a failed call.
-            pool_pre_ping=True,
             # What is written may be personal or sealed; an error's text goes into the log, so it tells the statement without the values.
             hide_parameters=True,
             connect_args={
@@ -109,6 +114,7 @@ class Database:
                 },
             },
         )
+        _look_before_use(engine)
         return cls(engine)
 
     @asynccontextmanager
@@ -132,3 +138,31 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self._engine.dispose()
+
+
+def _look_before_use(engine: AsyncEngine) -> None:
+    """Looks whether a connection is alive before it is used: a server that was killed and came back must cost a reconnect, not a failed call.
+
+    SQLAlchemy's own `pool_pre_ping` asks the server each time, with three round trips. One that closes is heard of without asking, so only
+    connections that were idle are asked: by then somebody between may have forgotten them without a word.
+    """
+    dialect = engine.dialect
+
+    def used(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info[_LAST_USED] = time.monotonic()
+
+    def look(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+        last = record.info.get(_LAST_USED)
+        if last is None:  # it was just made
+            return
+        driver = record.driver_connection
+        if driver is None or driver.is_closed():
+            raise InvalidatePoolError
+        if time.monotonic() - last > _SURE_FOR:
+            try:
+                dialect.do_ping(connection)
+            except Exception as error:  # whatever is wrong with it, a new one is made, or tells why not
+                raise InvalidatePoolError from error
+
+    sa.event.listen(engine.sync_engine, "checkin", used)
+    sa.event.listen(engine.sync_engine, "checkout", look)

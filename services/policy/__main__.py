@@ -259,10 +259,9 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         tokens_service_pb2_grpc.add_TokensServiceServicer_to_server(others.servicer, server)
         config_discovery_pb2_grpc.add_ExtensionConfigDiscoveryServiceServicer_to_server(control_plane, server)
 
-    projection = Projection(known, clock, FactProjection(by.review, known, clock))
     works: dict[str, Coroutine[Any, Any, None]] = {
         "relay": Relay(database, bus).run(),
-        "consumer": projection.consumer(database, bus).run(),
+        "consumer": Projection(known, clock, FactProjection(by.review, known, clock)).consumer(database, bus).run(),
         "follower": follower.run(settings.policy_follow_seconds),
         "upkeep": Upkeep(database, clock, by.territories).run(settings.policy_upkeep_seconds),
         "review": by.review.run(),
@@ -270,6 +269,7 @@ async def wire(process: Process, settings: PolicySettings) -> None:
         "recorder": by.recorder.run(),
         "beats": by.beats.run(),
         "watch": by.watch.run(),
+        "gate": by.gate.until_stopped(),
     }
     process.all_in_background(works)
     await process.serve_plainly(SERVER, Authorizer(others.doors).answer)

@@ -1,5 +1,5 @@
 -- The warm lane, last step: lets a request through whose ticket Envoy itself found good, for this package, in time, and not barred.
--- Everything else is for `policy`, which refuses with a reason. The claims of a good ticket are in headers by now, and only those of one.
+-- Everything else is for `policy`, which refuses with a reason. The claims of a good ticket are in a header by now, and only those of one.
 -- The control plane puts BARRED before it: ids of sessions and packages, with a space between each two.
 
 local barred = {}
@@ -7,24 +7,58 @@ for id in BARRED:gmatch("%S+") do
   barred[id] = true
 end
 
-local function good(headers, asked, now_ms)
-  local package, session, expires = headers:get("x-reelmesh-package"), headers:get("x-reelmesh-session"), headers:get("x-reelmesh-expires")
-  -- Digits only: Envoy writes other numbers short of what they say.
-  return package ~= nil and session ~= nil and expires ~= nil and not barred[session] and not barred[package]
-    and asked:find(package .. "/", 1, true) == 1
-    and expires:find("^%d+$") ~= nil and now_ms < tonumber(expires) * 1000
-    and session:find("^pbs_%w+$") ~= nil
-    and (headers:get("x-reelmesh-organisation") or ""):find("^org_%w+$") ~= nil
-    and headers:get("x-reelmesh-ticket-id") ~= nil and headers:get("x-reelmesh-issued") ~= nil
-end
-
--- A codeword has six positions in each character of the base64url alphabet, the first in its highest bit; a position is the number of a
--- segment, modulo the codeword's length. `services/kit/codewords.py` reads it in the same way.
+-- Characters of base64url (RFC 4648 section 5) by what they stand for.
 local VALUES, value = {}, 0
 for character in ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"):gmatch(".") do
   VALUES[character:byte()], value = value, value + 1
 end
 
+local function decoded(text)
+  local bytes, held, size = {}, 0, 1
+  for place = 1, #text do
+    held, size = held * 64 + VALUES[text:byte(place)], size * 64
+    if size >= 256 then
+      size = size / 256
+      bytes[#bytes + 1] = string.char(math.floor(held / size))
+      held = held % size
+    end
+  end
+  return table.concat(bytes)
+end
+
+-- Claims as `policy` writes them: whatever is spelt otherwise is left to it. Envoy looked at who issued them.
+local CLAIMS = '^{"iss":"[^"]*","sub":"(pbs_%w+)","pkg":"(pkg_%w+)","org":"org_%w+","iat":%d+,"exp":(%d+),"jti":"[%w_%-]+"(.*)}$'
+local CODEWORD = '^,"wm":"([%w_%-]+)"$'
+
+-- What a good ticket admits to: the package, with a slash behind it, when it ends, and a codeword if it has one; false when to nothing here.
+local function read(claims)
+  local session, package, expires, rest = decoded(claims):match(CLAIMS)
+  local codeword = rest and rest:match(CODEWORD)
+  if session == nil or barred[session] or barred[package] or (rest ~= "" and codeword == nil) then
+    return false
+  end
+  return { below = package .. "/", ends_ms = tonumber(expires) * 1000, codeword = codeword }
+end
+
+-- What was read in the claims of the latest tickets. It says nothing of whether they are good: that Envoy finds out for each request.
+local MOST = 10000
+local known, count = {}, 0
+
+local function admission(claims)
+  local found = known[claims]
+  if found == nil then
+    if count == MOST then
+      known, count = {}, 0
+    end
+    found = read(claims)
+    known[claims], count = found, count + 1
+  end
+  return found
+end
+
+-- A codeword has six positions in each character of the base64url alphabet, the first in its highest bit; a position is the number of a
+-- segment, modulo the codeword's length. `services/kit/codewords.py` reads it in the same way.
+--
 -- The file of the variant that is this session's, if it asks for a segment of a watermarked picture. No client can ask for it by name.
 local function variant(codeword, asked)
   local package, file, number = asked:match("^([^/]+/)(video/[^/]+/(%d+)%.m4s)$")
@@ -44,14 +78,14 @@ function envoy_on_request(handle)
   if asked == nil then
     return
   end
-  if not good(headers, asked, handle:timestamp()) then
+  local claims = headers:get("x-reelmesh-claims")
+  local admitted = claims ~= nil and admission(claims)
+  if not admitted or asked:find(admitted.below, 1, true) ~= 1 or handle:timestamp() >= admitted.ends_ms then
     headers:remove("x-reelmesh-ticket")
     return
   end
-  local codeword = headers:get("x-reelmesh-codeword")
-  if codeword ~= nil then
-    headers:remove("x-reelmesh-codeword")
-    asked = variant(codeword, asked)
+  if admitted.codeword ~= nil then
+    asked = variant(admitted.codeword, asked)
   end
   headers:replace(":path", "/published/" .. asked)
   headers:replace("x-reelmesh-admitted", "1")

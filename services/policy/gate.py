@@ -76,6 +76,19 @@ class Gate:
         known = self._known.get(session_id)
         return known is not None and time.monotonic() < known.until
 
+    def expect(self, session: Session) -> None:
+        """A session was just opened, and is committed: it is looked up before its player asks for anything.
+
+        What its opening saw is not taken for what a look would see. A change that was committed between the two had this session not before
+        it, and so ended it not; whoever looks now sees that change, or is told to forget by the next.
+        """
+        if not self.knows(session.session_id):
+            self._look_ups.ask(session.organisation_id, session.session_id)
+
+    async def until_stopped(self) -> None:
+        """Waits to be cancelled, then leaves nothing behind."""
+        await self._look_ups.until_stopped()
+
     async def admit(
         self, kind: Kind, organisation_id: str, session_id: str, *, address: str = "", user_agent: str = ""
     ) -> Session | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -16,6 +16,7 @@ from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.errors import Refusal
 from services.kit.server import as_refusal
+from services.kit.uncancelled import stopped
 from services.policy import refusals, store
 from services.policy.decision.facts import Facts
 from services.policy.decision.found import Subject
@@ -89,6 +90,14 @@ class LookUps:
                 self._at_work = asyncio.create_task(self._work())
         return answer
 
+    async def until_stopped(self) -> None:
+        """Waits to be cancelled, then stops what is being looked up: it holds a connection."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if self._at_work is not None:
+                await stopped(self._at_work)
+
     async def _work(self) -> None:
         try:
             while self._waiting:
@@ -129,7 +138,8 @@ class LookUps:
                 there = [session for session in theirs if session is not None]
                 rules = await self._gathering.rules_of(tx, sorted({session.organisation_id for session in there}))
                 subjects = [Subject.of(session) for session in there]
-                facts = await self._gathering.but_for_streams(tx, subjects, self._clock.now()) if subjects else []
+                now = self._clock.now()
+                facts = await self._gathering.but_for_streams(tx, subjects, now, streams=0) if subjects else []
         except Exception as error:
             refusal = as_refusal(error)
             if refusal is None or refusal.reason != "DEPENDENCY_UNAVAILABLE":
@@ -137,7 +147,7 @@ class LookUps:
             log.warning("the database is away: open sessions go on", sessions=len(asked))
             return [None] * len(asked)
         seen = {
-            session.session_id: Seen(session, replace(about, streams=0), rules[session.organisation_id])
+            session.session_id: Seen(session, about, rules[session.organisation_id])
             for session, about in zip(there, facts, strict=True)
         }
         return [

@@ -29,6 +29,7 @@ from services.policy.decision.rules import RuleKind, RuleSet
 from services.policy.decision.store import add_decisions, take_play
 from services.policy.domain import SILENT_AFTER, Package, Session, Wanted
 from services.policy.judge import Known
+from services.policy.revocations.store import while_opening
 from services.policy.signals.watching import Watch
 
 OF_TITLES: Final = frozenset(
@@ -76,6 +77,7 @@ class Opening:
         # The edge may have heard of a deletion before it is in the database: what one refuses the other must not open.
         if self._known.is_withdrawn(asset_id):
             raise refusals.asset_withdrawn(asset_id, grpc.StatusCode.FAILED_PRECONDITION)
+        await while_opening(tx, organisation_id, viewer_id=wanted.viewer_id, device_id=wanted.device_id)
         subject, now = Subject(organisation_id, asset_id, wanted), self._clock.now()
         rules, facts, decision, play = await self._decided_and_taken(tx, subject, now)
         session = Session.opened(

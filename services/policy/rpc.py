@@ -95,6 +95,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             session.playing(now)
             overlay = await overlays.overlay_of(tx, session, current_call().client.address)
             opened = Opened(session, await store.package(tx, session.package_id), title, overlay)
+        self._gate.expect(session)
         return contract.RedeemPlaybackCodeResponse(playback=self._playback(opened))
 
     async def GetPlaybackSession(
@@ -185,6 +186,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
                 await store.replace_code(tx, opened.session.session_id, code)
         if isinstance(opened, Refusal):
             raise opened
+        self._gate.expect(opened.session)
         return contract.CreatePlaybackResponse(
             session=self._message(opened.session),
             playback=self._playback(opened),

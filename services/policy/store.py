@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import sqlalchemy as sa
@@ -399,6 +399,7 @@ def _package(row: sa.Row[tuple[object, ...]]) -> Package:
     return Package(**row._asdict())
 
 
-def session_of(row: sa.Row[tuple[object, ...]]) -> Session:
-    """A row as a session."""
-    return Session(**row._asdict())
+def session_of(row: sa.Row[tuple[Any, ...]]) -> Session:
+    """A row of `SESSION` as a session."""
+    values: Sequence[Any] = row
+    return Session(*values)

@@ -20,18 +20,21 @@ class Audience:
     """Sessions of one film.
 
     Attributes:
-        base: path of the film's package below a ticket, one for each session.
+        base: paths of the film's package below a ticket: one for each session, then the next for each, as many as there are tickets.
     """
 
     sessions: Sequence[Session]
     base: Sequence[str]
 
 
-async def audience(ours: Screening, like: CreatePlaybackResponse, count: int, *, revoked: bool = False) -> Audience:
+async def audience(
+    ours: Screening, like: CreatePlaybackResponse, count: int, *, tickets_each: int = 1, revoked: bool = False
+) -> Audience:
     """Adds so many sessions like one that was opened.
 
     Args:
         like: gives asset, package and owner.
+        tickets_each: how many tickets each has, as if it were renewed.
         revoked: makes them sessions that were revoked two minutes ago but for a moment, and whose tickets would still be good: replicas
             look back two minutes, so they see them once or twice and go on with what they know, as with any that were revoked before.
     """
@@ -54,9 +57,12 @@ async def audience(ours: Screening, like: CreatePlaybackResponse, count: int, *,
             records=[(*astuple(session), changed) for session in sessions],
             columns=[*(field.name for field in fields(Session)), "change_time"],
         )
+        # As autovacuum does within a minute: a table that is thought to be as small as it was is read from end to end.
+        await connection.execute("ANALYZE policy.playback_sessions")
     finally:
         await connection.close()
-    return Audience(sessions, [f"/p/{tickets.mint(one, now)}/{one.package_id}" for one in sessions])
+    shown = (one for _ in range(tickets_each) for one in sessions)
+    return Audience(sessions, [f"/p/{tickets.mint(one, now)}/{one.package_id}" for one in shown])
 
 
 def _package(like: CreatePlaybackResponse, now: datetime) -> Package:

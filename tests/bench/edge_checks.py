@@ -1,9 +1,10 @@
 """What `policy` is asked about at a constant rate: manifests through the cold lane and segments in strict mode, with tickets that it
-knows and with some that it has never seen."""
+knows, with new tickets of sessions that it knows, and with tickets of sessions that are as new to it as they are."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,15 @@ PER_SECOND: Final = 2000
 _KNOWN: Final = 500
 _METHOD: Final = "HEAD"
 """What is measured is the decision, not the file."""
-_NEW: Final = "each request with a ticket and a session never seen before, so a signature to check each time and, for a manifest, a session to look up"
+_TICKETS: Final = f"{_KNOWN} tickets, all asked about a moment before"
+_NEW: Final = (
+    f"each request with a ticket never seen before, of one of {_KNOWN} sessions that were asked about a moment before by another ticket, as when "
+    "tickets are renewed: a signature to check each time"
+)
+_NEW_SESSION: Final = (
+    "each request with a ticket of a session of its own, both never seen before: a signature to check each time and, for a manifest, a session "
+    "to look up in the database"
+)
 _SLOWER: Final = (1500, 1000, 700, 500, 350, 250, 175, 125)
 """What is offered, a second, when what was offered before is more than this machine can do."""
 
@@ -59,7 +68,7 @@ class Way:
 
 
 async def measured(ours: Screening, like: CreatePlaybackResponse, segment: str, *, seconds: float) -> list[Measurement]:
-    """Offers manifests through the cold lane, then segments in strict mode, with both kinds of tickets.
+    """Offers manifests through the cold lane, then segments in strict mode, with each kind of tickets.
 
     Args:
         segment: path of one below the package.
@@ -72,9 +81,11 @@ async def measured(ours: Screening, like: CreatePlaybackResponse, segment: str, 
             Way("strict", "heads of segments in strict mode", strict, segment),
         ):
             known = await _known(ours, like, way, seconds)
-            found += _measurements(way, "known", known, f"{_KNOWN} tickets, all asked about a moment before", seconds)
+            found += _measurements(way, "known", known, _TICKETS, seconds)
             new = await _stepped(partial(_new, ours, like, way, seconds))
             found += _measurements(way, "new", new, _NEW, seconds)
+            both = await _stepped(partial(_new_sessions, ours, like, way, seconds))
+            found += _measurements(way, "new_session", both, _NEW_SESSION, seconds)
     return found
 
 
@@ -82,14 +93,27 @@ async def _known(ours: Screening, like: CreatePlaybackResponse, way: Way, second
     paths = _paths(await audience(ours, like, _KNOWN), way)
 
     async def once(rate: float) -> Offered:
-        # Policy looks a session up again after half a minute, so all are asked about anew.
-        await offer(way.address, iter(paths), per_second=100, seconds=_KNOWN / 100)
+        await _made_known(way, paths)
         return await offer(way.address, itertools.cycle(paths), per_second=rate, seconds=seconds, method=_METHOD)
 
     return await _stepped(once)
 
 
+async def _made_known(way: Way, paths: list[str]) -> None:
+    """Asks about each once. Policy looks a session up again after half a minute, so this is done anew for each rate."""
+    await offer(way.address, iter(paths), per_second=100, seconds=len(paths) / 100)
+
+
 async def _new(ours: Screening, like: CreatePlaybackResponse, way: Way, seconds: float, rate: float) -> Offered:
+    each = 1 + math.ceil(rate * seconds / _KNOWN)
+    paths = _paths(await audience(ours, like, _KNOWN, tickets_each=each), way)
+    await _made_known(way, paths[:_KNOWN])
+    return await offer(way.address, iter(paths[_KNOWN:]), per_second=rate, seconds=seconds, method=_METHOD)
+
+
+async def _new_sessions(
+    ours: Screening, like: CreatePlaybackResponse, way: Way, seconds: float, rate: float
+) -> Offered:
     fresh = await audience(ours, like, round(rate * seconds))
     return await offer(way.address, iter(_paths(fresh, way)), per_second=rate, seconds=seconds, method=_METHOD)
 

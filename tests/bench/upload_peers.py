@@ -27,7 +27,8 @@ class PeerMissing(Exception):
 @contextlib.asynccontextmanager
 async def started(*command: str, port: int) -> AsyncIterator[int]:
     """A server for the length of the block, from when it accepts connections; yields its process id."""
-    child = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+    # Of its own session, as what the supervisor starts: by it Linux shares processors out (sched(7), autogroup).
+    child = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         for _ in range(200):
             with contextlib.suppress(OSError):

@@ -89,7 +89,7 @@ class Lanes:
 
 @contextlib.asynccontextmanager
 async def some_lanes(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Lanes]:
-    """Lanes in front of a policy service; `changed` are settings that are not the default."""
+    """Lanes in front of a policy service; `changed` is what is not as by default, see `a_scene`."""
     objects = Path(tempfile.mkdtemp(prefix="lanes-"))
     try:
         async with a_scene(mesh, **changed) as scene:

@@ -16,8 +16,9 @@ from tests.envoy.parts import KEY_ID, PACKAGE, REFUSED_PACKAGE, TICKET
 BASE = f"/p/{TICKET}/{PACKAGE}"
 
 
-async def test_a_manifest_is_served_and_never_kept(edge: Edge) -> None:
-    answer = await edge.http.get(f"{BASE}/manifest.mpd")
+@pytest.mark.parametrize("query", ["", "?segment=1.m4s"])
+async def test_a_manifest_is_served_and_never_kept(edge: Edge, query: str) -> None:
+    answer = await edge.http.get(f"{BASE}/manifest.mpd{query}")
     assert (answer.status_code, answer.content) == (200, b"<MPD/>")
     assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("application/dash+xml", "no-store")
 

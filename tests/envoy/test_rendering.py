@@ -67,7 +67,7 @@ def test_routes_to_playback_and_previews_ask_policy_and_no_others(tmp_path: Path
         for route in routes
     }
     asking = [name for name, unasked in own.items() if unasked is None]
-    assert asking == ["playback-session", "playback", "preview"]
+    assert asking == ["playback-segment", "playback-session", "playback", "preview"]
     serving = [
         route["name"]
         for route in routes

@@ -45,11 +45,12 @@ def a_seat(*bars: Bar, expires: float = 1000) -> Seat:
         (22.3, "", True),
     ],
 )
-def test_the_oracle_allows_a_second_for_an_order_to_take_effect_and_no_more(
+def test_the_oracle_allows_both_answers_until_every_edge_goes_by_an_order_and_no_longer(
     asked: float, reason: str, fine: bool
 ) -> None:
-    """Revoked from 10 to 10.2, lifted from 20 to 21.2; each request takes a tenth of a second."""
-    oracle, bar = Oracle(), Bar(frozenset({"SESSION_REVOKED"}), began=10, sure=10.2, lifting=20, lifted=21.2)
+    """Revoked from 10 on and everywhere at 11.2, lifted from 20 on and everywhere at 22.2; each request takes a tenth of a second."""
+    bar = Bar(frozenset({"SESSION_REVOKED"}), 10, sure=10.2, in_force=11.2, lifting=20, lifted=21.2, settled=22.2)
+    oracle = Oracle()
     oracle.request(a_seat(bar), "segment", asked, asked + 0.1, reason)
     assert (oracle.complaints == []) == fine
 

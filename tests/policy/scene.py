@@ -258,10 +258,11 @@ async def hasty(scene: Scene, key: str | None = None) -> AsyncIterator[Scene]:
 
 
 @contextlib.asynccontextmanager
-async def a_scene(mesh: ProcessSettings, **changed: Any) -> AsyncIterator[Scene]:
-    """The running service; `changed` are settings that are not the default. On a busy machine events take their time."""
+async def a_scene(mesh: ProcessSettings, *, clock: FixedClock | None = None, **changed: Any) -> AsyncIterator[Scene]:
+    """The running service, by a clock that stands still unless another is given; `changed` are settings that are not the default. On a busy machine
+    events take their time."""
     settings = PolicySettings(**{**mesh.model_dump(), "policy_event_grace_seconds": 20, **changed})
-    clock = FixedClock(SystemClock().now())
+    clock = clock or FixedClock(SystemClock().now())
     async with (
         on_the_bus(settings) as bus,
         running("policy", settings, wire, clock=clock),

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -37,7 +38,11 @@ def stores() -> Iterator[Stores]:
 async def some_lanes(stores: Stores, *, alone: float = 600.0, lease: float = 10.0) -> AsyncIterator[Lanes]:
     """An edge with a warm lane and one without, in front of a policy service that looks into the database ten times a second."""
     objects = Path(tempfile.mkdtemp(prefix="lanes-"))
-    changed = {"policy_follow_seconds": 0.1, "policy_longest_alone_seconds": alone, "policy_edge_lease_seconds": lease}
+    changed: dict[str, Any] = {
+        "policy_follow_seconds": 0.1,
+        "policy_longest_alone_seconds": alone,
+        "policy_edge_lease_seconds": lease,
+    }
     try:
         async with a_scene(stores.settings, **changed) as scene:
             policy, secrets = scene.settings.peer("policy"), scene.settings.secrets_dir

@@ -1,4 +1,4 @@
-"""Sessions that are looked up many at a time."""
+"""Sessions that are looked up many at a time, and before anybody asks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from services.kit.database import Database
 from services.kit.errors import Refusal
 from services.policy import store
 from services.policy.decision import store as facts_store
-from services.policy.decision.facts import Entitlement
+from services.policy.decision.facts import Entitlement, Kind
 from services.policy.decision.gathering import Gathering
+from services.policy.decision.recorder import Recorder
 from services.policy.decision.territories import Territories
 from services.policy.domain import Package, Session, Wanted
+from services.policy.gate import Gate
+from services.policy.judge import Known
 from services.policy.looking import LookUps, Seen
 from services.policy.revocations.store import Revocation, Target, add
+from services.policy.signals.watching import Watch
 from tests.policy.scene import Scene
 
 
@@ -94,3 +99,73 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(scene: Scene, 
         await store.put(tx, replace(session, expire_time=session.expire_time + timedelta(hours=1)))
     await asyncio.gather(before, after)
     assert kept == [await after], "only that of whoever asked after the change"
+
+
+@pytest.fixture
+def gate(scene: Scene, database: Database) -> Gate:
+    """Of a replica that heard of nothing."""
+    territories = Territories(None)
+    gathering = Gathering(territories)
+
+    async def look() -> None:
+        """Nothing is throttled."""
+
+    watch = Watch(database, scene.clock, Known(), gathering=gathering, territories=territories, look=look)
+    return Gate(database, scene.clock, gathering=gathering, recorder=Recorder(database), watch=watch)
+
+
+async def kept(database: Database, session: Session) -> Session:
+    """A session that is committed."""
+    async with database.transaction() as tx:
+        await store.add(tx, session)
+    return session
+
+
+async def admitted(gate: Gate, session: Session) -> Session | None:
+    return await gate.admit(Kind.MANIFEST, session.organisation_id, session.session_id)
+
+
+async def test_a_session_that_is_expected_is_known_before_anybody_asks(
+    scene: Scene, database: Database, gate: Gate
+) -> None:
+    session = await kept(database, opened(scene, "ada"))
+    gate.expect(session)
+    async with asyncio.timeout(30):
+        while not gate.knows(session.session_id):
+            await asyncio.sleep(0.01)
+    async with database.transaction() as tx:  # nobody looks sessions up now
+        await tx.execute(sa.text("LOCK TABLE playback_sessions"))
+        assert await admitted(gate, session) == session
+
+
+async def test_what_changes_after_a_playback_was_opened_wins_over_what_was_expected(
+    scene: Scene, database: Database, gate: Gate
+) -> None:
+    session = await kept(database, opened(scene, "ada"))
+    gate.expect(session)
+    async with database.transaction() as tx:
+        locked = facts_store.KnownAccount("premium", locked=True)
+        await facts_store.keep_account(tx, "ada", locked, scene.clock.now())
+    gate.forget_all()
+    with pytest.raises(Refusal) as refusal:
+        await admitted(gate, session)
+    assert refusal.value.reason == "VIEWER_LOCKED"
+
+
+async def test_who_opens_a_playback_is_asked_for_nothing_more_when_its_manifest_is(
+    scene: Scene, database: Database
+) -> None:
+    film = await scene.publish()
+    async with asyncio.timeout(50):
+        while True:
+            playback = await scene.play(film.asset_id, viewer_id="ada")
+            await asyncio.sleep(0.2)
+            async with database.transaction() as tx:
+                await tx.execute(sa.text("LOCK TABLE playback_sessions"))
+                try:
+                    async with asyncio.timeout(2):
+                        verdict = await scene.edge.check(playback.playback.dash_url)
+                except TimeoutError:  # it is being looked up, on a busy machine
+                    continue
+            assert verdict.allowed
+            return

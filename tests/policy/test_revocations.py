@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import jwt
 import pytest
-from reelmesh.policy.v1 import policy_service_pb2, ticket_keys_service_pb2
+import sqlalchemy as sa
+from reelmesh.policy.v1 import decisions_pb2, policy_service_pb2, ticket_keys_service_pb2
 from reelmesh.policy.v1 import revocations_service_pb2 as api
 
+from services.kit.database import Database
 from services.kit.ids import new_id
 from tests.policy.scene import AUDIO, HD, Scene, eventually, refused
 
@@ -63,6 +66,41 @@ async def test_a_revoked_viewer_or_device_is_stopped_everywhere_and_opens_nothin
     assert (await scene.edge.check(other.playback.dash_url)).reason == ""
     await lift(scene, made)
     await scene.play(films[0].asset_id, **who)
+
+
+@pytest.mark.parametrize(("target", "name"), [(VIEWER, "viewer_id"), (DEVICE, "device_id")])
+async def test_a_revocation_that_comes_while_a_playback_is_opened_ends_it(
+    scene: Scene, target: api.RevocationTarget.ValueType, name: str
+) -> None:
+    who: dict[str, Any] = {"viewer_id": new_id("acc"), "device_id": new_id("dev")}
+    await scene.rules(decisions_pb2.Rule(kind=decisions_pb2.RULE_KIND_CONCURRENCY, streams_by_tier={"*": 2}))
+    film = await scene.publish()
+    database = Database.of("policy", scene.settings)
+    try:
+        async with database.transaction() as tx:  # opening waits for it, after it has looked at what is revoked
+            lock = "SELECT pg_advisory_xact_lock(hashtextextended('streams:' || :organisation || ':' || :viewer, 0))"
+            await tx.execute(sa.text(lock), {"organisation": scene.organisation_id, "viewer": who["viewer_id"]})
+            opening = asyncio.create_task(scene.play(film.asset_id, **who))
+            await waiting(database, 1)
+            revoking = asyncio.create_task(revoke(scene, target, who[name]))
+            await waiting(database, 2)
+        playback, made = await asyncio.gather(opening, revoking)
+    finally:
+        await database.close()
+    assert made.ended_sessions == 1
+    assert (await scene.edge.check(playback.playback.dash_url)).reason == "SESSION_REVOKED"
+    assert (await refused(scene.play(film.asset_id, **who))).reason == "PLAYBACK_REVOKED"
+
+
+async def waiting(database: Database, count: int) -> None:
+    """Until so many wait for a lock of this kind."""
+    query = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    async with asyncio.timeout(30):
+        while True:
+            async with database.transaction() as tx:
+                if (await tx.execute(query)).scalar_one() == count:
+                    return
+            await asyncio.sleep(0.02)
 
 
 async def test_a_revoked_asset_is_held_for_everybody_and_goes_on_when_it_is_lifted(scene: Scene) -> None:

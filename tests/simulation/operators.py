@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from reelmesh.policy.v1 import revocations_service_pb2 as api
 
 from services.kit.ids import new_id
-from tests.simulation.oracle import Bar, Seat, Title, Viewer
+from tests.simulation.oracle import Bar, Oracle, Seat, Title, Viewer
 from tests.simulation.stage import Stage
+from tests.simulation.witnesses import in_force, settled
 
-_REVIEWED_EACH: Final = 0.05
-"""Seconds, at most, for each session that has to be decided anew when terms change: reviews go on beside everything else."""
+_AT_A_TIME: Final = 16
+"""Sessions that are watched at a time until they have ended."""
 
 
 class Operating:
@@ -24,10 +25,20 @@ class Operating:
 
     Args:
         viewers: all of them.
+        witnesses: a session of each title, by its asset, which nothing but what happens to the title ends.
     """
 
-    def __init__(self, stage: Stage, viewers: Sequence[Viewer], rng: random.Random) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        oracle: Oracle,
+        viewers: Sequence[Viewer],
+        witnesses: Mapping[str, Seat],
+        rng: random.Random,
+    ) -> None:
         self._stage = stage
+        self._oracle = oracle
+        self._witnesses = witnesses
         self._viewers = viewers
         self._rng = rng
 
@@ -42,52 +53,75 @@ class Operating:
                     bar = seat.end("SESSION_REVOKED", began=began)
                     await self._stage.scene.revoke(seat.session_id, "by an operator")
                 bar.sure = time.time()
+                await in_force(self._stage, self._oracle, seat, bar)
 
     async def revoke_viewers(self, until: float, every: float) -> None:
         """Revokes one viewer after another, and lifts it a while later; their sessions stay ended."""
         while time.time() < until:
             await asyncio.sleep(every * self._rng.uniform(0.5, 1.5))
             viewer = self._rng.choice([one for one in self._viewers if one.seats] or list(self._viewers))
-            await self._held(viewer, api.REVOCATION_TARGET_VIEWER, viewer.viewer_id, viewer.seats, every)
+            await self._hold_viewer(viewer, every)
 
     async def revoke_titles(self, titles: Sequence[Title], until: float, every: float) -> None:
         """Holds one title after another, and lets it go on a while later, sessions and all."""
         while time.time() < until:
             await asyncio.sleep(every * self._rng.uniform(0.5, 1.5))
-            title = self._rng.choice(titles)
-            await self._held(title, api.REVOCATION_TARGET_ASSET, title.asset_id, (), every)
+            await self._hold_title(self._rng.choice(titles), every)
 
     async def delete(self, title: Title) -> None:
         """Takes a title away for good."""
         async with self._ordering() as began:
             title.bars.append(bar := Bar(frozenset({"ASSET_WITHDRAWN"}), began))
             await self._stage.scene.delete(title.asset_id)
-        bar.sure = time.time()
+        # That it was announced is not that it was heard.
+        await in_force(self._stage, self._oracle, self._witnesses[title.asset_id], bar, since=time.time())
+        bar.sure = bar.in_force
 
     async def restrict(self, title: Title) -> None:
-        """From now on a title needs an entitlement, which nobody here has."""
+        """From now on a title needs an entitlement, which nobody here has. What plays is decided anew, one session after another."""
         async with self._ordering() as began:
-            bar = Bar(frozenset({"ENTITLEMENT_REQUIRED", "SESSION_REVOKED"}), began)
-            title.bars.append(bar)
+            title.terms.append(terms := Bar(frozenset({"ENTITLEMENT_REQUIRED"}), began))
+            running = [seat for seat in title.sessions if seat.expires > began]
+            bars = [seat.end("SESSION_REVOKED", "ENTITLEMENT_REQUIRED", began=began) for seat in running]
             await self._stage.scene.terms(title.asset_id, entitlement_required=True)
-        bar.sure = time.time() + _REVIEWED_EACH * len(title.sessions)
+        terms.sure = time.time()
+        pairs = list(zip(running, bars, strict=True))
+        for first in range(0, len(pairs), _AT_A_TIME):
+            some = pairs[first : first + _AT_A_TIME]
+            await asyncio.gather(*(self._reviewed(seat, bar, terms.sure) for seat, bar in some))
 
-    async def _held(
-        self,
-        whom: Viewer | Title,
-        target: api.RevocationTarget.ValueType,
-        target_id: str,
-        ended: Sequence[Seat],
-        pause: float,
-    ) -> None:
+    async def _reviewed(self, seat: Seat, bar: Bar, since: float) -> None:
+        await in_force(self._stage, self._oracle, seat, bar, since=since, reviewed=True)
+        bar.sure = bar.in_force  # until then it may count as a stream
+
+    async def _hold_viewer(self, viewer: Viewer, pause: float) -> None:
         async with self._ordering() as began:
-            whom.bars.append(bar := Bar(frozenset({"PLAYBACK_REVOKED"}), began))
-            ends = [seat.end("SESSION_REVOKED", "PLAYBACK_REVOKED", began=began) for seat in ended]
-            request = api.CreateRevocationRequest(request_id=new_id("req"), target=target, target_id=target_id)
-            made = await self._stage.scene.revocations.CreateRevocation(request)
+            seats = list(viewer.seats)
+            viewer.bars.append(bar := Bar(frozenset({"PLAYBACK_REVOKED"}), began))
+            ends = [seat.end("SESSION_REVOKED", "PLAYBACK_REVOKED", began=began) for seat in seats]
+            made = await self._revoked(api.REVOCATION_TARGET_VIEWER, viewer.viewer_id)
         bar.sure = time.time()
         for end in ends:
             end.sure = bar.sure
+        watched = (in_force(self._stage, self._oracle, *one) for one in zip(seats, ends, strict=True))
+        await asyncio.gather(self._lifted_later(bar, made, pause), *watched)
+        bar.settled = bar.lifted  # it kept them from opening anything, which edges have no say in
+
+    async def _hold_title(self, title: Title, pause: float) -> None:
+        witness = self._witnesses[title.asset_id]
+        async with self._ordering() as began:
+            title.bars.append(bar := Bar(frozenset({"PLAYBACK_REVOKED"}), began))
+            made = await self._revoked(api.REVOCATION_TARGET_ASSET, title.asset_id)
+        bar.sure = time.time()
+        await in_force(self._stage, self._oracle, witness, bar)
+        await self._lifted_later(bar, made, pause)
+        await settled(self._stage, self._oracle, witness, bar)
+
+    async def _revoked(self, target: api.RevocationTarget.ValueType, target_id: str) -> api.CreateRevocationResponse:
+        request = api.CreateRevocationRequest(request_id=new_id("req"), target=target, target_id=target_id)
+        return await self._stage.scene.revocations.CreateRevocation(request)
+
+    async def _lifted_later(self, bar: Bar, made: api.CreateRevocationResponse, pause: float) -> None:
         await asyncio.sleep(pause * self._rng.uniform(1, 2))
         async with self._ordering() as lifting:
             bar.lifting = lifting

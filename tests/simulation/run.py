@@ -14,7 +14,7 @@ from reelmesh.policy.v1 import decisions_pb2
 from services.kit.settings import ProcessSettings
 from services.policy.domain import SILENT_AFTER
 from tests.simulation.operators import Operating
-from tests.simulation.oracle import STREAMS, Oracle, Viewer
+from tests.simulation.oracle import STREAMS, Oracle, Seat, Viewer
 from tests.simulation.stage import Stage, a_stage
 from tests.simulation.viewers import Watching
 
@@ -50,14 +50,31 @@ async def played(mesh: ProcessSettings, script: Script) -> Oracle:
         terms = decisions_pb2.Rule(kind=decisions_pb2.RULE_KIND_ENTITLEMENT)
         await stage.scene.rules(terms, limit)
         asleep = await _fallen_asleep(stage, oracle, script)
+        witnesses = await _witnesses(stage, oracle, script)
         viewers = [Viewer(f"viewer-{number}") for number in range(script.viewers)]
         until = time.time() + script.seconds
         await asyncio.gather(
             *(_viewer(stage, oracle, script, viewer, number, until) for number, viewer in enumerate(viewers)),
             *(watching.wake_up(stage.titles[-1]) for watching in asleep),
-            _operators(stage, script, viewers, until),
+            _operators(stage, script, Operating(stage, oracle, viewers, witnesses, _operator(script)), until),
         )
+        await asyncio.gather(*stage.beside)
     return oracle
+
+
+def _operator(script: Script) -> random.Random:
+    return random.Random(f"{script.seed} operators")
+
+
+async def _witnesses(stage: Stage, oracle: Oracle, script: Script) -> dict[str, Seat]:
+    """A session of each title, by its asset, of somebody who does nothing else."""
+    found: dict[str, Seat] = {}
+    for title in stage.titles:
+        viewer = Viewer(f"witness of {title.asset_id}")
+        watching = Watching(stage, oracle, viewer, random.Random(script.seed), script.step)
+        await watching.sit_down(title)
+        (found[title.asset_id],) = viewer.seats
+    return found
 
 
 async def _fallen_asleep(stage: Stage, oracle: Oracle, script: Script) -> list[Watching]:
@@ -83,10 +100,8 @@ async def _viewer(stage: Stage, oracle: Oracle, script: Script, viewer: Viewer, 
     await Watching(stage, oracle, viewer, rng, script.step).live(until)
 
 
-async def _operators(stage: Stage, script: Script, viewers: list[Viewer], until: float) -> None:
+async def _operators(stage: Stage, script: Script, operating: Operating, until: float) -> None:
     lost, restricted, *others = stage.titles
-    rng = random.Random(f"{script.seed} operators")
-    operating = Operating(stage, viewers, rng)
 
     async def later(share: float) -> None:
         await asyncio.sleep(script.seconds * share)

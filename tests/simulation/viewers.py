@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from datetime import timedelta
@@ -13,8 +12,8 @@ import grpc
 
 from services.kit.errors import Refusal
 from tests.simulation.oracle import STREAMS, Oracle, Seat, Title, Viewer
-from tests.simulation.stage import SEGMENTS, Stage
-from tests.support.http1 import Answer
+from tests.simulation.stage import SEGMENTS, Stage, reason_of
+from tests.simulation.witnesses import in_force, settled
 
 BEAT_EVERY: Final = 8.0
 _SHORT: Final = timedelta(seconds=6)
@@ -44,6 +43,10 @@ class Watching:
             if self._rng.random() < 0.7:
                 return
             await self._pause()
+
+    async def sit_down(self, title: Title) -> None:
+        """Opens a stream that lasts for as long as anything here."""
+        await self._open(title, timedelta(hours=6))
 
     async def fall_asleep(self, title: Title) -> None:
         """Opens as many streams as one viewer may have, and lets no more be heard of them."""
@@ -112,7 +115,7 @@ class Watching:
         _perhaps_ended(seat, asked, answered)
         self._viewer.seats.append(seat)
         title.sessions.append(seat)
-        seat.took_place(asked, answered)
+        self._took_place(seat, asked, answered, opened=True)
         return seat
 
     async def _watch(self, seat: Seat, until: float, *, beats: bool) -> None:
@@ -136,28 +139,28 @@ class Watching:
             bar = seat.end("SESSION_REVOKED", began=time.time())
             await self._stage.scene.revoke(seat.session_id, "stopped")
             bar.sure = time.time()
+        await in_force(self._stage, self._oracle, seat, bar)
         for _ in range(3):
             await self._ask(seat, f"video/{self._rng.randrange(SEGMENTS)}.m4s")
             await self._pause()
 
     async def _beat(self, seat: Seat) -> None:
         asked = time.time()
-        answer = await self._stage.edge(self._rng).ask(
-            "POST", f"{seat.base}/heartbeat", b"{}", content_type="application/json"
-        )
+        edge = self._stage.edges[self._stage.edge(self._rng)]
+        answer = await edge.ask("POST", f"{seat.base}/heartbeat", b"{}", content_type="application/json")
         answered = time.time()
-        self._oracle.heartbeat(seat, asked, answered, _reason(answer))
+        self._oracle.heartbeat(seat, asked, answered, reason_of(answer))
         if answer.status == 200:
-            seat.took_place(asked, answered)
+            self._took_place(seat, asked, answered, opened=False)
 
     async def _ask(self, seat: Seat, file: str) -> None:
-        asked = time.time()
-        answer = await self._stage.edge(self._rng).ask("GET", f"{seat.base}/{file}")
-        answered = time.time()
-        reason = _reason(answer)
-        if not reason and answer.body != self._stage.content(file):
-            self._oracle.complaints.append(f"{file} came out different")
-        self._oracle.request(seat, "segment" if file.endswith("m4s") else "manifest", asked, answered, reason)
+        await self._stage.asked_at(self._stage.edge(self._rng), self._oracle, seat, file)
+
+    def _took_place(self, seat: Seat, asked: float, answered: float, *, opened: bool) -> None:
+        """It has its place, and others of the viewer may have lost theirs: edges are watched until they go by it."""
+        for other, bar in seat.took_place(asked, answered, opened=opened):
+            watch = in_force if other is not seat else settled
+            self._stage.go_on_with(watch(self._stage, self._oracle, other, bar))
 
     async def _pause(self, steps: float = 1) -> None:
         await asyncio.sleep(self._step * steps * self._rng.uniform(0.5, 1.5))
@@ -165,16 +168,6 @@ class Watching:
 
 def _perhaps_ended(seat: Seat, asked: float, answered: float) -> None:
     """What was revoked, or put on terms, while a session was being opened may or may not have ended it: none is asked to be."""
-    for bar in (*seat.viewer.bars, *seat.title.bars):
+    for bar in (*seat.viewer.bars, *seat.title.bars, *seat.title.terms):
         if bar.may_hold(asked, answered):
             seat.end("SESSION_REVOKED", *bar.reasons, began=bar.began)
-
-
-def _reason(answer: Answer) -> str:
-    """Reason of a refusal; empty for what was served."""
-    if answer.status == 200:
-        return ""
-    try:
-        return str(json.loads(answer.body)["details"][0]["reason"])
-    except (ValueError, LookupError):
-        return f"{answer.status} {answer.body[:200]!r}"

@@ -187,6 +187,14 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
         ("content-type", "dpop", "range", "soapaction", "x-correlation-id", "cta-common-access-token"),
         _PLAYBACK_EXPOSED,
     )
+    published_files = filled(
+        "published_files",
+        buffered=_BUFFERED,
+        switched_on=_SWITCHED_ON,
+        file_threads=FILE_THREADS,
+        published=str((settings.objects / "published").resolve()),
+        playback_cors=playback_cors,
+    )
     return filled(
         "routes",
         playback_cors=playback_cors,
@@ -194,17 +202,15 @@ def _routes(settings: EdgeSettings, methods: list[Method], written: Written) -> 
         untranscoded=_SWITCHED_OFF,
         buffered=_BUFFERED,
         switched_off=_SWITCHED_OFF,
-        published_files=filled(
-            "published_files",
-            buffered=_BUFFERED,
-            switched_on=_SWITCHED_ON,
-            file_threads=FILE_THREADS,
-            published=str((settings.objects / "published").resolve()),
-            playback_cors=playback_cors,
+        published_files=published_files,
+        playback_route=filled(
+            "playback_route",
+            published_files=published_files,
+            warm_route=Block("")
+            if settings.strict
+            else filled("warm_route", switched_on=_SWITCHED_ON, switched_off=_SWITCHED_OFF),
+            switched_off=_SWITCHED_OFF,
         ),
-        warm_route=Block("")
-        if settings.strict
-        else filled("warm_route", switched_on=_SWITCHED_ON, switched_off=_SWITCHED_OFF),
         rpc_routes=joined([_rpc_route(method, written) for method in methods]),
         limited=filled("limited", switched_on=_SWITCHED_ON),
         tus_asked=asked("gateway.tus/Request"),

@@ -101,8 +101,8 @@ class Found:
     devices: Mapping[str, people.KnownDevice]
     limits: Mapping[tuple[str, str], int]
 
-    def facts(self, subject: Subject, now: datetime, place: Place) -> Facts:
-        """What of it a decision about one subject may look at."""
+    def facts(self, subject: Subject, now: datetime, place: Place, streams: int | None = None) -> Facts:
+        """What of it a decision about one subject may look at; `streams`: how many others of the viewer are running, if that is known."""
         session, terms = subject.session, self.said.terms.get(subject.asset_id, OPEN_TERMS)
         if subject.organisation_id in self.consents.requiring:
             terms = replace(terms, consent_required=True)
@@ -125,6 +125,7 @@ class Found:
             viewer=self._viewer(subject, now),
             device=self._device(subject),
             place=place,
+            streams=streams,
             counted_on=session.entitlement_id if session else "",
         )
 

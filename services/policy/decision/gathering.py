@@ -57,10 +57,13 @@ class Gathering:
             facts = replace(facts, streams=await self._streams(tx, subject, now))
         return facts
 
-    async def but_for_streams(self, tx: Tx, subjects: Sequence[Subject], now: datetime) -> list[Facts]:
-        """What is known about each of many subjects, but for other streams of their viewers: with as many queries as for one."""
+    async def but_for_streams(
+        self, tx: Tx, subjects: Sequence[Subject], now: datetime, streams: int | None = None
+    ) -> list[Facts]:
+        """What is known about each of many subjects, with as many queries as for one. Other streams of their viewers are not counted: there are
+        as many as is said."""
         found = await found_about(tx, subjects, self._tables)
-        return [found.facts(subject, now, self._place_of(subject)) for subject in subjects]
+        return [found.facts(subject, now, self._place_of(subject), streams) for subject in subjects]
 
     async def in_a_place(self, tx: Tx, subject: Subject, territory: str, now: datetime) -> Facts:
         """What would be known about a subject if it were in a territory at a moment."""

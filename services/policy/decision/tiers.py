@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kit.database import Tx
+from services.kit.database import Tx, any_of
 
 subscribed_tiers: Final = sa.Table(
     "subscribed_tiers",
@@ -24,6 +24,16 @@ subscribed_tiers: Final = sa.Table(
     sa.Column("tier", sa.Text),
     sa.Column("end_time", sa.DateTime(timezone=True)),
     sa.Column("event_time", sa.DateTime(timezone=True)),
+)
+# Put together once, and the same for any number of viewers: one that is not would be prepared anew for each.
+_TIERS: Final = (
+    sa.select(subscribed_tiers)
+    .where(
+        subscribed_tiers.c.organisation_id == any_of("organisation_ids"),
+        subscribed_tiers.c.viewer_id == any_of("viewer_ids"),
+        subscribed_tiers.c.tier != "",
+    )
+    .order_by(subscribed_tiers.c.event_time.desc())
 )
 
 
@@ -64,17 +74,9 @@ async def tiers_of(
     tx: Tx, organisations: Sequence[str], viewers: Sequence[str]
 ) -> dict[tuple[str, str], list[SubscribedTier]]:
     """The tiers that viewers are in by subscriptions, by organisation and viewer, the one heard of last first; those that have ended too."""
-    query = (
-        sa.select(subscribed_tiers)
-        .where(
-            subscribed_tiers.c.organisation_id.in_(organisations),
-            subscribed_tiers.c.viewer_id.in_(viewers),
-            subscribed_tiers.c.tier != "",
-        )
-        .order_by(subscribed_tiers.c.event_time.desc())
-    )
+    asked = {"organisation_ids": list(organisations), "viewer_ids": list(viewers)}
     found: dict[tuple[str, str], list[SubscribedTier]] = {}
-    for row in await tx.execute(query):
+    for row in await tx.execute(_TIERS, asked):
         found.setdefault((row.organisation_id, row.viewer_id), []).append(SubscribedTier(row.tier, row.end_time))
     return found
 

@@ -67,6 +67,12 @@ revocations: Final = sa.Table(
     sa.Column("lift_time", sa.DateTime(timezone=True)),
 )
 _ALL: Final = [revocations.c[field.name] for field in fields(Revocation)]
+_OPENED_FOR: Final = frozenset({Target.VIEWER, Target.DEVICE})
+"""What sessions are opened for. Packages of assets and keys are held besides, whoever plays them."""
+_ALONE: Final = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+_TOGETHER: Final = sa.text(
+    "SELECT pg_advisory_xact_lock_shared(hashtextextended(name, 0)) FROM unnest(CAST(:names AS text[])) AS name"
+)
 _BARRED: Final = sa.select(revocations.c.organisation_id, revocations.c.target, revocations.c.target_id).where(
     revocations.c.organisation_id == any_of("organisation_ids"),
     revocations.c.lift_time.is_(None),
@@ -80,8 +86,24 @@ _BARRED: Final = sa.select(revocations.c.organisation_id, revocations.c.target, 
 
 
 async def add(tx: Tx, revocation: Revocation) -> None:
-    """Keeps a new revocation."""
+    """Keeps a new revocation. Of a viewer or a device it first waits for the playbacks that are being opened for them: whoever ends their sessions
+    next finds those as well, and those that are opened later find the revocation."""
+    if revocation.target in _OPENED_FOR:
+        name = _name(revocation.organisation_id, Target(revocation.target), revocation.target_id)
+        await tx.execute(_ALONE, {"name": name})
     await tx.execute(sa.insert(revocations).values(**asdict(revocation)))
+
+
+async def while_opening(tx: Tx, organisation_id: str, *, viewer_id: str, device_id: str) -> None:
+    """Lets no revocation of a viewer or a device in between until the transaction ends, in which a playback is opened for them."""
+    who = {Target.VIEWER: viewer_id, Target.DEVICE: device_id}
+    names = [_name(organisation_id, target, target_id) for target, target_id in who.items() if target_id]
+    if names:
+        await tx.execute(_TOGETHER, {"names": names})
+
+
+def _name(organisation_id: str, target: Target, target_id: str) -> str:
+    return f"{target.word}:{organisation_id}:{target_id}"
 
 
 async def lift(tx: Tx, revocation: Revocation) -> None:
@@ -121,6 +143,8 @@ class Barred:
 
     def first(self, organisation_id: str, things: Mapping[Target, Iterable[str]]) -> str:
         """What of several things is revoked, such as `viewer`; of more than one the first kind of `Target`. Empty when none is."""
+        if not self._revoked:
+            return ""
         for target in sorted(things):
             if any((organisation_id, int(target), name) in self._revoked for name in things[target]):
                 return target.word

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 import structlog
@@ -221,7 +221,10 @@ def network_of(address: IPv4Address | IPv6Address | None) -> str:
     """The network that an address is counted by, /24 or /48; empty for none."""
     if address is None:
         return ""
-    return str(ip_network(f"{address}/{24 if address.version == 4 else 48}", strict=False))
+    kept = 24 if address.version == 4 else 48
+    beyond = address.max_prefixlen - kept
+    # `ip_network` takes four times as long, and this is asked for each manifest.
+    return f"{type(address)(int(address) >> beyond << beyond)}/{kept}"
 
 
 def _digest(user_agent: str) -> str:
