@@ -112,7 +112,8 @@ async def test_an_encrypted_set_plays_and_shows_its_own_frames(
             tracks = await page.evaluate("player.getVariantTracks().map(track => [track.height, track.language])")
             texts = await page.evaluate("player.getTextTracks().map(track => [track.language, track.forced])")
             thumbnail = await page.evaluate("player.getThumbnails(player.getImageTracks()[0].id, 5)")
-    assert read_counter(picture) == pytest.approx(position * FRAME_RATE, abs=2)
+    # On a busy machine Chromium says where it stands some frames before or after what it shows.
+    assert read_counter(picture) == pytest.approx(position * FRAME_RATE, abs=5)
     assert sorted(tracks) == sorted([height, language] for height in (360, 180) for language in ("en", "en", "fr"))
     assert sorted(texts) == [["en", False], ["fr", True]]
     assert (thumbnail["uris"], thumbnail["positionX"]) == ([f"{root}/thumbnails/2.jpg"], 160)
