@@ -1,0 +1,218 @@
+"""Starts Python programs as forks of a process that has imported what they need: an interpreter of its own that imports everything anew takes more of
+the machine than most of these programs do afterwards. So does the mesh; see tools/reelmesh_cli/supervisor/zygote.py.
+
+The forked program is a process like any other: with its own arguments, environment, folder and output, and it can be killed.
+
+Wire: a request is one packet of JSON with three descriptors, for stdout, for stderr, and one on which the process's id and, once it has ended, its
+status are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import importlib
+import io
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tools.reelmesh_cli.supervisor import linux
+from tools.reelmesh_cli.supervisor.layout import REPOSITORY
+
+_PACKET_BYTES: Final = 1 << 18
+_DESCRIPTORS: Final = 3
+
+
+class Forked:
+    """A program that was started."""
+
+    def __init__(self, told: socket.socket) -> None:
+        self._told = told
+        self._waiting = threading.Lock()
+        self.pid = self._number()
+        self.returncode: int | None = None
+
+    def _number(self) -> int:
+        number = self._told.recv(64)
+        assert number, "whoever forks is gone"
+        return int(number)
+
+    def wait(self) -> int:
+        """Waits for its end. Returns its status; of one that was killed, the signal's number, negative."""
+        with self._waiting:
+            if self.returncode is None:
+                self.returncode = self._number()
+                self._told.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Its status if it has ended."""
+        if self.returncode is None and select.select([self._told], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
+    def kill(self) -> None:
+        """kill -9, unless it has ended."""
+        self._send(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Tells it to end."""
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Forks:
+    """Whoever forks, for the tests of one process. It ends with that."""
+
+    connection: socket.socket
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def started(cls) -> _Forks:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.forks", str(theirs.fileno()), str(os.getpid())],
+                cwd=REPOSITORY,
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}"},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        return cls(ours, process)
+
+
+@functools.cache
+def _forks() -> _Forks:
+    return _Forks.started()
+
+
+def started(
+    module: str,
+    *words: str,
+    environment: Mapping[str, str],
+    directory: Path = REPOSITORY,
+    stdout: io.FileIO | Any,
+    stderr: io.FileIO | Any,
+) -> Forked:
+    """Starts `python -m <module> <words>`, with this environment and no other."""
+    request = {"module": module, "words": words, "environment": dict(environment), "directory": str(directory)}
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        descriptors = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
+        socket.send_fds(_forks().connection, [json.dumps(request).encode()], descriptors)
+    return Forked(ours)
+
+
+async def output_of(module: str, *words: str, environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+    """Runs a program to its end. Returns its status, and what it wrote to stdout and stderr."""
+    return await asyncio.to_thread(_output_of, module, words, environment)
+
+
+def _output_of(module: str, words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+    with io.FileIO(os.memfd_create("stdout"), "r+") as out, io.FileIO(os.memfd_create("stderr"), "r+") as err:
+        status = started(module, *words, environment=environment, stdout=out, stderr=err).wait()
+        for written in (out, err):
+            written.seek(0)
+        return status, out.readall() or b"", err.readall() or b""
+
+
+# --- the process that forks ------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Forks as asked on the socket whose descriptor is the first argument, until the other side closes."""
+    linux.die_with_parent(signal.SIGKILL, int(sys.argv[2]))
+    asked = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(asked.fileno(), False)
+    running: dict[int, tuple[int, socket.socket]] = {}
+    poll = select.poll()
+    poll.register(asked, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor != asked.fileno():
+                poll.unregister(descriptor)
+                _tell_the_end(descriptor, *running.pop(descriptor))
+                continue
+            packet, descriptors, _, _ = socket.recv_fds(asked, _PACKET_BYTES, _DESCRIPTORS)
+            if not packet:
+                return
+            request = json.loads(packet)
+            _ready_for(request["module"])
+            pid = os.fork()
+            if pid == 0:
+                _settle(request, descriptors)
+                asked.close()
+                for ends, (_, told) in running.items():
+                    os.close(ends)
+                    told.close()
+                _run(request["module"])
+            told = socket.socket(fileno=descriptors[2])
+            told.send(str(pid).encode())
+            for output in descriptors[:2]:
+                os.close(output)
+            ends = os.pidfd_open(pid)
+            running[ends] = pid, told
+            poll.register(ends, select.POLLIN)
+
+
+def _tell_the_end(descriptor: int, pid: int, told: socket.socket) -> None:
+    os.close(descriptor)
+    _, status = os.waitpid(pid, 0)
+    with told, contextlib.suppress(OSError):  # nobody wants to know
+        told.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+@functools.cache
+def _ready_for(module: str) -> None:
+    """Imports what a program needs. The program itself is not kept: it is made anew each time, as `python -m` does."""
+    if module.startswith("services."):
+        importlib.import_module(f"{module}.__main__")
+        del sys.modules[f"{module}.__main__"]
+    else:
+        importlib.import_module(f"{module}.app")
+        importlib.import_module("tools.reelmesh_sdk")  # commands import it when they need it
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    assert threads == 1, f"an imported library started {threads - 1} threads: forking would not be safe"
+    gc.collect()
+    gc.freeze()  # a collection in a fork then leaves these objects, and so the shared pages, alone
+
+
+def _settle(request: dict[str, Any], descriptors: list[int]) -> None:
+    for standard, descriptor in zip((1, 2), descriptors, strict=False):
+        os.dup2(descriptor, standard)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    os.chdir(request["directory"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = [request["module"], *request["words"]]
+
+
+def _run(module: str) -> None:
+    """Does what `python -m` would, and ends this process as the interpreter does."""
+    # It is not the interpreter's end that would come after it, but that of whoever forks: the rest of this stack is left as well.
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
