@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import s3, shared, stores, together
+from tests.support import databases, s3, shared, stores, together
 from tests.support.examples import LONG, ORDINARY
 
 # How long something takes says something of the machine and what else it does.
@@ -28,6 +30,11 @@ _GARBAGE: Final = 10_000
 def pytest_configure(config: pytest.Config) -> None:
     """What is made once is shared by all processes that the run starts."""
     config.add_cleanup(shared.open_for_all())
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that services run on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,7 +67,7 @@ def session_stores() -> Iterator[ProcessSettings]:
 @pytest.fixture(scope="session")
 async def emptied(session_stores: ProcessSettings) -> AsyncIterator[stores.Emptying]:
     """Empties the session's stores when it is called."""
-    async with stores.emptying(session_stores) as emptying:
+    async with databases.kept(session_stores), stores.emptying(session_stores) as emptying:
         yield emptying
 
 

@@ -79,7 +79,8 @@ async def connect(settings: ProcessSettings, name: str) -> NatsClient:
 
 async def disconnect(connection: NatsClient) -> None:
     """Closes a connection, also one whose server went away under it."""
-    with contextlib.suppress(OSError):  # what it still had to say cannot be said any more
+    # What it still had to say cannot be said any more. uvloop calls a socket that is closed already a RuntimeError.
+    with contextlib.suppress(OSError, RuntimeError):
         await connection.close()
 
 
