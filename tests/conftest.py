@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import databases, s3, shared, stores, together
+from tests.support import databases, forks, s3, shared, stores, together
 from tests.support.examples import LONG, ORDINARY
 
 # How long something takes says something of the machine and what else it does.
@@ -30,11 +30,8 @@ _GARBAGE: Final = 10_000
 def pytest_configure(config: pytest.Config) -> None:
     """What is made once is shared by all processes that the run starts."""
     config.add_cleanup(shared.open_for_all())
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop that services run on."""
-    return {"uvloop": uvloop.new_event_loop}
+    config.add_cleanup(forks.end)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # services run on it
 
 
 @pytest.hookimpl(tryfirst=True)

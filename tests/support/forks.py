@@ -100,9 +100,27 @@ class _Forks:
         return cls(ours, process)
 
 
-@functools.cache
-def _forks() -> _Forks:
-    return _Forks.started()
+    def end(self) -> None:
+        """Ends it; what it started goes on."""
+        self.connection.close()
+        self.process.wait()
+
+
+_STARTING: Final = threading.Lock()
+_forks: list[_Forks] = []
+
+
+def _forking() -> _Forks:
+    with _STARTING:
+        if not _forks:
+            _forks.append(_Forks.started())
+        return _forks[0]
+
+
+def end() -> None:
+    """Ends whoever forks, if anything was forked."""
+    while _forks:
+        _forks.pop().end()
 
 
 def started(
@@ -118,7 +136,7 @@ def started(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         descriptors = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
-        socket.send_fds(_forks().connection, [json.dumps(request).encode()], descriptors)
+        socket.send_fds(_forking().connection, [json.dumps(request).encode()], descriptors)
     return Forked(ours)
 
 
