@@ -99,7 +99,6 @@ class _Forks:
             )
         return cls(ours, process)
 
-
     def end(self) -> None:
         """Ends it; what it started goes on."""
         self.connection.close()

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from eth_account import Account
 from reelmesh.compliance.v1 import audit_log_service_pb2 as api
 from reelmesh.compliance.v1 import compliance_pb2
 from reelmesh.compliance.v1 import events_pb2 as events
@@ -251,6 +250,8 @@ async def test_a_node_that_is_away_or_of_another_chain_is_sent_nothing(
 async def test_neither_trouble_nor_logs_tell_the_nodes_address(
     here: Log, chain: LocalChain, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from eth_account import Account
+
     caplog.set_level(logging.DEBUG)
     node = Chain("http://127.0.0.1:9/v3/0123456789abcdef0123456789abcdef", chain.chain_id)
     key = Account.from_key(chain.backend.account_keys[0].to_hex())
