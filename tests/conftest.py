@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import databases, forks, s3, shared, stores, together
+from tests.support import databases, s3, service_forks, stores, together
 from tests.support.examples import LONG, ORDINARY
 
 # How long something takes says something of the machine and what else it does.
@@ -28,9 +28,8 @@ _GARBAGE: Final = 10_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What is made once is shared by all processes that the run starts."""
-    config.add_cleanup(shared.open_for_all())
-    config.add_cleanup(forks.end)
+    """Sets up what is one for the process."""
+    config.add_cleanup(service_forks.end)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # services run on it
 
 

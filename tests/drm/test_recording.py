@@ -18,7 +18,7 @@ from services.kit.settings import ProcessSettings
 from tests.drm.scene import Film, Keys, keys_over, with_keys
 from tests.drm.test_logs import environment
 from tests.policy.scene import Scene, a_scene, refused
-from tests.support import forks
+from tests.support import service_forks
 from tests.support.bus import Bus
 from tests.support.examples import so_many
 from tests.support.running import connected
@@ -131,10 +131,10 @@ async def test_when_the_journal_is_full_nothing_is_issued(stores: Stores, tmp_pa
 
 
 @contextlib.asynccontextmanager
-async def a_process(settings: DrmSettings, log: Path) -> AsyncIterator[forks.Forked]:
+async def a_process(settings: DrmSettings, log: Path) -> AsyncIterator[service_forks.Forked]:
     """The service as a process of its own. It is killed at the end, if it was not before."""
     with log.open("ab") as out:
-        process = forks.started("services.drm", environment=environment(settings), stdout=out, stderr=out)
+        process = service_forks.started("drm", environment=environment(settings), output=out)
         try:
             async with asyncio.timeout(60), connected(settings, "drm", CONTRACT) as channel:
                 await channel.channel_ready()

@@ -22,7 +22,7 @@ from services.kit.settings import ProcessSettings
 from services.payments.__main__ import CONTRACTS
 from services.payments.ledger.verification import verified
 from tests.payments.scene import RECEIVABLE, Books, books
-from tests.support import forks
+from tests.support import service_forks
 from tests.support.examples import so_many
 from tests.support.running import connected
 from tools.reelmesh_cli.supervisor.layout import REPOSITORY
@@ -31,7 +31,7 @@ SALES = so_many(250, long=1000)
 
 
 @contextlib.contextmanager
-def a_process(settings: ProcessSettings, **more: str) -> Iterator[forks.Forked]:
+def a_process(settings: ProcessSettings, **more: str) -> Iterator[service_forks.Forked]:
     """The payments service in a process of its own, with more of an environment."""
     environment = {
         **os.environ,
@@ -45,7 +45,7 @@ def a_process(settings: ProcessSettings, **more: str) -> Iterator[forks.Forked]:
         **more,
     }
     log = (settings.data_dir / "logs/test-payments.log").open("ab")
-    process = forks.started("services.payments", environment=environment, stdout=log, stderr=log)
+    process = service_forks.started("payments", environment=environment, output=log)
     try:
         yield process
     finally:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 
 from services.kit.settings import ProcessSettings
 from services.kit.tls import Certificates, client_context, host_name
-from tests.support import forks
 from tests.support.stores import operator_key
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,16 +41,26 @@ class Command:
     url: str
 
     async def run(self, *words: str, key: str = "") -> Ran:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}",
-            "REELMESH_URL": self.url,
-            "REELMESH_API_KEY": key or operator_key(self.settings),
-            "COLUMNS": "200",
-        }
-        status, out, err = await forks.output_of("tools.reelmesh_cli", *words, environment=environment)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tools.reelmesh_cli",
+            *words,
+            cwd=REPOSITORY,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}",
+                "REELMESH_URL": self.url,
+                "REELMESH_API_KEY": key or operator_key(self.settings),
+                "COLUMNS": "200",
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
         assert b"Traceback" not in err, err.decode()
-        return Ran(status, out.decode(), err.decode())
+        return Ran(process.returncode, out.decode(), err.decode())
 
     async def told(self, *words: str) -> dict[str, Any]:
         """What a program is told, when all is well."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import signal
@@ -22,7 +21,7 @@ from nats.aio.client import Client
 
 from services.kit import events, migrate
 from services.kit.settings import ProcessSettings
-from tests.support import certificates, shared
+from tests.support import certificates
 from tools.reelmesh_cli.supervisor import environment, install_secrets, nats_server, postgres
 from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
@@ -74,11 +73,6 @@ class Stores:
             public_url="http://127.0.0.1:8080",
         )
 
-    def copy(self, cluster: Path) -> None:
-        """Makes Postgres's files as they are in a cluster that does not run."""
-        subprocess.run(["/bin/cp", "--archive", str(cluster), str(self._layout.postgres)], check=True)
-        postgres.prepare(self._layout, self._owner)
-
     def prepare(self) -> None:
         """Makes Postgres's files."""
         layout = self._layout
@@ -119,56 +113,23 @@ class Stores:
 
 
 @contextmanager
-def _made(data: Path) -> Iterator[Stores]:
-    """Stores in a folder, with secrets and certificates, and nothing else so far."""
+def mortal_stores() -> Iterator[Stores]:
+    """Starts Postgres and NATS and migrates every schema, for tests that kill them."""
+    data = Path(tempfile.mkdtemp(prefix="reelmesh-test-", dir="/tmp"))
     layout = Layout.of(data)
     layout.prepare()
     install_secrets.ensure(layout.secrets)
     certificates.made_in(layout.secrets)
     stores = Stores(layout)
     try:
+        stores.prepare()
+        stores.start("postgres")
+        stores.start("nats")
+        asyncio.run(_answers(stores.settings))
+        asyncio.run(migrate.migrate(stores.settings))
         yield stores
     finally:
         stores.stop()
-
-
-def _migrated(stores: Stores) -> None:
-    """Makes a cluster, starts it, and migrates every schema."""
-    stores.prepare()
-    stores.start("postgres")
-    asyncio.run(_answers(stores.settings))
-    asyncio.run(migrate.migrate(stores.settings))
-
-
-def _cluster_of(folder: Path) -> Path:
-    """A cluster with every schema that does not run, made by whichever of the processes that share the folder comes first."""
-    data = folder / "stores"
-    with (folder / "stores.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "stores.made").exists():
-            shutil.rmtree(data, ignore_errors=True)  # of one that died over it
-            with _made(data) as stores:
-                _migrated(stores)
-            (folder / "stores.made").touch()
-    return Layout.of(data).postgres
-
-
-@contextmanager
-def mortal_stores() -> Iterator[Stores]:
-    """Starts Postgres and NATS with every schema, for tests that kill them. Where tests are run by several processes, all of them copy what one
-    of them made and migrated."""
-    data = Path(tempfile.mkdtemp(prefix="reelmesh-test-", dir="/tmp"))
-    try:
-        with _made(data) as stores:
-            if folder := shared.folder():
-                stores.copy(_cluster_of(folder))
-                stores.start("postgres")
-                asyncio.run(_answers(stores.settings))
-            else:
-                _migrated(stores)
-            stores.start("nats")
-            yield stores
-    finally:
         shutil.rmtree(data, ignore_errors=True)
 
 

@@ -30,6 +30,7 @@ from tests.compliance.anchoring.chain import LocalChain, Refused
 from tests.compliance.anchoring.conftest import EVERY, RULES
 from tests.compliance.killing import a_process
 from tests.compliance.scene import Log, logging_all
+from tests.support.service_forks import Forked
 from tools.audit_verifier import tree
 from tools.audit_verifier.ethereum import keccak
 from tools.audit_verifier.verifying import verified
@@ -412,7 +413,7 @@ async def test_an_anchor_is_in_the_chain_once_wherever_its_process_is_killed(
 async def killed(mesh: ProcessSettings, environment: dict[str, str], chain: LocalChain, moment: str) -> None:
     """Runs the service in a process of its own, and kills it at a moment of its sending."""
 
-    def dying(process: subprocess.Popen[bytes]) -> Callable[[], None]:
+    def dying(process: Forked) -> Callable[[], None]:
         def kill() -> None:
             process.kill()
             process.wait()

@@ -1,20 +1,18 @@
-"""Starts Python programs as forks of a process that has imported what they need: an interpreter of its own that imports everything anew takes more of
-the machine than most of these programs do afterwards. So does the mesh; see tools/reelmesh_cli/supervisor/zygote.py.
+"""Starts services as forks of a process that has imported what they need: an interpreter of its own that imports everything anew takes more of the
+machine than most of them do afterwards. So does the mesh; see tools/reelmesh_cli/supervisor/zygote.py.
 
-The forked program is a process like any other: with its own arguments, environment, folder and output, and it can be killed.
+A forked service is a process like any other, with an environment and output of its own, and it can be killed.
 
-Wire: a request is one packet of JSON with three descriptors, for stdout, for stderr, and one on which the process's id and, once it has ended, its
-status are told.
+Wire: a request is one packet of JSON with two descriptors, one for output, and one on which the process's id and, once it has ended, its status are
+told.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import gc
 import importlib
-import io
 import json
 import os
 import runpy
@@ -27,13 +25,13 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from tools.reelmesh_cli.supervisor import linux
 from tools.reelmesh_cli.supervisor.layout import REPOSITORY
 
 _PACKET_BYTES: Final = 1 << 18
-_DESCRIPTORS: Final = 3
+_DESCRIPTORS: Final = 2
 
 
 class Forked:
@@ -86,70 +84,13 @@ class _Forks:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def started(cls) -> _Forks:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.forks", str(theirs.fileno()), str(os.getpid())],
-                cwd=REPOSITORY,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}"},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-        return cls(ours, process)
-
-    def end(self) -> None:
-        """Ends it; what it started goes on."""
-        self.connection.close()
-        self.process.wait()
-
-
-_STARTING: Final = threading.Lock()
-_forks: list[_Forks] = []
-
-
-def _forking() -> _Forks:
-    with _STARTING:
-        if not _forks:
-            _forks.append(_Forks.started())
-        return _forks[0]
-
-
-def end() -> None:
-    """Ends whoever forks, if anything was forked."""
-    while _forks:
-        _forks.pop().end()
-
-
-def started(
-    module: str,
-    *words: str,
-    environment: Mapping[str, str],
-    directory: Path = REPOSITORY,
-    stdout: io.FileIO | Any,
-    stderr: io.FileIO | Any,
-) -> Forked:
-    """Starts `python -m <module> <words>`, with this environment and no other."""
-    request = {"module": module, "words": words, "environment": dict(environment), "directory": str(directory)}
+    def started(service: str, *, environment: Mapping[str, str], output: IO[bytes]) -> Forked:
+    """Starts `python -m services.<service>` with this environment and no other."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        descriptors = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
-        socket.send_fds(_forking().connection, [json.dumps(request).encode()], descriptors)
+        request = {"module": f"services.{service}", "environment": dict(environment)}
+        socket.send_fds(_forking().connection, [json.dumps(request).encode()], [output.fileno(), theirs.fileno()])
     return Forked(ours)
-
-
-async def output_of(module: str, *words: str, environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
-    """Runs a program to its end. Returns its status, and what it wrote to stdout and stderr."""
-    return await asyncio.to_thread(_output_of, module, words, environment)
-
-
-def _output_of(module: str, words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
-    with io.FileIO(os.memfd_create("stdout"), "r+") as out, io.FileIO(os.memfd_create("stderr"), "r+") as err:
-        status = started(module, *words, environment=environment, stdout=out, stderr=err).wait()
-        for written in (out, err):
-            written.seek(0)
-        return status, out.readall() or b"", err.readall() or b""
 
 
 # --- the process that forks ------------------------------------------------------------------------------------------
@@ -182,10 +123,9 @@ def main() -> None:
                     os.close(ends)
                     told.close()
                 _run(request["module"])
-            told = socket.socket(fileno=descriptors[2])
+            os.close(descriptors[0])
+            told = socket.socket(fileno=descriptors[1])
             told.send(str(pid).encode())
-            for output in descriptors[:2]:
-                os.close(output)
             ends = os.pidfd_open(pid)
             running[ends] = pid, told
             poll.register(ends, select.POLLIN)
@@ -201,12 +141,8 @@ def _tell_the_end(descriptor: int, pid: int, told: socket.socket) -> None:
 @functools.cache
 def _ready_for(module: str) -> None:
     """Imports what a program needs. The program itself is not kept: it is made anew each time, as `python -m` does."""
-    if module.startswith("services."):
-        importlib.import_module(f"{module}.__main__")
-        del sys.modules[f"{module}.__main__"]
-    else:
-        importlib.import_module(f"{module}.app")
-        importlib.import_module("tools.reelmesh_sdk")  # commands import it when they need it
+    importlib.import_module(f"{module}.__main__")
+    del sys.modules[f"{module}.__main__"]
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"an imported library started {threads - 1} threads: forking would not be safe"
     gc.collect()
@@ -214,14 +150,13 @@ def _ready_for(module: str) -> None:
 
 
 def _settle(request: dict[str, Any], descriptors: list[int]) -> None:
-    for standard, descriptor in zip((1, 2), descriptors, strict=False):
-        os.dup2(descriptor, standard)
+    for standard in (1, 2):
+        os.dup2(descriptors[0], standard)
     for descriptor in descriptors:
         os.close(descriptor)
-    os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    sys.argv = [request["module"], *request["words"]]
+    sys.argv = [request["module"]]
 
 
 def _run(module: str) -> None:
