@@ -203,8 +203,8 @@ _NOTICES: Final = (
         "notice_titles",
         "which films the person uploaded",
         actor("uploader"),
-        "asset_id uploader",
-        "organisation_id",
+        "asset_id title uploader",
+        "organisation_id title_time",
         Blank({"uploader": f"'{NOBODY}'"}),
     ),
     Personal(

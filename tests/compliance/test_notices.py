@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from google.protobuf.timestamp_pb2 import Timestamp
+from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.compliance.v1 import events_pb2, notices_pb2
 from reelmesh.compliance.v1 import notices_service_pb2 as api
 
@@ -18,6 +19,7 @@ from services.compliance.log.settings import COMPLIANCE_KEY_FILE
 from services.compliance.notices import intake
 from services.compliance.rights import holds
 from services.compliance.rights.store import Subjects
+from services.kit.clock import timestamp
 from services.kit.ids import new_id
 from services.kit.personal import DataSubject
 from services.kit.sealing import Seal
@@ -124,6 +126,29 @@ async def test_a_notice_is_acknowledged_decided_and_told_and_the_audit_log_hears
     assert [one.notice_id for one in (await desk.reader.ListNotices(api.ListNoticesRequest())).notices] == [
         taken.notice_id
     ]
+
+
+async def test_only_who_uploaded_a_film_is_told_what_it_is_called(desk: Desk) -> None:
+    """And that by its latest name, whatever is heard last."""
+    film = await desk.film()
+    taken = await desk.copyright(film)
+    await desk.decide(taken.notice_id, "TAKE_DOWN")
+    now = desk.clock.now()
+    named = assets.AssetCreated(
+        asset_id=film, organisation_id=desk.organisation_id, title="First", create_time=timestamp(now)
+    )
+    renamed = assets.AssetUpdated(
+        asset_id=film,
+        organisation_id=desk.organisation_id,
+        title="Second",
+        update_time=timestamp(now + timedelta(seconds=1)),
+    )
+    for event in (renamed, named):
+        await desk.bus.publish(event)
+    await desk.until("SELECT title = 'Second' FROM notice_titles WHERE asset_id = :asset_id", asset_id=film)
+    await desk.film()  # behind both of them
+    assert (await desk.case(await desk.uploader_code())).title == "Second"
+    assert (await desk.case(taken.link_code)).title == ""
 
 
 async def test_who_may_do_what(desk: Desk, other_organisation_key: str) -> None:

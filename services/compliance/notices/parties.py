@@ -8,7 +8,7 @@ from reelmesh.compliance.v1 import notices_pb2
 from reelmesh.compliance.v1 import notices_service_pb2 as api
 
 from services.compliance import refusals
-from services.compliance.notices import store
+from services.compliance.notices import store, titles
 from services.compliance.notices.domain import Answer, Case, Hold, Party
 from services.compliance.notices.elements import check_counter_notice, element_of
 from services.compliance.notices.handling import Handling
@@ -57,6 +57,9 @@ class Parties:
         )
         if Answer.COUNTER_NOTICE in answers and case.kind_rules.counter is not None:
             answer.counter_elements.extend(element_of(one) for one in case.kind_rules.counter.elements)
+        if party is Party.UPLOADER:
+            # Whoever gave the notice may know no more of it than where it is.
+            answer.title = await titles.name_of(tx, case.asset_id)
         if party is Party.UPLOADER and case.hold != Hold():
             statements = await store.statements_of(tx, notice_id)
             if statements:

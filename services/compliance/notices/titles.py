@@ -1,13 +1,15 @@
-"""What is known of titles: whose they are and who uploaded them, so that a location leads to somebody who can be told."""
+"""What is known of titles: whose they are, who uploaded them and what they are called, so that a location leads to somebody who can be told."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import sqlalchemy as sa
 from nats.aio.client import Client as NatsClient
+from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.upload.v1 import events_pb2 as upload
 from sqlalchemy.dialects.postgresql import insert
@@ -23,6 +25,8 @@ titles: Final = sa.Table(
     sa.Column("asset_id", sa.Text, primary_key=True),
     sa.Column("organisation_id", sa.Text),
     sa.Column("uploader", sa.Text),
+    sa.Column("title", sa.Text),
+    sa.Column("title_time", sa.DateTime(timezone=True)),
 )
 packages: Final = sa.Table(
     "notice_packages",
@@ -50,12 +54,17 @@ class Title:
 
 
 def consumer(database: Database, bus: NatsClient) -> Consumer:
-    """Listens to what comes in and what is published."""
+    """Listens to what comes in, what is published, and what it is called."""
     return Consumer(
         "compliance-notices",
         database,
         bus,
-        {upload.UploadCommitted: _uploaded, packaging.PackagePublished: _published},
+        {
+            upload.UploadCommitted: _uploaded,
+            packaging.PackagePublished: _published,
+            assets.AssetCreated: _created,
+            assets.AssetUpdated: _renamed,
+        },
     )
 
 
@@ -73,6 +82,31 @@ async def _published(tx: Tx, data: bytes) -> None:
     await tx.execute(insert(titles).values(**values).on_conflict_do_nothing(index_elements=["asset_id"]))
     statement = insert(packages).values(package_id=event.package_id, asset_id=event.asset_id)
     await tx.execute(statement.on_conflict_do_nothing(index_elements=["package_id"]))
+
+
+async def _created(tx: Tx, data: bytes) -> None:
+    event = assets.AssetCreated.FromString(data)
+    await _named(tx, event, event.create_time.ToDatetime(tzinfo=UTC))
+
+
+async def _renamed(tx: Tx, data: bytes) -> None:
+    event = assets.AssetUpdated.FromString(data)
+    await _named(tx, event, event.update_time.ToDatetime(tzinfo=UTC))
+
+
+async def _named(tx: Tx, event: assets.AssetCreated | assets.AssetUpdated, at: datetime) -> None:
+    """The latest name stays, whatever is heard last."""
+    named = {"title": event.title, "title_time": at}
+    statement = insert(titles).values(
+        asset_id=event.asset_id, organisation_id=event.organisation_id, uploader="", **named
+    )
+    older = sa.or_(titles.c.title_time.is_(None), titles.c.title_time < at)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["asset_id"], set_=named, where=older))
+
+
+async def name_of(tx: Tx, asset_id: str) -> str:
+    """What a title is called; empty when that is not known."""
+    return (await tx.execute(sa.select(titles.c.title).where(titles.c.asset_id == asset_id))).scalar() or ""
 
 
 async def at_location(tx: Tx, location: str) -> Title | None:

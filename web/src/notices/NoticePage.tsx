@@ -66,7 +66,10 @@ function Case({ found, code, onAnswered }: CaseProps): ReactElement {
       <p data-testid="state">{stateWords(found.state)}</p>
       <dl className="case-facts">
         <dt>About</dt>
-        <dd>{found.assetId}</dd>
+        <dd>
+          {found.title === "" ? found.assetId : found.title}
+          {found.title === "" ? null : <small>{found.assetId}</small>}
+        </dd>
         <dt>Received</dt>
         <dd>{day(found.receiveTime)}</dd>
         {found.dueTime === undefined ? null : (

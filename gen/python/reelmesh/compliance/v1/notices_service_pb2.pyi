@@ -258,6 +258,7 @@ class OpenNoticeCaseResponse(_message.Message):
     ANSWERS_FIELD_NUMBER: _builtins.int
     ANSWER_BEFORE_TIME_FIELD_NUMBER: _builtins.int
     COUNTER_ELEMENTS_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
     notice_id: _builtins.str
     """Reference of the notice."""
     party: _notices_pb2.NoticeParty.ValueType
@@ -270,6 +271,8 @@ class OpenNoticeCaseResponse(_message.Message):
     """The material."""
     explanation: _builtins.str
     """What the notice says is wrong. Empty after erasure."""
+    title: _builtins.str
+    """What the material is called. Only for who uploaded it, and empty when it is not known."""
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:
         """When it was received."""
@@ -324,10 +327,11 @@ class OpenNoticeCaseResponse(_message.Message):
         answers: _abc.Iterable[_notices_pb2.NoticeAnswerKind.ValueType] | None = ...,
         answer_before_time: _timestamp_pb2.Timestamp | None = ...,
         counter_elements: _abc.Iterable[_notices_pb2.NoticeElement] | None = ...,
+        title: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer_before_time", b"answer_before_time", "counter_notice", b"counter_notice", "decision", b"decision", "due_time", b"due_time", "receive_time", b"receive_time", "restore_after_time", b"restore_after_time", "statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_before_time", b"answer_before_time", "answers", b"answers", "asset_id", b"asset_id", "counter_elements", b"counter_elements", "counter_notice", b"counter_notice", "decision", b"decision", "due_time", b"due_time", "explanation", b"explanation", "kind", b"kind", "notice_id", b"notice_id", "party", b"party", "receive_time", b"receive_time", "restore_after_time", b"restore_after_time", "state", b"state", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_before_time", b"answer_before_time", "answers", b"answers", "asset_id", b"asset_id", "counter_elements", b"counter_elements", "counter_notice", b"counter_notice", "decision", b"decision", "due_time", b"due_time", "explanation", b"explanation", "kind", b"kind", "notice_id", b"notice_id", "party", b"party", "receive_time", b"receive_time", "restore_after_time", b"restore_after_time", "state", b"state", "statement", b"statement", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
