@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import s3, stores, together
+from tests.support import s3, shared, stores, together
 from tests.support.examples import LONG, ORDINARY
 
 # How long something takes says something of the machine and what else it does.
@@ -23,6 +23,11 @@ if settings.get_current_profile_name() == "default":
     settings.load_profile(ORDINARY)
 _GARBAGE: Final = 10_000
 """As in services; see services/kit/process.py."""
+
+
+def pytest_configure() -> None:
+    """Makes the folder of the run before its processes are started."""
+    shared.folder()
 
 
 @pytest.hookimpl(tryfirst=True)
