@@ -16,6 +16,7 @@ from services.kit.settings import ProcessSettings
 from tests.support import s3, shared, stores, together
 from tests.support.examples import LONG, ORDINARY
 
+gc.disable()  # importing all tests makes many objects, all of which stay
 # How long something takes says something of the machine and what else it does.
 settings.register_profile(ORDINARY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(LONG, settings.get_profile(ORDINARY), max_examples=2000)
@@ -31,6 +32,12 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Of several processes that import all tests each begins elsewhere: what one has compiled the others find."""
+    together.imported_in_turn(session.config)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first."""
     items.sort(key=lambda item: together.turn(item.nodeid))
@@ -38,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """All modules and tests are there and stay: nobody need look through them again and again for what is not used any more."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE)

@@ -88,6 +88,7 @@ async def played_until(page: Page, seconds: float, *, selector: str = "video", w
         }""",
         arg=[selector, seconds],
         timeout=within * 1000,
+        polling=100,  # by default the page is drawn anew for each look
     )
     return await video_position(page, selector)
 

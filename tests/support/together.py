@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Mapping
 from typing import Final
 
+import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 ONE_MESH: Final[Mapping[str, str]] = {
@@ -52,6 +55,18 @@ def turn(nodeid: str) -> int:
 def group(nodeid: str) -> str:
     """Tests of one group run in one process, in their order."""
     return next((name for start, name in ONE_MESH.items() if nodeid.startswith(start)), nodeid.split("::", 1)[0])
+
+
+def imported_in_turn(config: pytest.Config) -> None:
+    """Imports all tests, where several processes are about to do so; the first of each differ."""
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER", ""), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    whole = [config.rootpath / path for path in config.getini("testpaths")]
+    if count == 1 or [config.rootpath / path for path in config.args] != whole:
+        return
+    files = sorted(file for folder in whole for file in folder.rglob("test_*.py"))
+    first = int(worker.removeprefix("gw")) * len(files) // count
+    for file in files[first:] + files[:first]:
+        importlib.import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))
 
 
 class Together(LoadFileScheduling):  # type: ignore[misc]  # untyped
