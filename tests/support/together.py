@@ -11,7 +11,11 @@ import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 ONE_MESH: Final[Mapping[str, str]] = {
-    "tests/journeys/": "the mesh and the browser of the journeys",
+    **dict.fromkeys(
+        ("tests/journeys/test_leaking.py", "tests/journeys/test_players.py", "tests/journeys/test_watermark.py"),
+        "the mesh and the browser of those who play films",
+    ),
+    "tests/journeys/": "the mesh and the browser of the other journeys",
     **dict.fromkeys(
         (
             "tests/faults/test_kill.py",
@@ -21,23 +25,24 @@ ONE_MESH: Final[Mapping[str, str]] = {
         ),
         "the mesh that is hurt",
     ),
-    **dict.fromkeys(
-        ("tests/protection/test_detections.py", "tests/protection/test_leak_chain.py"), "the film that leaked"
-    ),
 }
-"""Tests that share a whole mesh or a costly film, by the beginning of their paths. Others share what their file sets up, at most."""
+"""Tests that share a whole mesh, by the beginning of their paths. Others share what their file sets up, at most, and what is made once in a run."""
 FIRST: Final = (
+    "tests/journeys/test_leaking.py",
+    "tests/journeys/test_players.py",
+    "tests/journeys/test_watermark.py",
     "tests/journeys/",
     "tests/faults/test_kill.py",
     "tests/faults/test_messages.py",
     "tests/faults/test_hostile_input.py",
     "tests/faults/test_stop.py",
-    "tests/contracts/test_fuzz_rpcs.py",
     "tests/faults/",
+    "tests/contracts/test_fuzz_rpcs.py",
     "tests/cli/test_supervisor.py",
     "tests/envoy/test_described_interface.py",
     "tests/drm/test_recording.py",
     "tests/payments/",
+    "tests/protection/",
     "tests/transcode/",
     "tests/gateway/",
     "tests/envoy/",
