@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, settings
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import databases, s3, service_forks, stores, together
+from tests.support import databases, s3, service_forks, shared, stores, together
 from tests.support.examples import LONG, ORDINARY
 
+gc.disable()  # importing all tests makes many objects, all of which stay
 # How long something takes says something of the machine and what else it does.
 settings.register_profile(ORDINARY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(LONG, settings.get_profile(ORDINARY), max_examples=2000)
@@ -28,9 +29,16 @@ _GARBAGE: Final = 10_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Sets up what is one for the process."""
+    """Makes the folder of the run before its processes are started, and has its tests run on the loop that services run on."""
+    shared.folder()
     config.add_cleanup(service_forks.end)
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # services run on it
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Of several processes that import all tests each begins elsewhere: what one has compiled the others find."""
+    together.imported_in_turn(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -41,6 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """All modules and tests are there and stay: nobody need look through them again and again for what is not used any more."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE)

@@ -126,6 +126,8 @@ def engine_of(service: str, settings: ProcessSettings) -> AsyncEngine:
         pool_size=settings.database_pool,
         max_overflow=settings.database_pool,
         pool_timeout=10,
+        # The connection that was used last: few of a quiet process are used at all, and they need no sign of life.
+        pool_use_lifo=True,
         # What is written may be personal or sealed; an error's text goes into the log, so it tells the statement without the values.
         hide_parameters=True,
         connect_args={

@@ -84,7 +84,43 @@ class _Forks:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def started(service: str, *, environment: Mapping[str, str], output: IO[bytes]) -> Forked:
+    def started(cls) -> _Forks:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.service_forks", str(theirs.fileno()), str(os.getpid())],
+                cwd=REPOSITORY,
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}"},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        return cls(ours, process)
+
+    def end(self) -> None:
+        """Ends it; what it started goes on."""
+        self.connection.close()
+        self.process.wait()
+
+
+_STARTING: Final = threading.Lock()
+_forks: list[_Forks] = []
+
+
+def _forking() -> _Forks:
+    with _STARTING:
+        if not _forks:
+            _forks.append(_Forks.started())
+        return _forks[0]
+
+
+def end() -> None:
+    """Ends whoever forks, if anything was forked."""
+    while _forks:
+        _forks.pop().end()
+
+
+def started(service: str, *, environment: Mapping[str, str], output: IO[bytes]) -> Forked:
     """Starts `python -m services.<service>` with this environment and no other."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
