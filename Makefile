@@ -31,6 +31,8 @@ run: setup  ## Starts everything; Ctrl-C stops it.
 
 # Each process would compile all modules anew.
 test fuzz soak: export PYTHONDONTWRITEBYTECODE :=
+# Several processes share few processors; threads of OpenBLAS that wait for work keep them busy.
+test: export OPENBLAS_NUM_THREADS := 1
 
 test: setup  ## Runs every test.
 	@$(PYTHON) tools/setup --for-tests

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from services.kit.access import API_KEYS_FILE, api_key_entry, new_api_key
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
-from tests.support import s3, stores, together
+from tests.support import databases, s3, service_forks, shared, stores, together
 from tests.support.examples import LONG, ORDINARY
 
+gc.disable()  # importing all tests makes many objects, all of which stay
 # How long something takes says something of the machine and what else it does.
 settings.register_profile(ORDINARY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(LONG, settings.get_profile(ORDINARY), max_examples=2000)
@@ -23,6 +26,19 @@ if settings.get_current_profile_name() == "default":
     settings.load_profile(ORDINARY)
 _GARBAGE: Final = 10_000
 """As in services; see services/kit/process.py."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the folder of the run before its processes are started, and has its tests run on the loop that services run on."""
+    shared.folder()
+    config.add_cleanup(service_forks.end)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Of several processes that import all tests each begins elsewhere: what one has compiled the others find."""
+    together.imported_in_turn(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -33,6 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """All modules and tests are there and stay: nobody need look through them again and again for what is not used any more."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE)
@@ -55,7 +72,7 @@ def session_stores() -> Iterator[ProcessSettings]:
 @pytest.fixture(scope="session")
 async def emptied(session_stores: ProcessSettings) -> AsyncIterator[stores.Emptying]:
     """Empties the session's stores when it is called."""
-    async with stores.emptying(session_stores) as emptying:
+    async with databases.kept(session_stores), stores.emptying(session_stores) as emptying:
         yield emptying
 
 

@@ -90,32 +90,7 @@ class Database:
     @classmethod
     def of(cls, service: str, settings: ProcessSettings) -> Database:
         """Connects as the role of `service`, whose search path is its own schema and nothing else. Lazily: nothing is sent yet."""
-        password = (
-            settings.database_password_file.read_text(encoding="utf-8").strip()
-            if settings.database_password_file
-            else None
-        )
-        url = sa.URL.create("postgresql+asyncpg", username=service, password=password, database=settings.database_name)
-        engine = create_async_engine(
-            url,
-            pool_size=settings.database_pool,
-            max_overflow=settings.database_pool,
-            pool_timeout=10,
-            # What is written may be personal or sealed; an error's text goes into the log, so it tells the statement without the values.
-            hide_parameters=True,
-            connect_args={
-                "host": settings.database_host,
-                "port": settings.database_port,
-                "timeout": 5,
-                "server_settings": {
-                    "application_name": f"reelmesh-{service}",
-                    "jit": "off",
-                    "idle_in_transaction_session_timeout": "60s",
-                },
-            },
-        )
-        _look_before_use(engine)
-        return cls(engine)
+        return cls(engine_of(service, settings))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -138,6 +113,36 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self._engine.dispose()
+
+
+def engine_of(service: str, settings: ProcessSettings) -> AsyncEngine:
+    """Connections of the role of `service`; none is made before it is needed."""
+    password = (
+        settings.database_password_file.read_text(encoding="utf-8").strip() if settings.database_password_file else None
+    )
+    url = sa.URL.create("postgresql+asyncpg", username=service, password=password, database=settings.database_name)
+    engine = create_async_engine(
+        url,
+        pool_size=settings.database_pool,
+        max_overflow=settings.database_pool,
+        pool_timeout=10,
+        # The connection that was used last: few of a quiet process are used at all, and they need no sign of life.
+        pool_use_lifo=True,
+        # What is written may be personal or sealed; an error's text goes into the log, so it tells the statement without the values.
+        hide_parameters=True,
+        connect_args={
+            "host": settings.database_host,
+            "port": settings.database_port,
+            "timeout": 5,
+            "server_settings": {
+                "application_name": f"reelmesh-{service}",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": "60s",
+            },
+        },
+    )
+    _look_before_use(engine)
+    return engine
 
 
 def _look_before_use(engine: AsyncEngine) -> None:

@@ -48,6 +48,9 @@ LARGEST_PAYLOAD: Final = 900_000
 """Bytes of one message: NATS takes 1 MB, headers included."""
 _FORGET_EVERY: Final = 3600.0
 _RELAY_BATCH: Final = 100
+_LOOK_FOR_LEFT: Final = 3.0
+"""Seconds after which a relay that nobody woke looks for what others left in the outbox, such as a process that was killed. Each commit of its own
+process wakes it."""
 _CONSUMER_BATCH: Final = 32
 _GIVEN_AGAIN: Final = 30
 """Seconds after which an event is given again when nobody said that it was handled: so long work stands still whose handler was killed. It is more
@@ -79,7 +82,8 @@ async def connect(settings: ProcessSettings, name: str) -> NatsClient:
 
 async def disconnect(connection: NatsClient) -> None:
     """Closes a connection, also one whose server went away under it."""
-    with contextlib.suppress(OSError):  # what it still had to say cannot be said any more
+    # What it still had to say cannot be said any more. uvloop calls a socket that is closed already a RuntimeError.
+    with contextlib.suppress(OSError, RuntimeError):
         await connection.close()
 
 
@@ -180,7 +184,7 @@ class Relay:
         bus: NatsClient,
         *,
         interval: float = 0.05,
-        idle_interval: float = 0.5,
+        idle_interval: float = _LOOK_FOR_LEFT,
         batch: int = _RELAY_BATCH,
     ) -> None:
         self._database = database
@@ -208,7 +212,8 @@ class Relay:
                 log.warning("relay is waiting", error=telemetry.masked(f"{type(error).__name__}: {error}")[:300])
                 delay = min(max(delay * 2, 0.2), 5.0)
             else:
-                delay = self._interval if moved else self._idle_interval
+                # Whoever relays now may have looked before the last commit.
+                delay = self._interval if moved or moved is None else self._idle_interval
                 if moved == self._batch:
                     continue
             with contextlib.suppress(TimeoutError):
@@ -222,8 +227,8 @@ class Relay:
             await idempotency.forget_old(tx)
             await tx.execute(sa.delete(inbox).where(inbox.c.handle_time < sa.func.now() - 2 * EVENTS_KEPT_FOR))
 
-    async def relay_once(self) -> int:
-        """Publishes one batch and removes it from the outbox. Returns how many there were."""
+    async def relay_once(self) -> int | None:
+        """Publishes one batch and removes it from the outbox. Returns how many there were; None while another relay is at it."""
         async with self._database.transaction() as tx:
             # One relay at a time keeps the order when a service runs more than once.
             mine = (
@@ -232,7 +237,7 @@ class Relay:
                 )
             ).scalar_one()
             if not mine:
-                return 0
+                return None
             rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.position).limit(self._batch))).all()
             telemetry.OUTBOX_PENDING.set(len(rows))
             # If one fails, all stay here and are published again; those that were taken are dropped as repeats.

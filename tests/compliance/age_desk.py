@@ -26,6 +26,7 @@ from services.kit.database import Database
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.compliance.holder import verifier_pem
+from tests.support import databases
 from tests.support.bus import Bus, on_the_bus
 from tests.support.http_server import serving
 from tests.support.keys import organisation_of_operator
@@ -135,7 +136,7 @@ async def a_desk(
         )
         provider = StandInAgeProvider(http, url=stand_in_url, **stand_in_secrets)
         at_stand_in.mount("/", provider.app)
-        database = Database.of("compliance", settings)
+        database = databases.lent("compliance", settings)
         async with (
             running("compliance", settings, wire, clock=clock),
             connected(settings, "compliance", *CONTRACTS) as channel,

@@ -24,6 +24,7 @@ from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
 from services.notifications.texts import Texts
 from tests.compliance.scene import T0, settings_of
+from tests.support import databases
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator, with_api_key
 from tests.support.running import connected, running
@@ -175,7 +176,7 @@ async def a_desk(mesh: ProcessSettings, **changes: Any) -> AsyncIterator[Desk]:
     """Runs the service for the length of the block."""
     settings = settings_of(mesh, compliance_notices_watch_seconds=0.05, **changes)
     organisation_id, clock = organisation_of_operator(settings), FixedClock(T0)
-    database = Database.of("compliance", settings)
+    database = databases.lent("compliance", settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
 

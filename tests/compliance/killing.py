@@ -12,8 +12,6 @@ import asyncio
 import contextlib
 import os
 import random
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +23,7 @@ from services.kit.database import Database
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
 from tests.compliance.scene import logging_all, long_announced
+from tests.support import service_forks
 from tests.support.bus import Bus, on_the_bus
 from tests.support.stores import mortal_stores
 from tools.audit_verifier.verifying import verified
@@ -34,7 +33,7 @@ _AT_A_TIME = 50
 
 
 @contextlib.contextmanager
-def a_process(settings: ProcessSettings, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
+def a_process(settings: ProcessSettings, **changes: str) -> Iterator[service_forks.Forked]:
     """The compliance service in a process of its own; killed at the end of the block. `changes` are settings."""
     environment = {
         **os.environ,
@@ -50,9 +49,7 @@ def a_process(settings: ProcessSettings, **changes: str) -> Iterator[subprocess.
         **{f"REELMESH_{name.upper()}": value for name, value in changes.items()},
     }
     log = (settings.data_dir / "logs/test-compliance.log").open("ab")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.compliance"], cwd=REPOSITORY, env=environment, stdout=log, stderr=log
-    )
+    process = service_forks.started("compliance", environment=environment, output=log)
     try:
         yield process
     finally:

@@ -31,6 +31,7 @@ from services.kit.ids import new_id
 from services.kit.process import Process
 from services.kit.sealing import Seal
 from services.kit.settings import ProcessSettings
+from tests.support import databases
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected, running
@@ -136,7 +137,7 @@ async def logging_all(settings: ProcessSettings, **changes: Any) -> AsyncIterato
     """Runs the service for the length of the block."""
     made, clock = settings_of(settings, **changes), FixedClock(T0)
     assert (made.secrets_dir / LOG_KEY_FILE).exists()
-    database = Database.of("compliance", made)
+    database = databases.lent("compliance", made)
     await long_announced(database)
     try:
         async with (

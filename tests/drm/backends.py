@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -10,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from services.drm.keystores.choice import KeystoreSettings, chosen
 from services.drm.keystores.keystore import Keystore
@@ -80,9 +79,14 @@ def _files(stack: ExitStack, name: str, folder: Path) -> Backend:
         fields["drm_root_passphrase_file"] = folder / "passphrase"
     for one in (folder, folder / "other"):
         one.mkdir(exist_ok=True)
-        key = secrets.token_bytes(31) + b"k"
-        write(one / "root_key", under_passphrase(key, PASSPHRASE) if fields else key)
+        write(one / "root_key", _sealed(one.name == "other") if fields else secrets.token_bytes(31) + b"k")
     return Backend(stack, name, settings_of(folder, **fields), settings_of(folder / "other", **fields))
+
+
+@functools.cache
+def _sealed(other: bool) -> bytes:
+    """A root key under the passphrase, or another one. To open one costs as much as it is meant to; these are sealed once."""
+    return under_passphrase(secrets.token_bytes(31) + b"k", PASSPHRASE)
 
 
 def _token(stack: ExitStack, folder: Path) -> Backend:
@@ -92,6 +96,9 @@ def _token(stack: ExitStack, folder: Path) -> Backend:
 
 
 def _kms(stack: ExitStack, folder: Path) -> Backend:
+    import boto3  # large, and of use to few
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     stack.callback(server.stop)

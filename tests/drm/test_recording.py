@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
@@ -17,8 +16,9 @@ from services.drm.__main__ import CONTRACT, DrmSettings
 from services.drm.licences.journal import segments_in
 from services.kit.settings import ProcessSettings
 from tests.drm.scene import Film, Keys, keys_over, with_keys
-from tests.drm.test_logs import ROOT, environment
+from tests.drm.test_logs import environment
 from tests.policy.scene import Scene, a_scene, refused
+from tests.support import service_forks
 from tests.support.bus import Bus
 from tests.support.examples import so_many
 from tests.support.running import connected
@@ -131,20 +131,17 @@ async def test_when_the_journal_is_full_nothing_is_issued(stores: Stores, tmp_pa
 
 
 @contextlib.asynccontextmanager
-async def a_process(settings: DrmSettings, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def a_process(settings: DrmSettings, log: Path) -> AsyncIterator[service_forks.Forked]:
     """The service as a process of its own. It is killed at the end, if it was not before."""
     with log.open("ab") as out:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.drm", env=environment(settings), cwd=ROOT, stdout=out, stderr=out
-        )
+        process = service_forks.started("drm", environment=environment(settings), output=out)
         try:
             async with asyncio.timeout(60), connected(settings, "drm", CONTRACT) as channel:
                 await channel.channel_ready()
             yield process
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            process.kill()
+            await asyncio.to_thread(process.wait)
 
 
 @contextlib.asynccontextmanager
@@ -180,7 +177,7 @@ async def test_kill_9_loses_nothing_that_was_answered_and_announces_nothing_twic
                 while len(list((tmp_path / "journal").iterdir())) > 1:
                     await asyncio.sleep(0.1)
             process.terminate()
-            assert await process.wait() == 0
+            assert await asyncio.to_thread(process.wait) == 0
         told = [event.licence_id for event in scene.bus.heard(events_pb2.LicenceIssued)]
         assert len(told) == len(set(told))
         assert set(told) >= answered

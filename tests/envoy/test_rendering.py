@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +17,11 @@ from tools.envoy_config import command, render, write_certificate_sources
 from tools.envoy_config.limits import Net
 from tools.envoy_config.replies import REPLIES
 from tools.envoy_config.templates import Block, filled, joined
+
+
+def parsed(text: str) -> Any:
+    """The parser in C: this is much text."""
+    return yaml.load(str(text), yaml.CSafeLoader)
 
 
 def test_it_is_yaml_that_envoy_accepts(tmp_path: Path) -> None:
@@ -32,7 +38,7 @@ def test_it_is_yaml_that_envoy_accepts(tmp_path: Path) -> None:
 
 def test_services_may_listen_on_ports_instead_of_sockets(tmp_path: Path) -> None:
     settings = replace(settings_in(tmp_path, 8080), upload="10.0.0.5:9001", listen="[::1]:8443")
-    rendered = yaml.safe_load(render(settings))
+    rendered = parsed(render(settings))
     (listener,) = rendered["static_resources"]["listeners"]
     assert listener["address"] == {"socket_address": {"address": "::1", "port_value": 8443}}
     upload = next(cluster for cluster in rendered["static_resources"]["clusters"] if cluster["name"] == "upload")
@@ -43,7 +49,7 @@ def test_services_may_listen_on_ports_instead_of_sockets(tmp_path: Path) -> None
 
 def test_every_cluster_that_a_route_names_exists(tmp_path: Path) -> None:
     """All but `nowhere`, which is meant not to; Envoy itself is told not to check."""
-    rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
+    rendered = parsed(render(settings_in(tmp_path, 8080)))
     manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     named = {
         route["route"]["cluster"] for route in manager["route_config"]["virtual_hosts"][0]["routes"] if "route" in route
@@ -53,7 +59,7 @@ def test_every_cluster_that_a_route_names_exists(tmp_path: Path) -> None:
 
 def test_routes_to_playback_and_previews_ask_policy_and_no_others(tmp_path: Path) -> None:
     """What is not turned off is on, so a new route is shut until someone opens it."""
-    rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
+    rendered = parsed(render(settings_in(tmp_path, 8080)))
     manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     filters = {one["name"]: one for one in manager["http_filters"]}
@@ -78,7 +84,7 @@ def test_routes_to_playback_and_previews_ask_policy_and_no_others(tmp_path: Path
 
 def test_every_call_is_limited_and_no_segment(tmp_path: Path) -> None:
     """What a route does not switch on costs it nothing."""
-    rendered = yaml.safe_load(render(settings_in(tmp_path, 8080)))
+    rendered = parsed(render(settings_in(tmp_path, 8080)))
     manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     limits = {"reelmesh.flood", "reelmesh.guesses", "envoy.filters.http.ratelimit"}
@@ -98,7 +104,7 @@ def test_every_call_is_limited_and_no_segment(tmp_path: Path) -> None:
 def test_guessing_is_limited_where_the_limits_say(tmp_path: Path) -> None:
     file = tmp_path / "limits.yaml"
     file.write_text("methods: {guessing: ['reelmesh.policy.v1.PolicyService/Redeem*']}")
-    rendered = yaml.safe_load(render(replace(settings_in(tmp_path, 8080), limits_file=file)))
+    rendered = parsed(render(replace(settings_in(tmp_path, 8080), limits_file=file)))
     manager = rendered["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     guessing = [
         route["name"]
@@ -126,7 +132,7 @@ def test_a_wrong_file_of_limits_does_not_keep_an_edge_from_starting(tmp_path: Pa
 def test_strange_paths_are_quoted(tmp_path: Path) -> None:
     folder = tmp_path / "a: ${b} 'c' \"d\" #e"
     folder.mkdir()
-    rendered = yaml.safe_load(render(settings_in(folder, 8080)))
+    rendered = parsed(render(settings_in(folder, 8080)))
     assert rendered["admin"]["address"] == {"pipe": {"path": f"{folder}/admin.sock"}}
 
 

@@ -32,7 +32,9 @@ from tools.reelmesh_cli.app import app
 SECONDS = 56
 """28 segments of two seconds. 21 that are read without an error tell one of two sessions, with a chance of error of 10^-6; one error more needs 7."""
 SIZE = "426x240"
-RATE = 24
+RATE = 12
+COPY_RATE = 20
+"""Frames a second of the film, and of what the screen recorder writes."""
 PATIENCE = 180.0
 
 
@@ -123,8 +125,18 @@ async def watching(
         page.on("response", lambda one: answers.append(one) if "/video/" in one.url else None)
         await page.goto(created.watch_url)
         await played_until(page, 0.1)
+        await pauses(page)
         await page.eval_on_selector("video", "video => { video.loop = true; }")
         yield page, answers
+
+
+async def pauses(page: Page) -> None:
+    """Whoever watches does something else for a while."""
+    await page.eval_on_selector("video", "video => video.pause()")
+
+
+async def goes_on(page: Page) -> None:
+    await page.eval_on_selector("video", "video => video.play()")
 
 
 async def filmed(page: Page, target: Path) -> Path:
@@ -133,10 +145,12 @@ async def filmed(page: Page, target: Path) -> Path:
     await page.wait_for_function("() => document.fullscreenElement !== null")
     async with recorded(page, target.with_suffix(".mjpeg")) as recording:
         await page.keyboard.press("Home")
+        await goes_on(page)
         await page.wait_for_function("() => document.querySelector('video').currentTime < 5")
         await played_until(page, SECONDS - 1.0, within=SECONDS + PATIENCE)
+    await pauses(page)
     print(recording.told())
-    screen = await asyncio.to_thread(recording.film, target.with_name("screen.mp4"))
+    screen = await asyncio.to_thread(recording.film, target.with_name("screen.mp4"), rate=COPY_RATE)
     return await asyncio.to_thread(attacked, screen, target, "-crf", "28")
 
 
@@ -175,8 +189,8 @@ async def test_whoever_films_the_screen_is_named_and_stopped_and_nobody_else(
     eve, ann = leaked.eve, leaked.ann
     async with AsyncExitStack() as stack:
         async with overlaid(leaked.mesh, asset_id):
-            guilty, _ = await stack.enter_async_context(watching(browser, eve, (640, 480)))
-            innocent, answers = await stack.enter_async_context(watching(browser, ann, (400, 640)))
+            guilty, _ = await stack.enter_async_context(watching(browser, eve, (480, 360)))
+            innocent, answers = await stack.enter_async_context(watching(browser, ann, (320, 480)))
             await expect(guilty.get_by_test_id("overlay")).to_have_count(1)
         copy = await filmed(guilty, tmp_path / "copy.mp4")
         reported = await asyncio.to_thread(leaked.reported, copy, "https://pirate.example/premiere")
@@ -193,12 +207,14 @@ async def test_whoever_films_the_screen_is_named_and_stopped_and_nobody_else(
         # Nothing is done before people say so.
         assert [(await asked(one, 1)).status_code for one in (eve, ann)] == [200, 200]
         (revoke,) = [one for one in case["actions"] if one["kind"] == "LEAK_ACTION_KIND_REVOKE_SESSION"]
+        await goes_on(guilty)
         await leaked.approved(revoke)
         await expect(guilty.get_by_test_id("refusal")).to_have_attribute("data-reason", "SESSION_REVOKED")
         refused = await asked(eve, 2)
         assert (refused.status_code, refused.headers["x-reelmesh-reason"]) == (403, "SESSION_REVOKED")
 
         answers.clear()
+        await goes_on(innocent)
         position = await innocent.eval_on_selector("video", "video => video.currentTime")
         await innocent.wait_for_function(
             "before => { const now = document.querySelector('video').currentTime; return now > before + 2 || now < before; }",

@@ -1,4 +1,4 @@
-"""Sources and finished sets, made once per session."""
+"""Sources, made once per run, and finished sets, made once per session."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import pytest
 
 from services.packaging.tracks import Scheme
 from tests.packaging.sets import PackagedSet, packaged
-from tests.packaging.sources import Sources, make_sources
+from tests.packaging.sources import Sources, make_sources, sources_in
+from tests.support.shared import made_once
 
 Finished = Callable[[Scheme], Awaitable[PackagedSet]]
 
 
 @pytest.fixture(scope="session")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+def sources() -> Sources:
     """Renditions of one small film."""
-    return make_sources(tmp_path_factory.mktemp("sources"))
+    return sources_in(made_once("packaging-sources", make_sources))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Small renditions to package, made once per session: a ladder of two rungs, sound in two languages and 5.1, texts."""
+"""Small renditions to package, made once per run: a ladder of two rungs, sound in two languages and 5.1, texts."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def ffmpeg(*arguments: object) -> bytes:
     return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
 
 
-def make_sources(folder: Path) -> Sources:
-    """Makes the files below `folder`."""
-    made = Sources(
+def sources_in(folder: Path) -> Sources:
+    """The files below `folder`, where `make_sources` made them."""
+    return Sources(
         tall=folder / "360p.mp4",
         low=folder / "180p.mp4",
         misaligned=folder / "misaligned.mp4",
@@ -77,6 +77,12 @@ def make_sources(folder: Path) -> Sources:
         sheets=(folder / "sheet1.jpg", folder / "sheet2.jpg"),
         poster=folder / "poster.jpg",
     )
+
+
+def make_sources(folder: Path) -> None:
+    """Makes the files below `folder`."""
+    folder.mkdir()
+    made = sources_in(folder)
     picture = f"testsrc2=size=640x360:rate={FRAME_RATE}:duration={SECONDS}"
     split = f"{counter_filter()},{_BT709},split=3[tall][b][c];[b]scale=320:180,split=2[low][m]"
     sheets = "[c]fps=1,scale=160:90,tile=2x2[sheets]"
@@ -97,4 +103,3 @@ def make_sources(folder: Path) -> Sources:
         source = f"aevalsrc={expression}:channel_layout={layout}:sample_rate=48000:duration={SECONDS}"
         ffmpeg("-f", "lavfi", "-i", source, "-c:a", "aac", "-b:a", f"{32 * channels}k", path)
     made.subtitles.write_bytes(b"\xef\xbb\xbfWEBVTT\r\n\r\n00:00:00.500 --> 00:00:03.000\r\nHello there\r\n")
-    return made

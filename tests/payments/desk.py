@@ -37,6 +37,7 @@ from services.payments.payouts.paying import Paying
 from services.payments.payouts.transfers import TransferAdapter, Transferring
 from services.payments.wiring import PaymentsSettings
 from tests.payments.scene import T0, Books, once
+from tests.support import databases
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import with_api_key
 from tests.support.running import connected, running
@@ -164,7 +165,7 @@ class Desk:
 async def office(settings: ProcessSettings, clock: FixedClock | None = None) -> AsyncIterator[Office]:
     """Runs the service for the length of the block, on stores that are empty afterwards."""
     clock = clock or FixedClock(T0)
-    database = Database.of("payments", settings)
+    database = databases.lent("payments", settings)
     async with on_the_bus(settings) as bus, contextlib.AsyncExitStack() as service:
         await service.enter_async_context(
             running("payments", PaymentsSettings(**settings.model_dump()), wire, clock=clock)

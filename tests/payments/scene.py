@@ -32,6 +32,7 @@ from services.kit.settings import ProcessSettings
 from services.payments.__main__ import CONTRACTS, wire
 from services.payments.ledger.verification import Report, verified
 from services.payments.wiring import PaymentsSettings
+from tests.support import databases
 from tests.support.bus import Bus, on_the_bus
 from tests.support.keys import organisation_of_operator
 from tests.support.running import connected, running
@@ -170,7 +171,7 @@ async def books(settings: ProcessSettings) -> AsyncIterator[Books]:
     """Runs the service for the length of the block. No split rules are active yet."""
     ours = settings if isinstance(settings, PaymentsSettings) else PaymentsSettings(**settings.model_dump())
     clock = FixedClock(T0)
-    database = Database.of("payments", settings)
+    database = databases.lent("payments", settings)
     async with (
         on_the_bus(settings) as bus,
         running("payments", ours, wire, clock=clock),

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import grpc
@@ -24,6 +22,7 @@ from services.kit.settings import ProcessSettings
 from services.payments.__main__ import CONTRACTS
 from services.payments.ledger.verification import verified
 from tests.payments.scene import RECEIVABLE, Books, books
+from tests.support import service_forks
 from tests.support.examples import so_many
 from tests.support.running import connected
 from tools.reelmesh_cli.supervisor.layout import REPOSITORY
@@ -32,7 +31,7 @@ SALES = so_many(250, long=1000)
 
 
 @contextlib.contextmanager
-def a_process(settings: ProcessSettings, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+def a_process(settings: ProcessSettings, **more: str) -> Iterator[service_forks.Forked]:
     """The payments service in a process of its own, with more of an environment."""
     environment = {
         **os.environ,
@@ -46,9 +45,7 @@ def a_process(settings: ProcessSettings, **more: str) -> Iterator[subprocess.Pop
         **more,
     }
     log = (settings.data_dir / "logs/test-payments.log").open("ab")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.payments"], cwd=REPOSITORY, env=environment, stdout=log, stderr=log
-    )
+    process = service_forks.started("payments", environment=environment, output=log)
     try:
         yield process
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -180,11 +181,11 @@ async def test_what_fails_is_tried_again_and_given_up_and_can_be_taken_up_again(
     await shop.send(shop.delivery(sale))
     for _ in range(12):
         while not (event := (await shop.told())[0]).attempts:
-            pass
+            await asyncio.sleep(0.01)
         shop.books.clock.advance(timedelta(hours=1))
         before = event.attempts
         while (event := (await shop.told())[0]).attempts == before and event.state != DEAD:
-            pass
+            await asyncio.sleep(0.01)
         if event.state == DEAD:
             break
     assert (event.state, event.attempts) == (DEAD, 12)

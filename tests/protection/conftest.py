@@ -6,13 +6,11 @@ import pytest
 
 from services.kit.codewords import KEY_FILE
 from services.kit.settings import ProcessSettings
-from tests.protection.leaks import MarkedFilm, film, marked
-
-SECONDS = 60
+from tests.protection.leaks import ROOT, MarkedFilm, shared_title
 
 
 @pytest.fixture(scope="session")
-async def title(session_stores: ProcessSettings, tmp_path_factory: pytest.TempPathFactory) -> MarkedFilm:
-    """A watermarked title, made once."""
-    folder = tmp_path_factory.mktemp("title")
-    return await marked(folder, film(folder / "master.mp4", SECONDS), root=session_stores.secret(KEY_FILE))
+def title(session_stores: ProcessSettings) -> MarkedFilm:
+    """A watermarked title, and services that know its secret."""
+    (session_stores.secrets_dir / KEY_FILE).write_bytes(ROOT)
+    return shared_title()

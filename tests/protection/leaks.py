@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -20,10 +22,13 @@ from services.transcode.encode import chunks, encode_chunk
 from services.transcode.ladder import Profile
 from services.transcode.probe import probe
 from services.transcode.stitch import stitch
+from tests.support.shared import made_once
 
 ROOT: Final = bytes(range(32))
 ASSET: Final = "ast_01jd0000000000000000000000"
 RATE: Final = 10
+SECONDS: Final = 60
+"""Of the title that tests share."""
 _X264: Final = ("-c:v", "libx264", "-preset", "veryfast")
 
 
@@ -74,7 +79,9 @@ class MarkedFilm:
         target = self.folder / f"leak-{holder}-{rendition}.mp4"
         if not target.exists():
             codeword = Code.of(self.root, ASSET).codeword(holder, self.segments)
-            self.mixed(target, rendition, [bit_of(codeword, number) for number in range(1, self.segments + 1)])
+            made = self.folder / f"leak-{holder}-{rendition}-{os.getpid()}.mp4"  # others may make it, too
+            self.mixed(made, rendition, [bit_of(codeword, number) for number in range(1, self.segments + 1)])
+            made.rename(target)
         return target
 
     def mixed(self, target: Path, rendition: str, bits: Sequence[int]) -> None:
@@ -143,6 +150,19 @@ async def marked(folder: Path, master: Path, preset: str = "veryfast", root: byt
             whole.append(target)
         files[one.name] = whole[0], whole[1]
     return MarkedFilm(master, folder, files, segments, plan.gop_frames, root)
+
+
+def shared_title() -> MarkedFilm:
+    """A title marked by `ROOT`, made once in a test run."""
+    folder = made_once("marked-title", _make_title)
+    files = {f"{height}p": (folder / f"{height}p.mp4", folder / f"{height}p-b.mp4") for height in (180, 144)}
+    return MarkedFilm(folder / "master.mp4", folder, files, SECONDS // 2, 2 * RATE, ROOT)
+
+
+def _make_title(folder: Path) -> None:
+    folder.mkdir()
+    made = asyncio.run(marked(folder, film(folder / "master.mp4", SECONDS)))
+    assert (list(made.files), made.segments, made.frames_per_segment) == (["180p", "144p"], SECONDS // 2, 2 * RATE)
 
 
 def attacked(copy: Path, target: Path, *arguments: str, before: Sequence[str] = ()) -> Path:

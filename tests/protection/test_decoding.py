@@ -11,11 +11,11 @@ import pytest
 
 from services.protection.detection import decoding
 from services.protection.detection.decoding import DecoderKilled
-from tests.protection.leaks import film
+from tests.protection.leaks import MarkedFilm
 
 
-async def test_a_decoder_that_was_killed_is_no_short_film(tmp_path: Path) -> None:
-    copy = film(tmp_path / "copy.mp4", 60)
+async def test_a_decoder_that_was_killed_is_no_short_film(title: MarkedFilm) -> None:
+    copy = title.master
     reading = asyncio.create_task(decoding.sampled(copy, (320, 180), 60))
     async with asyncio.timeout(60):
         while not _killed(copy):

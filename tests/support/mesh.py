@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 from tests.cli.command import Installation
+from tests.support import forked
 from tests.support.ports import free_port
 from tools.reelmesh_cli.supervisor.state import read_state
 from tools.reelmesh_sdk import Client
@@ -55,10 +56,11 @@ class Mesh:
 
     def command(self, *words: str, check: bool = True) -> dict[str, Any]:
         """What `reelmesh … --json` prints."""
-        ran = self.installation.run(*words, "--json")
-        if check and ran.returncode != 0:
-            raise AssertionError(f"reelmesh {' '.join(words)} failed: {ran.stdout}{ran.stderr}")
-        answer: dict[str, Any] = json.loads(ran.stdout)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("REELMESH_")}
+        ran = forked.reelmesh((*words, "--json", "--data", str(self.data)), environment)
+        if check and ran.status != 0:
+            raise AssertionError(f"reelmesh {' '.join(words)} failed: {ran.out}{ran.err}")
+        answer: dict[str, Any] = json.loads(ran.out)
         return answer
 
     def kill(self, process: str) -> None:

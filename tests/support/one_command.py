@@ -6,26 +6,18 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from services.kit.settings import ProcessSettings
 from services.kit.tls import Certificates, client_context, host_name
+from tests.support import forked
 from tests.support.stores import operator_key
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
+class Ran(forked.Ran):
+    """How a command ended, and what it told a program."""
 
     @property
     def json(self) -> dict[str, Any]:
@@ -41,26 +33,15 @@ class Command:
     url: str
 
     async def run(self, *words: str, key: str = "") -> Ran:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tools.reelmesh_cli",
-            *words,
-            cwd=REPOSITORY,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen/python'}",
-                "REELMESH_URL": self.url,
-                "REELMESH_API_KEY": key or operator_key(self.settings),
-                "COLUMNS": "200",
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        assert b"Traceback" not in err, err.decode()
-        return Ran(process.returncode, out.decode(), err.decode())
+        environment = {
+            "PATH": os.environ["PATH"],
+            "REELMESH_URL": self.url,
+            "REELMESH_API_KEY": key or operator_key(self.settings),
+            "COLUMNS": "200",
+        }
+        ran = await asyncio.to_thread(forked.reelmesh, words, environment)
+        assert "Traceback" not in ran.err, ran.err
+        return Ran(ran.status, ran.out, ran.err)
 
     async def told(self, *words: str) -> dict[str, Any]:
         """What a program is told, when all is well."""

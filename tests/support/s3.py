@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 BUCKET = "films"
 
@@ -15,6 +13,9 @@ BUCKET = "films"
 @contextmanager
 def running_s3() -> Iterator[str]:
     """Starts it, makes a bucket, and sets the AWS variables as an operator would. Yields the bucket's name."""
+    import boto3  # large, and of use to few
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

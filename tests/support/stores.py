@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Final
 
 import asyncpg
 import psutil
@@ -21,7 +22,7 @@ from nats.aio.client import Client
 
 from services.kit import events, migrate
 from services.kit.settings import ProcessSettings
-from tests.support import certificates
+from tests.support import certificates, shared
 from tools.reelmesh_cli.supervisor import environment, install_secrets, nats_server, postgres
 from tools.reelmesh_cli.supervisor.layout import Layout
 from tools.reelmesh_cli.supervisor.zygote import SpawnRequest
@@ -73,7 +74,7 @@ class Stores:
             public_url="http://127.0.0.1:8080",
         )
 
-    def prepare(self) -> None:
+    def initialise(self) -> None:
         """Makes Postgres's files."""
         layout = self._layout
         postgres.prepare(layout, self._owner)
@@ -114,28 +115,61 @@ class Stores:
 
 @contextmanager
 def mortal_stores() -> Iterator[Stores]:
-    """Starts Postgres and NATS and migrates every schema, for tests that kill them."""
+    """Starts Postgres and NATS with every schema as it is after all migrations, for tests that kill them."""
+    beginning = shared.made_once("stores", _beginning)
+    with _prepared() as layout:
+        # With owners, modes and links.
+        subprocess.run(["cp", "-a", *(str(beginning / name) for name in _KEPT), str(layout.data)], check=True)
+        stores = Stores(layout)
+        postgres.prepare(layout, postgres.owner_of(layout))
+        with _started(stores, "postgres", "nats"):
+            yield stores
+
+
+_KEPT: Final = ("postgres", "secrets")
+
+
+def _beginning(folder: Path) -> None:
+    """Makes what all stores of a test run begin with: the secrets of an install, and Postgres's files with every schema migrated."""
+    with _prepared() as layout:
+        install_secrets.ensure(layout.secrets)
+        certificates.made_in(layout.secrets)
+        stores = Stores(layout)
+        stores.initialise()
+        with _started(stores, "postgres"):
+            asyncio.run(migrate.migrate(stores.settings))
+        folder.mkdir()
+        for name in _KEPT:
+            (layout.data / name).rename(folder / name)
+
+
+@contextmanager
+def _prepared() -> Iterator[Layout]:
+    """A data directory for stores, which is removed at the end."""
     data = Path(tempfile.mkdtemp(prefix="reelmesh-test-", dir="/tmp"))
     layout = Layout.of(data)
-    layout.prepare()
-    install_secrets.ensure(layout.secrets)
-    certificates.made_in(layout.secrets)
-    stores = Stores(layout)
     try:
-        stores.prepare()
-        stores.start("postgres")
-        stores.start("nats")
-        asyncio.run(_answers(stores.settings))
-        asyncio.run(migrate.migrate(stores.settings))
-        yield stores
+        layout.prepare()
+        yield layout
     finally:
-        stores.stop()
         shutil.rmtree(data, ignore_errors=True)
 
 
 @contextmanager
+def _started(stores: Stores, *names: str) -> Iterator[None]:
+    """Runs some of the stores."""
+    try:
+        for name in names:
+            stores.start(name)
+        asyncio.run(_answers(stores.settings))
+        yield
+    finally:
+        stores.stop()
+
+
+@contextmanager
 def running_stores() -> Iterator[ProcessSettings]:
-    """Starts Postgres and NATS, migrates every schema, and yields the settings that lead there."""
+    """Starts Postgres and NATS, with every schema, and yields the settings that lead there."""
     with mortal_stores() as stores:
         yield stores.settings
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Mapping
 from typing import Final
 
+import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 ONE_MESH: Final[Mapping[str, str]] = {
-    "tests/journeys/": "the mesh and the browser of the journeys",
+    **dict.fromkeys(
+        ("tests/journeys/test_leaking.py", "tests/journeys/test_players.py", "tests/journeys/test_watermark.py"),
+        "the mesh and the browser of those who play films",
+    ),
+    "tests/journeys/": "the mesh and the browser of the other journeys",
     **dict.fromkeys(
         (
             "tests/faults/test_kill.py",
@@ -18,23 +25,24 @@ ONE_MESH: Final[Mapping[str, str]] = {
         ),
         "the mesh that is hurt",
     ),
-    **dict.fromkeys(
-        ("tests/protection/test_detections.py", "tests/protection/test_leak_chain.py"), "the film that leaked"
-    ),
 }
-"""Tests that share a whole mesh or a costly film, by the beginning of their paths. Others share what their file sets up, at most."""
+"""Tests that share a whole mesh, by the beginning of their paths. Others share what their file sets up, at most, and what is made once in a run."""
 FIRST: Final = (
+    "tests/journeys/test_leaking.py",
+    "tests/journeys/test_players.py",
+    "tests/journeys/test_watermark.py",
     "tests/journeys/",
     "tests/faults/test_kill.py",
     "tests/faults/test_messages.py",
     "tests/faults/test_hostile_input.py",
     "tests/faults/test_stop.py",
-    "tests/contracts/test_fuzz_rpcs.py",
     "tests/faults/",
+    "tests/contracts/test_fuzz_rpcs.py",
     "tests/cli/test_supervisor.py",
     "tests/envoy/test_described_interface.py",
     "tests/drm/test_recording.py",
     "tests/payments/",
+    "tests/protection/",
     "tests/transcode/",
     "tests/gateway/",
     "tests/envoy/",
@@ -52,6 +60,18 @@ def turn(nodeid: str) -> int:
 def group(nodeid: str) -> str:
     """Tests of one group run in one process, in their order."""
     return next((name for start, name in ONE_MESH.items() if nodeid.startswith(start)), nodeid.split("::", 1)[0])
+
+
+def imported_in_turn(config: pytest.Config) -> None:
+    """Imports all tests, where several processes are about to do so; the first of each differ."""
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER", ""), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    whole = [config.rootpath / path for path in config.getini("testpaths")]
+    if count == 1 or [config.rootpath / path for path in config.args] != whole:
+        return
+    files = sorted(file for folder in whole for file in folder.rglob("test_*.py"))
+    first = int(worker.removeprefix("gw")) * len(files) // count
+    for file in files[first:] + files[:first]:
+        importlib.import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))
 
 
 class Together(LoadFileScheduling):  # type: ignore[misc]  # untyped

@@ -9,11 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import eth
-import py_ecc
-from eth_tester import PyEVMBackend
-from eth_tester.exceptions import TransactionNotFound
-from eth_utils.exceptions import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -21,11 +16,16 @@ from starlette.routing import Route
 
 from tests.support.http_server import serving
 
-_ = eth, py_ecc
-# Both let everybody in the process recurse 100,000 deep, which no stack holds: JSON that is nested for the sake of it would end the process.
-sys.setrecursionlimit(1000)
-
 GWEI = 10**9
+
+
+def _py_evm() -> Any:
+    """A chain without a node. Its libraries are large, and imported only where there is one."""
+    from eth_tester import PyEVMBackend
+
+    # py_ecc and eth let everybody in the process recurse 100,000 deep, which no stack holds: JSON that is nested for the sake of it would end the process.
+    sys.setrecursionlimit(1000)
+    return PyEVMBackend()
 
 
 class Refused(Exception):
@@ -45,7 +45,7 @@ class LocalChain:
         before_taking, after_taking: called when something is sent, before the node has it and before it says so.
     """
 
-    backend: Any = field(default_factory=PyEVMBackend)
+    backend: Any = field(default_factory=_py_evm)
     pool: dict[str, Any] = field(default_factory=dict)
     raws: dict[str, bytes] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
@@ -173,6 +173,9 @@ class LocalChain:
         return known
 
     def eth_getTransactionReceipt(self, transaction_hash: str) -> Any:
+        from eth_tester.exceptions import TransactionNotFound
+        from eth_utils.exceptions import ValidationError
+
         try:
             found = self.backend.get_transaction_receipt(bytes.fromhex(transaction_hash.removeprefix("0x")))
         except (TransactionNotFound, ValidationError):

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from eth_account import Account
 from reelmesh.compliance.v1 import audit_log_service_pb2 as api
 from reelmesh.compliance.v1 import compliance_pb2
 from reelmesh.compliance.v1 import events_pb2 as events
@@ -31,6 +30,7 @@ from tests.compliance.anchoring.chain import LocalChain, Refused
 from tests.compliance.anchoring.conftest import EVERY, RULES
 from tests.compliance.killing import a_process
 from tests.compliance.scene import Log, logging_all
+from tests.support.service_forks import Forked
 from tools.audit_verifier import tree
 from tools.audit_verifier.ethereum import keccak
 from tools.audit_verifier.verifying import verified
@@ -251,6 +251,8 @@ async def test_a_node_that_is_away_or_of_another_chain_is_sent_nothing(
 async def test_neither_trouble_nor_logs_tell_the_nodes_address(
     here: Log, chain: LocalChain, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from eth_account import Account
+
     caplog.set_level(logging.DEBUG)
     node = Chain("http://127.0.0.1:9/v3/0123456789abcdef0123456789abcdef", chain.chain_id)
     key = Account.from_key(chain.backend.account_keys[0].to_hex())
@@ -411,7 +413,7 @@ async def test_an_anchor_is_in_the_chain_once_wherever_its_process_is_killed(
 async def killed(mesh: ProcessSettings, environment: dict[str, str], chain: LocalChain, moment: str) -> None:
     """Runs the service in a process of its own, and kills it at a moment of its sending."""
 
-    def dying(process: subprocess.Popen[bytes]) -> Callable[[], None]:
+    def dying(process: Forked) -> Callable[[], None]:
         def kill() -> None:
             process.kill()
             process.wait()
