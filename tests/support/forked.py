@@ -6,7 +6,6 @@ command from nothing is what the tests of the supervisor do, and those of the wh
 
 from __future__ import annotations
 
-import array
 import atexit
 import functools
 import json
@@ -103,7 +102,7 @@ def _answer(line: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _become(words: list[str], environment: dict[str, str], descriptors: array.array[int]) -> NoReturn:
+def _become(words: list[str], environment: dict[str, str], descriptors: list[int]) -> NoReturn:
     from tools.reelmesh_cli.app import main
 
     for target, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), *descriptors)):
