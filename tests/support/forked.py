@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import json
 import os
 import select
@@ -125,14 +126,8 @@ def _become(words: list[str], environment: dict[str, str], descriptors: list[int
 
 def main() -> None:
     """Imports, and forks for whoever asks."""
-    import grpc.aio
-
-    import tools.reelmesh_cli.app
-    import tools.reelmesh_cli.people
-    import tools.reelmesh_sdk
-
-    assert grpc.aio
-    assert tools
+    for module in ("grpc.aio", "tools.reelmesh_cli.app", "tools.reelmesh_cli.people", "tools.reelmesh_sdk"):
+        importlib.import_module(module)
     _serve(socket.socket(fileno=int(sys.argv[1])))
 
 
