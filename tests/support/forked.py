@@ -6,9 +6,9 @@ command from nothing is what the tests of the supervisor do, and those of the wh
 
 from __future__ import annotations
 
-import array
 import atexit
 import functools
+import importlib
 import json
 import os
 import select
@@ -103,7 +103,7 @@ def _answer(line: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _become(words: list[str], environment: dict[str, str], descriptors: array.array[int]) -> NoReturn:
+def _become(words: list[str], environment: dict[str, str], descriptors: list[int]) -> NoReturn:
     from tools.reelmesh_cli.app import main
 
     for target, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), *descriptors)):
@@ -126,14 +126,8 @@ def _become(words: list[str], environment: dict[str, str], descriptors: array.ar
 
 def main() -> None:
     """Imports, and forks for whoever asks."""
-    import grpc.aio
-
-    import tools.reelmesh_cli.app
-    import tools.reelmesh_cli.people
-    import tools.reelmesh_sdk
-
-    assert grpc.aio
-    assert tools
+    for module in ("grpc.aio", "tools.reelmesh_cli.app", "tools.reelmesh_cli.people", "tools.reelmesh_sdk"):
+        importlib.import_module(module)
     _serve(socket.socket(fileno=int(sys.argv[1])))
 
 
