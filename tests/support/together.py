@@ -11,11 +11,8 @@ import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 ONE_MESH: Final[Mapping[str, str]] = {
-    **dict.fromkeys(
-        ("tests/journeys/test_leaking.py", "tests/journeys/test_players.py", "tests/journeys/test_watermark.py"),
-        "the mesh and the browser of those who play films",
-    ),
-    "tests/journeys/": "the mesh and the browser of the other journeys",
+    # One after the other: a browser that plays a film takes a processor for as long as it does, and two of them take longer.
+    "tests/journeys/": "the mesh and the browser of the journeys",
     **dict.fromkeys(
         (
             "tests/faults/test_kill.py",
@@ -28,9 +25,6 @@ ONE_MESH: Final[Mapping[str, str]] = {
 }
 """Tests that share a whole mesh, by the beginning of their paths. Others share what their file sets up, at most, and what is made once in a run."""
 FIRST: Final = (
-    "tests/journeys/test_leaking.py",
-    "tests/journeys/test_players.py",
-    "tests/journeys/test_watermark.py",
     "tests/journeys/",
     "tests/faults/test_kill.py",
     "tests/faults/test_messages.py",
