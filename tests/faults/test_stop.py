@@ -49,7 +49,7 @@ async def test_a_request_under_way_ends_before_the_edge_does_and_one_that_does_n
 
         async def watch() -> None:
             watching = f"/v1/assets/{upload['asset_id']}:watch?wait_for_commit=true"
-            async with http.stream("GET", watching) as stream:
+            async with http.stream("GET", watching, timeout=None) as stream:  # nothing comes of it
                 async for _ in stream.aiter_bytes():
                     pass
 

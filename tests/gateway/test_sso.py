@@ -102,6 +102,7 @@ def wanted(issuer: str, **changed: Any) -> api.CreateSsoProviderRequest:
 @pytest.fixture
 async def visit(mesh: ProcessSettings) -> AsyncIterator[Visit]:
     async with running_provider() as outside, an_oauth_scene(mesh, sso_networks="loopback") as scene:
+        outside.clock = scene.identity.clock
         sso = sso_service_pb2_grpc.SsoServiceStub(scene.identity.channel)
         made = await sso.CreateSsoProvider(wanted(outside.issuer), metadata=scene.identity.operator)
         yield Visit(scene, outside, made.provider, sso)

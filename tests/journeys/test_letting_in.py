@@ -107,6 +107,7 @@ async def outside_provider(
     metadata = visit.scene.identity.operator
     sso: SsoServiceStub = sso_service_pb2_grpc.SsoServiceStub(visit.scene.identity.channel)
     async with running_provider() as outside:
+        outside.clock = visit.scene.identity.clock
         answer = await sso.CreateSsoProvider(
             sso_service_pb2.CreateSsoProviderRequest(
                 request_id=new_id("req"),

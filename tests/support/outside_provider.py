@@ -10,7 +10,6 @@ import hmac
 import json
 import secrets
 import socket
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from services.kit.clock import Clock, SystemClock
+
 CLIENT_ID = "reelmesh-at-acme"
 SECRET = "the-secret-of-reelmesh-at-acme"
 
@@ -35,7 +36,8 @@ def _part(value: dict[str, Any]) -> str:
 
 @dataclass
 class OutsideProvider:
-    """What the provider says of whoever comes; `claims` are put over what is true, `header` over the token's."""
+    """What the provider says of whoever comes; `claims` are put over what is true, `header` over the token's. Its `clock` should be that of
+    whom it says it to: one that stands still is soon too far from the time of day for a token to be good."""
 
     issuer: str
     subject: str = "acme-1"
@@ -45,6 +47,7 @@ class OutsideProvider:
     key: Any = None
     answer_error: str = ""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
         self.key = ECKey.generate_key("P-256", {"kid": "k1", "use": "sig"})
@@ -89,7 +92,7 @@ class OutsideProvider:
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         if asked is None or shown != (CLIENT_ID, SECRET) or challenge != asked["code_challenge"]:
             return JSONResponse({"error": "invalid_grant"}, 400)
-        now = int(time.time())
+        now = int(self.clock.now().timestamp())
         claims = {
             "iss": self.issuer,
             "sub": self.subject,
