@@ -30,8 +30,9 @@ FIRST: Final = (
     "tests/faults/test_messages.py",
     "tests/faults/test_hostile_input.py",
     "tests/faults/test_stop.py",
-    "tests/faults/",
+    # No third mesh while the first two have most to do.
     "tests/contracts/test_fuzz_rpcs.py",
+    "tests/faults/",
     "tests/cli/test_supervisor.py",
     "tests/envoy/test_described_interface.py",
     "tests/drm/test_recording.py",
