@@ -66,10 +66,7 @@ function Case({ found, code, onAnswered }: CaseProps): ReactElement {
       <p data-testid="state">{stateWords(found.state)}</p>
       <dl className="case-facts">
         <dt>About</dt>
-        <dd>
-          {found.title === "" ? found.assetId : found.title}
-          {found.title === "" ? null : <small>{found.assetId}</small>}
-        </dd>
+        <dd>{found.title === "" ? found.assetId : `${found.title} (${found.assetId})`}</dd>
         <dt>Received</dt>
         <dd>{day(found.receiveTime)}</dd>
         {found.dueTime === undefined ? null : (
