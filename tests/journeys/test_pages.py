@@ -22,6 +22,13 @@ COLOURS_CHANGED: Final = """Promise.allSettled(
     document.getAnimations().filter(one => one instanceof CSSTransition).map(one => one.finished)).then(() => null)"""
 """Colours that go over into others are judged once they are there."""
 
+BEGINS_BY_HAND: Final = """
+    const play = HTMLMediaElement.prototype.play;
+    HTMLMediaElement.prototype.play = () => Promise.reject(new DOMException("nobody touched the page", "NotAllowedError"));
+    addEventListener("pointerdown", () => { HTMLMediaElement.prototype.play = play; }, { capture: true, once: true });
+"""
+"""A browser's policy against films that begin by themselves. Chromium's own is off once Playwright has asked a page something: that counts as a touch."""
+
 
 @asynccontextmanager
 async def visitor(
@@ -193,6 +200,18 @@ async def test_quality_sound_and_subtitles_can_be_chosen_and_the_keyboard_works(
         await page.wait_for_function("() => document.querySelector('video').videoHeight === 144")
         await page.keyboard.press("f")
         await page.wait_for_function("() => document.fullscreenElement?.dataset.testid === 'player'")
+
+
+async def test_a_browser_that_lets_no_film_begin_by_itself_has_the_button_that_begins_it(
+    whole_mesh: Mesh, browser: Browser, asset_id: str
+) -> None:
+    async with visitor(browser) as page:
+        await page.add_init_script(BEGINS_BY_HAND)
+        await page.goto(await watch_url(whole_mesh, asset_id))
+        await expect(page.get_by_test_id("player")).to_have_attribute("data-state", "paused")
+        await page.mouse.move(400, 300)
+        await page.get_by_role("button", name="Play", exact=True).first.click()
+        await played_until(page, 0.5)
 
 
 async def test_an_operator_starts_a_playback_on_the_watch_page_and_ends_it_there(

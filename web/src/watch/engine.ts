@@ -46,6 +46,8 @@ const KEY_PATIENCE_MS = 8000;
 // While nothing is fetched (all is buffered), the player asks now and then whether it may go on.
 const BEAT_MS = 1000;
 const QUIET_MS = 4000;
+// Building the controls takes a tenth of a second or two, which the first picture would wait for. A film that takes this long to begin has them before it.
+const CONTROLS_PATIENCE_MS = 1000;
 
 const UI = {
   castSenderUrl: "",
@@ -115,6 +117,7 @@ export class Engine {
   readonly #began = performance.now();
   #overlay: shaka.ui.Overlay | undefined;
   #keyTimer: number | undefined;
+  #controlsTimer: number | undefined;
   #lastAnswer = performance.now();
   #anyFrame = false;
   #anyCaptions = false;
@@ -139,6 +142,7 @@ export class Engine {
     if (this.#gone.signal.aborted) return;
     this.#gone.abort();
     window.clearTimeout(this.#keyTimer);
+    window.clearTimeout(this.#controlsTimer);
     this.#video.pause();
     await (this.#overlay?.destroy() ?? this.#player.destroy());
     this.#video.remove();
@@ -152,6 +156,7 @@ export class Engine {
     }
     this.#events.state("loading");
     this.#build();
+    this.#addControlsIn(CONTROLS_PATIENCE_MS);
     this.#listen();
     this.#configure();
     await this.#player.attach(this.#video);
@@ -161,7 +166,9 @@ export class Engine {
     if (this.#isGone()) return;
     // Never awaited: with a missing key it may not settle. A browser that forbids to begin by itself leaves the play button.
     this.#video.play().catch(() => {
-      if (this.#video.paused && !this.#gone.signal.aborted) this.#events.state("paused");
+      if (!this.#video.paused || this.#gone.signal.aborted) return;
+      this.#addControlsIn(0);
+      this.#events.state("paused");
     });
     // Pictures on the seek bar are a comfort: without them the film plays just as well.
     if (thumbnailsUrl === "" || this.#player.getImageTracks().length > 0) return;
@@ -178,13 +185,27 @@ export class Engine {
   }
 
   #build(): void {
-    const { host, stage, posterUrl } = this.#order;
+    const { host, posterUrl } = this.#order;
     this.#video.className = "shaka-video";
     this.#video.playsInline = true;
     this.#video.disablePictureInPicture = this.#order.overlaid;
     this.#video.disableRemotePlayback = this.#order.overlaid;
     if (posterUrl !== "") this.#video.poster = posterUrl;
     host.append(this.#video);
+    this.#player.setVideoContainer(host); // subtitles are laid out in it, controls or not
+  }
+
+  /** Builds the controls in so many milliseconds; what was asked for before no longer counts. */
+  #addControlsIn(milliseconds: number): void {
+    window.clearTimeout(this.#controlsTimer);
+    if (this.#isGone() || this.#overlay !== undefined) return;
+    this.#controlsTimer = window.setTimeout(() => {
+      this.#addControls();
+    }, milliseconds);
+  }
+
+  #addControls(): void {
+    const { host, stage } = this.#order;
     this.#overlay = new shaka.ui.Overlay(this.#player, host, this.#video);
     const form = withoutWindows(this.#overlay.isMobile() ? PHONE_UI : DESKTOP_UI, this.#order.overlaid);
     const ui = { ...UI, ...form, fullScreenElement: stage };
@@ -265,6 +286,9 @@ export class Engine {
       this.#anyFrame = true;
       performance.mark("first-frame"); // since the page was asked for
       this.#events.started(performance.now() - this.#began);
+      window.requestAnimationFrame(() => {
+        this.#addControlsIn(0); // when the picture is on the screen
+      });
     });
     const beat = window.setInterval(() => void this.#beat(), BEAT_MS);
     signal.addEventListener("abort", () => {
