@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.http_server import HttpServer
 from gateway.oauth.app import OAuthGateway
 from gateway.oauth.identity import CONTRACT, Identity
 from gateway.oauth.sign_in import OutsideSignIn
 from services.kit.callers import callers_of
+from services.kit.http_server import HttpServer
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 

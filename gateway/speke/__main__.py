@@ -7,9 +7,9 @@ from typing import Final
 
 from reelmesh.drm.v1 import key_server_service_pb2, key_server_service_pb2_grpc
 
-from gateway.http_server import HttpServer
 from gateway.speke.app import SpekeGateway
 from services.kit.callers import callers_of
+from services.kit.http_server import HttpServer
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 

@@ -22,7 +22,7 @@ from gateway.tus import headers
 from gateway.tus.body import Blocks, Body, End, Inbox, Receive, held_back
 from gateway.tus.refusals import Reason, body_too_long, http_status, refused
 from gateway.tus.turns import Turns
-from gateway.tus.uploads import Service, Upload, Uploads
+from gateway.tus.uploads import Intake, Stub, Upload, Uploads
 from services.kit import telemetry
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.ids import is_id
@@ -94,10 +94,16 @@ class Request:
 
 
 class Tus:
-    """tus 1.0 over HTTP/1.1, in front of an upload service."""
+    """tus 1.0 over HTTP/1.1.
 
-    def __init__(self, service: Service, options: Options) -> None:
-        self._service = service
+    Args:
+        stub: the upload service; it judges whoever asks.
+        intake: takes the bytes.
+    """
+
+    def __init__(self, stub: Stub, intake: Intake, options: Options) -> None:
+        self._stub = stub
+        self._intake = intake
         self._options = options
         self._turns = Turns(options.most_bodies)
 
@@ -148,7 +154,7 @@ class Tus:
         method: str = scope["method"]
         if method == "POST":
             method = fields.get("x-http-method-override", method).upper()
-        return Request(method, upload_id, fields, Uploads(self._service, headers.shown_in(fields)), receive)
+        return Request(method, upload_id, fields, Uploads(self._stub, self._intake, headers.shown_in(fields)), receive)
 
     async def _answer(self, request: Request) -> Answer:
         allowed = ("OPTIONS", "POST") if not request.upload_id else ("OPTIONS", "HEAD", "PATCH", "DELETE")

@@ -8,11 +8,11 @@ from typing import Final
 from reelmesh.compliance.v1 import age_service_pb2, age_service_pb2_grpc
 from reelmesh.payments.v1 import webhooks_service_pb2, webhooks_service_pb2_grpc
 
-from gateway.http_server import HttpServer
 from gateway.webhooks.age import AgeGateway
 from gateway.webhooks.app import WebhooksGateway
 from gateway.webhooks.grouping import Grouping
 from services.kit.callers import callers_of
+from services.kit.http_server import HttpServer
 from services.kit.process import Process, run
 from services.kit.settings import ProcessSettings
 

@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,8 +25,8 @@ from services.upload.domain import DOMAIN, beyond_size, bytes_lost, chunk_corrup
 
 _READ_BYTES: Final = 4 * 1024 * 1024
 _CHUNK_MEMORY: Final = 256
-
-_HASHING: Final = ThreadPoolExecutor(thread_name_prefix="hashing")
+_MOST_PARTS: Final = 1024
+"""As many as Linux takes in one call (`IOV_MAX`)."""
 
 
 @dataclass(slots=True)
@@ -112,11 +111,8 @@ class GrowingFile:
                 break
             good.append(chunk.data)
             end += len(chunk.data)
-        hashing = _HASHING.submit(self._running.update, self._offset, good)
-        try:
-            self._write(good)
-        finally:
-            hashing.result()
+        self._running.update(self._offset, good)
+        self._write(good)
         self._offset = end
         if refusal is not None:
             raise refusal
@@ -124,12 +120,12 @@ class GrowingFile:
     def _write(self, parts: list[bytes]) -> None:
         position = self._offset
         try:
-            for data in parts:
-                view = memoryview(data)
-                while view:
-                    written = os.pwrite(self._descriptor, view, position)
+            for first in range(0, len(parts), _MOST_PARTS):
+                views = [memoryview(data) for data in parts[first : first + _MOST_PARTS] if data]
+                while views:
+                    written = os.pwritev(self._descriptor, views, position)
                     position += written
-                    view = view[written:]
+                    views = _beyond(views, written)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise no_space() from error
@@ -144,6 +140,15 @@ class GrowingFile:
     def close(self) -> None:
         """Closes the file."""
         os.close(self._descriptor)
+
+
+def _beyond(views: list[memoryview], count: int) -> list[memoryview]:
+    """What is left of some parts without so many bytes at their beginning."""
+    for index, view in enumerate(views):
+        if count < len(view):
+            return [view[count:], *views[index + 1 :]]
+        count -= len(view)
+    return []
 
 
 class Writers:
@@ -180,8 +185,9 @@ class Writers:
         try:
             yield
         except asyncio.CancelledError as error:
-            if task not in self._superseded:
+            if task is None or task not in self._superseded:
                 raise
+            task.uncancel()  # it may still have an answer to write
             # Its client, should it still be there, must hear of it: a cancelled handler would leave it waiting.
             raise _busy(upload_id, "a newer stream took this upload over") from error
         finally:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
-from reelmesh.upload.v1 import events_pb2, upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+from reelmesh.upload.v1 import upload_service_pb2, upload_service_pb2_grpc
 
 from services.kit import events, idempotency, pagination
 from services.kit.clock import Clock, timestamp
@@ -19,7 +19,6 @@ from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.ids import new_id
 from services.kit.server import current_call
 from services.kit.storage import ObjectStore
-from services.kit.uncancelled import stopped, uncancelled
 from services.upload import store
 from services.upload.domain import (
     DOMAIN,
@@ -32,39 +31,20 @@ from services.upload.domain import (
     title_of,
     within_limit,
 )
-from services.upload.intake import Chunk, GrowingFile, Staging, Writers, no_space, sha256_of
-from services.upload.write_behind import WriteBehind
+from services.upload.intake import Chunk, Staging, no_space, sha256_of
+from services.upload.messages import event_of, message_of
+from services.upload.receiving import Receiving
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-def message_of(upload: Upload) -> upload_pb2.Upload:
-    """An upload as the contract shows it."""
-    return upload_pb2.Upload(
-        upload_id=upload.upload_id,
-        asset_id=upload.asset_id,
-        organisation_id=upload.organisation_id,
-        filename=upload.filename,
-        title=upload.title,
-        content_type=upload.content_type,
-        size_bytes=upload.size_bytes,
-        received_bytes=upload.received_bytes,
-        state=upload_pb2.UploadState.ValueType(upload.state),
-        sha256=upload.sha256,
-        create_time=timestamp(upload.create_time),
-        expire_time=timestamp(upload.expire_time),
-        commit_time=timestamp(upload.commit_time),
-        watermarking=upload_pb2.Watermarking.ValueType(upload.watermarking),
-    )
 
 
 class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     """Serves `reelmesh.upload.v1.UploadService`.
 
     Args:
+        receiving: takes the bytes in.
         limit_bytes: largest file taken.
         patience: how long an unfinished upload is kept after its last chunk.
-        checkpoint_bytes: how much may arrive on one stream before it is made durable and counted.
     """
 
     def __init__(
@@ -72,20 +52,19 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         database: Database,
         objects: ObjectStore,
         staging: Staging,
+        receiving: Receiving,
         clock: Clock,
         *,
         limit_bytes: int,
         patience: timedelta,
-        checkpoint_bytes: int,
     ) -> None:
         self._database = database
         self._objects = objects
         self._staging = staging
+        self._receiving = receiving
         self._clock = clock
         self._limit_bytes = limit_bytes
         self._patience = patience
-        self._checkpoint_bytes = checkpoint_bytes
-        self._writers = Writers()
 
     async def CreateUpload(
         self, request: upload_service_pb2.CreateUploadRequest, context: Context
@@ -152,10 +131,10 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             raise _request_invalid("upload_id", "the first message must name the upload")
         # Asked before a stream is ended for this one: another organisation's upload is none of its business.
         await self._get(first.upload_id)
-        async with self._writers.alone(first.upload_id):
+        async with self._receiving.writers.alone(first.upload_id):
             upload = await self._get(first.upload_id)
             upload.accepting(first.offset)
-            upload = await self._received(upload, first, requests)
+            upload = await self._receiving.received(upload, _chunks(upload, first, requests))
         return upload_service_pb2.WriteUploadResponse(upload=message_of(upload))
 
     async def CompleteUpload(
@@ -163,7 +142,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     ) -> upload_service_pb2.CompleteUploadResponse:
         """Checks the whole file and commits it as a master."""
         await self._get(request.upload_id)
-        async with self._writers.alone(request.upload_id):
+        async with self._receiving.writers.alone(request.upload_id):
             upload = await self._get(request.upload_id)
             if upload.state is not State.COMMITTED:
                 upload = await self._committed(await self._with_presigned(upload), request.sha256)
@@ -176,7 +155,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     ) -> upload_service_pb2.CancelUploadResponse:
         """Gives an upload up."""
         await self._get(request.upload_id)
-        async with self._writers.alone(request.upload_id):
+        async with self._receiving.writers.alone(request.upload_id):
             async with self._database.transaction() as tx:
                 upload = (
                     await store.get(tx, current_call().organisation_id, request.upload_id, for_update=True)
@@ -209,70 +188,6 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         async with self._database.transaction() as tx:
             return await store.get(tx, current_call().organisation_id, upload_id)
 
-    async def _received(
-        self,
-        upload: Upload,
-        first: upload_service_pb2.WriteUploadRequest,
-        requests: AsyncIterator[upload_service_pb2.WriteUploadRequest],
-    ) -> Upload:
-        """Writes what one stream brings. However the stream ends, what arrived whole is counted."""
-        file = await asyncio.to_thread(self._staging.open, upload.upload_id, upload.received_bytes, upload.size_bytes)
-        try:
-            try:
-                await self._pump(upload, file, first, requests)
-            finally:
-                # A stream that is cancelled must still count what it brought before the next one may begin.
-                upload = await uncancelled(self._count(upload, file))
-        finally:
-            file.close()
-        return upload
-
-    async def _pump(
-        self,
-        upload: Upload,
-        file: GrowingFile,
-        first: upload_service_pb2.WriteUploadRequest,
-        requests: AsyncIterator[upload_service_pb2.WriteUploadRequest],
-    ) -> None:
-        """Moves chunks from the network to the disk, and counts them now and then; neither holds up the other."""
-        expected, behind = upload.received_bytes, WriteBehind(file)
-        counting = asyncio.create_task(self._keep_counting(upload, file, behind))
-        request: upload_service_pb2.WriteUploadRequest | None = first
-        try:
-            while request is not None:
-                if request.HasField("offset") and request.offset != expected:
-                    replace(upload, received_bytes=expected).accepting(request.offset)
-                if request.upload_id and request.upload_id != upload.upload_id:
-                    raise _request_invalid("upload_id", "one stream writes to one upload")
-                chunk = Chunk(request.chunk.data, request.crc32c if request.HasField("crc32c") else None)
-                expected += len(chunk.data)
-                await behind.put(chunk)
-                if counting.done():  # it only ends when it cannot count, and then there is no use in more bytes
-                    counting.result()
-                request = await anext(requests, None)
-        finally:
-            try:
-                await uncancelled(behind.finish())
-            finally:
-                await uncancelled(stopped(counting))
-                if not counting.cancelled():
-                    counting.exception()  # seen: whatever it was, the last count meets it again, or it is over
-
-    async def _keep_counting(self, upload: Upload, file: GrowingFile, behind: WriteBehind) -> None:
-        """Counts whenever enough was written, until cancelled."""
-        while True:
-            await behind.reached(upload.received_bytes + self._checkpoint_bytes)
-            upload = await uncancelled(self._count(upload, file))
-
-    async def _count(self, upload: Upload, file: GrowingFile) -> Upload:
-        """Makes what was written durable, then counts it: in this order, or a crash between the two would lose counted bytes."""
-        durable = await asyncio.to_thread(file.sync)
-        async with self._database.transaction() as tx:
-            current = await store.get(tx, upload.organisation_id, upload.upload_id, for_update=True)
-            current = current.received(durable, self._clock.now(), self._patience)
-            await store.put(tx, current)
-        return current
-
     async def _with_presigned(self, upload: Upload) -> Upload:
         """The upload, with a file that was put straight into the object store counted as received."""
         if self._objects.is_local or upload.received_bytes:
@@ -299,7 +214,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             current = await store.get(tx, upload.organisation_id, upload.upload_id, for_update=True)
             committed = replace(current, received_bytes=upload.received_bytes).committed(measured, self._clock.now())
             await store.put(tx, committed)
-            await events.announce(tx, _event_of(committed))
+            await events.announce(tx, event_of(committed))
         await self._remove_staged(committed)
         return committed
 
@@ -314,21 +229,23 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
             await self._objects.delete(upload.staging_key)
 
 
-def _event_of(upload: Upload) -> events_pb2.UploadCommitted:
-    return events_pb2.UploadCommitted(
-        upload_id=upload.upload_id,
-        asset_id=upload.asset_id,
-        organisation_id=upload.organisation_id,
-        object_key=master_key(upload.sha256),
-        sha256=upload.sha256,
-        size_bytes=upload.size_bytes,
-        filename=upload.filename,
-        title=upload.title,
-        content_type=upload.content_type,
-        commit_time=timestamp(upload.commit_time),
-        watermarking=upload_pb2.Watermarking.ValueType(upload.watermarking),
-        actor=upload.actor,
-    )
+async def _chunks(
+    upload: Upload,
+    first: upload_service_pb2.WriteUploadRequest,
+    requests: AsyncIterator[upload_service_pb2.WriteUploadRequest],
+) -> AsyncGenerator[Chunk]:
+    """What a stream brings for an upload, each at the offset that it names, if it names one."""
+    expected = upload.received_bytes
+    request: upload_service_pb2.WriteUploadRequest | None = first
+    while request is not None:
+        if request.HasField("offset") and request.offset != expected:
+            replace(upload, received_bytes=expected).accepting(request.offset)
+        if request.upload_id and request.upload_id != upload.upload_id:
+            raise _request_invalid("upload_id", "one stream writes to one upload")
+        chunk = Chunk(request.chunk.data, request.crc32c if request.HasField("crc32c") else None)
+        expected += len(chunk.data)
+        yield chunk
+        request = await anext(requests, None)
 
 
 def _holding(upload: Upload, size: int) -> Upload:

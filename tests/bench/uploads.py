@@ -37,7 +37,7 @@ MIB: Final = 1024 * 1024
 SIZE: Final = 1024 * MIB
 ROUNDS: Final = 5
 _TUS: Final = {"tus-resumable": "1.0.0"}
-_SERVING: Final = ("upload", "tus", "envoy")
+_SERVING: Final = ("upload", "envoy")
 
 _RAM_DISK: Final = Path("/dev/shm")
 _NEEDED_BYTES: Final = 8 * SIZE

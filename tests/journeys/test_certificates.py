@@ -20,7 +20,7 @@ from tests.support.mesh import Mesh
 from tools.reelmesh_cli.supervisor.certificates import certificate_folder, renew
 from tools.reelmesh_cli.supervisor.mesh import RENEW_EVERY_SECONDS
 
-GRPC_SERVERS = sorted(set(listed()) - {"tus", "oauth", "speke", "webhooks", "policy.authorizer", "drm.licences"})
+GRPC_SERVERS = sorted(set(listed()) - {"oauth", "speke", "webhooks", "policy.authorizer", "drm.licences", "upload.tus"})
 
 
 def socket_of(mesh: Mesh, service: str) -> Path:

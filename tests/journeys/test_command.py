@@ -54,7 +54,6 @@ def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
         "policy",
         "compliance",
         "limits",
-        "tus",
         "oauth",
         "speke",
         "envoy",

@@ -340,7 +340,7 @@ async def test_what_is_no_request_at_all_is_answered_by_an_error_and_never_by_a_
     await holds(check)
 
 
-@pytest.mark.parametrize("caller", ["drm", "assets", "tus", "stranger"])
+@pytest.mark.parametrize("caller", ["drm", "assets", "oauth", "stranger"])
 async def test_nobody_but_envoy_is_answered_whatever_is_asked(stage: Stage, caller: str) -> None:
     good = asked("GET", f"/p/{stage.ticket}/{stage.package}/1.m4s").SerializeToString()
     async with connected(stage.scene.settings, "policy", key="", caller=caller) as channel:

@@ -13,8 +13,6 @@ from gateway.oauth.__main__ import OAuthGatewaySettings
 from gateway.oauth.__main__ import wire as wire_oauth
 from gateway.speke.__main__ import SpekeSettings
 from gateway.speke.__main__ import wire as wire_speke
-from gateway.tus.__main__ import TusSettings
-from gateway.tus.__main__ import wire as wire_tus
 from gateway.webhooks.__main__ import WebhooksSettings
 from gateway.webhooks.__main__ import wire as wire_webhooks
 from services.kit.settings import ProcessSettings
@@ -33,7 +31,6 @@ async def running_edge(settings: ProcessSettings) -> AsyncIterator[str]:
     config, log = folder / "envoy.yaml", folder / "envoy.log"
     config.write_text(render(edge), encoding="utf-8")
     async with (
-        running("tus", TusSettings(**settings.model_dump()), wire_tus),
         running("oauth", OAuthGatewaySettings(**settings.model_dump()), wire_oauth),
         running("speke", SpekeSettings(**settings.model_dump()), wire_speke),
         running("webhooks", WebhooksSettings(**settings.model_dump()), wire_webhooks),

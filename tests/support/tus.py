@@ -1,4 +1,4 @@
-"""The tus gateway on a real upload service, and a client of it that can also misbehave."""
+"""The upload service's door for tus, and a client of it that can also misbehave."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from typing import TypeAlias
 import httpx
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
 
-from gateway.tus.__main__ import TusSettings
-from gateway.tus.__main__ import wire as wire_tus
 from services.kit.clock import Clock
 from services.kit.settings import ProcessSettings
 from services.kit.tls import client_context, host_name, read_identity
-from services.upload.__main__ import CONTRACT, UploadSettings
+from services.upload.__main__ import CONTRACT, TUS_SERVER, UploadSettings
 from services.upload.__main__ import wire as wire_upload
 from tests.support import streams
 from tests.support.running import connected, running
@@ -32,7 +30,7 @@ Stub: TypeAlias = "upload_service_pb2_grpc.UploadServiceAsyncStub"
 
 @dataclass(frozen=True)
 class TusClient:
-    """Speaks tus to the gateway's socket, as Envoy; `uploads` looks at the same uploads from the other side."""
+    """Speaks tus to the service's socket, as Envoy; `uploads` looks at the same uploads from the other side."""
 
     http: httpx.AsyncClient
     uploads: Stub
@@ -82,7 +80,7 @@ class TusClient:
     async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection of one's own."""
         identity = read_identity(self.settings.tls_folder("envoy"))
-        return await streams.unix(self.socket, client_context(identity), host_name(identity.trust_domain, "tus"))
+        return await streams.unix(self.socket, client_context(identity), host_name(identity.trust_domain, "upload"))
 
     async def begin(
         self, path: str, offset: int, length: int, body: bytes
@@ -117,8 +115,8 @@ def metadata(**pairs: str) -> str:
     return ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in pairs.items())
 
 
-def as_envoy(mesh: ProcessSettings, socket: Path, service: str = "tus") -> httpx.AsyncClient:
-    """HTTP to a gateway, with Envoy's certificate."""
+def as_envoy(mesh: ProcessSettings, socket: Path, service: str = "upload") -> httpx.AsyncClient:
+    """HTTP to a server that is not gRPC's, with Envoy's certificate."""
     identity = read_identity(mesh.tls_folder("envoy"))
     transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=client_context(identity))
     return httpx.AsyncClient(
@@ -127,21 +125,19 @@ def as_envoy(mesh: ProcessSettings, socket: Path, service: str = "tus") -> httpx
 
 
 @contextlib.asynccontextmanager
-async def upload_service(mesh: ProcessSettings, clock: Clock | None = None) -> AsyncIterator[UploadSettings]:
-    """The upload service with small limits."""
-    settings = UploadSettings(**mesh.model_dump(), upload_limit_bytes=LIMIT_BYTES, upload_checkpoint_bytes=MIB)
+async def upload_service(
+    mesh: ProcessSettings, clock: Clock | None = None, **more: object
+) -> AsyncIterator[UploadSettings]:
+    """The upload service with small limits, and more settings by name."""
+    small = {"upload_limit_bytes": LIMIT_BYTES, "upload_checkpoint_bytes": MIB, "drain_timeout": 5}
+    settings = UploadSettings(**{**mesh.model_dump(), **small, **more})
     async with running("upload", settings, wire_upload, clock=clock):
         yield settings
 
 
 @contextlib.asynccontextmanager
-async def gateway(mesh: ProcessSettings, **more: object) -> AsyncIterator[TusClient]:
-    """The gateway, and a client of it."""
-    settings = TusSettings(**{**mesh.model_dump(), "upload_limit_bytes": LIMIT_BYTES, "drain_timeout": 5, **more})
-    socket = mesh.run_dir.resolve() / "tus.sock"
-    async with (
-        running("tus", settings, wire_tus),
-        connected(mesh, "upload", CONTRACT) as channel,
-        as_envoy(mesh, socket) as http,
-    ):
+async def tus_client(mesh: ProcessSettings) -> AsyncIterator[TusClient]:
+    """A client of an upload service that runs."""
+    socket = mesh.run_dir.resolve() / f"{TUS_SERVER}.sock"
+    async with connected(mesh, "upload", CONTRACT) as channel, as_envoy(mesh, socket) as http:
         yield TusClient(http, upload_service_pb2_grpc.UploadServiceStub(channel), mesh, socket, operator_key(mesh))

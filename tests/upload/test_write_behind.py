@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,23 @@ async def test_slow_files_do_not_keep_the_others_waiting(tmp_path: Path) -> None
     assert [file.offset for file in slow] == [1024 * 1024] * 20 + [0] * 20
     for file in slow:
         file.close()
+
+
+async def test_more_chunks_than_the_kernel_takes_at_once_and_fewer_bytes_than_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwritev = os.pwritev
+
+    def grudging(descriptor: int, parts: Sequence[bytes], offset: int) -> int:
+        assert len(parts) <= 1024
+        return pwritev(descriptor, [b"".join(parts)[:7001]], offset)
+
+    monkeypatch.setattr(os, "pwritev", grudging)
+    file = GrowingFile(tmp_path / "f", 0, SIZE, RunningHash())
+    behind = WriteBehind(file)
+    chunks = [os.urandom(number % 40) for number in range(3000)]
+    for chunk in chunks:
+        await behind.put(Chunk(chunk, None))
+    await behind.finish()
+    assert (tmp_path / "f").read_bytes() == b"".join(chunks)
+    file.close()

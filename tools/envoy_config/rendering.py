@@ -319,11 +319,14 @@ def _clusters(settings: EdgeSettings) -> dict[str, Block]:
     clusters["limits"] = _cluster(settings, "limits", settings.limits, grpc, mutual_tls(settings, "limits", "h2"))
     # A connection counts as made only when both have shown their certificates.
     plain = Block("tcp_health_check: {}"), Block("http_protocol_options: {}")
-    for name, address in (("policy.authorizer", settings.authorizer), ("drm.licences", settings.licences)):
+    for name, address in (
+        ("policy.authorizer", settings.authorizer),
+        ("drm.licences", settings.licences),
+        ("upload.tus", settings.tus),
+    ):
         secured = mutual_tls(settings, name.partition(".")[0], "http/1.1")
         clusters[name] = _cluster(settings, name, address, plain, secured)
     for name, address in (
-        ("tus", settings.tus),
         ("oauth", settings.oauth),
         ("speke", settings.speke),
         ("webhooks", settings.webhooks),

@@ -19,7 +19,7 @@ class EdgeSettings:
         authorizer: address at which `policy` is asked about requests (HTTP/1.1).
         licences: address at which `drm` answers players (HTTP/1.1).
         limits: address of the service that counts calls (gRPC).
-        tus: address of the tus gateway (HTTP/1.1).
+        tus: address at which `upload` takes uploads by tus (HTTP/1.1).
         oauth: address of the OAuth gateway (HTTP/1.1).
         speke: address of the gateway for packagers of other makers (HTTP/1.1).
         webhooks: address of the gateway for webhooks of payment processors (HTTP/1.1).

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from textwrap import indent
 from typing import Final
 
@@ -38,9 +39,13 @@ def filled(file: str, /, **given: object) -> Block:
             raise TypeError(f"envoy/{file}.yaml: {block or value} must be given as a {'block' if block else 'value'}")
         return indent(content, place["indentation"]) if isinstance(content, Block) else json.dumps(content)
 
+    return Block(_PLACE.sub(fill, _without_comments(file)))
+
+
+@cache  # an edge's configuration has some of them in it hundreds of times
+def _without_comments(file: str) -> str:
     lines = (FOLDER / f"{file}.yaml").read_text(encoding="utf-8").splitlines()
-    text = "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    return Block(_PLACE.sub(fill, text))
+    return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
 def joined(blocks: list[Block]) -> Block:

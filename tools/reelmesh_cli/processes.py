@@ -60,7 +60,6 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec("limits", "python", "services.limits", needs=("migrate",)),
     ProcessSpec("transcode-worker", "python", "services.transcode.worker", needs=_STORES, health="metrics"),
     ProcessSpec("packaging-worker", "python", "services.packaging.worker", needs=_STORES, health="metrics"),
-    ProcessSpec("tus", "python", "gateway.tus", needs=_STORES, health="tls"),
     ProcessSpec("oauth", "python", "gateway.oauth", needs=_STORES, health="tls"),
     ProcessSpec("speke", "python", "gateway.speke", needs=_STORES, health="tls"),
     ProcessSpec("webhooks", "python", "gateway.webhooks", needs=_STORES, health="tls"),

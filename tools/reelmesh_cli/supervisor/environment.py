@@ -51,6 +51,8 @@ def of_services(layout: Layout, addresses: MeshAddresses) -> dict[str, str]:
             "PYTHONPATH": os.pathsep.join([*code, *earlier]),
             "PYTHONUNBUFFERED": "1",
             "GRPC_ENABLE_FORK_SUPPORT": "0",  # we fork before gRPC starts, so its fork handlers are only in the way
+            # gRPC's newer engine hands each read from thread to thread: an upload cost a third more processor time. See DECISIONS.md.
+            "GRPC_EXPERIMENTS": allowed.get("GRPC_EXPERIMENTS", "-event_engine_listener,-event_engine_client"),
             "MALLOC_ARENA_MAX": "2",  # glibc gives each thread an arena of its own otherwise, and keeps what it held
             "REELMESH_DATA_DIR": str(layout.data),
             "REELMESH_RUN_DIR": str(layout.sockets),
