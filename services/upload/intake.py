@@ -125,7 +125,7 @@ class GrowingFile:
                 while views:
                     written = os.pwritev(self._descriptor, views, position)
                     position += written
-                    views = _beyond(views, written)
+                    views = beyond(views, written)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise no_space() from error
@@ -142,7 +142,7 @@ class GrowingFile:
         os.close(self._descriptor)
 
 
-def _beyond(views: list[memoryview], count: int) -> list[memoryview]:
+def beyond(views: list[memoryview], count: int) -> list[memoryview]:
     """What is left of some parts without so many bytes at their beginning."""
     for index, view in enumerate(views):
         if count < len(view):
