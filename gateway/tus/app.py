@@ -26,6 +26,7 @@ from gateway.tus.uploads import Intake, Stub, Upload, Uploads
 from services.kit import telemetry
 from services.kit.errors import RPC_DOMAIN, Refusal
 from services.kit.ids import is_id
+from services.kit.server import as_refusal
 
 log = structlog.stdlib.get_logger()
 
@@ -124,13 +125,14 @@ class Tus:
                 request = self._request(scope, inbox, upload_id)
                 method = request.method
                 answer = await self._answer(request)
-            except Refusal as refusal:
+            except Exception as error:
+                refusal = as_refusal(error)
+                if refusal is None:
+                    log.exception("defect", method=method)
+                    refusal = _defect()
                 answer = _refusal_answer(refusal, correlation_id)
                 await inbox.read_away()
                 detail = {"reason": refusal.reason, "refusal": refusal.message}
-            except Exception:
-                log.exception("defect", method=method)
-                answer = _refusal_answer(_defect(), correlation_id)
             await _sent(send, answer, correlation_id, head=scope["method"] == "HEAD")
             seconds = time.monotonic() - started
             SECONDS.labels(method if method in _METHODS else "other", answer.status).observe(seconds)

@@ -21,6 +21,7 @@ from google.api.httpbody_pb2 import HttpBody
 from reelmesh.upload.v1 import upload_pb2, upload_service_pb2
 
 from services.kit.settings import ProcessSettings
+from tests.support.stores import Stores, mortal_stores, without_environment
 from tests.support.tus import MIB, TusClient, tus_client, upload_service
 
 pytestmark = pytest.mark.timeout(240)
@@ -32,6 +33,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 async def tus(mesh: ProcessSettings) -> AsyncIterator[TusClient]:
     async with upload_service(mesh, tus_most_bodies=2), tus_client(mesh) as client:
         yield client
+
+
+@pytest.fixture
+def stores() -> Iterator[Stores]:
+    without_environment()
+    with mortal_stores() as found:
+        yield found
 
 
 @contextlib.contextmanager
@@ -186,6 +194,24 @@ async def test_a_killed_upload_service_costs_the_client_only_a_resumption(mesh: 
             assert tus.master(hashlib.sha256(data).hexdigest()) == data
 
 
+async def test_a_database_that_is_gone_is_a_reason_to_try_again(stores: Stores) -> None:
+    data = os.urandom(3 * MIB)
+    async with upload_service(stores.settings), tus_client(stores.settings) as tus:
+        path = await tus.created(len(data))
+        reader, writer = await tus.begin(path, 0, len(data), data[: MIB + 1])
+        await tus.written(path, MIB)
+        await taken(writer)
+        stores.kill("postgres")
+        writer.write(data[MIB + 1 :])
+        status, body = await answered(reader)
+        writer.close()
+        assert (status, b"UNAVAILABLE" in body) == (503, True), body
+        stores.start("postgres")
+        offset = await offset_when_told(tus, path)
+        assert (await tus.append(path, offset, data[offset:])).status_code == 204
+        assert tus.master(hashlib.sha256(data).hexdigest()) == data
+
+
 async def test_a_service_that_is_told_to_stop_ends_bodies_in_good_order(mesh: ProcessSettings) -> None:
     """What arrived is counted, the client is told to come back, and the process ends without waiting for the rest of the body."""
     data = os.urandom(8 * MIB)
@@ -250,3 +276,11 @@ async def listening(socket: Path) -> None:
         else:
             writer.close()
             return
+
+
+async def offset_when_told(tus: TusClient, path: str) -> int:
+    give_up = time.monotonic() + 60
+    while (answer := await tus.head(path)).status_code == 503 and time.monotonic() < give_up:
+        await asyncio.sleep(0.1)
+    assert answer.status_code == 200
+    return int(answer.headers["upload-offset"])
