@@ -23,7 +23,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
+
+from services.kit.uncancelled import uncancelled
 
 log = logging.getLogger(__name__)
 
@@ -294,6 +296,8 @@ class _Child:
             env={},
             cwd="/",
         )
+        # Closed here, unless somebody reads them: whoever is cancelled at once does not come to that.
+        self._unread = {self._process.stdout, self._process.stderr}
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = loop.create_future()
         self._lock = threading.Lock()
@@ -346,7 +350,7 @@ class _Child:
 
         async def read_stdout() -> None:
             nonlocal stopped_by
-            async with _reader(self._process.stdout) as reader:
+            async with self._reader(self._process.stdout) as reader:
                 if on_line is not None:
                     await _each_line(reader, on_line)
                     return
@@ -363,7 +367,7 @@ class _Child:
                         return
 
         async def read_stderr() -> None:
-            async with _reader(self._process.stderr) as reader:
+            async with self._reader(self._process.stderr) as reader:
                 while block := await reader.read(64 * 1024):
                     tail.add(block)
 
@@ -376,9 +380,35 @@ class _Child:
         except TimeoutError:
             stopped_by = Stop.WALL
         finally:
+            self._close_unread()
             self.kill()
             await asyncio.shield(self._ended)
         return stopped_by, bytes(kept), tail.content()
+
+    @contextlib.asynccontextmanager
+    async def _reader(self, pipe: IO[bytes] | None) -> AsyncIterator[asyncio.StreamReader]:
+        """Reads a pipe without blocking, and closes it at the end."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+        transports: list[asyncio.ReadTransport] = []
+
+        async def connect() -> None:
+            self._unread.discard(pipe)
+            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+            transports.append(transport)
+
+        try:
+            # Cancelled on the way, uvloop closes the descriptor but not the file object, which would close whatever has its number by then.
+            await uncancelled(connect())
+            yield reader
+        finally:
+            for transport in transports:
+                transport.close()
+
+    def _close_unread(self) -> None:
+        for pipe in self._unread:
+            if pipe is not None:
+                pipe.close()
 
 
 class _Tail:
@@ -397,18 +427,6 @@ class _Tail:
 
     def content(self) -> bytes:
         return b"".join(self._blocks)[-self._size :]
-
-
-@contextlib.asynccontextmanager
-async def _reader(pipe: object) -> AsyncIterator[asyncio.StreamReader]:
-    """Reads a pipe without blocking, and closes it at the end."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    try:
-        yield reader
-    finally:
-        transport.close()
 
 
 async def _each_line(reader: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:

@@ -4,6 +4,7 @@ purpose."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -196,6 +197,30 @@ async def test_a_secret_is_read_from_a_file_and_never_shown(caplog: pytest.LogCa
     assert "--keys=<secret> <hidden>" in caplog.text
     assert "00112233" not in caplog.text
     assert "token" not in caplog.text
+
+
+def opened() -> set[str]:
+    """Numbers of the descriptors that this process has, and what each is."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of this very folder
+            found.add(f"{entry.name} {entry.readlink()}")
+    return found
+
+
+async def test_a_run_that_is_cancelled_at_once_leaves_nothing_open() -> None:
+    """Before anybody reads what the program says: then nobody else closes its pipes."""
+    await attempt("pass")
+    before = opened()
+    for steps in range(8):
+        task = asyncio.create_task(attempt("import time; time.sleep(60)"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        await asyncio.sleep(0.1)  # a transport closes its pipe a step later
+        assert opened() == before, f"{steps} steps, {caught.value!r}"
 
 
 async def test_a_cancelled_run_takes_its_program_along(tmp_path: Path) -> None:

@@ -73,12 +73,13 @@ class Device:
         """What is in a licence."""
         prefix = number(1, 2)
         assert licence.startswith(prefix), "a SignedMessage of type LICENSE"
-        length = licence.index(b"\x1a\x20") if b"\x1a\x20" in licence else len(licence)
-        sealed = licence[len(prefix) : length]
-        start = 1
-        while sealed[start] & 0x80:
-            start += 1
-        sealed = sealed[start + 1 :]
+        start, length, shift = len(prefix) + 1, 0, 0  # behind the tag of what is sealed stands its length as a varint
+        while True:
+            length |= (licence[start] & 0x7F) << shift
+            start, shift = start + 1, shift + 7
+            if not licence[start - 1] & 0x80:
+                break
+        sealed = licence[start : start + length]
         content = json.loads(AESGCM(self.secret).decrypt(sealed[:12], sealed[12:], None))
         assert isinstance(content, dict)
         return content
