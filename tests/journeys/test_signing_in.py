@@ -375,7 +375,8 @@ async def test_the_pages_of_signing_in_are_accessible(whole_mesh: Mesh, browser:
         await expect(page.get_by_test_id("no-library")).to_be_visible()
         await judge("library of a viewer")
         await with_authenticator(page)
-        await page.goto(f"{named(whole_mesh)}/account")
+        # Until all lists are there, what stands below them moves, and a click may miss it.
+        await page.goto(f"{named(whole_mesh)}/account", wait_until="networkidle")
         await page.get_by_test_id("add-passkey").click()
         await expect(page.get_by_test_id("passkey")).to_be_visible()
         await expect(page.get_by_test_id("session")).to_be_visible()
