@@ -199,28 +199,29 @@ async def test_a_secret_is_read_from_a_file_and_never_shown(caplog: pytest.LogCa
     assert "token" not in caplog.text
 
 
-def opened() -> set[str]:
-    """Numbers of the descriptors that this process has, and what each is."""
+def pipes() -> set[str]:
+    """The pipes that this process has an end of."""
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # that of this very folder
-            found.add(f"{entry.name} {entry.readlink()}")
-    return found
+            found.add(str(entry.readlink()))
+    return {one for one in found if one.startswith("pipe:")}
 
 
-async def test_a_run_that_is_cancelled_at_once_leaves_nothing_open() -> None:
+async def test_a_run_that_is_cancelled_at_once_leaves_no_pipe_open() -> None:
     """Before anybody reads what the program says: then nobody else closes its pipes."""
     await attempt("pass")
-    before = opened()
+    before = pipes()
     for steps in range(8):
         task = asyncio.create_task(attempt("import time; time.sleep(60)"))
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
+        with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(0.1)  # a transport closes its pipe a step later
-        assert opened() == before, f"{steps} steps, {caught.value!r}"
+        async with asyncio.timeout(10):  # a transport closes its pipe a step later
+            while pipes() - before:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_cancelled_run_takes_its_program_along(tmp_path: Path) -> None:
