@@ -217,6 +217,8 @@ class Tus:
         # Whoever sent the last byte may have died before the file was completed. A client that hears "all is there" never asks again.
         upload = await self._completed(request.uploads, upload)
         about = {"filename": upload.filename, "filetype": upload.content_type, "title": upload.title}
+        if upload.purpose == upload_pb2.UPLOAD_PURPOSE_EVIDENCE:
+            about["purpose"] = "evidence"
         fields = {
             "upload-length": str(upload.size_bytes),
             "upload-metadata": headers.metadata_value(about),

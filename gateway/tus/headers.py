@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 import google_crc32c
+from reelmesh.upload.v1 import upload_pb2
 
 from gateway.tus.refusals import Reason, header_invalid, refused
 
@@ -29,6 +30,11 @@ _LONGEST_FILENAME: Final = 255
 _DIGITS: Final = re.compile(r"[0-9]{1,40}")
 _METADATA_KEY: Final = re.compile(r"[!-+\--~]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PURPOSES: Final = {
+    "": upload_pb2.UPLOAD_PURPOSE_UNSPECIFIED,
+    "title": upload_pb2.UPLOAD_PURPOSE_TITLE,
+    "evidence": upload_pb2.UPLOAD_PURPOSE_EVIDENCE,
+}
 _PRINTABLE: Final = re.compile(r"[ -~]*")
 # Those that mean something here. A second one of any could be read differently by whoever stands in front.
 _SINGLE: Final = frozenset(
@@ -93,12 +99,14 @@ class Description:
         content_type: claimed media type.
         title: title of the asset to be.
         sha256: SHA-256 of the whole file, lower-case hex.
+        purpose: what the file is for; unspecified where nothing is said.
     """
 
     filename: str
     content_type: str
     title: str
     sha256: str
+    purpose: upload_pb2.UploadPurpose.ValueType = upload_pb2.UPLOAD_PURPOSE_UNSPECIFIED
 
 
 def shown_in(fields: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -230,7 +238,14 @@ def description(fields: Mapping[str, str]) -> Description:
         content_type=text("filetype", "type"),
         title=text("title"),
         sha256=text("sha256").lower(),
+        purpose=_purpose(text("purpose")),
     )
+
+
+def _purpose(name: str) -> upload_pb2.UploadPurpose.ValueType:
+    if name not in _PURPOSES:
+        raise header_invalid("upload-metadata", f"purpose is one of {', '.join(filter(None, _PURPOSES))}")
+    return _PURPOSES[name]
 
 
 def metadata_value(known: Mapping[str, str]) -> str:

@@ -62,6 +62,7 @@ class Uploads:
             content_type=about.content_type,
             title=about.title,
             sha256=about.sha256,
+            purpose=about.purpose,
         )
         with _refusals():
             return (await self._stub.CreateUpload(request, metadata=self._metadata)).upload

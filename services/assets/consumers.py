@@ -19,7 +19,7 @@ from reelmesh.upload.v1 import events_pb2 as upload
 
 from services.assets import holds
 from services.assets.changes import Changes
-from services.assets.domain import Asset, Consent, Failure, Stage
+from services.assets.domain import Asset, Consent, Failure, Purpose, Stage
 from services.kit.database import Database, Tx
 from services.kit.events import Consumer, Handler
 
@@ -60,6 +60,7 @@ def _committed(asset: Asset, event: upload.UploadCommitted) -> Asset:
         size_bytes=event.size_bytes,
         sha256=event.sha256,
         commit_time=_moment(event.commit_time),
+        purpose=Purpose(event.purpose or Purpose.TITLE),
     )
 
 

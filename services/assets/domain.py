@@ -29,6 +29,14 @@ class State(IntEnum):
     DELETED = 4
     WITHHELD = 5
     HELD = 6
+    KEPT = 7
+
+
+class Purpose(IntEnum):
+    """What the file was uploaded for; the numbers are those of the upload contract (`UploadPurpose`)."""
+
+    TITLE = 1
+    EVIDENCE = 2
 
 
 class Consent(IntEnum):
@@ -95,6 +103,7 @@ class Asset:
         package_id: the newest published package; empty before.
         consent: how the consent of those who are seen in it stands, as a `Consent`; None where nothing was ever announced, and none is needed.
         consent_time: since when.
+        purpose: what the file was uploaded for, as a `Purpose`.
     """
 
     asset_id: str
@@ -120,6 +129,7 @@ class Asset:
     delete_time: datetime | None = None
     consent: int | None = None
     consent_time: datetime | None = None
+    purpose: int = Purpose.TITLE
 
     # What follows from the facts.
 
@@ -137,6 +147,8 @@ class Asset:
             return State.WITHHELD if self.consent in {Consent.MISSING, Consent.WITHDRAWN} else State.READY
         if self.hold_time is not None and self.clear_time is None:
             return State.HELD
+        if self.purpose == Purpose.EVIDENCE and self.clear_time is not None:
+            return State.KEPT
         return State.FAILED if self.standing_failure else State.PROCESSING
 
     @property
@@ -158,9 +170,12 @@ class Asset:
         uploaded = StageProgress(
             Stage.UPLOAD, StageState.DONE, time_of(self.upload_id) or self.commit_time, self.commit_time
         )
+        screened = self._screening(done=probed or self.clear_time is not None or self.failure is not None)
+        if self.purpose == Purpose.EVIDENCE:
+            return uploaded, screened
         return (
             uploaded,
-            self._screening(done=probed or self.clear_time is not None or self.failure is not None),
+            screened,
             self._stage(Stage.PROBE, self.clear_time, done=probed, end_time=self.probe_time),
             self._stage(Stage.TRANSCODE, self.probe_time, done=transcoded, end_time=self.transcode_time),
             self._stage(Stage.PACKAGE, self.packaging_time, done=packaged, end_time=self.publish_time),
@@ -194,7 +209,15 @@ class Asset:
     # What other services announce.
 
     def committed(
-        self, *, upload_id: str, filename: str, title: str, size_bytes: int, sha256: str, commit_time: datetime
+        self,
+        *,
+        upload_id: str,
+        filename: str,
+        title: str,
+        size_bytes: int,
+        sha256: str,
+        commit_time: datetime,
+        purpose: Purpose,
     ) -> Asset:
         """The asset once its master came in. Another commit of the same asset changes nothing."""
         if self.exists:
@@ -207,6 +230,7 @@ class Asset:
             size_bytes=size_bytes,
             sha256=sha256,
             commit_time=commit_time,
+            purpose=purpose,
         )
 
     def delayed(self, delay_time: datetime) -> Asset:

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from reelmesh.assets.v1 import assets_pb2, assets_service_pb2_grpc
 from reelmesh.assets.v1 import assets_service_pb2 as api
+from reelmesh.upload.v1 import upload_pb2
 
 from services.assets import holds, store
 from services.assets.changes import Changes
@@ -25,7 +26,7 @@ from services.kit.server import current_call
 WAIT_FOR_COMMIT: Final = 30.0
 """Seconds that WatchAsset waits for an asset whose upload is not committed yet."""
 
-_ENDED: Final = frozenset({State.READY, State.FAILED, State.DELETED, State.WITHHELD})
+_ENDED: Final = frozenset({State.READY, State.FAILED, State.DELETED, State.WITHHELD, State.KEPT})
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -60,7 +61,7 @@ class AssetsRpc(assets_service_pb2_grpc.AssetsServiceServicer):
     async def WatchAsset(
         self, request: api.WatchAssetRequest, context: Context
     ) -> AsyncIterator[api.WatchAssetResponse]:
-        """Sends the asset now and at each change, until it is ready, failed or deleted."""
+        """Sends the asset now and at each change, until it is ready, kept, failed or deleted."""
         async with aclosing(self._watchers.watch(request.asset_id)) as states:
             asset = await self._existing(states, request)
             yield api.WatchAssetResponse(asset=self._resource(asset))
@@ -117,6 +118,7 @@ class AssetsRpc(assets_service_pb2_grpc.AssetsServiceServicer):
             create_time=timestamp(asset.commit_time),
             update_time=timestamp(asset.update_time),
             etag=asset.etag,
+            purpose=upload_pb2.UploadPurpose.ValueType(asset.purpose),
         )
         if asset.media is not None:
             ParseDict(asset.media, resource.media, ignore_unknown_fields=True)

@@ -46,6 +46,7 @@ assets: Final = sa.Table(
     sa.Column("delete_time", sa.DateTime(timezone=True)),
     sa.Column("consent", sa.SmallInteger),
     sa.Column("consent_time", sa.DateTime(timezone=True)),
+    sa.Column("purpose", sa.SmallInteger),
 )
 _PLAIN: Final = tuple(field.name for field in fields(Asset) if field.name != "failure")
 

@@ -140,7 +140,7 @@ _FREE: Final = (
         "screenings",
         "files of organisations on their way through scanners",
         "asset_id upload_id organisation_id object_key sha256 size_bytes filename content_type watermarking create_time ask_time state passed"
-        " delayed_by delay_time",
+        " delayed_by delay_time purpose",
     ),
     Free(
         "hold_reports",

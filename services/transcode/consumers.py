@@ -7,7 +7,7 @@ from typing import Final
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
 from reelmesh.protection.v1.events_pb2 import MasterCleared
-from reelmesh.upload.v1.upload_pb2 import Watermarking
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE, Watermarking
 
 from services.kit.database import Database, Tx
 from services.kit.events import Consumer
@@ -33,6 +33,8 @@ class Listener:
 
     async def _cleared(self, tx: Tx, data: bytes) -> None:
         event = MasterCleared.FromString(data)
+        if event.purpose == UPLOAD_PURPOSE_EVIDENCE:
+            return  # nobody is ever to play it
         await self._jobs.begin(
             tx,
             asset_id=event.asset_id,

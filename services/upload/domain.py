@@ -33,6 +33,13 @@ class Watermarking(IntEnum):
     STRONG = 3
 
 
+class Purpose(IntEnum):
+    """What the file is for; the numbers are those of the contract."""
+
+    TITLE = 1
+    EVIDENCE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A master file on its way in.
@@ -56,6 +63,7 @@ class Upload:
     commit_time: datetime | None
     watermarking: Watermarking = Watermarking.UNSPECIFIED
     actor: str = ""
+    purpose: Purpose = Purpose.TITLE
 
     @property
     def staging_key(self) -> str:

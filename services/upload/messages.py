@@ -25,6 +25,7 @@ def message_of(upload: Upload) -> upload_pb2.Upload:
         expire_time=timestamp(upload.expire_time),
         commit_time=timestamp(upload.commit_time),
         watermarking=upload_pb2.Watermarking.ValueType(upload.watermarking),
+        purpose=upload_pb2.UploadPurpose.ValueType(upload.purpose),
     )
 
 
@@ -43,4 +44,5 @@ def event_of(upload: Upload) -> events_pb2.UploadCommitted:
         commit_time=timestamp(upload.commit_time),
         watermarking=upload_pb2.Watermarking.ValueType(upload.watermarking),
         actor=upload.actor,
+        purpose=upload_pb2.UploadPurpose.ValueType(upload.purpose),
     )

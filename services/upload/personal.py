@@ -13,7 +13,7 @@ DECLARATION: Final = Declaration(
             "what the person uploaded",
             actor("actor"),
             "upload_id actor create_time commit_time",
-            "asset_id organisation_id filename title content_type size_bytes received_bytes state sha256 expire_time watermarking",
+            "asset_id organisation_id filename title content_type size_bytes received_bytes state sha256 expire_time watermarking purpose",
             Blank({"actor": f"'{NOBODY}'"}),
         ),
     ),

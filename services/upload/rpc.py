@@ -22,6 +22,7 @@ from services.kit.storage import ObjectStore
 from services.upload import store
 from services.upload.domain import (
     DOMAIN,
+    Purpose,
     State,
     Upload,
     Watermarking,
@@ -97,6 +98,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 commit_time=None,
                 watermarking=Watermarking(request.watermarking),
                 actor=principal.name if (principal := current_call().principal) else "",
+                purpose=Purpose(request.purpose or Purpose.TITLE),
             )
             await store.add(tx, upload)
             answer = upload_service_pb2.CreateUploadResponse(upload=message_of(upload))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from services.kit.database import Tx
 from services.kit.pagination import Page
-from services.upload.domain import State, Upload, Watermarking, not_found
+from services.upload.domain import Purpose, State, Upload, Watermarking, not_found
 
 _METADATA: Final = sa.MetaData()
 
@@ -33,13 +33,14 @@ uploads: Final = sa.Table(
     sa.Column("commit_time", sa.DateTime(timezone=True)),
     sa.Column("watermarking", sa.SmallInteger),
     sa.Column("actor", sa.Text),
+    sa.Column("purpose", sa.SmallInteger),
 )
 
 
 def _upload(row: sa.Row[tuple[object, ...]]) -> Upload:
     values = row._asdict()
-    watermarking = Watermarking(values["watermarking"])
-    return Upload(**{**values, "state": State(values["state"]), "watermarking": watermarking})
+    numbers = {"state": State, "watermarking": Watermarking, "purpose": Purpose}
+    return Upload(**values | {name: meaning(values[name]) for name, meaning in numbers.items()})
 
 
 async def add(tx: Tx, upload: Upload) -> None:

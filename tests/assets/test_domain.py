@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.assets.domain import Asset, Failure, Stage, StageState, State
+from services.assets.domain import Asset, Failure, Purpose, Stage, StageState, State
 from services.kit.errors import Refusal
 from services.kit.ids import new_id
 
@@ -23,8 +24,18 @@ def at(seconds: int) -> datetime:
 
 def committed(asset: Asset) -> Asset:
     return asset.committed(
-        upload_id=new_id("upl"), filename="a.mp4", title="A", size_bytes=3, sha256="00", commit_time=at(1)
+        upload_id=new_id("upl"),
+        filename="a.mp4",
+        title="A",
+        size_bytes=3,
+        sha256="00",
+        commit_time=at(1),
+        purpose=Purpose.TITLE,
     )
+
+
+def committed_as_evidence(asset: Asset) -> Asset:
+    return replace(committed(asset), purpose=Purpose.EVIDENCE)
 
 
 def cleared(asset: Asset) -> Asset:
@@ -99,6 +110,18 @@ def test_a_master_that_is_held_waits_until_it_is_cleared_in_whatever_order_that_
     for order in itertools.permutations((delayed, held, cleared)):
         through = after(committed, *order)
         assert (through.state, states(through)[1:3]) == (State.PROCESSING, [StageState.DONE, StageState.RUNNING])
+
+
+def test_evidence_is_checked_and_kept_and_goes_no_further() -> None:
+    done, running = StageState.DONE, StageState.RUNNING
+    assert (after(committed_as_evidence).state, states(after(committed_as_evidence))) == (
+        State.PROCESSING,
+        [done, running],
+    )
+    for order in itertools.permutations((committed_as_evidence, cleared)):
+        kept = after(*order)
+        assert (kept.state, states(kept)) == (State.KEPT, [done, done])
+    assert after(committed_as_evidence, lambda asset: asset.held(at(2))).state is State.HELD
 
 
 def test_a_later_stage_proves_the_ones_before_it() -> None:

@@ -20,6 +20,7 @@ from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.protection.v1 import events_pb2 as protection
 from reelmesh.transcode.v1 import events_pb2 as transcode
 from reelmesh.upload.v1 import events_pb2 as upload
+from reelmesh.upload.v1 import upload_pb2
 
 from services.assets.__main__ import CONTRACT, AssetsSettings, wire
 from services.assets.holds import standing
@@ -256,6 +257,19 @@ async def test_a_held_master_is_said_to_be_held_and_not_why(here: Mesh) -> None:
     cleared.clear_time.FromDatetime(at(3))
     await here.bus.publish(cleared)
     await here.comes_to(asset.asset_id, assets_pb2.ASSET_STATE_PROCESSING)
+
+
+async def test_evidence_ends_as_kept_once_it_was_checked(here: Mesh) -> None:
+    asset_id = new_id("ast")
+    event = here.committed(asset_id, "A copy")
+    event.purpose = upload_pb2.UPLOAD_PURPOSE_EVIDENCE
+    await here.bus.publish(event)
+    cleared = protection.MasterCleared(asset_id=asset_id, organisation_id=here.organisation_id)
+    cleared.clear_time.FromDatetime(at(3))
+    await here.bus.publish(cleared)
+    asset = await here.comes_to(asset_id, assets_pb2.ASSET_STATE_KEPT)
+    assert asset.purpose == upload_pb2.UPLOAD_PURPOSE_EVIDENCE
+    assert [stage.stage for stage in asset.stages] == [assets_pb2.STAGE_UPLOAD, assets_pb2.STAGE_SCREEN]
 
 
 async def test_watching_begins_before_the_upload_is_committed_and_ends_when_the_asset_is_ready(here: Mesh) -> None:

@@ -8,6 +8,7 @@ from base64 import b64encode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reelmesh.upload.v1 import upload_pb2
 
 from gateway.tus import headers
 from gateway.tus.refusals import http_status
@@ -32,6 +33,9 @@ def test_metadata_of_uppy_and_of_tus_js_client_are_understood() -> None:
     assert headers.description(
         metadata(filename="film.mp4", filetype="video/mp4", title="Ночь")
     ) == headers.Description(filename="film.mp4", content_type="video/mp4", title="Ночь", sha256="")
+    evidence = headers.description(metadata(filename="copy.mp4", purpose="evidence"))
+    assert evidence.purpose == upload_pb2.UPLOAD_PURPOSE_EVIDENCE
+    assert status_of(headers.description, metadata(filename="copy.mp4", purpose="evidance")) == 400
     uppy = metadata(relativePath="null", name="film.mp4", type="video/mp4")
     assert headers.description(uppy) == headers.Description("film.mp4", "video/mp4", "", "")
 

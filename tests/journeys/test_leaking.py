@@ -71,6 +71,13 @@ class Leaked:
         found: dict[str, Any] = answer.json()["detection"]["finding"]
         return found
 
+    async def kept_only(self) -> None:
+        """What was reported is kept, and no title."""
+        async with self.mesh.http() as http:
+            assets = (await http.get("/v1/assets", params={"page_size": 200})).json()["assets"]
+        stood = {one["state"] for one in assets if one["title"].startswith("Suspicious: ")}
+        assert stood == {"ASSET_STATE_KEPT"}
+
     async def approved(self, action: dict[str, Any]) -> None:
         """Approves as the rule demands: one person may where the evidence is strong enough, and else a second one has to."""
         verdict = ("leaks", "act", action["action_id"], "approve", "--comment", "I looked at the picture.")
@@ -202,6 +209,7 @@ async def test_whoever_films_the_screen_is_named_and_stopped_and_nobody_else(
         await asyncio.to_thread(leaked.mesh.command, "leaks", "show", case["case_id"], "--picture", str(picture))
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert case["title_asset_id"] == leaked.asset_id
+        await leaked.kept_only()
         assert {one["session_id"] for one in case["actions"]} == {eve.session.session_id}
         assert {one["viewer_id"] for one in case["actions"]} == {"eve"}
         # Nothing is done before people say so.

@@ -71,5 +71,6 @@ def cleared(event: UploadCommitted) -> MasterCleared:
         organisation_id=event.organisation_id,
         object_key=event.object_key,
         watermarking=event.watermarking,
+        purpose=event.purpose,
         clear_time=timestamp(datetime.now(UTC)),
     )

@@ -14,12 +14,13 @@ from reelmesh.assets.v1.events_pb2 import AssetDeleted
 from reelmesh.transcode.v1 import events_pb2 as announced
 from reelmesh.transcode.v1 import transcode_pb2
 from reelmesh.transcode.v1 import transcode_service_pb2 as api
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE
 
 from services.kit.errors import Refusal
 from services.kit.settings import ProcessSettings
 from services.transcode.domain import TaskState
 from tests.support import clips
-from tests.support.films import film
+from tests.support.films import cleared, committed, film
 from tests.support.transcoding import Transcoding, transcoding
 
 
@@ -143,6 +144,15 @@ async def test_a_worker_that_is_told_to_stop_gives_its_task_back_at_once(here: T
     assert (given_back.lease_until, given_back.losses, given_back.failures) == (None, 0, 0)
     async with here.a_worker(transcode_preset="veryslow"):
         assert (await here.task_in_hand("chunk")).task_id == task.task_id
+
+
+async def test_evidence_is_never_encoded(here: Transcoding) -> None:
+    evidence = committed(here.settings, film(), organisation_id=here.organisation_id)
+    evidence.purpose = UPLOAD_PURPOSE_EVIDENCE
+    await here.bus.publish(cleared(evidence))
+    # Events come in their order: whoever knows of the second has seen the first.
+    await here.job_of(await here.upload(film()))
+    assert not (await here.stub.ListJobs(api.ListJobsRequest(asset_id=evidence.asset_id))).jobs
 
 
 async def test_renditions_go_when_the_asset_is_deleted(here: Transcoding) -> None:

@@ -70,6 +70,14 @@ async def test_whoever_uploads_may_say_whether_the_film_is_watermarked(uploads: 
     assert found.upload.watermarking == upload_pb2.WATERMARKING_STRONG
 
 
+async def test_whoever_uploads_may_say_that_a_file_is_evidence(uploads: Uploads) -> None:
+    evidence = await created(uploads.stub, 3, purpose=upload_pb2.UPLOAD_PURPOSE_EVIDENCE)
+    assert evidence.purpose == upload_pb2.UPLOAD_PURPOSE_EVIDENCE
+    assert (await created(uploads.stub, 3)).purpose == upload_pb2.UPLOAD_PURPOSE_TITLE
+    found = await uploads.stub.GetUpload(upload_service_pb2.GetUploadRequest(upload_id=evidence.upload_id))
+    assert found.upload.purpose == upload_pb2.UPLOAD_PURPOSE_EVIDENCE
+
+
 def chunks(
     upload_id: str, data: bytes, *, offset: int = 0, size: int = 256 * 1024, crc: bool = True
 ) -> Iterator[upload_service_pb2.WriteUploadRequest]:

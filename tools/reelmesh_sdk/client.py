@@ -60,6 +60,7 @@ COMPLETE_SECONDS = 900.0
 PATIENCE_SECONDS = 120.0
 """How long an upload or a watch goes on without any progress before it gives up."""
 
+_COME_TO_REST = frozenset({assets_pb2.ASSET_STATE_READY, assets_pb2.ASSET_STATE_WITHHELD, assets_pb2.ASSET_STATE_KEPT})
 _MENDABLE = frozenset(
     {"OFFSET_MISMATCH", "CHUNK_CORRUPT", "WRITER_BUSY", "DEPENDENCY_UNAVAILABLE", "DRAINING", "RATE_LIMITED"}
 )
@@ -201,6 +202,7 @@ class Client(Streams):
         content_type: str = "",
         *,
         watermarking: upload_pb2.Watermarking.ValueType = upload_pb2.WATERMARKING_UNSPECIFIED,
+        purpose: upload_pb2.UploadPurpose.ValueType = upload_pb2.UPLOAD_PURPOSE_TITLE,
     ) -> upload_pb2.Upload:
         """Sends a file and commits it. An earlier, unfinished upload of the same unchanged file is resumed.
 
@@ -210,7 +212,14 @@ class Client(Streams):
             OSError: the file cannot be read.
         """
         with MasterFile(path) as master:
-            upload = await self._begin(path, master.size, title, content_type, watermarking)
+            wanted = upload_service_pb2.CreateUploadRequest(
+                size_bytes=master.size,
+                title=title,
+                content_type=content_type,
+                watermarking=watermarking,
+                purpose=purpose,
+            )
+            upload = await self._begin(path, wanted)
             if upload.state == upload_pb2.UPLOAD_STATE_RECEIVING:
                 await self._send(upload, master, on_progress or _unwatched)
             digest = await asyncio.to_thread(master.sha256)
@@ -229,23 +238,16 @@ class Client(Streams):
                     raise
                 await asyncio.sleep(0.5)
 
-    async def _begin(
-        self, path: Path, size: int, title: str, content_type: str, watermarking: upload_pb2.Watermarking.ValueType
-    ) -> upload_pb2.Upload:
+    async def _begin(self, path: Path, wanted: upload_service_pb2.CreateUploadRequest) -> upload_pb2.Upload:
         """Announces the file. The request id is derived from it, so that a second run meets the first one's upload."""
         real = path.resolve()
-        told = content_type or mimetypes.guess_type(real.name)[0] or ""
-        asked = (str(real), size, real.stat().st_mtime_ns, title, told, *([watermarking] if watermarking else []))
+        request = upload_service_pb2.CreateUploadRequest(filename=real.name)
+        request.MergeFrom(wanted)
+        request.content_type = wanted.content_type or mimetypes.guess_type(real.name)[0] or ""
+        asked = (str(real), real.stat().st_mtime_ns, request.SerializeToString(deterministic=True))
         key = hashlib.sha256(repr(asked).encode()).hexdigest()[:40]
         for number in range(_FINAL_UPLOADS):
-            request = upload_service_pb2.CreateUploadRequest(
-                request_id=f"file-{key}-{number}",
-                filename=real.name,
-                size_bytes=size,
-                title=title,
-                content_type=told,
-                watermarking=watermarking,
-            )
+            request.request_id = f"file-{key}-{number}"
             created = (await self._call(self.uploads.CreateUpload, request)).upload
             upload = await self.get_upload(created.upload_id)
             if upload.state == upload_pb2.UPLOAD_STATE_RECEIVING:
@@ -335,7 +337,7 @@ class Client(Streams):
         return list((await self._call(self.assets.ListAssets, request)).assets)
 
     async def watch_asset(self, asset_id: str) -> AsyncIterator[assets_pb2.Asset]:
-        """The asset now and at each change, until it is ready, withheld, failed, held for review or deleted; survives breaks of the connection.
+        """The asset now and at each change, until it is ready, withheld, kept, failed, held for review or deleted; survives breaks of the connection.
 
         Raises:
             Refusal: there is no such asset.
@@ -364,7 +366,7 @@ class Client(Streams):
     async def wait_for_asset(
         self, asset_id: str, on_change: Callable[[assets_pb2.Asset], None] | None = None
     ) -> assets_pb2.Asset:
-        """The asset once it can be played, or could be if its records were complete: then its state is WITHHELD.
+        """The asset once it can be played, or could be if its records were complete (WITHHELD), or is evidence and was checked (KEPT).
 
         Raises:
             AssetFailed: the pipeline gave it up or holds it for review, or it was deleted.
@@ -374,7 +376,7 @@ class Client(Streams):
         async for asset in self.watch_asset(asset_id):
             if on_change is not None:
                 on_change(asset)
-        if asset.state not in {assets_pb2.ASSET_STATE_READY, assets_pb2.ASSET_STATE_WITHHELD}:
+        if asset.state not in _COME_TO_REST:
             raise AssetFailed(asset)
         return asset
 

@@ -45,6 +45,7 @@ class Arrivals:
             watermarking=event.watermarking,
             create_time=now,
             ask_time=now,
+            purpose=event.purpose,
         )
         await self._gate.arrive(tx, screening)
 

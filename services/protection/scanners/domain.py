@@ -30,6 +30,7 @@ class Screening:
 
     Attributes:
         watermarking: number of the upload contract's `Watermarking`, to be passed on.
+        purpose: number of the upload contract's `UploadPurpose`, to be passed on.
         passed: names of checks that need not be made any more: they found nothing, or what they found was released.
         delayed_by: the check that cannot be made now; empty when it goes on.
         delay_time: since when.
@@ -51,6 +52,7 @@ class Screening:
     passed: tuple[str, ...] = ()
     delayed_by: str = ""
     delay_time: datetime | None = None
+    purpose: int = 0
 
     def delayed(self, check: str, now: datetime) -> Screening:
         """The master once a check cannot be made. It waits since the first that could not."""

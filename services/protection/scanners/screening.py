@@ -194,6 +194,7 @@ class Gate:
             object_key=screening.object_key,
             watermarking=upload_pb2.Watermarking.ValueType(screening.watermarking),
             clear_time=timestamp(self._clock.now()),
+            purpose=upload_pb2.UploadPurpose.ValueType(screening.purpose),
         )
         await announce(tx, event)
 

@@ -36,6 +36,7 @@ screenings: Final = sa.Table(
     sa.Column("passed", JSONB),
     sa.Column("delayed_by", sa.Text),
     sa.Column("delay_time", sa.DateTime(timezone=True)),
+    sa.Column("purpose", sa.SmallInteger),
 )
 
 holds: Final = sa.Table(

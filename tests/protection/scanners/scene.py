@@ -15,6 +15,7 @@ from reelmesh.protection.v1 import events_pb2 as events
 from reelmesh.protection.v1 import hash_lists_service_pb2_grpc, holds_pb2, holds_service_pb2_grpc
 from reelmesh.protection.v1 import holds_service_pb2 as api
 from reelmesh.upload.v1.events_pb2 import UploadCommitted
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_TITLE, UploadPurpose
 
 from services.kit.clock import Clock
 from services.kit.database import Database
@@ -93,9 +94,12 @@ class Scene:
             process.kill()
             process.wait()
 
-    async def upload(self, content: Path | bytes, organisation_id: str = "") -> UploadCommitted:
+    async def upload(
+        self, content: Path | bytes, organisation_id: str = "", purpose: UploadPurpose.ValueType = UPLOAD_PURPOSE_TITLE
+    ) -> UploadCommitted:
         """Lets a master come in."""
         event = committed(self.settings, content, organisation_id=organisation_id or self.house)
+        event.purpose = purpose
         await self.bus.publish(event)
         return event
 

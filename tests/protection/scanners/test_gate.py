@@ -19,6 +19,7 @@ from reelmesh.protection.v1 import events_pb2 as events
 from reelmesh.protection.v1 import hash_lists_service_pb2, holds_pb2
 from reelmesh.protection.v1 import holds_service_pb2 as api
 from reelmesh.upload.v1.events_pb2 import UploadCommitted
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -66,9 +67,10 @@ def scanning(clamd: Clamd, **changes: object) -> dict[str, Any]:
 
 async def test_with_no_scanner_on_masters_are_through_at_once(scene: Scene) -> None:
     async with scene.serving(scanners=frozenset()) as holds:
-        event = await scene.upload(EICAR)
+        event = await scene.upload(EICAR, purpose=UPLOAD_PURPOSE_EVIDENCE)
         cleared = await scene.cleared(event)
         assert (cleared.object_key, cleared.upload_id) == (event.object_key, event.upload_id)
+        assert cleared.purpose == UPLOAD_PURPOSE_EVIDENCE
         await scene.bus.publish(event)  # told twice
         gate = await holds.GetGate(api.GetGateRequest())
         assert ([check.name for check in gate.checks], gate.waiting_count) == (["fingerprints"], 0)

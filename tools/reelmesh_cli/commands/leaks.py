@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
     from reelmesh.protection.v1.leaks_service_pb2 import LeakAction, LeakCase
     from reelmesh.protection.v1.takedowns_service_pb2 import Takedown
+    from reelmesh.upload.v1.upload_pb2 import Upload
 
     from tools.reelmesh_sdk import Client
 
@@ -97,7 +98,7 @@ def report(
         from reelmesh.protection.v1 import leaks_service_pb2 as api
 
         moment = None if found is None else _stamp(found)
-        uploaded = await reelmesh.upload_file(film, f"Suspicious: {film.name}") if film else None
+        uploaded = await _sent(reelmesh, film) if film else None
         request = api.ReportLeakRequest(
             request_id=str(uuid.uuid4()),
             url=where,
@@ -125,6 +126,13 @@ def report(
         return await _case(reelmesh, case.case_id) if uploaded or capture else case
 
     _tell(output, conversation(output, data, url, talk))
+
+
+async def _sent(reelmesh: Client, film: Path) -> Upload:
+    """As evidence: nobody is ever to play it."""
+    from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE
+
+    return await reelmesh.upload_file(film, f"Suspicious: {film.name}", purpose=UPLOAD_PURPOSE_EVIDENCE)
 
 
 async def _preserved(reelmesh: Client, request: Any) -> None:

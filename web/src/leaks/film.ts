@@ -10,14 +10,14 @@ const PATIENCE_MS = 60_000;
 const PAUSE_MS = 400;
 
 /**
- * Sends a film as a video of its own. Returns its asset's id.
+ * Sends a film as evidence, which nobody will ever play. Returns its asset's id.
  *
  * @throws Refused when the server does not take it.
  */
 export function sentFilm(file: File, progress: (share: number) => void): Promise<string> {
   return new Promise((resolve, reject) => {
     let asset = "";
-    const order = { file, title: `Suspicious: ${file.name}`, credential, previous: null };
+    const order = { file, title: `Suspicious: ${file.name}`, credential, previous: null, purpose: "evidence" } as const;
     const transfer = new Transfer(order, {
       progress: (sent, total) => {
         progress(total === 0 ? 1 : sent / total);

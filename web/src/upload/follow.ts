@@ -16,6 +16,7 @@ export type Followed =
 const FINAL: ReadonlySet<AssetState> = new Set([
   AssetState.READY,
   AssetState.WITHHELD,
+  AssetState.KEPT,
   AssetState.FAILED,
   AssetState.DELETED,
 ]);

@@ -29,6 +29,7 @@ export const ASSET_STATE_NAMES: Readonly<Record<AssetState, string>> = {
   [AssetState.DELETED]: "Deleted",
   [AssetState.WITHHELD]: "Withheld",
   [AssetState.HELD]: "Held for review",
+  [AssetState.KEPT]: "Kept as evidence",
 };
 
 /** Why an asset does not go on, in a sentence; undefined when it does. What a check found is not told here. */

@@ -30,6 +30,8 @@ export interface TransferOrder {
   readonly credential: Credential;
   /** An interrupted upload of the same file that is to be continued. */
   readonly previous: PreviousUpload | null;
+  /** What the file is for; a title where nothing is said. */
+  readonly purpose?: "evidence";
 }
 
 const REASON_OF_STATUS = {
@@ -85,9 +87,13 @@ export function uploadIdOf(url: string): string {
 /** Uploads of this browser that were not finished, newest first. */
 export async function unfinishedUploads(): Promise<PreviousUpload[]> {
   const found = await defaultOptions.urlStorage.findAllUploads();
-  return found
-    .filter((upload) => upload.uploadUrl !== null && (upload.metadata.filename ?? "") !== "")
-    .sort((a, b) => Date.parse(b.creationTime) - Date.parse(a.creationTime));
+  return (
+    found
+      // What was sent as evidence belongs to the page of reports.
+      .filter(({ metadata }) => metadata.purpose === undefined)
+      .filter((upload) => upload.uploadUrl !== null && (upload.metadata.filename ?? "") !== "")
+      .sort((a, b) => Date.parse(b.creationTime) - Date.parse(a.creationTime))
+  );
 }
 
 /** Forgets an unfinished upload. Its bytes on the server expire by themselves. */
@@ -121,11 +127,11 @@ export class Transfer {
   #renewed = false;
 
   constructor(order: TransferOrder, events: TransferEvents) {
-    const { file, title, credential } = order;
+    const { file, title, credential, purpose } = order;
     const correlationId = freshId();
     this.#upload = new Upload(file, {
       endpoint: TUS_ENDPOINT,
-      metadata: { filename: file.name, filetype: file.type, title },
+      metadata: { filename: file.name, filetype: file.type, title, ...(purpose === undefined ? {} : { purpose }) },
       chunkSize: Infinity,
       removeFingerprintOnSuccess: true,
       // Short stumbles are mended here; longer breaks are the queue's business, which knows when the browser is back online.

@@ -24,35 +24,36 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from reelmesh.upload.v1 import upload_pb2 as reelmesh_dot_upload_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/assets/v1/assets.proto\x12\x12reelmesh.assets.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x04\n\x05\x41sset\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32\x1e.reelmesh.assets.v1.AssetStateR\x05state\x12\x39\n\x06stages\x18\x05 \x03(\x0b\x32!.reelmesh.assets.v1.StageProgressR\x06stages\x12\x32\n\x06master\x18\x06 \x01(\x0b\x32\x1a.reelmesh.assets.v1.MasterR\x06master\x12/\n\x05media\x18\x07 \x01(\x0b\x32\x19.reelmesh.assets.v1.MediaR\x05media\x12\x1d\n\npackage_id\x18\x08 \x01(\tR\tpackageId\x12\x35\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x1b.reelmesh.assets.v1.FailureR\x07\x66\x61ilure\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\x0c \x01(\tR\x04\x65tag\"\x84\x02\n\rStageProgress\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.reelmesh.assets.v1.StageR\x05stage\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32\x1e.reelmesh.assets.v1.StageStateR\x05state\x12\x1a\n\x08\x66raction\x18\x03 \x01(\x01R\x08\x66raction\x12\x39\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"[\n\x06Master\x12\x1a\n\x08\x66ilename\x18\x01 \x01(\tR\x08\x66ilename\x12\x1d\n\nsize_bytes\x18\x02 \x01(\x03R\tsizeBytes\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\"\xfe\x02\n\x05Media\x12\x35\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x14\n\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x03 \x01(\x05R\x06height\x12\x1d\n\nframe_rate\x18\x04 \x01(\x01R\tframeRate\x12\x1c\n\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1f\n\x0bvideo_codec\x18\x06 \x01(\tR\nvideoCodec\x12#\n\rdynamic_range\x18\x07 \x01(\tR\x0c\x64ynamicRange\x12\x41\n\x0c\x61udio_tracks\x18\x08 \x03(\x0b\x32\x1e.reelmesh.assets.v1.AudioTrackR\x0b\x61udioTracks\x12J\n\x0fsubtitle_tracks\x18\t \x03(\x0b\x32!.reelmesh.assets.v1.SubtitleTrackR\x0esubtitleTracks\"Z\n\nAudioTrack\x12\x14\n\x05\x63odec\x18\x01 \x01(\tR\x05\x63odec\x12\x1a\n\x08\x63hannels\x18\x02 \x01(\x05R\x08\x63hannels\x12\x1a\n\x08language\x18\x03 \x01(\tR\x08language\"_\n\rSubtitleTrack\x12\x14\n\x05\x63odec\x18\x01 \x01(\tR\x05\x63odec\x12\x1a\n\x08language\x18\x02 \x01(\tR\x08language\x12\x1c\n\tconverted\x18\x03 \x01(\x08R\tconverted\"l\n\x07\x46\x61ilure\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.reelmesh.assets.v1.StageR\x05stage\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message*\xbd\x01\n\nAssetState\x12\x1b\n\x17\x41SSET_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41SSET_STATE_PROCESSING\x10\x01\x12\x15\n\x11\x41SSET_STATE_READY\x10\x02\x12\x16\n\x12\x41SSET_STATE_FAILED\x10\x03\x12\x17\n\x13\x41SSET_STATE_DELETED\x10\x04\x12\x18\n\x14\x41SSET_STATE_WITHHELD\x10\x05\x12\x14\n\x10\x41SSET_STATE_HELD\x10\x06*{\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTAGE_UPLOAD\x10\x01\x12\x0f\n\x0bSTAGE_PROBE\x10\x02\x12\x13\n\x0fSTAGE_TRANSCODE\x10\x03\x12\x11\n\rSTAGE_PACKAGE\x10\x04\x12\x10\n\x0cSTAGE_SCREEN\x10\x05*\xa2\x01\n\nStageState\x12\x1b\n\x17STAGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGE_STATE_PENDING\x10\x01\x12\x17\n\x13STAGE_STATE_RUNNING\x10\x02\x12\x14\n\x10STAGE_STATE_DONE\x10\x03\x12\x16\n\x12STAGE_STATE_FAILED\x10\x04\x12\x17\n\x13STAGE_STATE_WAITING\x10\x05*\xb0\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_ASSET_NOT_FOUND\x10\x01\x12\x1e\n\x1a\x45RROR_REASON_ASSET_DELETED\x10\x02\x12$\n ERROR_REASON_FIELD_NOT_UPDATABLE\x10\x03\x12\x1b\n\x17\x45RROR_REASON_ASSET_HELD\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/assets/v1/assets.proto\x12\x12reelmesh.assets.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1freelmesh/upload/v1/upload.proto\"\xd8\x04\n\x05\x41sset\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32\x1e.reelmesh.assets.v1.AssetStateR\x05state\x12\x39\n\x06stages\x18\x05 \x03(\x0b\x32!.reelmesh.assets.v1.StageProgressR\x06stages\x12\x32\n\x06master\x18\x06 \x01(\x0b\x32\x1a.reelmesh.assets.v1.MasterR\x06master\x12/\n\x05media\x18\x07 \x01(\x0b\x32\x19.reelmesh.assets.v1.MediaR\x05media\x12\x1d\n\npackage_id\x18\x08 \x01(\tR\tpackageId\x12\x35\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x1b.reelmesh.assets.v1.FailureR\x07\x66\x61ilure\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x12\n\x04\x65tag\x18\x0c \x01(\tR\x04\x65tag\x12;\n\x07purpose\x18\r \x01(\x0e\x32!.reelmesh.upload.v1.UploadPurposeR\x07purpose\"\x84\x02\n\rStageProgress\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.reelmesh.assets.v1.StageR\x05stage\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32\x1e.reelmesh.assets.v1.StageStateR\x05state\x12\x1a\n\x08\x66raction\x18\x03 \x01(\x01R\x08\x66raction\x12\x39\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"[\n\x06Master\x12\x1a\n\x08\x66ilename\x18\x01 \x01(\tR\x08\x66ilename\x12\x1d\n\nsize_bytes\x18\x02 \x01(\x03R\tsizeBytes\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\"\xfe\x02\n\x05Media\x12\x35\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x14\n\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x03 \x01(\x05R\x06height\x12\x1d\n\nframe_rate\x18\x04 \x01(\x01R\tframeRate\x12\x1c\n\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1f\n\x0bvideo_codec\x18\x06 \x01(\tR\nvideoCodec\x12#\n\rdynamic_range\x18\x07 \x01(\tR\x0c\x64ynamicRange\x12\x41\n\x0c\x61udio_tracks\x18\x08 \x03(\x0b\x32\x1e.reelmesh.assets.v1.AudioTrackR\x0b\x61udioTracks\x12J\n\x0fsubtitle_tracks\x18\t \x03(\x0b\x32!.reelmesh.assets.v1.SubtitleTrackR\x0esubtitleTracks\"Z\n\nAudioTrack\x12\x14\n\x05\x63odec\x18\x01 \x01(\tR\x05\x63odec\x12\x1a\n\x08\x63hannels\x18\x02 \x01(\x05R\x08\x63hannels\x12\x1a\n\x08language\x18\x03 \x01(\tR\x08language\"_\n\rSubtitleTrack\x12\x14\n\x05\x63odec\x18\x01 \x01(\tR\x05\x63odec\x12\x1a\n\x08language\x18\x02 \x01(\tR\x08language\x12\x1c\n\tconverted\x18\x03 \x01(\x08R\tconverted\"l\n\x07\x46\x61ilure\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.reelmesh.assets.v1.StageR\x05stage\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message*\xd3\x01\n\nAssetState\x12\x1b\n\x17\x41SSET_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41SSET_STATE_PROCESSING\x10\x01\x12\x15\n\x11\x41SSET_STATE_READY\x10\x02\x12\x16\n\x12\x41SSET_STATE_FAILED\x10\x03\x12\x17\n\x13\x41SSET_STATE_DELETED\x10\x04\x12\x18\n\x14\x41SSET_STATE_WITHHELD\x10\x05\x12\x14\n\x10\x41SSET_STATE_HELD\x10\x06\x12\x14\n\x10\x41SSET_STATE_KEPT\x10\x07*{\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTAGE_UPLOAD\x10\x01\x12\x0f\n\x0bSTAGE_PROBE\x10\x02\x12\x13\n\x0fSTAGE_TRANSCODE\x10\x03\x12\x11\n\rSTAGE_PACKAGE\x10\x04\x12\x10\n\x0cSTAGE_SCREEN\x10\x05*\xa2\x01\n\nStageState\x12\x1b\n\x17STAGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGE_STATE_PENDING\x10\x01\x12\x17\n\x13STAGE_STATE_RUNNING\x10\x02\x12\x14\n\x10STAGE_STATE_DONE\x10\x03\x12\x16\n\x12STAGE_STATE_FAILED\x10\x04\x12\x17\n\x13STAGE_STATE_WAITING\x10\x05*\xb0\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_ASSET_NOT_FOUND\x10\x01\x12\x1e\n\x1a\x45RROR_REASON_ASSET_DELETED\x10\x02\x12$\n ERROR_REASON_FIELD_NOT_UPDATABLE\x10\x03\x12\x1b\n\x17\x45RROR_REASON_ASSET_HELD\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.assets.v1.assets_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ASSETSTATE']._serialized_start=1703
-  _globals['_ASSETSTATE']._serialized_end=1892
-  _globals['_STAGE']._serialized_start=1894
-  _globals['_STAGE']._serialized_end=2017
-  _globals['_STAGESTATE']._serialized_start=2020
-  _globals['_STAGESTATE']._serialized_end=2182
-  _globals['_ERRORREASON']._serialized_start=2185
-  _globals['_ERRORREASON']._serialized_end=2361
-  _globals['_ASSET']._serialized_start=121
-  _globals['_ASSET']._serialized_end=660
-  _globals['_STAGEPROGRESS']._serialized_start=663
-  _globals['_STAGEPROGRESS']._serialized_end=923
-  _globals['_MASTER']._serialized_start=925
-  _globals['_MASTER']._serialized_end=1016
-  _globals['_MEDIA']._serialized_start=1019
-  _globals['_MEDIA']._serialized_end=1401
-  _globals['_AUDIOTRACK']._serialized_start=1403
-  _globals['_AUDIOTRACK']._serialized_end=1493
-  _globals['_SUBTITLETRACK']._serialized_start=1495
-  _globals['_SUBTITLETRACK']._serialized_end=1590
-  _globals['_FAILURE']._serialized_start=1592
-  _globals['_FAILURE']._serialized_end=1700
+  _globals['_ASSETSTATE']._serialized_start=1797
+  _globals['_ASSETSTATE']._serialized_end=2008
+  _globals['_STAGE']._serialized_start=2010
+  _globals['_STAGE']._serialized_end=2133
+  _globals['_STAGESTATE']._serialized_start=2136
+  _globals['_STAGESTATE']._serialized_end=2298
+  _globals['_ERRORREASON']._serialized_start=2301
+  _globals['_ERRORREASON']._serialized_end=2477
+  _globals['_ASSET']._serialized_start=154
+  _globals['_ASSET']._serialized_end=754
+  _globals['_STAGEPROGRESS']._serialized_start=757
+  _globals['_STAGEPROGRESS']._serialized_end=1017
+  _globals['_MASTER']._serialized_start=1019
+  _globals['_MASTER']._serialized_end=1110
+  _globals['_MEDIA']._serialized_start=1113
+  _globals['_MEDIA']._serialized_end=1495
+  _globals['_AUDIOTRACK']._serialized_start=1497
+  _globals['_AUDIOTRACK']._serialized_end=1587
+  _globals['_SUBTITLETRACK']._serialized_start=1589
+  _globals['_SUBTITLETRACK']._serialized_end=1684
+  _globals['_FAILURE']._serialized_start=1686
+  _globals['_FAILURE']._serialized_end=1794
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from reelmesh.upload.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -41,6 +42,8 @@ class _AssetStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AssetState
     """A package is there, and it cannot be played: the record of somebody who is seen in it is missing, expired, or was withdrawn."""
     ASSET_STATE_HELD: _AssetState.ValueType  # 6
     """Held for review by the compliance role, which decides whether it goes on."""
+    ASSET_STATE_KEPT: _AssetState.ValueType  # 7
+    """Evidence that was checked: kept as it came in, and not to be played."""
 
 class AssetState(_AssetState, metaclass=_AssetStateEnumTypeWrapper):
     """Where an asset stands as a whole."""
@@ -59,6 +62,8 @@ ASSET_STATE_WITHHELD: AssetState.ValueType  # 5
 """A package is there, and it cannot be played: the record of somebody who is seen in it is missing, expired, or was withdrawn."""
 ASSET_STATE_HELD: AssetState.ValueType  # 6
 """Held for review by the compliance role, which decides whether it goes on."""
+ASSET_STATE_KEPT: AssetState.ValueType  # 7
+"""Evidence that was checked: kept as it came in, and not to be played."""
 Global___AssetState: _TypeAlias = AssetState  # noqa: Y015
 
 class _Stage:
@@ -169,7 +174,7 @@ Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
 class Asset(_message.Message):
-    """One film, episode or clip: the master, what became of it on its way, and what can be played."""
+    """One film, episode or clip: the master, what became of it on its way, and what can be played. Or a file that was uploaded as evidence, which is never played."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -185,6 +190,7 @@ class Asset(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Id of the asset, `ast_` and a TypeID suffix."""
     organisation_id: _builtins.str
@@ -197,9 +203,11 @@ class Asset(_message.Message):
     """The newest published package. Empty until one is published."""
     etag: _builtins.str
     """Opaque version of the resource, for optimistic concurrency."""
+    purpose: _upload_pb2.UploadPurpose.ValueType
+    """What its file was uploaded for. Never unspecified."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageProgress]:
-        """Each stage of the pipeline in the order in which they run, with its progress."""
+        """Each stage of the pipeline in the order in which they run, with its progress. Evidence has only the first two."""
 
     @_builtins.property
     def master(self) -> Global___Master:
@@ -236,10 +244,11 @@ class Asset(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        purpose: _upload_pb2.UploadPurpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failure", b"failure", "master", b"master", "media", b"media", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "etag", b"etag", "failure", b"failure", "master", b"master", "media", b"media", "organisation_id", b"organisation_id", "package_id", b"package_id", "stages", b"stages", "state", b"state", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "etag", b"etag", "failure", b"failure", "master", b"master", "media", b"media", "organisation_id", b"organisation_id", "package_id", b"package_id", "purpose", b"purpose", "stages", b"stages", "state", b"state", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -81,7 +81,7 @@ class AssetsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchAsset(self, request, context):
-        """Sends the asset now and again at each change, until it is ready, withheld, failed or deleted. An asset whose upload is not committed yet
+        """Sends the asset now and again at each change, until it is ready, withheld, kept, failed or deleted. An asset whose upload is not committed yet
         is waited for, up to `wait_for_commit` of the request. By REST these are server-sent events.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

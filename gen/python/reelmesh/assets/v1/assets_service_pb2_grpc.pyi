@@ -38,7 +38,7 @@ class AssetsServiceStub:
     ListAssets: _grpc.UnaryUnaryMultiCallable[_assets_service_pb2.ListAssetsRequest, _assets_service_pb2.ListAssetsResponse]
     """Lists the organisation's assets, newest first. Deleted ones are left out."""
     WatchAsset: _grpc.UnaryStreamMultiCallable[_assets_service_pb2.WatchAssetRequest, _assets_service_pb2.WatchAssetResponse]
-    """Sends the asset now and again at each change, until it is ready, withheld, failed or deleted. An asset whose upload is not committed yet
+    """Sends the asset now and again at each change, until it is ready, withheld, kept, failed or deleted. An asset whose upload is not committed yet
     is waited for, up to `wait_for_commit` of the request. By REST these are server-sent events.
     """
     UpdateAsset: _grpc.UnaryUnaryMultiCallable[_assets_service_pb2.UpdateAssetRequest, _assets_service_pb2.UpdateAssetResponse]
@@ -56,7 +56,7 @@ class AssetsServiceAsyncStub(AssetsServiceStub):
     ListAssets: _aio.UnaryUnaryMultiCallable[_assets_service_pb2.ListAssetsRequest, _assets_service_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists the organisation's assets, newest first. Deleted ones are left out."""
     WatchAsset: _aio.UnaryStreamMultiCallable[_assets_service_pb2.WatchAssetRequest, _assets_service_pb2.WatchAssetResponse]  # type: ignore[assignment]
-    """Sends the asset now and again at each change, until it is ready, withheld, failed or deleted. An asset whose upload is not committed yet
+    """Sends the asset now and again at each change, until it is ready, withheld, kept, failed or deleted. An asset whose upload is not committed yet
     is waited for, up to `wait_for_commit` of the request. By REST these are server-sent events.
     """
     UpdateAsset: _aio.UnaryUnaryMultiCallable[_assets_service_pb2.UpdateAssetRequest, _assets_service_pb2.UpdateAssetResponse]  # type: ignore[assignment]
@@ -89,7 +89,7 @@ class AssetsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _assets_service_pb2.WatchAssetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_assets_service_pb2.WatchAssetResponse], _abc.AsyncIterator[_assets_service_pb2.WatchAssetResponse]]:
-        """Sends the asset now and again at each change, until it is ready, withheld, failed or deleted. An asset whose upload is not committed yet
+        """Sends the asset now and again at each change, until it is ready, withheld, kept, failed or deleted. An asset whose upload is not committed yet
         is waited for, up to `wait_for_commit` of the request. By REST these are server-sent events.
         """
 

@@ -32,7 +32,7 @@ class CreateDetectionRequest(_message.Message):
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
     asset_id: _builtins.str
-    """The copy: the asset that was made from the suspicious file."""
+    """The copy: the asset of its upload, best one with UPLOAD_PURPOSE_EVIDENCE, which makes no title of it."""
     title_asset_id: _builtins.str
     """Watermarked title that it shows. Optional; without it the title is found by its fingerprint."""
     def __init__(

@@ -532,6 +532,7 @@ class MasterCleared(_message.Message):
     OBJECT_KEY_FIELD_NUMBER: _builtins.int
     WATERMARKING_FIELD_NUMBER: _builtins.int
     CLEAR_TIME_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Asset to be made from it."""
     upload_id: _builtins.str
@@ -542,6 +543,8 @@ class MasterCleared(_message.Message):
     """Key of the master in the object store."""
     watermarking: _upload_pb2.Watermarking.ValueType
     """Whether the film is to be watermarked. Unspecified: as the transcode service is set to."""
+    purpose: _upload_pb2.UploadPurpose.ValueType
+    """What the file is for: what is not for a title is not processed. Unspecified: a title."""
     @_builtins.property
     def clear_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -555,10 +558,11 @@ class MasterCleared(_message.Message):
         object_key: _builtins.str = ...,
         watermarking: _upload_pb2.Watermarking.ValueType = ...,
         clear_time: _timestamp_pb2.Timestamp | None = ...,
+        purpose: _upload_pb2.UploadPurpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clear_time", b"clear_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "clear_time", b"clear_time", "object_key", b"object_key", "organisation_id", b"organisation_id", "upload_id", b"upload_id", "watermarking", b"watermarking"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "clear_time", b"clear_time", "object_key", b"object_key", "organisation_id", b"organisation_id", "purpose", b"purpose", "upload_id", b"upload_id", "watermarking", b"watermarking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -833,7 +833,7 @@ class AddLeakEvidenceRequest(_message.Message):
     case_id: _builtins.str
     """Id of the case."""
     asset_id: _builtins.str
-    """The film that was found: the asset that was made when it was uploaded. Exactly one of this and `capture` is set."""
+    """The film that was found: the asset of its upload, best one with UPLOAD_PURPOSE_EVIDENCE, which makes no title of it. Exactly one of this and `capture` is set."""
     capture: _builtins.bytes
     """A capture of where it was found, up to 3,000,000 bytes."""
     filename: _builtins.str

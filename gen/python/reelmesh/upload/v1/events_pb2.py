@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from reelmesh.upload.v1 import upload_pb2 as reelmesh_dot_upload_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/upload/v1/events.proto\x12\x12reelmesh.upload.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1freelmesh/upload/v1/upload.proto\"\xb6\x03\n\x0fUploadCommitted\x12\x1b\n\tupload_id\x18\x01 \x01(\tR\x08uploadId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x1d\n\nobject_key\x18\x04 \x01(\tR\tobjectKey\x12\x16\n\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n\nsize_bytes\x18\x06 \x01(\x03R\tsizeBytes\x12\x1a\n\x08\x66ilename\x18\x07 \x01(\tR\x08\x66ilename\x12\x14\n\x05title\x18\x08 \x01(\tR\x05title\x12!\n\x0c\x63ontent_type\x18\t \x01(\tR\x0b\x63ontentType\x12;\n\x0b\x63ommit_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncommitTime\x12\x44\n\x0cwatermarking\x18\x0b \x01(\x0e\x32 .reelmesh.upload.v1.WatermarkingR\x0cwatermarking\x12\x14\n\x05\x61\x63tor\x18\x0c \x01(\tR\x05\x61\x63torb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/upload/v1/events.proto\x12\x12reelmesh.upload.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1freelmesh/upload/v1/upload.proto\"\xf3\x03\n\x0fUploadCommitted\x12\x1b\n\tupload_id\x18\x01 \x01(\tR\x08uploadId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x1d\n\nobject_key\x18\x04 \x01(\tR\tobjectKey\x12\x16\n\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n\nsize_bytes\x18\x06 \x01(\x03R\tsizeBytes\x12\x1a\n\x08\x66ilename\x18\x07 \x01(\tR\x08\x66ilename\x12\x14\n\x05title\x18\x08 \x01(\tR\x05title\x12!\n\x0c\x63ontent_type\x18\t \x01(\tR\x0b\x63ontentType\x12;\n\x0b\x63ommit_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncommitTime\x12\x44\n\x0cwatermarking\x18\x0b \x01(\x0e\x32 .reelmesh.upload.v1.WatermarkingR\x0cwatermarking\x12\x14\n\x05\x61\x63tor\x18\x0c \x01(\tR\x05\x61\x63tor\x12;\n\x07purpose\x18\r \x01(\x0e\x32!.reelmesh.upload.v1.UploadPurposeR\x07purposeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.upload.v1.events_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_UPLOADCOMMITTED']._serialized_start=122
-  _globals['_UPLOADCOMMITTED']._serialized_end=560
+  _globals['_UPLOADCOMMITTED']._serialized_end=621
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,7 @@ class UploadCommitted(_message.Message):
     COMMIT_TIME_FIELD_NUMBER: _builtins.int
     WATERMARKING_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """The upload that brought it."""
     asset_id: _builtins.str
@@ -58,6 +59,8 @@ class UploadCommitted(_message.Message):
     """Whether the film is to be watermarked. Unspecified: as the transcode service is set to."""
     actor: _builtins.str
     """Who began the upload: the name of a principal, such as `user/usr_…`. Empty for uploads of before it was kept."""
+    purpose: _upload_pb2.UploadPurpose.ValueType
+    """What the file is for. Unspecified: a title."""
     @_builtins.property
     def commit_time(self) -> _timestamp_pb2.Timestamp:
         """When it was committed."""
@@ -77,10 +80,11 @@ class UploadCommitted(_message.Message):
         commit_time: _timestamp_pb2.Timestamp | None = ...,
         watermarking: _upload_pb2.Watermarking.ValueType = ...,
         actor: _builtins.str = ...,
+        purpose: _upload_pb2.UploadPurpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asset_id", b"asset_id", "commit_time", b"commit_time", "content_type", b"content_type", "filename", b"filename", "object_key", b"object_key", "organisation_id", b"organisation_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "title", b"title", "upload_id", b"upload_id", "watermarking", b"watermarking"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asset_id", b"asset_id", "commit_time", b"commit_time", "content_type", b"content_type", "filename", b"filename", "object_key", b"object_key", "organisation_id", b"organisation_id", "purpose", b"purpose", "sha256", b"sha256", "size_bytes", b"size_bytes", "title", b"title", "upload_id", b"upload_id", "watermarking", b"watermarking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

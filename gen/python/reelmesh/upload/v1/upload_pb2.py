@@ -25,19 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/upload/v1/upload.proto\x12\x12reelmesh.upload.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x04\n\x06Upload\x12\x1b\n\tupload_id\x18\x01 \x01(\tR\x08uploadId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x1a\n\x08\x66ilename\x18\x04 \x01(\tR\x08\x66ilename\x12\x14\n\x05title\x18\x05 \x01(\tR\x05title\x12!\n\x0c\x63ontent_type\x18\x06 \x01(\tR\x0b\x63ontentType\x12\x1d\n\nsize_bytes\x18\x07 \x01(\x03R\tsizeBytes\x12%\n\x0ereceived_bytes\x18\x08 \x01(\x03R\rreceivedBytes\x12\x35\n\x05state\x18\t \x01(\x0e\x32\x1f.reelmesh.upload.v1.UploadStateR\x05state\x12\x16\n\x06sha256\x18\n \x01(\tR\x06sha256\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63ommit_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncommitTime\x12\x44\n\x0cwatermarking\x18\x0e \x01(\x0e\x32 .reelmesh.upload.v1.WatermarkingR\x0cwatermarking*v\n\x0cWatermarking\x12\x1c\n\x18WATERMARKING_UNSPECIFIED\x10\x00\x12\x14\n\x10WATERMARKING_OFF\x10\x01\x12\x19\n\x15WATERMARKING_STANDARD\x10\x02\x12\x17\n\x13WATERMARKING_STRONG\x10\x03*\x99\x01\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16UPLOAD_STATE_RECEIVING\x10\x01\x12\x1a\n\x16UPLOAD_STATE_COMMITTED\x10\x02\x12\x1a\n\x16UPLOAD_STATE_CANCELLED\x10\x03\x12\x18\n\x14UPLOAD_STATE_EXPIRED\x10\x04*\xa7\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_UPLOAD_NOT_FOUND\x10\x01\x12 \n\x1c\x45RROR_REASON_OFFSET_MISMATCH\x10\x02\x12\x1e\n\x1a\x45RROR_REASON_CHUNK_CORRUPT\x10\x03\x12\x1d\n\x19\x45RROR_REASON_FILE_CORRUPT\x10\x04\x12\x1f\n\x1b\x45RROR_REASON_FILE_TOO_LARGE\x10\x05\x12\x1c\n\x18\x45RROR_REASON_BEYOND_SIZE\x10\x06\x12\x1b\n\x17\x45RROR_REASON_INCOMPLETE\x10\x07\x12\x1e\n\x1a\x45RROR_REASON_NOT_RECEIVING\x10\x08\x12\x1c\n\x18\x45RROR_REASON_WRITER_BUSY\x10\t\x12$\n ERROR_REASON_PRESIGN_UNSUPPORTED\x10\n\x12\x19\n\x15\x45RROR_REASON_NO_SPACE\x10\x0b\x12\x1b\n\x17\x45RROR_REASON_BYTES_LOST\x10\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/upload/v1/upload.proto\x12\x12reelmesh.upload.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x05\n\x06Upload\x12\x1b\n\tupload_id\x18\x01 \x01(\tR\x08uploadId\x12\x19\n\x08\x61sset_id\x18\x02 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x03 \x01(\tR\x0eorganisationId\x12\x1a\n\x08\x66ilename\x18\x04 \x01(\tR\x08\x66ilename\x12\x14\n\x05title\x18\x05 \x01(\tR\x05title\x12!\n\x0c\x63ontent_type\x18\x06 \x01(\tR\x0b\x63ontentType\x12\x1d\n\nsize_bytes\x18\x07 \x01(\x03R\tsizeBytes\x12%\n\x0ereceived_bytes\x18\x08 \x01(\x03R\rreceivedBytes\x12\x35\n\x05state\x18\t \x01(\x0e\x32\x1f.reelmesh.upload.v1.UploadStateR\x05state\x12\x16\n\x06sha256\x18\n \x01(\tR\x06sha256\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0b\x63ommit_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncommitTime\x12\x44\n\x0cwatermarking\x18\x0e \x01(\x0e\x32 .reelmesh.upload.v1.WatermarkingR\x0cwatermarking\x12;\n\x07purpose\x18\x0f \x01(\x0e\x32!.reelmesh.upload.v1.UploadPurposeR\x07purpose*f\n\rUploadPurpose\x12\x1e\n\x1aUPLOAD_PURPOSE_UNSPECIFIED\x10\x00\x12\x18\n\x14UPLOAD_PURPOSE_TITLE\x10\x01\x12\x1b\n\x17UPLOAD_PURPOSE_EVIDENCE\x10\x02*v\n\x0cWatermarking\x12\x1c\n\x18WATERMARKING_UNSPECIFIED\x10\x00\x12\x14\n\x10WATERMARKING_OFF\x10\x01\x12\x19\n\x15WATERMARKING_STANDARD\x10\x02\x12\x17\n\x13WATERMARKING_STRONG\x10\x03*\x99\x01\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16UPLOAD_STATE_RECEIVING\x10\x01\x12\x1a\n\x16UPLOAD_STATE_COMMITTED\x10\x02\x12\x1a\n\x16UPLOAD_STATE_CANCELLED\x10\x03\x12\x18\n\x14UPLOAD_STATE_EXPIRED\x10\x04*\xa7\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_UPLOAD_NOT_FOUND\x10\x01\x12 \n\x1c\x45RROR_REASON_OFFSET_MISMATCH\x10\x02\x12\x1e\n\x1a\x45RROR_REASON_CHUNK_CORRUPT\x10\x03\x12\x1d\n\x19\x45RROR_REASON_FILE_CORRUPT\x10\x04\x12\x1f\n\x1b\x45RROR_REASON_FILE_TOO_LARGE\x10\x05\x12\x1c\n\x18\x45RROR_REASON_BEYOND_SIZE\x10\x06\x12\x1b\n\x17\x45RROR_REASON_INCOMPLETE\x10\x07\x12\x1e\n\x1a\x45RROR_REASON_NOT_RECEIVING\x10\x08\x12\x1c\n\x18\x45RROR_REASON_WRITER_BUSY\x10\t\x12$\n ERROR_REASON_PRESIGN_UNSUPPORTED\x10\n\x12\x19\n\x15\x45RROR_REASON_NO_SPACE\x10\x0b\x12\x1b\n\x17\x45RROR_REASON_BYTES_LOST\x10\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.upload.v1.upload_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATERMARKING']._serialized_start=683
-  _globals['_WATERMARKING']._serialized_end=801
-  _globals['_UPLOADSTATE']._serialized_start=804
-  _globals['_UPLOADSTATE']._serialized_end=957
-  _globals['_ERRORREASON']._serialized_start=960
-  _globals['_ERRORREASON']._serialized_end=1383
+  _globals['_UPLOADPURPOSE']._serialized_start=744
+  _globals['_UPLOADPURPOSE']._serialized_end=846
+  _globals['_WATERMARKING']._serialized_start=848
+  _globals['_WATERMARKING']._serialized_end=966
+  _globals['_UPLOADSTATE']._serialized_start=969
+  _globals['_UPLOADSTATE']._serialized_end=1122
+  _globals['_ERRORREASON']._serialized_start=1125
+  _globals['_ERRORREASON']._serialized_end=1548
   _globals['_UPLOAD']._serialized_start=89
-  _globals['_UPLOAD']._serialized_end=681
+  _globals['_UPLOAD']._serialized_end=742
 # @@protoc_insertion_point(module_scope)

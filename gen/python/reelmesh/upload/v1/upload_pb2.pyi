@@ -18,6 +18,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _UploadPurpose:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UploadPurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UploadPurpose.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UPLOAD_PURPOSE_UNSPECIFIED: _UploadPurpose.ValueType  # 0
+    """As UPLOAD_PURPOSE_TITLE."""
+    UPLOAD_PURPOSE_TITLE: _UploadPurpose.ValueType  # 1
+    """It is a title: it is encoded, packaged, and can be played."""
+    UPLOAD_PURPOSE_EVIDENCE: _UploadPurpose.ValueType  # 2
+    """It is what somebody else has of a title, such as a leaked copy, for the protection service to look at. It is checked and kept as every master is,
+    and never encoded, played, or taken for a title. Its asset ends as ASSET_STATE_KEPT.
+    """
+
+class UploadPurpose(_UploadPurpose, metaclass=_UploadPurposeEnumTypeWrapper):
+    """What a file is uploaded for."""
+
+UPLOAD_PURPOSE_UNSPECIFIED: UploadPurpose.ValueType  # 0
+"""As UPLOAD_PURPOSE_TITLE."""
+UPLOAD_PURPOSE_TITLE: UploadPurpose.ValueType  # 1
+"""It is a title: it is encoded, packaged, and can be played."""
+UPLOAD_PURPOSE_EVIDENCE: UploadPurpose.ValueType  # 2
+"""It is what somebody else has of a title, such as a leaked copy, for the protection service to look at. It is checked and kept as every master is,
+and never encoded, played, or taken for a title. Its asset ends as ASSET_STATE_KEPT.
+"""
+Global___UploadPurpose: _TypeAlias = UploadPurpose  # noqa: Y015
+
 class _Watermarking:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -184,6 +212,7 @@ class Upload(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     COMMIT_TIME_FIELD_NUMBER: _builtins.int
     WATERMARKING_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """Id of the upload, `upl_` and a TypeID suffix."""
     asset_id: _builtins.str
@@ -210,6 +239,8 @@ class Upload(_message.Message):
     """
     watermarking: Global___Watermarking.ValueType
     """Whether the film is watermarked. Unspecified: as the server does where nobody says."""
+    purpose: Global___UploadPurpose.ValueType
+    """What the file is for. Never unspecified."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the upload was created."""
@@ -239,10 +270,11 @@ class Upload(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         commit_time: _timestamp_pb2.Timestamp | None = ...,
         watermarking: Global___Watermarking.ValueType = ...,
+        purpose: Global___UploadPurpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "commit_time", b"commit_time", "content_type", b"content_type", "create_time", b"create_time", "expire_time", b"expire_time", "filename", b"filename", "organisation_id", b"organisation_id", "received_bytes", b"received_bytes", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "title", b"title", "upload_id", b"upload_id", "watermarking", b"watermarking"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "commit_time", b"commit_time", "content_type", b"content_type", "create_time", b"create_time", "expire_time", b"expire_time", "filename", b"filename", "organisation_id", b"organisation_id", "purpose", b"purpose", "received_bytes", b"received_bytes", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "title", b"title", "upload_id", b"upload_id", "watermarking", b"watermarking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

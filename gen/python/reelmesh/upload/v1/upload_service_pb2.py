@@ -30,7 +30,7 @@ from reelmesh.rpc.v1 import access_pb2 as reelmesh_dot_rpc_dot_v1_dot_access__pb
 from reelmesh.upload.v1 import upload_pb2 as reelmesh_dot_upload_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'reelmesh/upload/v1/upload_service.proto\x12\x12reelmesh.upload.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1creelmesh/rpc/v1/access.proto\x1a\x1freelmesh/upload/v1/upload.proto\"\x8d\x04\n\x13\x43reateUploadRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\xd3\x01\n\x08\x66ilename\x18\x02 \x01(\tB\xb6\x01\xbaH\xb2\x01r\x05\x10\x01\x18\xff\x01\xba\x01\xa7\x01\n\x13\x66ilename.no_folders\x12(send the bare file name, without folders\x1a\x66!this.contains(\'/\') && !this.contains(\'\\\\\') && !this.contains(\'\\u0000\') && this != \'..\' && this != \'.\'R\x08\x66ilename\x12&\n\nsize_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01R\tsizeBytes\x12+\n\x0c\x63ontent_type\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x0b\x63ontentType\x12\x1e\n\x05title\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x05title\x12\x30\n\x06sha256\x18\x06 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$R\x06sha256\x12N\n\x0cwatermarking\x18\x07 \x01(\x0e\x32 .reelmesh.upload.v1.WatermarkingB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0cwatermarking\"J\n\x14\x43reateUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"Y\n\x10GetUploadRequest\x12\x45\n\tupload_id\x18\x01 \x01(\tB(\xbaH%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08uploadId\"G\n\x11GetUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"\xa7\x01\n\x12ListUploadsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12?\n\x05state\x18\x03 \x01(\x0e\x32\x1f.reelmesh.upload.v1.UploadStateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"s\n\x13ListUploadsResponse\x12\x34\n\x07uploads\x18\x01 \x03(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x07uploads\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe3\x01\n\x12WriteUploadRequest\x12H\n\tupload_id\x18\x01 \x01(\tB+\xbaH(r&2$^(upl_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x08uploadId\x12$\n\x06offset\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00R\x06offset\x88\x01\x01\x12\x1b\n\x06\x63rc32c\x18\x03 \x01(\x07H\x01R\x06\x63rc32c\x88\x01\x01\x12*\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x14.google.api.HttpBodyR\x05\x63hunkB\t\n\x07_offsetB\t\n\x07_crc32c\"I\n\x13WriteUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"\x90\x01\n\x15\x43ompleteUploadRequest\x12\x45\n\tupload_id\x18\x01 \x01(\tB(\xbaH%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08uploadId\x12\x30\n\x06sha256\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$R\x06sha256\"L\n\x16\x43ompleteUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"\\\n\x13\x43\x61ncelUploadRequest\x12\x45\n\tupload_id\x18\x01 \x01(\tB(\xbaH%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08uploadId\"J\n\x14\x43\x61ncelUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"_\n\x16\x43reateUploadUrlRequest\x12\x45\n\tupload_id\x18\x01 \x01(\tB(\xbaH%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08uploadId\"h\n\x17\x43reateUploadUrlResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime2\xda\x08\n\rUploadService\x12\x8c\x01\n\x0c\x43reateUpload\x12\'.reelmesh.upload.v1.CreateUploadRequest\x1a(.reelmesh.upload.v1.CreateUploadResponse\")\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/uploads:\x01*\x12\x8e\x01\n\tGetUpload\x12$.reelmesh.upload.v1.GetUploadRequest\x1a%.reelmesh.upload.v1.GetUploadResponse\"4\x90\x02\x01\xca\xa3\"\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/uploads/{upload_id}\x12\x88\x01\n\x0bListUploads\x12&.reelmesh.upload.v1.ListUploadsRequest\x1a\'.reelmesh.upload.v1.ListUploadsResponse\"(\x90\x02\x01\xca\xa3\"\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/uploads\x12\xa6\x01\n\x0bWriteUpload\x12&.reelmesh.upload.v1.WriteUploadRequest\x1a\'.reelmesh.upload.v1.WriteUploadResponse\"D\x90\x02\x02\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02(\x1a\x1f/v1/uploads/{upload_id}/content:\x05\x63hunk(\x01\x12\xaa\x01\n\x0e\x43ompleteUpload\x12).reelmesh.upload.v1.CompleteUploadRequest\x1a*.reelmesh.upload.v1.CompleteUploadResponse\"A\x90\x02\x02\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02%\" /v1/uploads/{upload_id}:complete:\x01*\x12\x98\x01\n\x0c\x43\x61ncelUpload\x12\'.reelmesh.upload.v1.CancelUploadRequest\x1a(.reelmesh.upload.v1.CancelUploadResponse\"5\x90\x02\x02\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02\x19*\x17/v1/uploads/{upload_id}\x12\xac\x01\n\x0f\x43reateUploadUrl\x12*.reelmesh.upload.v1.CreateUploadUrlRequest\x1a+.reelmesh.upload.v1.CreateUploadUrlResponse\"@\x90\x02\x02\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02$\"\x1f/v1/uploads/{upload_id}:presign:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'reelmesh/upload/v1/upload_service.proto\x12\x12reelmesh.upload.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1creelmesh/rpc/v1/access.proto\x1a\x1freelmesh/upload/v1/upload.proto\"\xd4\x04\n\x13\x43reateUploadRequest\x12)\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01R\trequestId\x12\xd3\x01\n\x08\x66ilename\x18\x02 \x01(\tB\xb6\x01\xbaH\xb2\x01r\x05\x10\x01\x18\xff\x01\xba\x01\xa7\x01\n\x13\x66ilename.no_folders\x12(send the bare file name, without folders\x1a\x66!this.contains(\'/\') && !this.contains(\'\\\\\') && !this.contains(\'\\u0000\') && this != \'..\' && this != \'.\'R\x08\x66ilename\x12&\n\nsize_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01R\tsizeBytes\x12+\n\x0c\x63ontent_type\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x0b\x63ontentType\x12\x1e\n\x05title\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x05title\x12\x30\n\x06sha256\x18\x06 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$R\x06sha256\x12N\n\x0cwatermarking\x18\x07 \x01(\x0e\x32 .reelmesh.upload.v1.WatermarkingB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0cwatermarking\x12\x45\n\x07purpose\x18\x08 \x01(\x0e\x32!.reelmesh.upload.v1.UploadPurposeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07purpose\"J\n\x14\x43reateUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"Y\n\x10GetUploadRequest\x12\x45\n\tupload_id\x18\x01 \x01(\tB(\xbaH%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08uploadId\"G\n\x11GetUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"\xa7\x01\n\x12ListUploadsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\x12?\n\x05state\x18\x03 \x01(\x0e\x32\x1f.reelmesh.upload.v1.UploadStateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"s\n\x13ListUploadsResponse\x12\x34\n\x07uploads\x18\x01 \x03(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x07uploads\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe3\x01\n\x12WriteUploadRequest\x12H\n\tupload_id\x18\x01 \x01(\tB+\xbaH(r&2$^(upl_[0-7][0-9a-hjkmnp-tv-z]{25})?$R\x08uploadId\x12$\n\x06offset\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00R\x06offset\x88\x01\x01\x12\x1b\n\x06\x63rc32c\x18\x03 \x01(\x07H\x01R\x06\x63rc32c\x88\x01\x01\x12*\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x14.google.api.HttpBodyR\x05\x63hunkB\t\n\x07_offsetB\t\n\x07_crc32c\"I\n\x13WriteUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"\x90\x01\n\x15\x43ompleteUploadRequest\x12\x45\n\tupload_id\x18\x01 \x01(\tB(\xbaH%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08uploadId\x12\x30\n\x06sha256\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$R\x06sha256\"L\n\x16\x43ompleteUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"\\\n\x13\x43\x61ncelUploadRequest\x12\x45\n\tupload_id\x18\x01 \x01(\tB(\xbaH%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08uploadId\"J\n\x14\x43\x61ncelUploadResponse\x12\x32\n\x06upload\x18\x01 \x01(\x0b\x32\x1a.reelmesh.upload.v1.UploadR\x06upload\"_\n\x16\x43reateUploadUrlRequest\x12\x45\n\tupload_id\x18\x01 \x01(\tB(\xbaH%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$R\x08uploadId\"h\n\x17\x43reateUploadUrlResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime2\xda\x08\n\rUploadService\x12\x8c\x01\n\x0c\x43reateUpload\x12\'.reelmesh.upload.v1.CreateUploadRequest\x1a(.reelmesh.upload.v1.CreateUploadResponse\")\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/uploads:\x01*\x12\x8e\x01\n\tGetUpload\x12$.reelmesh.upload.v1.GetUploadRequest\x1a%.reelmesh.upload.v1.GetUploadResponse\"4\x90\x02\x01\xca\xa3\"\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/uploads/{upload_id}\x12\x88\x01\n\x0bListUploads\x12&.reelmesh.upload.v1.ListUploadsRequest\x1a\'.reelmesh.upload.v1.ListUploadsResponse\"(\x90\x02\x01\xca\xa3\"\x0e\n\x0cuploads.read\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/uploads\x12\xa6\x01\n\x0bWriteUpload\x12&.reelmesh.upload.v1.WriteUploadRequest\x1a\'.reelmesh.upload.v1.WriteUploadResponse\"D\x90\x02\x02\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02(\x1a\x1f/v1/uploads/{upload_id}/content:\x05\x63hunk(\x01\x12\xaa\x01\n\x0e\x43ompleteUpload\x12).reelmesh.upload.v1.CompleteUploadRequest\x1a*.reelmesh.upload.v1.CompleteUploadResponse\"A\x90\x02\x02\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02%\" /v1/uploads/{upload_id}:complete:\x01*\x12\x98\x01\n\x0c\x43\x61ncelUpload\x12\'.reelmesh.upload.v1.CancelUploadRequest\x1a(.reelmesh.upload.v1.CancelUploadResponse\"5\x90\x02\x02\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02\x19*\x17/v1/uploads/{upload_id}\x12\xac\x01\n\x0f\x43reateUploadUrl\x12*.reelmesh.upload.v1.CreateUploadUrlRequest\x1a+.reelmesh.upload.v1.CreateUploadUrlResponse\"@\x90\x02\x02\xca\xa3\"\x0f\n\ruploads.write\x82\xd3\xe4\x93\x02$\"\x1f/v1/uploads/{upload_id}:presign:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['sha256']._serialized_options = b'\272H\025r\0232\021^([0-9a-f]{64})?$'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['watermarking']._loaded_options = None
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['watermarking']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_CREATEUPLOADREQUEST'].fields_by_name['purpose']._loaded_options = None
+  _globals['_CREATEUPLOADREQUEST'].fields_by_name['purpose']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_GETUPLOADREQUEST'].fields_by_name['upload_id']._loaded_options = None
   _globals['_GETUPLOADREQUEST'].fields_by_name['upload_id']._serialized_options = b'\272H%r#2!^upl_[0-7][0-9a-hjkmnp-tv-z]{25}$'
   _globals['_LISTUPLOADSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -86,33 +88,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADSERVICE'].methods_by_name['CreateUploadUrl']._loaded_options = None
   _globals['_UPLOADSERVICE'].methods_by_name['CreateUploadUrl']._serialized_options = b'\220\002\002\312\243\"\017\n\ruploads.write\202\323\344\223\002$\"\037/v1/uploads/{upload_id}:presign:\001*'
   _globals['_CREATEUPLOADREQUEST']._serialized_start=246
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=771
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=773
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=847
-  _globals['_GETUPLOADREQUEST']._serialized_start=849
-  _globals['_GETUPLOADREQUEST']._serialized_end=938
-  _globals['_GETUPLOADRESPONSE']._serialized_start=940
-  _globals['_GETUPLOADRESPONSE']._serialized_end=1011
-  _globals['_LISTUPLOADSREQUEST']._serialized_start=1014
-  _globals['_LISTUPLOADSREQUEST']._serialized_end=1181
-  _globals['_LISTUPLOADSRESPONSE']._serialized_start=1183
-  _globals['_LISTUPLOADSRESPONSE']._serialized_end=1298
-  _globals['_WRITEUPLOADREQUEST']._serialized_start=1301
-  _globals['_WRITEUPLOADREQUEST']._serialized_end=1528
-  _globals['_WRITEUPLOADRESPONSE']._serialized_start=1530
-  _globals['_WRITEUPLOADRESPONSE']._serialized_end=1603
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=1606
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=1750
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=1752
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=1828
-  _globals['_CANCELUPLOADREQUEST']._serialized_start=1830
-  _globals['_CANCELUPLOADREQUEST']._serialized_end=1922
-  _globals['_CANCELUPLOADRESPONSE']._serialized_start=1924
-  _globals['_CANCELUPLOADRESPONSE']._serialized_end=1998
-  _globals['_CREATEUPLOADURLREQUEST']._serialized_start=2000
-  _globals['_CREATEUPLOADURLREQUEST']._serialized_end=2095
-  _globals['_CREATEUPLOADURLRESPONSE']._serialized_start=2097
-  _globals['_CREATEUPLOADURLRESPONSE']._serialized_end=2201
-  _globals['_UPLOADSERVICE']._serialized_start=2204
-  _globals['_UPLOADSERVICE']._serialized_end=3318
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=842
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=844
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=918
+  _globals['_GETUPLOADREQUEST']._serialized_start=920
+  _globals['_GETUPLOADREQUEST']._serialized_end=1009
+  _globals['_GETUPLOADRESPONSE']._serialized_start=1011
+  _globals['_GETUPLOADRESPONSE']._serialized_end=1082
+  _globals['_LISTUPLOADSREQUEST']._serialized_start=1085
+  _globals['_LISTUPLOADSREQUEST']._serialized_end=1252
+  _globals['_LISTUPLOADSRESPONSE']._serialized_start=1254
+  _globals['_LISTUPLOADSRESPONSE']._serialized_end=1369
+  _globals['_WRITEUPLOADREQUEST']._serialized_start=1372
+  _globals['_WRITEUPLOADREQUEST']._serialized_end=1599
+  _globals['_WRITEUPLOADRESPONSE']._serialized_start=1601
+  _globals['_WRITEUPLOADRESPONSE']._serialized_end=1674
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=1677
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=1821
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=1823
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=1899
+  _globals['_CANCELUPLOADREQUEST']._serialized_start=1901
+  _globals['_CANCELUPLOADREQUEST']._serialized_end=1993
+  _globals['_CANCELUPLOADRESPONSE']._serialized_start=1995
+  _globals['_CANCELUPLOADRESPONSE']._serialized_end=2069
+  _globals['_CREATEUPLOADURLREQUEST']._serialized_start=2071
+  _globals['_CREATEUPLOADURLREQUEST']._serialized_end=2166
+  _globals['_CREATEUPLOADURLRESPONSE']._serialized_start=2168
+  _globals['_CREATEUPLOADURLRESPONSE']._serialized_end=2272
+  _globals['_UPLOADSERVICE']._serialized_start=2275
+  _globals['_UPLOADSERVICE']._serialized_end=3389
 # @@protoc_insertion_point(module_scope)

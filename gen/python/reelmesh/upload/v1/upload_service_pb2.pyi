@@ -34,6 +34,7 @@ class CreateUploadRequest(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     WATERMARKING_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: a repeat with the same body returns the first answer. 8 to 128 characters."""
     filename: _builtins.str
@@ -48,6 +49,8 @@ class CreateUploadRequest(_message.Message):
     """SHA-256 of the whole file in lower-case hex, when the uploader knows it already. Optional; may be given on completion."""
     watermarking: _upload_pb2.Watermarking.ValueType
     """Whether the film is watermarked. Optional; where nobody says, the server's own setting counts."""
+    purpose: _upload_pb2.UploadPurpose.ValueType
+    """What the file is for. Optional; where nobody says, it is a title."""
     def __init__(
         self,
         *,
@@ -58,10 +61,11 @@ class CreateUploadRequest(_message.Message):
         title: _builtins.str = ...,
         sha256: _builtins.str = ...,
         watermarking: _upload_pb2.Watermarking.ValueType = ...,
+        purpose: _upload_pb2.UploadPurpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "filename", b"filename", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "title", b"title", "watermarking", b"watermarking"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "filename", b"filename", "purpose", b"purpose", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "title", b"title", "watermarking", b"watermarking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

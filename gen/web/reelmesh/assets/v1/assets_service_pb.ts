@@ -298,7 +298,7 @@ export const AssetsService: GenService<{
     output: typeof ListAssetsResponseSchema;
   },
   /**
-   * Sends the asset now and again at each change, until it is ready, withheld, failed or deleted. An asset whose upload is not committed yet
+   * Sends the asset now and again at each change, until it is ready, withheld, kept, failed or deleted. An asset whose upload is not committed yet
    * is waited for, up to `wait_for_commit` of the request. By REST these are server-sent events.
    *
    * @generated from rpc reelmesh.assets.v1.AssetsService.WatchAsset

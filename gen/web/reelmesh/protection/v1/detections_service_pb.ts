@@ -32,7 +32,7 @@ export type CreateDetectionRequest = Message<"reelmesh.protection.v1.CreateDetec
   requestId: string;
 
   /**
-   * The copy: the asset that was made from the suspicious file.
+   * The copy: the asset of its upload, best one with UPLOAD_PURPOSE_EVIDENCE, which makes no title of it.
    *
    * @generated from field: string asset_id = 2;
    */

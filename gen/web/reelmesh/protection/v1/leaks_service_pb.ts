@@ -772,7 +772,7 @@ export type AddLeakEvidenceRequest = Message<"reelmesh.protection.v1.AddLeakEvid
   caseId: string;
 
   /**
-   * The film that was found: the asset that was made when it was uploaded. Exactly one of this and `capture` is set.
+   * The film that was found: the asset of its upload, best one with UPLOAD_PURPOSE_EVIDENCE, which makes no title of it. Exactly one of this and `capture` is set.
    *
    * @generated from field: string asset_id = 3;
    */

@@ -8,7 +8,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Watermarking } from "./upload_pb";
+import type { UploadPurpose, Watermarking } from "./upload_pb";
 import { file_reelmesh_upload_v1_upload } from "./upload_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/upload/v1/events.proto.
  */
 export const file_reelmesh_upload_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC91cGxvYWQvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC51cGxvYWQudjEitgIKD1VwbG9hZENvbW1pdHRlZBIRCgl1cGxvYWRfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSDgoGc2hhMjU2GAUgASgJEhIKCnNpemVfYnl0ZXMYBiABKAMSEAoIZmlsZW5hbWUYByABKAkSDQoFdGl0bGUYCCABKAkSFAoMY29udGVudF90eXBlGAkgASgJEi8KC2NvbW1pdF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2Cgx3YXRlcm1hcmtpbmcYCyABKA4yIC5yZWVsbWVzaC51cGxvYWQudjEuV2F0ZXJtYXJraW5nEg0KBWFjdG9yGAwgASgJYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_upload_v1_upload]);
+  fileDesc("Ch9yZWVsbWVzaC91cGxvYWQvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC51cGxvYWQudjEi6gIKD1VwbG9hZENvbW1pdHRlZBIRCgl1cGxvYWRfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhIKCm9iamVjdF9rZXkYBCABKAkSDgoGc2hhMjU2GAUgASgJEhIKCnNpemVfYnl0ZXMYBiABKAMSEAoIZmlsZW5hbWUYByABKAkSDQoFdGl0bGUYCCABKAkSFAoMY29udGVudF90eXBlGAkgASgJEi8KC2NvbW1pdF90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2Cgx3YXRlcm1hcmtpbmcYCyABKA4yIC5yZWVsbWVzaC51cGxvYWQudjEuV2F0ZXJtYXJraW5nEg0KBWFjdG9yGAwgASgJEjIKB3B1cnBvc2UYDSABKA4yIS5yZWVsbWVzaC51cGxvYWQudjEuVXBsb2FkUHVycG9zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_reelmesh_upload_v1_upload]);
 
 /**
  * A master file is complete, checked and immutable. Subject `reelmesh.upload.v1.UploadCommitted`.
@@ -107,6 +107,13 @@ export type UploadCommitted = Message<"reelmesh.upload.v1.UploadCommitted"> & {
    * @generated from field: string actor = 12;
    */
   actor: string;
+
+  /**
+   * What the file is for. Unspecified: a title.
+   *
+   * @generated from field: reelmesh.upload.v1.UploadPurpose purpose = 13;
+   */
+  purpose: UploadPurpose;
 };
 
 /**

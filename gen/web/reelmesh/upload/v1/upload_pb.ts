@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reelmesh/upload/v1/upload.proto.
  */
 export const file_reelmesh_upload_v1_upload: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC91cGxvYWQvdjEvdXBsb2FkLnByb3RvEhJyZWVsbWVzaC51cGxvYWQudjEitAMKBlVwbG9hZBIRCgl1cGxvYWRfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhAKCGZpbGVuYW1lGAQgASgJEg0KBXRpdGxlGAUgASgJEhQKDGNvbnRlbnRfdHlwZRgGIAEoCRISCgpzaXplX2J5dGVzGAcgASgDEhYKDnJlY2VpdmVkX2J5dGVzGAggASgDEi4KBXN0YXRlGAkgASgOMh8ucmVlbG1lc2gudXBsb2FkLnYxLlVwbG9hZFN0YXRlEg4KBnNoYTI1NhgKIAEoCRIvCgtjcmVhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NvbW1pdF90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2Cgx3YXRlcm1hcmtpbmcYDiABKA4yIC5yZWVsbWVzaC51cGxvYWQudjEuV2F0ZXJtYXJraW5nKnYKDFdhdGVybWFya2luZxIcChhXQVRFUk1BUktJTkdfVU5TUEVDSUZJRUQQABIUChBXQVRFUk1BUktJTkdfT0ZGEAESGQoVV0FURVJNQVJLSU5HX1NUQU5EQVJEEAISFwoTV0FURVJNQVJLSU5HX1NUUk9ORxADKpkBCgtVcGxvYWRTdGF0ZRIcChhVUExPQURfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZVUExPQURfU1RBVEVfUkVDRUlWSU5HEAESGgoWVVBMT0FEX1NUQVRFX0NPTU1JVFRFRBACEhoKFlVQTE9BRF9TVEFURV9DQU5DRUxMRUQQAxIYChRVUExPQURfU1RBVEVfRVhQSVJFRBAEKqcDCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIhCh1FUlJPUl9SRUFTT05fVVBMT0FEX05PVF9GT1VORBABEiAKHEVSUk9SX1JFQVNPTl9PRkZTRVRfTUlTTUFUQ0gQAhIeChpFUlJPUl9SRUFTT05fQ0hVTktfQ09SUlVQVBADEh0KGUVSUk9SX1JFQVNPTl9GSUxFX0NPUlJVUFQQBBIfChtFUlJPUl9SRUFTT05fRklMRV9UT09fTEFSR0UQBRIcChhFUlJPUl9SRUFTT05fQkVZT05EX1NJWkUQBhIbChdFUlJPUl9SRUFTT05fSU5DT01QTEVURRAHEh4KGkVSUk9SX1JFQVNPTl9OT1RfUkVDRUlWSU5HEAgSHAoYRVJST1JfUkVBU09OX1dSSVRFUl9CVVNZEAkSJAogRVJST1JfUkVBU09OX1BSRVNJR05fVU5TVVBQT1JURUQQChIZChVFUlJPUl9SRUFTT05fTk9fU1BBQ0UQCxIbChdFUlJPUl9SRUFTT05fQllURVNfTE9TVBAMYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9yZWVsbWVzaC91cGxvYWQvdjEvdXBsb2FkLnByb3RvEhJyZWVsbWVzaC51cGxvYWQudjEi6AMKBlVwbG9hZBIRCgl1cGxvYWRfaWQYASABKAkSEAoIYXNzZXRfaWQYAiABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAMgASgJEhAKCGZpbGVuYW1lGAQgASgJEg0KBXRpdGxlGAUgASgJEhQKDGNvbnRlbnRfdHlwZRgGIAEoCRISCgpzaXplX2J5dGVzGAcgASgDEhYKDnJlY2VpdmVkX2J5dGVzGAggASgDEi4KBXN0YXRlGAkgASgOMh8ucmVlbG1lc2gudXBsb2FkLnYxLlVwbG9hZFN0YXRlEg4KBnNoYTI1NhgKIAEoCRIvCgtjcmVhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NvbW1pdF90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI2Cgx3YXRlcm1hcmtpbmcYDiABKA4yIC5yZWVsbWVzaC51cGxvYWQudjEuV2F0ZXJtYXJraW5nEjIKB3B1cnBvc2UYDyABKA4yIS5yZWVsbWVzaC51cGxvYWQudjEuVXBsb2FkUHVycG9zZSpmCg1VcGxvYWRQdXJwb3NlEh4KGlVQTE9BRF9QVVJQT1NFX1VOU1BFQ0lGSUVEEAASGAoUVVBMT0FEX1BVUlBPU0VfVElUTEUQARIbChdVUExPQURfUFVSUE9TRV9FVklERU5DRRACKnYKDFdhdGVybWFya2luZxIcChhXQVRFUk1BUktJTkdfVU5TUEVDSUZJRUQQABIUChBXQVRFUk1BUktJTkdfT0ZGEAESGQoVV0FURVJNQVJLSU5HX1NUQU5EQVJEEAISFwoTV0FURVJNQVJLSU5HX1NUUk9ORxADKpkBCgtVcGxvYWRTdGF0ZRIcChhVUExPQURfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZVUExPQURfU1RBVEVfUkVDRUlWSU5HEAESGgoWVVBMT0FEX1NUQVRFX0NPTU1JVFRFRBACEhoKFlVQTE9BRF9TVEFURV9DQU5DRUxMRUQQAxIYChRVUExPQURfU1RBVEVfRVhQSVJFRBAEKqcDCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIhCh1FUlJPUl9SRUFTT05fVVBMT0FEX05PVF9GT1VORBABEiAKHEVSUk9SX1JFQVNPTl9PRkZTRVRfTUlTTUFUQ0gQAhIeChpFUlJPUl9SRUFTT05fQ0hVTktfQ09SUlVQVBADEh0KGUVSUk9SX1JFQVNPTl9GSUxFX0NPUlJVUFQQBBIfChtFUlJPUl9SRUFTT05fRklMRV9UT09fTEFSR0UQBRIcChhFUlJPUl9SRUFTT05fQkVZT05EX1NJWkUQBhIbChdFUlJPUl9SRUFTT05fSU5DT01QTEVURRAHEh4KGkVSUk9SX1JFQVNPTl9OT1RfUkVDRUlWSU5HEAgSHAoYRVJST1JfUkVBU09OX1dSSVRFUl9CVVNZEAkSJAogRVJST1JfUkVBU09OX1BSRVNJR05fVU5TVVBQT1JURUQQChIZChVFUlJPUl9SRUFTT05fTk9fU1BBQ0UQCxIbChdFUlJPUl9SRUFTT05fQllURVNfTE9TVBAMYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A master file on its way in. Bytes are appended at `received_bytes`; when all have arrived the upload is completed,
@@ -122,6 +122,13 @@ export type Upload = Message<"reelmesh.upload.v1.Upload"> & {
    * @generated from field: reelmesh.upload.v1.Watermarking watermarking = 14;
    */
   watermarking: Watermarking;
+
+  /**
+   * What the file is for. Never unspecified.
+   *
+   * @generated from field: reelmesh.upload.v1.UploadPurpose purpose = 15;
+   */
+  purpose: UploadPurpose;
 };
 
 /**
@@ -130,6 +137,41 @@ export type Upload = Message<"reelmesh.upload.v1.Upload"> & {
  */
 export const UploadSchema: GenMessage<Upload> = /*@__PURE__*/
   messageDesc(file_reelmesh_upload_v1_upload, 0);
+
+/**
+ * What a file is uploaded for.
+ *
+ * @generated from enum reelmesh.upload.v1.UploadPurpose
+ */
+export enum UploadPurpose {
+  /**
+   * As UPLOAD_PURPOSE_TITLE.
+   *
+   * @generated from enum value: UPLOAD_PURPOSE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is a title: it is encoded, packaged, and can be played.
+   *
+   * @generated from enum value: UPLOAD_PURPOSE_TITLE = 1;
+   */
+  TITLE = 1,
+
+  /**
+   * It is what somebody else has of a title, such as a leaked copy, for the protection service to look at. It is checked and kept as every master is,
+   * and never encoded, played, or taken for a title. Its asset ends as ASSET_STATE_KEPT.
+   *
+   * @generated from enum value: UPLOAD_PURPOSE_EVIDENCE = 2;
+   */
+  EVIDENCE = 2,
+}
+
+/**
+ * Describes the enum reelmesh.upload.v1.UploadPurpose.
+ */
+export const UploadPurposeSchema: GenEnum<UploadPurpose> = /*@__PURE__*/
+  enumDesc(file_reelmesh_upload_v1_upload, 0);
 
 /**
  * Whether a film is made in two variants of which each playback session gets its own mixture, so that a leaked copy says whose it
@@ -171,7 +213,7 @@ export enum Watermarking {
  * Describes the enum reelmesh.upload.v1.Watermarking.
  */
 export const WatermarkingSchema: GenEnum<Watermarking> = /*@__PURE__*/
-  enumDesc(file_reelmesh_upload_v1_upload, 0);
+  enumDesc(file_reelmesh_upload_v1_upload, 1);
 
 /**
  * Where an upload is in its life.
@@ -219,7 +261,7 @@ export enum UploadState {
  * Describes the enum reelmesh.upload.v1.UploadState.
  */
 export const UploadStateSchema: GenEnum<UploadState> = /*@__PURE__*/
-  enumDesc(file_reelmesh_upload_v1_upload, 1);
+  enumDesc(file_reelmesh_upload_v1_upload, 2);
 
 /**
  * Reason of a refusal by the upload service. On the wire it stands in `google.rpc.ErrorInfo.reason` without the
@@ -328,5 +370,5 @@ export enum ErrorReason {
  * Describes the enum reelmesh.upload.v1.ErrorReason.
  */
 export const ErrorReasonSchema: GenEnum<ErrorReason> = /*@__PURE__*/
-  enumDesc(file_reelmesh_upload_v1_upload, 2);
+  enumDesc(file_reelmesh_upload_v1_upload, 3);
 
