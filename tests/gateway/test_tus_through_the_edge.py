@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,21 @@ class TusEdge:
         return answer
 
 
-@pytest.fixture
-async def through(mesh: ProcessSettings) -> AsyncIterator[TusEdge]:
+@asynccontextmanager
+async def behind_an_edge(mesh: ProcessSettings) -> AsyncIterator[TusEdge]:
+    """An edge in front of a service that runs."""
     async with (
-        upload_service(mesh),
         tus_client(mesh) as direct,
         running_edge(mesh.secrets_dir, tus=f"unix:{direct.socket}") as edge,
         httpx.AsyncClient(base_url=f"http://{edge.address}", timeout=30, trust_env=False) as http,
     ):
         yield TusEdge(edge, TusClient(http, direct.uploads, mesh, direct.socket, direct.key))
+
+
+@pytest.fixture
+async def through(mesh: ProcessSettings) -> AsyncIterator[TusEdge]:
+    async with upload_service(mesh), behind_an_edge(mesh) as through:
+        yield through
 
 
 @pytest.fixture
@@ -125,3 +132,19 @@ async def test_pages_see_the_headers_they_need(through: TusEdge) -> None:
     assert answer.status_code == 404
     assert answer.json()["details"][0]["metadata"]["correlation_id"] == answer.headers["x-correlation-id"]
     assert (await through.tus.http.options("/files/")).headers["tus-version"] == "1.0.0"
+
+
+async def test_while_the_service_is_away_clients_are_told_to_come_back(mesh: ProcessSettings) -> None:
+    async with AsyncExitStack() as service:
+        await service.enter_async_context(upload_service(mesh))
+        async with behind_an_edge(mesh) as through:
+            path = await through.tus.created(5)
+            await service.aclose()
+            for answer in (await through.tus.create(5), await through.tus.append(path, 0, b"bytes")):
+                assert answer.status_code == 503, answer.text
+                assert answer.json()["details"][0]["reason"] == "DEPENDENCY_UNAVAILABLE"
+                assert int(answer.headers["retry-after"]) > 0
+            async with upload_service(mesh), asyncio.timeout(30):
+                while (answer := await through.tus.append(path, 0, b"bytes")).status_code == 503:
+                    await asyncio.sleep(0.1)
+                assert answer.status_code == 204, answer.text

@@ -153,12 +153,21 @@ def _mappers(reply: Reply) -> Block:
         http_status=reply.http_status,
         also=_UNANSWERED if reply.of_policy else _ANY,
         answered=reply.answered or None,
+        headers=_headers(reply),
         code=reply.code,
         message=reply.message or "%LOCAL_REPLY_BODY%",
         details=_details(reply),
         grpc_status=str(reply.grpc_code or reply.code),
         details_bin=b64encode(_status(reply).SerializeToString(deterministic=True)).decode().rstrip("="),
     )
+
+
+def _headers(reply: Reply) -> list[dict[str, object]]:
+    fields = {"cache-control": "no-store"} | ({"retry-after": str(reply.wait_seconds)} if reply.retry else {})
+    return [
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in fields.items()
+    ]
 
 
 def _details(reply: Reply) -> list[dict[str, object]]:
