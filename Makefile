@@ -29,8 +29,8 @@ setup:  ## Installs everything into .venv and web/node_modules, and builds the w
 run: setup  ## Starts everything; Ctrl-C stops it.
 	@$(BIN)/reelmesh up
 
-# Each process would compile all modules anew.
-test fuzz soak: export PYTHONDONTWRITEBYTECODE :=
+# Each process would compile all modules anew, whatever the shell says of bytecode.
+run test bench fuzz soak: export PYTHONDONTWRITEBYTECODE :=
 # Several processes share few processors; threads of OpenBLAS that wait for work keep them busy.
 test: export OPENBLAS_NUM_THREADS := 1
 
