@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from services.assets.domain import Asset, Failure, Stage, State
+from services.assets.domain import Asset, Failure, Purpose, Stage, State
 from services.kit.database import Tx
 from services.kit.pagination import Page
 
@@ -48,6 +48,8 @@ assets: Final = sa.Table(
     sa.Column("consent_time", sa.DateTime(timezone=True)),
     sa.Column("purpose", sa.SmallInteger),
 )
+_SHOWN: Final = (assets.c.state != State.DELETED) & (assets.c.purpose == Purpose.TITLE)
+"""What people see who ask for nothing in particular."""
 _PLAIN: Final = tuple(field.name for field in fields(Asset) if field.name != "failure")
 
 
@@ -97,7 +99,7 @@ async def page(tx: Tx, organisation_id: str, state: int, part: Page) -> Sequence
     query = (
         sa.select(assets)
         .where(assets.c.organisation_id == organisation_id, assets.c.commit_time.is_not(None))
-        .where(assets.c.state == state if state else assets.c.state != State.DELETED)
+        .where(assets.c.state == state if state else _SHOWN)
         .order_by(assets.c.asset_id.desc())
         .limit(part.size + 1)
     )

@@ -259,7 +259,7 @@ async def test_a_held_master_is_said_to_be_held_and_not_why(here: Mesh) -> None:
     await here.comes_to(asset.asset_id, assets_pb2.ASSET_STATE_PROCESSING)
 
 
-async def test_evidence_ends_as_kept_once_it_was_checked(here: Mesh) -> None:
+async def test_evidence_ends_as_kept_once_it_was_checked_and_is_not_among_the_titles(here: Mesh) -> None:
     asset_id = new_id("ast")
     event = here.committed(asset_id, "A copy")
     event.purpose = upload_pb2.UPLOAD_PURPOSE_EVIDENCE
@@ -270,6 +270,9 @@ async def test_evidence_ends_as_kept_once_it_was_checked(here: Mesh) -> None:
     asset = await here.comes_to(asset_id, assets_pb2.ASSET_STATE_KEPT)
     assert asset.purpose == upload_pb2.UPLOAD_PURPOSE_EVIDENCE
     assert [stage.stage for stage in asset.stages] == [assets_pb2.STAGE_UPLOAD, assets_pb2.STAGE_SCREEN]
+    assert not (await here.stub.ListAssets(api.ListAssetsRequest())).assets
+    kept = await here.stub.ListAssets(api.ListAssetsRequest(state=assets_pb2.ASSET_STATE_KEPT))
+    assert [one.title for one in kept.assets] == ["A copy"]
 
 
 async def test_watching_begins_before_the_upload_is_committed_and_ends_when_the_asset_is_ready(here: Mesh) -> None:

@@ -80,7 +80,7 @@ class ListAssetsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     state: _assets_pb2.AssetState.ValueType
-    """Only assets in this state; unspecified for all but the deleted."""
+    """Only assets in this state, evidence as well; unspecified for all titles but the deleted."""
     def __init__(
         self,
         *,

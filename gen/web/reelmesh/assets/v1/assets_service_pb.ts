@@ -81,7 +81,7 @@ export type ListAssetsRequest = Message<"reelmesh.assets.v1.ListAssetsRequest"> 
   pageToken: string;
 
   /**
-   * Only assets in this state; unspecified for all but the deleted.
+   * Only assets in this state, evidence as well; unspecified for all titles but the deleted.
    *
    * @generated from field: reelmesh.assets.v1.AssetState state = 3;
    */
