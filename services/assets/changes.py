@@ -8,6 +8,7 @@ from datetime import datetime
 
 from google.protobuf.message import Message
 from reelmesh.assets.v1 import events_pb2
+from reelmesh.upload.v1 import upload_pb2
 
 from services.assets import store
 from services.assets.domain import Asset, State
@@ -50,7 +51,9 @@ def announcements(before: Asset, after: Asset) -> Iterator[Message]:
         return
     who = {"asset_id": after.asset_id, "organisation_id": after.organisation_id}
     if not before.exists:
-        yield events_pb2.AssetCreated(**who, title=after.title, create_time=timestamp(after.commit_time))
+        purpose = upload_pb2.UploadPurpose.ValueType(after.purpose)
+        created = timestamp(after.commit_time)
+        yield events_pb2.AssetCreated(**who, title=after.title, create_time=created, purpose=purpose)
     elif before.title != after.title:
         yield events_pb2.AssetUpdated(**who, title=after.title, update_time=timestamp(after.update_time))
     news = not before.exists or before.package_id != after.package_id or before.state is State.WITHHELD

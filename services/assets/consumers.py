@@ -60,7 +60,7 @@ def _committed(asset: Asset, event: upload.UploadCommitted) -> Asset:
         size_bytes=event.size_bytes,
         sha256=event.sha256,
         commit_time=_moment(event.commit_time),
-        purpose=Purpose(event.purpose or Purpose.TITLE),
+        purpose=event.purpose or Purpose.TITLE,
     )
 
 

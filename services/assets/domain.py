@@ -103,7 +103,7 @@ class Asset:
         package_id: the newest published package; empty before.
         consent: how the consent of those who are seen in it stands, as a `Consent`; None where nothing was ever announced, and none is needed.
         consent_time: since when.
-        purpose: what the file was uploaded for, as a `Purpose`.
+        purpose: what the file was uploaded for, as a `Purpose`; what is no title is never played, whatever else is heard of it.
     """
 
     asset_id: str
@@ -139,16 +139,21 @@ class Asset:
         return self.commit_time is not None
 
     @property
+    def is_title(self) -> bool:
+        """Whether it is to be played at all."""
+        return self.purpose == Purpose.TITLE
+
+    @property
     def state(self) -> State:
         """Where the asset stands as a whole."""
         if self.delete_time is not None:
             return State.DELETED
-        if self.package_id:
+        if self.package_id and self.is_title:
             return State.WITHHELD if self.consent in {Consent.MISSING, Consent.WITHDRAWN} else State.READY
         if self.hold_time is not None and self.clear_time is None:
             return State.HELD
-        if self.purpose == Purpose.EVIDENCE and self.clear_time is not None:
-            return State.KEPT
+        if not self.is_title:
+            return State.PROCESSING if self.clear_time is None else State.KEPT
         return State.FAILED if self.standing_failure else State.PROCESSING
 
     @property
@@ -171,7 +176,7 @@ class Asset:
             Stage.UPLOAD, StageState.DONE, time_of(self.upload_id) or self.commit_time, self.commit_time
         )
         screened = self._screening(done=probed or self.clear_time is not None or self.failure is not None)
-        if self.purpose == Purpose.EVIDENCE:
+        if not self.is_title:
             return uploaded, screened
         return (
             uploaded,
@@ -217,7 +222,7 @@ class Asset:
         size_bytes: int,
         sha256: str,
         commit_time: datetime,
-        purpose: Purpose,
+        purpose: int,
     ) -> Asset:
         """The asset once its master came in. Another commit of the same asset changes nothing."""
         if self.exists:

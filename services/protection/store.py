@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from services.kit.database import Tx
@@ -200,13 +201,15 @@ async def add_master(tx: Tx, master: Master) -> None:
     await tx.execute(insert(masters).values(**values).on_conflict_do_nothing(index_elements=["asset_id"]))
 
 
-async def master_of(tx: Tx, organisation_id: str, asset_id: str) -> Master:
-    """The file that an asset of an organisation was made from, once it passed the gate.
+async def master_of(tx: Tx, organisation_id: str, asset_id: str, *, title: bool = False) -> Master:
+    """The file that an asset of an organisation was made from, once it passed the gate; with `title`, only if it is no evidence.
 
     Raises:
         Refusal: COPY_NOT_FOUND.
     """
     passed = sa.exists().where(screenings.c.asset_id == asset_id, screenings.c.state == ScreeningState.CLEARED)
+    if title:
+        passed = passed.where(screenings.c.purpose != UPLOAD_PURPOSE_EVIDENCE)
     mine = (masters.c.asset_id == asset_id) & (masters.c.organisation_id == organisation_id)
     query = sa.select(masters).where(mine, passed)
     row = (await tx.execute(query)).one_or_none()

@@ -7,12 +7,13 @@ from typing import Final
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1.events_pb2 import AssetDeleted
 from reelmesh.protection.v1.events_pb2 import MasterCleared
-from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE, Watermarking
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_TITLE, UPLOAD_PURPOSE_UNSPECIFIED, Watermarking
 
 from services.kit.database import Database, Tx
 from services.kit.events import Consumer
 from services.transcode.jobs import Jobs
 
+_TITLES: Final = frozenset({UPLOAD_PURPOSE_UNSPECIFIED, UPLOAD_PURPOSE_TITLE})
 _COLLUDERS: Final = {"STANDARD": 2, "STRONG": 3}
 
 
@@ -33,7 +34,7 @@ class Listener:
 
     async def _cleared(self, tx: Tx, data: bytes) -> None:
         event = MasterCleared.FromString(data)
-        if event.purpose == UPLOAD_PURPOSE_EVIDENCE:
+        if event.purpose not in _TITLES:
             return  # nobody is ever to play it
         await self._jobs.begin(
             tx,

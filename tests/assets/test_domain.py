@@ -122,6 +122,8 @@ def test_evidence_is_checked_and_kept_and_goes_no_further() -> None:
         kept = after(*order)
         assert (kept.state, states(kept)) == (State.KEPT, [done, done])
     assert after(committed_as_evidence, lambda asset: asset.held(at(2))).state is State.HELD
+    # Whoever encoded it all the same does not make a title of it.
+    assert after(committed_as_evidence, cleared, transcoded, packaging, published).state is State.KEPT
 
 
 def test_a_later_stage_proves_the_ones_before_it() -> None:

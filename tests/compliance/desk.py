@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.compliance.v1 import notices_pb2, notices_service_pb2_grpc
 from reelmesh.compliance.v1 import notices_service_pb2 as api
 from reelmesh.upload.v1 import events_pb2 as upload
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE
 
 from services.compliance.__main__ import ComplianceSettings, wire
 from services.compliance.log.settings import COMPLIANCE_KEY_FILE
@@ -81,6 +83,18 @@ class Desk:
         )
         await self.bus.publish(event)
         await self.until("SELECT count(*) = 1 FROM notice_titles WHERE asset_id = :asset_id", asset_id=asset_id)
+        return asset_id
+
+    async def evidence(self) -> str:
+        """Somebody uploads another's copy of a film, which comes to be known in no way."""
+        asset_id, whose = new_id("ast"), self.organisation_id
+        told = upload.UploadCommitted(
+            upload_id=new_id("upl"), asset_id=asset_id, organisation_id=whose, purpose=UPLOAD_PURPOSE_EVIDENCE
+        )
+        await self.bus.publish(told)
+        created = assets.AssetCreated(asset_id=asset_id, organisation_id=whose, purpose=UPLOAD_PURPOSE_EVIDENCE)
+        await self.bus.publish(created)
+        await self.film()  # heard of behind both
         return asset_id
 
     async def until(self, question: str, **parameters: Any) -> None:

@@ -128,6 +128,11 @@ async def test_a_notice_is_acknowledged_decided_and_told_and_the_audit_log_hears
     ]
 
 
+async def test_nobody_can_complain_of_evidence_which_nobody_sees(desk: Desk) -> None:
+    with refused("NOTICE_MATERIAL_UNKNOWN"):
+        await desk.copyright(await desk.evidence())
+
+
 async def test_only_who_uploaded_a_film_is_told_what_it_is_called(desk: Desk) -> None:
     """And that by its latest name, whatever is heard last."""
     film = await desk.film()

@@ -202,7 +202,7 @@ class Client(Streams):
         content_type: str = "",
         *,
         watermarking: upload_pb2.Watermarking.ValueType = upload_pb2.WATERMARKING_UNSPECIFIED,
-        purpose: upload_pb2.UploadPurpose.ValueType = upload_pb2.UPLOAD_PURPOSE_TITLE,
+        purpose: upload_pb2.UploadPurpose.ValueType = upload_pb2.UPLOAD_PURPOSE_UNSPECIFIED,
     ) -> upload_pb2.Upload:
         """Sends a file and commits it. An earlier, unfinished upload of the same unchanged file is resumed.
 
@@ -244,7 +244,9 @@ class Client(Streams):
         request = upload_service_pb2.CreateUploadRequest(filename=real.name)
         request.MergeFrom(wanted)
         request.content_type = wanted.content_type or mimetypes.guess_type(real.name)[0] or ""
-        asked = (str(real), real.stat().st_mtime_ns, request.SerializeToString(deterministic=True))
+        # What nobody asked for is left out, so that uploads which an earlier version of this library began are gone on with.
+        more = [one for one in (wanted.watermarking, -wanted.purpose) if one]
+        asked = (str(real), wanted.size_bytes, real.stat().st_mtime_ns, wanted.title, request.content_type, *more)
         key = hashlib.sha256(repr(asked).encode()).hexdigest()[:40]
         for number in range(_FINAL_UPLOADS):
             request.request_id = f"file-{key}-{number}"
@@ -331,9 +333,11 @@ class Client(Streams):
         request = assets_service_pb2.GetAssetRequest(asset_id=asset_id)
         return (await self._call(self.assets.GetAsset, request)).asset
 
-    async def list_assets(self, page_size: int = 50) -> list[assets_pb2.Asset]:
-        """The newest assets of the organisation."""
-        request = assets_service_pb2.ListAssetsRequest(page_size=page_size)
+    async def list_assets(
+        self, page_size: int = 50, state: assets_pb2.AssetState.ValueType = assets_pb2.ASSET_STATE_UNSPECIFIED
+    ) -> list[assets_pb2.Asset]:
+        """The newest titles of the organisation; its newest assets in one state, evidence as well, if one is asked for."""
+        request = assets_service_pb2.ListAssetsRequest(page_size=page_size, state=state)
         return list((await self._call(self.assets.ListAssets, request)).assets)
 
     async def watch_asset(self, asset_id: str) -> AsyncIterator[assets_pb2.Asset]:

@@ -12,6 +12,7 @@ from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import events_pb2 as assets
 from reelmesh.packaging.v1 import events_pb2 as packaging
 from reelmesh.upload.v1 import events_pb2 as upload
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kit.database import Database, Tx
@@ -70,6 +71,8 @@ def consumer(database: Database, bus: NatsClient) -> Consumer:
 
 async def _uploaded(tx: Tx, data: bytes) -> None:
     event = upload.UploadCommitted.FromString(data)
+    if event.purpose == UPLOAD_PURPOSE_EVIDENCE:
+        return  # it is shown to nobody, so nobody can have a complaint about it
     values = {"organisation_id": event.organisation_id, "uploader": event.actor}
     statement = insert(titles).values(asset_id=event.asset_id, **values)
     await tx.execute(statement.on_conflict_do_update(index_elements=["asset_id"], set_=values))
@@ -86,6 +89,8 @@ async def _published(tx: Tx, data: bytes) -> None:
 
 async def _created(tx: Tx, data: bytes) -> None:
     event = assets.AssetCreated.FromString(data)
+    if event.purpose == UPLOAD_PURPOSE_EVIDENCE:
+        return
     await _named(tx, event, event.create_time.ToDatetime(tzinfo=UTC))
 
 

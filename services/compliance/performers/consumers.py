@@ -7,6 +7,7 @@ from datetime import UTC
 
 from nats.aio.client import Client as NatsClient
 from reelmesh.assets.v1 import events_pb2 as assets
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE
 
 from services.compliance.performers import store
 from services.compliance.performers.consents import Consents
@@ -20,6 +21,8 @@ def consumer(database: Database, bus: NatsClient, consents: Consents, clock: Clo
 
     async def created(tx: Tx, data: bytes) -> None:
         event = assets.AssetCreated.FromString(data)
+        if event.purpose == UPLOAD_PURPOSE_EVIDENCE:
+            return  # nobody is ever to see it
         await store.lock(tx, event.organisation_id)
         await store.keep_asset(tx, event.asset_id, event.organisation_id)
         await consents.settle(tx, event.organisation_id, [event.asset_id], clock.now())

@@ -78,7 +78,7 @@ class OverlaysRpc(overlays_service_pb2_grpc.OverlaysServiceServicer):
             if earlier is not None:
                 return earlier
             try:
-                master = await master_of(tx, call.organisation_id, request.asset_id)
+                master = await master_of(tx, call.organisation_id, request.asset_id, title=True)
             except Refusal:
                 raise film_not_found(request.asset_id) from None
             if not (await store.template_of(tx, call.organisation_id)).enabled:

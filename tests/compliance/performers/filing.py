@@ -149,12 +149,16 @@ class Files:
         await self.knows(asset_id)
         return asset_id
 
+    async def known(self, *asset_ids: str) -> set[str]:
+        """Those of some assets that the service knows."""
+        async with self.database.transaction() as tx:
+            return set(await assets_of(tx, self.organisation_id, asset_ids))
+
     async def knows(self, asset_id: str) -> None:
         """Waits until the service knows an asset of the organisation's."""
 
         async def known() -> bool:
-            async with self.database.transaction() as tx:
-                return bool(await assets_of(tx, self.organisation_id, [asset_id]))
+            return bool(await self.known(asset_id))
 
         await until(known)
 

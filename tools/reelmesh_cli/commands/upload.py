@@ -14,7 +14,7 @@ from tools.reelmesh_cli.pipeline_view import PipelineView
 
 if TYPE_CHECKING:
     from reelmesh.assets.v1.assets_pb2 import Asset
-    from reelmesh.upload.v1.upload_pb2 import Upload, Watermarking
+    from reelmesh.upload.v1.upload_pb2 import Upload, UploadPurpose, Watermarking
 
     from tools.reelmesh_sdk import Client
 
@@ -32,12 +32,18 @@ class Watermark(StrEnum):
 _WATERMARKING: Final = {None: 0, Watermark.OFF: 1, Watermark.STANDARD: 2, Watermark.STRONG: 3}
 """Numbers of the contract's `Watermarking`, which need not be loaded for them."""
 
+_EVIDENCE: Final = 2
+"""Of its `UploadPurpose`."""
+
 WatermarkOption = Annotated[
     Watermark | None,
     typer.Option(
         "--watermark",
         help="Mark the film so that a leaked copy tells whose it was; the server decides where this is not given.",
     ),
+]
+EvidenceOption = Annotated[
+    bool, typer.Option("--evidence", help="It is somebody's copy of a title, to be looked at: keep it, never play it.")
 ]
 TitleOption = Annotated[str, typer.Option("--title", help="Title of the asset; the file's name stands in.")]
 
@@ -48,6 +54,7 @@ def upload(
     title: TitleOption = "",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it can be played.")] = False,
     watermark: WatermarkOption = None,
+    evidence: EvidenceOption = False,
     data: DataOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -58,7 +65,7 @@ def upload(
 
     async def send() -> tuple[Upload, Asset | None]:
         async with reelmesh:
-            return await send_and_follow(reelmesh, output, file, title, wait, watermark=watermark)
+            return await send_and_follow(reelmesh, output, file, title, wait, watermark=watermark, evidence=evidence)
 
     sent, asset = run_call(output, send())
     package = asset.package_id if asset is not None else ""
@@ -68,9 +75,11 @@ def upload(
         package_id=package or None,
         size_bytes=sent.size_bytes,
         sha256=sent.sha256,
-        state="ready" if package else "processing",
+        state="ready" if package else "kept" if evidence and asset is not None else "processing",
     )
-    if asset is None:
+    if evidence:
+        output.say(f"{sent.asset_id} is kept as evidence once it has passed the checks of uploads.")
+    elif asset is None:
         output.say(
             f"{sent.asset_id} is being processed. Watch it with `reelmesh play {sent.asset_id}` once it is ready."
         )
@@ -79,12 +88,20 @@ def upload(
 
 
 async def send_and_follow(
-    reelmesh: Client, output: Output, file: Path, title: str, wait: bool, *, watermark: Watermark | None = None
+    reelmesh: Client,
+    output: Output,
+    file: Path,
+    title: str,
+    wait: bool,
+    *,
+    watermark: Watermark | None = None,
+    evidence: bool = False,
 ) -> tuple[Upload, Asset | None]:
     """Uploads with a bar for the bytes and, if `wait`, one for each stage until the asset can be played."""
     with PipelineView(output, file.name) as view:
         number = cast("Watermarking.ValueType", _WATERMARKING[watermark])
-        sent = await reelmesh.upload_file(file, title, view.bytes_sent, watermarking=number)
+        purpose = cast("UploadPurpose.ValueType", _EVIDENCE if evidence else 0)
+        sent = await reelmesh.upload_file(file, title, view.bytes_sent, watermarking=number, purpose=purpose)
         view.upload_committed(sent.size_bytes)
         if not wait:
             return sent, None

@@ -8,7 +8,8 @@ import type { Words } from "./words";
 export const protection: Readonly<Record<Exclude<keyof typeof ProtectionReason, "UNSPECIFIED">, Words>> = {
   COPY_NOT_FOUND: {
     title: "There is no such suspicious file",
-    advice: "Upload it first; it belongs to another organisation, or was deleted.",
+    advice:
+      "It has not passed the checks of uploads yet, is held for review, belongs to another organisation, or was deleted.",
   },
   COPY_UNDECODABLE: {
     title: "The suspicious file is no film",

@@ -395,6 +395,10 @@ const here = {
     title: "The file can no longer be read",
     advice: "It was moved, changed or removed since you chose it. Choose it again.",
   },
+  KEPT_AS_EVIDENCE: {
+    title: "This file was sent as evidence",
+    advice: "It is kept, and nobody can play it. To have it as a title, upload it here.",
+  },
   PASSKEY_CANCELLED: {
     title: "No passkey was used",
     advice: "You closed the question, or it took too long. Try again when you are ready.",

@@ -369,6 +369,8 @@ export class UploadQueue {
       this.#change(work, { ...known, state: "refused", refusal: refused, canRetry: false });
     } else if (asset.state === AssetState.WITHHELD) {
       this.#change(work, { ...known, state: "refused", refusal: refusal("CONSENT_MISSING"), canRetry: false });
+    } else if (asset.state === AssetState.KEPT) {
+      this.#change(work, { ...known, state: "refused", refusal: ownRefusal("KEPT_AS_EVIDENCE"), canRetry: false });
     } else if (asset.state === AssetState.DELETED) {
       this.#change(work, { ...known, state: "refused", refusal: refusal("ASSET_DELETED"), canRetry: false });
     } else this.#change(work, { ...known, state: "processing" });

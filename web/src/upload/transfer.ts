@@ -87,13 +87,9 @@ export function uploadIdOf(url: string): string {
 /** Uploads of this browser that were not finished, newest first. */
 export async function unfinishedUploads(): Promise<PreviousUpload[]> {
   const found = await defaultOptions.urlStorage.findAllUploads();
-  return (
-    found
-      // What was sent as evidence belongs to the page of reports.
-      .filter(({ metadata }) => metadata.purpose === undefined)
-      .filter((upload) => upload.uploadUrl !== null && (upload.metadata.filename ?? "") !== "")
-      .sort((a, b) => Date.parse(b.creationTime) - Date.parse(a.creationTime))
-  );
+  return found
+    .filter((upload) => upload.uploadUrl !== null && (upload.metadata.filename ?? "") !== "")
+    .sort((a, b) => Date.parse(b.creationTime) - Date.parse(a.creationTime));
 }
 
 /** Forgets an unfinished upload. Its bytes on the server expire by themselves. */
@@ -134,6 +130,8 @@ export class Transfer {
       metadata: { filename: file.name, filetype: file.type, title, ...(purpose === undefined ? {} : { purpose }) },
       chunkSize: Infinity,
       removeFingerprintOnSuccess: true,
+      // Whoever chooses the same file on the page of uploads means a title.
+      storeFingerprintForResuming: purpose === undefined,
       // Short stumbles are mended here; longer breaks are the queue's business, which knows when the browser is back online.
       retryDelays: [0, 500, 1500],
       onBeforeRequest: async (request) => {

@@ -204,7 +204,7 @@ class Asset(_message.Message):
     etag: _builtins.str
     """Opaque version of the resource, for optimistic concurrency."""
     purpose: _upload_pb2.UploadPurpose.ValueType
-    """What its file was uploaded for. Never unspecified."""
+    """What its file was uploaded for."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageProgress]:
         """Each stage of the pipeline in the order in which they run, with its progress. Evidence has only the first two."""

@@ -23,21 +23,22 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from reelmesh.upload.v1 import upload_pb2 as reelmesh_dot_upload_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/assets/v1/events.proto\x12\x12reelmesh.assets.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n\x0c\x41ssetCreated\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xa5\x01\n\x0c\x41ssetUpdated\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12;\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"\xaa\x01\n\nAssetReady\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1d\n\npackage_id\x18\x03 \x01(\tR\tpackageId\x12\x39\n\nready_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\treadyTime\"\x8f\x01\n\x0c\x41ssetDeleted\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x64\x65lete_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freelmesh/assets/v1/events.proto\x12\x12reelmesh.assets.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1freelmesh/upload/v1/upload.proto\"\xe2\x01\n\x0c\x41ssetCreated\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x07purpose\x18\x05 \x01(\x0e\x32!.reelmesh.upload.v1.UploadPurposeR\x07purpose\"\xa5\x01\n\x0c\x41ssetUpdated\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12;\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"\xaa\x01\n\nAssetReady\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12\x1d\n\npackage_id\x18\x03 \x01(\tR\tpackageId\x12\x39\n\nready_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\treadyTime\"\x8f\x01\n\x0c\x41ssetDeleted\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\'\n\x0forganisation_id\x18\x02 \x01(\tR\x0eorganisationId\x12;\n\x0b\x64\x65lete_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reelmesh.assets.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ASSETCREATED']._serialized_start=89
-  _globals['_ASSETCREATED']._serialized_end=254
-  _globals['_ASSETUPDATED']._serialized_start=257
-  _globals['_ASSETUPDATED']._serialized_end=422
-  _globals['_ASSETREADY']._serialized_start=425
-  _globals['_ASSETREADY']._serialized_end=595
-  _globals['_ASSETDELETED']._serialized_start=598
-  _globals['_ASSETDELETED']._serialized_end=741
+  _globals['_ASSETCREATED']._serialized_start=122
+  _globals['_ASSETCREATED']._serialized_end=348
+  _globals['_ASSETUPDATED']._serialized_start=351
+  _globals['_ASSETUPDATED']._serialized_end=516
+  _globals['_ASSETREADY']._serialized_start=519
+  _globals['_ASSETREADY']._serialized_end=689
+  _globals['_ASSETDELETED']._serialized_start=692
+  _globals['_ASSETDELETED']._serialized_end=835
 # @@protoc_insertion_point(module_scope)

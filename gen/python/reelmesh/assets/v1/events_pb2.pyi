@@ -6,6 +6,7 @@ Facts that the assets service announces."""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from reelmesh.upload.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -27,12 +28,15 @@ class AssetCreated(_message.Message):
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """The asset."""
     organisation_id: _builtins.str
     """Owning organisation."""
     title: _builtins.str
     """Title."""
+    purpose: _upload_pb2.UploadPurpose.ValueType
+    """What its file was uploaded for. Unspecified: a title."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -44,10 +48,11 @@ class AssetCreated(_message.Message):
         organisation_id: _builtins.str = ...,
         title: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        purpose: _upload_pb2.UploadPurpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "organisation_id", b"organisation_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "organisation_id", b"organisation_id", "purpose", b"purpose", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -498,7 +498,7 @@ Global___InclusionProof: _TypeAlias = InclusionProof  # noqa: Y015
 
 @_typing.final
 class ContentSlot(_message.Message):
-    """Where the content of an asset stands in the log: reserved when its master was uploaded, committed when it was published."""
+    """Where the content of an asset stands in the log: reserved when its master was uploaded, committed when it was published, which evidence never is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

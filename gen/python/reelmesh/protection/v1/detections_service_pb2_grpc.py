@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DetectionsServiceStub:
-    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded like any film first.
+    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE).
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class DetectionsServiceStub:
 
 
 class DetectionsServiceServicer:
-    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded like any film first.
+    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE).
     """
 
     def CreateDetection(self, request, context):
@@ -138,7 +138,7 @@ def add_DetectionsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DetectionsService:
-    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded like any film first.
+    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE).
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DetectionsServiceStub:
-    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded like any film first."""
+    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE)."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -46,7 +46,7 @@ class DetectionsServiceStub:
 
 @_typing.type_check_only
 class DetectionsServiceAsyncStub(DetectionsServiceStub):
-    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded like any film first."""
+    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE)."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDetection: _aio.UnaryUnaryMultiCallable[_detections_service_pb2.CreateDetectionRequest, _detections_service_pb2.CreateDetectionResponse]  # type: ignore[assignment]
@@ -61,7 +61,7 @@ class DetectionsServiceAsyncStub(DetectionsServiceStub):
     """Returns the evidence as a picture: what the copy shows beside what the title shows, and the scores of all sessions."""
 
 class DetectionsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded like any film first."""
+    """Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE)."""
 
     @_abc_1.abstractmethod
     def CreateDetection(

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class FingerprintsServiceStub:
-    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded like any film first.
+    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE).
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class FingerprintsServiceStub:
 
 
 class FingerprintsServiceServicer:
-    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded like any film first.
+    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE).
     """
 
     def CreateMatch(self, request, context):
@@ -138,7 +138,7 @@ def add_FingerprintsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FingerprintsService:
-    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded like any film first.
+    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE).
     """
 
     @staticmethod

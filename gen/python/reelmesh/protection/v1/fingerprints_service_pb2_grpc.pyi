@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FingerprintsServiceStub:
-    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded like any film first."""
+    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE)."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -46,7 +46,7 @@ class FingerprintsServiceStub:
 
 @_typing.type_check_only
 class FingerprintsServiceAsyncStub(FingerprintsServiceStub):
-    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded like any film first."""
+    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE)."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateMatch: _aio.UnaryUnaryMultiCallable[_fingerprints_service_pb2.CreateMatchRequest, _fingerprints_service_pb2.CreateMatchResponse]  # type: ignore[assignment]
@@ -61,7 +61,7 @@ class FingerprintsServiceAsyncStub(FingerprintsServiceStub):
     """Says how many of the organisation's titles have fingerprints, and how large the index is."""
 
 class FingerprintsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded like any film first."""
+    """Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE)."""
 
     @_abc_1.abstractmethod
     def CreateMatch(

@@ -240,7 +240,7 @@ class Upload(_message.Message):
     watermarking: Global___Watermarking.ValueType
     """Whether the film is watermarked. Unspecified: as the server does where nobody says."""
     purpose: Global___UploadPurpose.ValueType
-    """What the file is for. Never unspecified."""
+    """What the file is for."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the upload was created."""

@@ -109,7 +109,7 @@ export type Asset = Message<"reelmesh.assets.v1.Asset"> & {
   etag: string;
 
   /**
-   * What its file was uploaded for. Never unspecified.
+   * What its file was uploaded for.
    *
    * @generated from field: reelmesh.upload.v1.UploadPurpose purpose = 13;
    */

@@ -8,13 +8,15 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { UploadPurpose } from "../../upload/v1/upload_pb";
+import { file_reelmesh_upload_v1_upload } from "../../upload/v1/upload_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file reelmesh/assets/v1/events.proto.
  */
 export const file_reelmesh_assets_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZWVsbWVzaC9hc3NldHMvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5hc3NldHMudjEieQoMQXNzZXRDcmVhdGVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgV0aXRsZRgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAieQoMQXNzZXRVcGRhdGVkEhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRINCgV0aXRsZRgDIAEoCRIvCgt1cGRhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiewoKQXNzZXRSZWFkeRIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSEgoKcGFja2FnZV9pZBgDIAEoCRIuCgpyZWFkeV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJqCgxBc3NldERlbGV0ZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEi8KC2RlbGV0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9yZWVsbWVzaC9hc3NldHMvdjEvZXZlbnRzLnByb3RvEhJyZWVsbWVzaC5hc3NldHMudjEirQEKDEFzc2V0Q3JlYXRlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSDQoFdGl0bGUYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKB3B1cnBvc2UYBSABKA4yIS5yZWVsbWVzaC51cGxvYWQudjEuVXBsb2FkUHVycG9zZSJ5CgxBc3NldFVwZGF0ZWQSEAoIYXNzZXRfaWQYASABKAkSFwoPb3JnYW5pc2F0aW9uX2lkGAIgASgJEg0KBXRpdGxlGAMgASgJEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ7CgpBc3NldFJlYWR5EhAKCGFzc2V0X2lkGAEgASgJEhcKD29yZ2FuaXNhdGlvbl9pZBgCIAEoCRISCgpwYWNrYWdlX2lkGAMgASgJEi4KCnJlYWR5X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImoKDEFzc2V0RGVsZXRlZBIQCghhc3NldF9pZBgBIAEoCRIXCg9vcmdhbmlzYXRpb25faWQYAiABKAkSLwoLZGVsZXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp, file_reelmesh_upload_v1_upload]);
 
 /**
  * An asset was made from a committed upload. Subject `reelmesh.assets.v1.AssetCreated`.
@@ -49,6 +51,13 @@ export type AssetCreated = Message<"reelmesh.assets.v1.AssetCreated"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 4;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * What its file was uploaded for. Unspecified: a title.
+   *
+   * @generated from field: reelmesh.upload.v1.UploadPurpose purpose = 5;
+   */
+  purpose: UploadPurpose;
 };
 
 /**

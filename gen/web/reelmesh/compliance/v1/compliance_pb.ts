@@ -235,7 +235,7 @@ export const InclusionProofSchema: GenMessage<InclusionProof> = /*@__PURE__*/
   messageDesc(file_reelmesh_compliance_v1_compliance, 4);
 
 /**
- * Where the content of an asset stands in the log: reserved when its master was uploaded, committed when it was published.
+ * Where the content of an asset stands in the log: reserved when its master was uploaded, committed when it was published, which evidence never is.
  *
  * @generated from message reelmesh.compliance.v1.ContentSlot
  */

@@ -257,7 +257,7 @@ export const GetDetectionPictureResponseSchema: GenMessage<GetDetectionPictureRe
   messageDesc(file_reelmesh_protection_v1_detections_service, 9);
 
 /**
- * Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded like any film first.
+ * Finds the playback session that a copy of a watermarked title comes from. The copy is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE).
  *
  * @generated from service reelmesh.protection.v1.DetectionsService
  */

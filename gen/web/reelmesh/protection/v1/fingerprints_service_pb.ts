@@ -242,7 +242,7 @@ export const GetFingerprintIndexResponseSchema: GenMessage<GetFingerprintIndexRe
   messageDesc(file_reelmesh_protection_v1_fingerprints_service, 9);
 
 /**
- * Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded like any film first.
+ * Finds the titles of the organisation that a file has pieces of, by fingerprints of picture and sound. The file is uploaded first, best as evidence (UPLOAD_PURPOSE_EVIDENCE).
  *
  * @generated from service reelmesh.protection.v1.FingerprintsService
  */

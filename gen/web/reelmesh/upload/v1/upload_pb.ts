@@ -124,7 +124,7 @@ export type Upload = Message<"reelmesh.upload.v1.Upload"> & {
   watermarking: Watermarking;
 
   /**
-   * What the file is for. Never unspecified.
+   * What the file is for.
    *
    * @generated from field: reelmesh.upload.v1.UploadPurpose purpose = 15;
    */
