@@ -40,6 +40,11 @@ def test_a_refused_call_shows_reason_message_and_correlation_id(whole_mesh: Mesh
     assert "Traceback" not in ran.stderr
 
 
+def test_evidence_is_sent_and_only_kept(whole_mesh: Mesh) -> None:
+    sent = whole_mesh.command("upload", str(film(seconds=2, height=144)), "--evidence", "--wait")
+    assert (sent["state"], sent["package_id"]) == ("kept", None)
+
+
 def test_every_process_of_the_mesh_is_in_the_status(whole_mesh: Mesh) -> None:
     told = whole_mesh.command("status")
     assert told["state"] == "ready"

@@ -78,7 +78,7 @@ class Leaked:
                 (await http.get("/v1/assets", params={"page_size": "200"} | more)).json()["assets"]
                 for more in ({"state": "ASSET_STATE_KEPT"}, {})
             ]
-        assert [one["title"] for one in kept] == ["Suspicious: copy.mp4"]
+        assert "Suspicious: copy.mp4" in {one["title"] for one in kept}
         assert not [one for one in titles if one["title"].startswith("Suspicious: ")]
 
     async def approved(self, action: dict[str, Any]) -> None:

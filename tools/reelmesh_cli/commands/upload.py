@@ -78,7 +78,9 @@ def upload(
         state="ready" if package else "kept" if evidence and asset is not None else "processing",
     )
     if evidence:
-        output.say(f"{sent.asset_id} is kept as evidence once it has passed the checks of uploads.")
+        output.say(
+            f"{sent.asset_id} is kept as evidence{'' if asset else ' once it has passed the checks of uploads'}."
+        )
     elif asset is None:
         output.say(
             f"{sent.asset_id} is being processed. Watch it with `reelmesh play {sent.asset_id}` once it is ready."
