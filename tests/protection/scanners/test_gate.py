@@ -115,10 +115,10 @@ async def test_malware_is_held_preserved_and_confirmed_and_clean_films_pass(scen
 
 async def test_a_false_alarm_is_released_and_goes_its_way(scene: Scene, clamd: Clamd) -> None:
     async with scene.serving(**scanning(clamd)) as holds:
-        event = await scene.upload(EICAR)
+        event = await scene.upload(EICAR, purpose=UPLOAD_PURPOSE_EVIDENCE)
         held = await scene.held(event)
         assert (await decide(holds, held.hold_id, RELEASE)).state == holds_pb2.HOLD_STATE_RELEASED
-        await scene.cleared(event)
+        assert (await scene.cleared(event)).purpose == UPLOAD_PURPOSE_EVIDENCE
         assert scene.master(event).read_bytes() == EICAR
         again = await scene.upload(EICAR)  # what one reviewer released for one asset is not released for all
         twin = await _held_beside(scene, again.asset_id)
